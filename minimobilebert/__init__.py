@@ -1,0 +1,7 @@
+"""MobileBERT from scratch: hand-written forward and backward passes in NumPy, hot loops in Numba.
+
+Importing this package imports neither NumPy nor Numba: every room is imported when it is used.
+Where to start reading: README.md, section "The house".
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,165 @@
+"""Every model of the paper as one dataclass with named presets.
+
+BERT, the inverted-bottleneck teacher (IB-BERT), MobileBERT and MobileBERT_TINY are the same block with
+different settings (paper Table 1 and Figure 1). The field names are those of the released JSON files.
+
+Dimension letters used everywhere: B batch, T tokens, H `hidden_size`, C `intra_bottleneck_size`,
+A `num_attention_heads`, K head size (C / A), F `intermediate_size`, E `embedding_size`,
+V `vocab_size`, L `num_hidden_layers`.
+"""
+
+import dataclasses
+
+ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
+NORMALIZATIONS = ("no_norm", "layer_norm")
+
+
+class ConfigError(ValueError):
+    """A setting that is unknown, of the wrong type, or does not fit the others. One line says which."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The architecture of one encoder with its embeddings.
+
+    use_bottleneck               blocks narrow H to C on entry and widen C to H on exit (Section 3.1)
+    bottleneck_attention         queries, keys and values read the narrowed input (MobileBERT_TINY)
+    key_query_shared_bottleneck  queries and keys share a second bottleneck (the released MobileBERT)
+    num_feedforward_networks     feed-forwards stacked in one block (Section 3.2)
+    normalization_type           "layer_norm" or "no_norm" (Section 3.3)
+    hidden_act                   "relu", "gelu" (erf form) or "gelu_tanh" (Section 3.3)
+    trigram_input                the embedding of a token sees its two neighbours (Section 3.1)
+    classifier_activation        True: pooler is tanh(dense([CLS])); False: the raw [CLS] vector
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    embedding_size: int = 768
+    intra_bottleneck_size: int = 768
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    num_feedforward_networks: int = 1
+    use_bottleneck: bool = False
+    bottleneck_attention: bool = False
+    key_query_shared_bottleneck: bool = False
+    trigram_input: bool = False
+    normalization_type: str = "layer_norm"
+    hidden_act: str = "gelu"
+    classifier_activation: bool = True
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            wanted = (int, float) if field.type in (float, "float") else field.type
+            if not isinstance(value, wanted) or (field.type is int and isinstance(value, bool)):
+                raise ConfigError(f"{field.name}: found {value!r}, expected {field.type.__name__}")
+            if field.type is int and value < 1:
+                raise ConfigError(f"{field.name}: found {value}, expected at least 1")
+        if self.hidden_act not in ACTIVATIONS:
+            raise ConfigError(f"hidden_act: found {self.hidden_act!r}, expected one of {', '.join(ACTIVATIONS)}")
+        if self.normalization_type not in NORMALIZATIONS:
+            raise ConfigError(
+                f"normalization_type: found {self.normalization_type!r}, expected one of {', '.join(NORMALIZATIONS)}"
+            )
+        if self.inner_size % self.num_attention_heads:
+            raise ConfigError(
+                f"num_attention_heads: found {self.num_attention_heads}, expected a divisor of the block width {self.inner_size}"
+            )
+        if self.embedding_size > self.hidden_size:
+            raise ConfigError(
+                f"embedding_size: found {self.embedding_size}, expected at most hidden_size {self.hidden_size}"
+            )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number in [0, 1)")
+        if not self.use_bottleneck and (self.bottleneck_attention or self.key_query_shared_bottleneck):
+            raise ConfigError("use_bottleneck: found False, expected True because a bottleneck for attention is set")
+
+    @property
+    def inner_size(self):
+        """C, the width inside a block: the bottleneck's, or H where there is no bottleneck."""
+        return self.intra_bottleneck_size if self.use_bottleneck else self.hidden_size
+
+    @property
+    def head_size(self):
+        """K = C / A."""
+        return self.inner_size // self.num_attention_heads
+
+    @property
+    def has_embedding_transformation(self):
+        """Whether a dense layer takes the word vectors (E, or 3E for trigrams) to H."""
+        return self.trigram_input or self.embedding_size != self.hidden_size
+
+    @property
+    def prefix(self):
+        """First part of every encoder parameter's name, as in Hugging Face's files."""
+        return "mobilebert" if self.use_bottleneck else "bert"
+
+    def replace(self, **changes):
+        """A copy with some fields changed; unknown names and bad values raise ConfigError."""
+        return config_from_dict({**dataclasses.asdict(self), **changes})
+
+
+def config_from_dict(settings):
+    """ModelConfig from a dict; ConfigError for a name it does not have."""
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(sorted(known))}")
+    return ModelConfig(**settings)
+
+
+_BERT_LARGE = ModelConfig(
+    hidden_size=1024, embedding_size=1024, intra_bottleneck_size=1024,
+    intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+)  # fmt: skip
+
+# The teacher, Table 1 column 3 and the released uncased_L-24_H-1024_B-512_A-4 file.
+_IB_BERT_LARGE = ModelConfig(
+    hidden_size=512, embedding_size=128, intra_bottleneck_size=1024, intermediate_size=4096,
+    num_hidden_layers=24, num_attention_heads=4, use_bottleneck=True, trigram_input=True, hidden_act="gelu_tanh",
+)  # fmt: skip
+
+# The student as released, uncased_L-24_H-128_B-512_A-4_F-4_OPT.
+_MOBILEBERT = _IB_BERT_LARGE.replace(
+    intra_bottleneck_size=128, intermediate_size=512, num_feedforward_networks=4, key_query_shared_bottleneck=True,
+    normalization_type="no_norm", hidden_act="relu", hidden_dropout_prob=0.0, classifier_activation=False,
+)  # fmt: skip
+
+# The classroom pair: the same shapes of blocks, small enough to train in minutes on two cores.
+_CLASSROOM_TEACHER = _IB_BERT_LARGE.replace(
+    vocab_size=4096, hidden_size=128, embedding_size=64, intra_bottleneck_size=192, intermediate_size=768,
+    num_hidden_layers=4, max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)  # fmt: skip
+_CLASSROOM_STUDENT = _MOBILEBERT.replace(
+    vocab_size=4096, hidden_size=128, embedding_size=64, intra_bottleneck_size=32, intermediate_size=128,
+    num_hidden_layers=4, max_position_embeddings=64, attention_probs_dropout_prob=0.0,
+)  # fmt: skip
+
+PRESETS = {
+    "bert-base": ModelConfig(),
+    "bert-large": _BERT_LARGE,
+    "ib-bert-large": _IB_BERT_LARGE,
+    "mobilebert": _MOBILEBERT,
+    "mobilebert-paper": _MOBILEBERT.replace(key_query_shared_bottleneck=False),
+    "mobilebert-no-opt": _MOBILEBERT.replace(normalization_type="layer_norm", hidden_act="gelu_tanh"),
+    "mobilebert-tiny": _MOBILEBERT.replace(
+        key_query_shared_bottleneck=False, bottleneck_attention=True, num_feedforward_networks=2
+    ),
+    "classroom-teacher": _CLASSROOM_TEACHER,
+    "classroom-student": _CLASSROOM_STUDENT,
+}
+
+
+def preset(name, **changes):
+    """The named configuration, with `changes` applied. ConfigError for an unknown name."""
+    if name not in PRESETS:
+        raise ConfigError(f"unknown model {name!r}, expected one of {', '.join(PRESETS)}")
+    return PRESETS[name].replace(**changes)

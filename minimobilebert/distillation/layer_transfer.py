@@ -1,0 +1,61 @@
+"""Layer-wise knowledge transfer: one step of feature-map and attention transfer for some layers (Section 3.4).
+
+    L_KT = 1/L sum over the given layers l of  feature_factor * L_FMT(l) + attention_factor * L_AT(l)
+
+Student layer l is paired with teacher layer l. Neither model runs further up than the highest given layer:
+what is above cannot change the loss.
+"""
+
+from typing import NamedTuple
+
+from ..model.encoder import encoder_backward, encoder_forward
+from .attention_transfer import attention_transfer_backward, attention_transfer_forward
+from .feature_map_transfer import feature_map_transfer_backward, feature_map_transfer_forward
+from .normalized_feature_map_transfer import (
+    normalized_feature_map_transfer_backward,
+    normalized_feature_map_transfer_forward,
+)
+
+FEATURE_LOSSES = {
+    "paper": (feature_map_transfer_forward, feature_map_transfer_backward),
+    "released": (normalized_feature_map_transfer_forward, normalized_feature_map_transfer_backward),
+}
+
+
+class TransferSettings(NamedTuple):
+    feature_loss: str = "released"  # a key of FEATURE_LOSSES
+    feature_factor: float = 1.0
+    attention_factor: float = 1.0
+
+
+def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False):
+    """Losses and gradients of one transfer step.
+
+    layers: numbers of the blocks whose output and attention maps are compared
+    -> {"loss", "feature_map_transfer", "attention_transfer"}, gradients of the student up to the highest layer
+    """
+    inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
+    top = max(layers) + 1
+    theirs, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
+    ours, cache = encoder_forward(params, config, *inputs, num_layers=top)
+
+    feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
+    feature_total = attention_total = 0.0
+    dhidden_states, dscores = {}, {}
+    share = 1.0 / config.num_hidden_layers
+    for layer in layers:
+        feature, feature_cache = feature_forward(
+            ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1], batch.attention_mask
+        )
+        attention, attention_cache = attention_transfer_forward(
+            ours.attention_scores[layer], theirs.attention_scores[layer], batch.attention_mask
+        )
+        feature_total += share * feature
+        attention_total += share * attention
+        dhidden_states[layer + 1] = feature_backward(share * settings.feature_factor, feature_cache)
+        dscores[layer] = attention_transfer_backward(share * settings.attention_factor, attention_cache)
+
+    grads = {}
+    encoder_backward(dhidden_states, cache, grads, config, dscores=dscores, train_embeddings=train_embeddings)
+    loss = settings.feature_factor * feature_total + settings.attention_factor * attention_total
+    return {"loss": loss, "feature_map_transfer": feature_total, "attention_transfer": attention_total}, grads

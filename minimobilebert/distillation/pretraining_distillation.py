@@ -1,0 +1,43 @@
+"""Pre-training distillation: the student learns from the words and from the teacher's opinion of them (Section 3.5).
+
+    L = a * L_MLM + (1 - a) * L_KD + L_NSP                       Equation 4, a = 0.5 in the released recipe
+
+L_KD is the cross-entropy between the teacher's word distribution and the student's at the masked positions.
+Both word terms are one cross-entropy against mixed targets, which is how it is computed here:
+
+    y = a * onehot(word) + (1 - a) * softmax(teacher logits)     L = CE(y, student) + L_NSP
+
+Next-sentence prediction is learned from its labels alone.
+"""
+
+import numpy as np
+
+from ..model.pretraining import mean_cross_entropy, pretraining_backward, pretraining_forward
+from ..ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
+from ..ops.softmax import softmax_forward
+
+
+def mixed_targets(teacher_logits, labels, alpha):
+    """y = alpha * onehot(labels) + (1 - alpha) * softmax(teacher_logits); teacher_logits [M, V], labels [M] -> [M, V]"""
+    targets, _ = softmax_forward(teacher_logits)
+    targets *= targets.dtype.type(1.0 - alpha)
+    targets[np.arange(len(labels)), labels] += targets.dtype.type(alpha)
+    return targets
+
+
+def pretraining_distillation_step(params, config, teacher, teacher_config, batch, alpha=0.5, rng=None):
+    """Loss and gradients of one step -> {"loss", "distillation_loss", "nsp_loss"}, gradients of the student
+
+    `teacher` holds the teacher's parameters; it runs without dropout and receives no gradient.
+    """
+    teacher_output, _ = pretraining_forward(teacher, teacher_config, batch)
+    output, cache = pretraining_forward(params, config, batch, rng)
+    targets = mixed_targets(teacher_output.word_logits, batch.masked_labels, alpha)
+    losses, words_cache = soft_cross_entropy_forward(output.word_logits, targets)
+    count = max(len(losses), 1)
+    dwords = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), words_cache)
+    nsp_loss, dnext = mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
+    distillation_loss = float(losses.sum(dtype=np.float64)) / count
+    gradients = pretraining_backward(dwords, dnext, cache, config)
+    values = {"loss": distillation_loss + nsp_loss, "distillation_loss": distillation_loss, "nsp_loss": nsp_loss}
+    return values, gradients

@@ -1,0 +1,84 @@
+"""The one place where Numba is set up: compile flags, the disk cache, and the first-use message.
+
+Rules that hold for every kernel, and why:
+
+* `@jit` never turns on all of fast-math: that would let LLVM delete NaN checks. `@jit_matmul` allows
+  only `contract` (a*b+c in one instruction) and `reassoc` (sum in another order), which keep NaN and infinity.
+* Nothing is compiled at import: Numba compiles a kernel at its first call and keeps it on disk.
+* The disk cache lives in a folder named after a hash of every kernel file, so a kernel can never
+  outlive a change of its own source or of a helper that was inlined into it.
+* Inside `prange` no two iterations write to the same place.
+"""
+
+import hashlib
+import os
+import pathlib
+import sys
+
+if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
+    # The NumPy back end must work where Numba cannot be installed: kernels stay plain Python here.
+    prange = range
+
+    def jit(function):
+        return function
+
+    def jit_parallel(function):
+        return function
+
+    jit_matmul = jit_matmul_parallel = jit
+
+    def set_threads(threads):
+        pass
+
+else:
+    import numba
+    from numba import prange  # noqa: F401  (kernels import it from here)
+    from numba.core import event
+
+    def _cache_folder():
+        kernels = pathlib.Path(__file__).resolve().parent
+        digest = hashlib.sha256()
+        for file in sorted(kernels.glob("*.py")):
+            digest.update(file.name.encode() + file.read_bytes())
+        name = f"minimobilebert-{digest.hexdigest()[:16]}"
+        if os.environ.get("NUMBA_CACHE_DIR"):
+            return pathlib.Path(os.environ["NUMBA_CACHE_DIR"]) / name
+        beside = kernels / "__pycache__"
+        try:
+            beside.mkdir(exist_ok=True)
+            if os.access(beside, os.W_OK):
+                return beside / name
+        except OSError:
+            pass  # a read-only installation: use the user's cache folder
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        return pathlib.Path(base) / name
+
+    # Numba reads this setting when a function is decorated, which is below and in the kernel files.
+    numba.config.CACHE_DIR = str(_cache_folder())
+
+    class _SayOnce(event.Listener):
+        """Tell the user why the first call takes a while."""
+
+        said = False
+
+        def on_start(self, _):
+            if not _SayOnce.said:
+                _SayOnce.said = True
+                print("compiling kernels for this processor (once; kept on disk) ...", file=sys.stderr, flush=True)
+
+        def on_end(self, _):
+            pass
+
+    if not numba.config.DISABLE_JIT:
+        event.register("numba:compile", _SayOnce())
+
+    _MATMUL_MATH = {"contract", "reassoc"}
+
+    jit = numba.njit(cache=True, error_model="numpy")
+    jit_parallel = numba.njit(cache=True, error_model="numpy", parallel=True)
+    jit_matmul = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH)
+    jit_matmul_parallel = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH, parallel=True)
+
+    def set_threads(threads):
+        """Use `threads` threads in every parallel kernel from now on."""
+        numba.set_num_threads(threads)

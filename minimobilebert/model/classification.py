@@ -1,0 +1,44 @@
+"""The classification model: encoder, pooler, and one linear layer on the pooled vector."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .encoder import encoder_backward, encoder_forward
+from .heads import pooler_backward, pooler_forward
+from .layers import dense, dense_backward
+from .pretraining import mean_cross_entropy
+
+
+class ClassificationCache(NamedTuple):
+    encoder: Any
+    pooler: Any
+    classifier: Any
+
+
+def classification_forward(params, config, batch, rng=None):
+    """batch: a ClassificationBatch -> logits [B, num_labels], cache"""
+    encoder, encoder_cache = encoder_forward(
+        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng
+    )
+    pooled, pooler = pooler_forward(params, config, encoder.hidden_states[-1])
+    logits, classifier = dense(params, "classifier", pooled)
+    return logits, ClassificationCache(encoder_cache, pooler, classifier)
+
+
+def classification_backward(dlogits, cache, config):
+    """dlogits [B, num_labels] -> gradients, a flat dict like the parameters"""
+    grads = {}
+    dpooled = dense_backward(dlogits, cache.classifier, grads, "classifier")
+    dhidden = np.zeros_like(cache.encoder.output)
+    dhidden[:, 0] = pooler_backward(dpooled, cache.pooler, grads, config)
+    encoder_backward({len(cache.encoder.blocks): dhidden}, cache.encoder, grads, config)
+    return grads
+
+
+def classification_step(params, config, batch, rng=None):
+    """Loss and gradients of fine-tuning -> {"loss", "accuracy"}, gradients"""
+    logits, cache = classification_forward(params, config, batch, rng)
+    loss, dlogits = mean_cross_entropy(logits, batch.labels)
+    accuracy = float((logits.argmax(axis=-1) == batch.labels).mean())
+    return {"loss": loss, "accuracy": accuracy}, classification_backward(dlogits, cache, config)

@@ -1,0 +1,61 @@
+"""Embeddings and a stack of L blocks; hidden state 0 is the embedding output, hidden state l the output of block l.
+
+Attention transfer and feature-map transfer read every layer, so the forward keeps every layer's output, and
+the backward takes a gradient at every layer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .block import block_backward, block_forward
+from .embeddings import EmbeddingsCache, embeddings_backward, embeddings_forward
+
+
+class EncoderCache(NamedTuple):
+    embeddings: EmbeddingsCache
+    blocks: list  # one BlockCache a layer that ran
+    output: np.ndarray  # [B, T, H] the last hidden state
+
+
+class EncoderOutput(NamedTuple):
+    hidden_states: list  # of [B, T, H]; entry 0 is the embedding output, the last one the encoder's
+    attention_scores: list  # of [B, A, T, T], before softmax; entry l belongs to block l
+    attention_maps: list  # of [B, A, T, T], after softmax
+
+
+def encoder_forward(params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None):
+    """Run the embeddings and the first `num_layers` blocks (all of them if None).
+
+    input_ids, token_type_ids [B, T] integers; attention_mask [B, T] bool; rng None: no dropout
+    -> EncoderOutput, EncoderCache
+    """
+    mask = np.ascontiguousarray(attention_mask, dtype=bool)
+    x, embeddings = embeddings_forward(params, config, input_ids, token_type_ids, rng)
+    hidden_states, blocks = [x], []
+    for layer in range(config.num_hidden_layers if num_layers is None else num_layers):
+        x, cache = block_forward(params, config, layer, x, mask, rng)
+        hidden_states.append(x)
+        blocks.append(cache)
+    maps = [cache.self_attention.attention for cache in blocks]
+    output = EncoderOutput(hidden_states, [m.scores for m in maps], [m.probabilities for m in maps])
+    return output, EncoderCache(embeddings, blocks, x)
+
+
+def encoder_backward(dhidden_states, cache, grads, config, *, dscores=None, train_embeddings=True):
+    """Reverse of `encoder_forward`.
+
+    dhidden_states {index into hidden_states: [B, T, H]}; dscores {layer: [B, A, T, T]} or None.
+    Files every gradient in `grads`. `train_embeddings=False` stops above the embedding layer.
+    """
+    dscores = dscores or {}
+    top = len(cache.blocks)
+    dx = dhidden_states.get(top)
+    if dx is None:  # attention transfer alone sends nothing to the top
+        dx = np.zeros_like(cache.output)
+    for layer in reversed(range(top)):
+        dx = block_backward(dx, cache.blocks[layer], grads, config, layer, dscores.get(layer))
+        if layer in dhidden_states:
+            dx = dx + dhidden_states[layer]
+    if train_embeddings:
+        embeddings_backward(dx, cache.embeddings, grads, config)

@@ -1,0 +1,116 @@
+"""Names, shapes and first values of every parameter.
+
+A model's parameters are one flat dict from name to array. Names and orientation are Hugging Face's
+(`weight` is [out, in]), so a checkpoint from the hub needs no renaming.
+"""
+
+import numpy as np
+
+HEADS = ("pretraining", "classification")
+
+
+def _dense(name, outputs, inputs):
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _norm(name, size):
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
+def embedding_shapes(config):
+    """Shapes of the embedding parameters, names without the model's prefix."""
+    c = config
+    shapes = {
+        "embeddings.word_embeddings.weight": (c.vocab_size, c.embedding_size),
+        "embeddings.position_embeddings.weight": (c.max_position_embeddings, c.hidden_size),
+        "embeddings.token_type_embeddings.weight": (c.type_vocab_size, c.hidden_size),
+    }
+    if c.has_embedding_transformation:
+        inputs = c.embedding_size * (3 if c.trigram_input else 1)
+        shapes |= _dense("embeddings.embedding_transformation", c.hidden_size, inputs)
+    return shapes | _norm("embeddings.LayerNorm", c.hidden_size)
+
+
+def feed_forward_names(config):
+    """Name prefixes of the stacked feed-forwards of one block, in the order they run.
+
+    Hugging Face calls the last one `intermediate` / `output` and those before it `ffn.0`, `ffn.1`, ...
+    """
+    return [f"ffn.{i}." for i in range(config.num_feedforward_networks - 1)] + [""]
+
+
+def block_shapes(config):
+    """Shapes of one block's parameters, names without `encoder.layer.N.` (H hidden, C inside the block, F feed-forward)."""
+    H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
+    shapes, query_inputs, value_inputs = {}, H, H
+    if config.use_bottleneck:
+        shapes |= _dense("bottleneck.input.dense", C, H) | _norm("bottleneck.input.LayerNorm", C)
+        if config.bottleneck_attention:
+            query_inputs = value_inputs = C
+        elif config.key_query_shared_bottleneck:
+            shapes |= _dense("bottleneck.attention.dense", C, H) | _norm("bottleneck.attention.LayerNorm", C)
+            query_inputs = C
+    shapes |= _dense("attention.self.query", C, query_inputs)
+    shapes |= _dense("attention.self.key", C, query_inputs)
+    shapes |= _dense("attention.self.value", C, value_inputs)
+    shapes |= _dense("attention.output.dense", C, C) | _norm("attention.output.LayerNorm", C)
+    for ffn in feed_forward_names(config):
+        shapes |= _dense(f"{ffn}intermediate.dense", F, C)
+        shapes |= _dense(f"{ffn}output.dense", C, F) | _norm(f"{ffn}output.LayerNorm", C)
+    if config.use_bottleneck:
+        shapes |= _dense("output.bottleneck.dense", H, C) | _norm("output.bottleneck.LayerNorm", H)
+    return shapes
+
+
+def head_shapes(config, head, num_labels=None):
+    """Shapes of the parameters above the encoder: "pretraining" (masked words, next sentence) or "classification"."""
+    H, E, V = config.hidden_size, config.embedding_size, config.vocab_size
+    if head == "pretraining":
+        shapes = {"cls.predictions.bias": (V,)}
+        shapes |= _dense("cls.predictions.transform.dense", H, H) | _norm("cls.predictions.transform.LayerNorm", H)
+        if E < H:
+            shapes["cls.predictions.dense.weight"] = (H - E, V)
+        return shapes | _dense("cls.seq_relationship", 2, H)
+    if head == "classification":
+        return _dense("classifier", num_labels, H)
+    raise ValueError(f"head: found {head!r}, expected one of {', '.join(HEADS)}")
+
+
+def parameter_shapes(config, head=None, num_labels=None):
+    """Every parameter's name and shape, in the order the forward pass meets them.
+
+    head None gives the bare encoder: embeddings, blocks and, where the config has one, the pooler.
+    """
+    shapes = embedding_shapes(config)
+    for layer in range(config.num_hidden_layers):
+        shapes |= {f"encoder.layer.{layer}.{name}": shape for name, shape in block_shapes(config).items()}
+    if config.classifier_activation:
+        shapes |= _dense("pooler.dense", config.hidden_size, config.hidden_size)
+    shapes = {f"{config.prefix}.{name}": shape for name, shape in shapes.items()}
+    return shapes | (head_shapes(config, head, num_labels) if head else {})
+
+
+def truncated_normal(rng, shape, standard_deviation, dtype):
+    """Normal numbers, drawn again wherever they fall beyond two standard deviations (as TensorFlow does)."""
+    x = rng.standard_normal(shape)
+    while (beyond := np.abs(x) > 2.0).any():
+        x[beyond] = rng.standard_normal(int(beyond.sum()))
+    return (x * standard_deviation).astype(dtype)
+
+
+def init_parameters(shapes, config, rng, dtype=np.float32):
+    """First values: weights truncated normal(0, `initializer_range`), biases 0, norm weights 1."""
+    params = {}
+    for name, shape in shapes.items():
+        if name.endswith("bias"):
+            params[name] = np.zeros(shape, dtype)
+        elif name.endswith("LayerNorm.weight"):
+            params[name] = np.ones(shape, dtype)
+        else:
+            params[name] = truncated_normal(rng, shape, config.initializer_range, dtype)
+    return params
+
+
+def count_parameters(shapes):
+    """How many numbers the parameters hold."""
+    return sum(int(np.prod(shape)) for shape in shapes.values())

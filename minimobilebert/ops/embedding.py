@@ -1,0 +1,31 @@
+"""Embedding look-up: row `ids[b, t]` of a table, for words, positions and segments.
+
+    y[b, t] = table[ids[b, t]]
+
+Backward: a row that was used several times receives the sum of its uses' gradients.
+
+    dtable[v] = sum over all (b, t) with ids[b, t] == v of dy[b, t]
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels.embedding import add_rows
+
+
+class EmbeddingCache(NamedTuple):
+    ids: np.ndarray  # [B, T] integers
+    num_rows: int  # V
+
+
+def embedding_forward(ids, table):
+    """ids [B, T] integers in [0, V), table [V, E] -> y [B, T, E], cache. ValueError for an id outside the table."""
+    if ids.size and not (0 <= ids.min() and ids.max() < table.shape[0]):
+        raise ValueError(f"token id: found {ids.min()}..{ids.max()}, expected 0..{table.shape[0] - 1}")
+    return table[ids], EmbeddingCache(ids, table.shape[0])
+
+
+def embedding_backward(dy, cache):
+    """dy [B, T, E] -> dtable [V, E]"""
+    return add_rows(cache.ids.reshape(-1), dy.reshape(-1, dy.shape[-1]), cache.num_rows)

@@ -1,0 +1,95 @@
+"""The report's figures, drawn with matplotlib (extra `plots`) and returned as text to put into an HTML page."""
+
+import base64
+import io
+
+import numpy as np
+
+from ..extras import require
+
+INK, GRID = "#333333", "#dddddd"
+COLOURS = {"teacher": "#1b6ca8", "student": "#c4531b", "student_from_scratch": "#7a7a7a"}
+LABELS = {"teacher": "teacher", "student": "distilled student", "student_from_scratch": "student from scratch"}
+
+
+def _pyplot():
+    matplotlib = require("matplotlib", "plots")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 9, "axes.edgecolor": GRID, "axes.grid": True, "grid.color": GRID,
+                         "svg.fonttype": "none", "svg.hashsalt": "minimobilebert"})  # fmt: skip
+    return plt
+
+
+def _as_svg(plt, figure):
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _as_png(plt, figure, description):
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    return f'<img alt="{description}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def smooth(values, width):
+    """Running mean over the last `width` values; the first ones average what there is."""
+    total = np.cumsum(np.insert(np.asarray(values, np.float64), 0, 0.0))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    return (total[ends] - total[starts]) / (ends - starts)
+
+
+def curves(series, x_label, y_label, *, width=5, log=False, marks=()):
+    """Lines over steps. series: {label: (x values, y values, colour)}; marks: x positions of vertical lines -> svg"""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6.2, 3.2))
+    for label, (x, y, colour) in series.items():
+        axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
+        axes.plot(x, smooth(y, width), color=colour, linewidth=1.6, label=label)
+    for x in marks:
+        axes.axvline(x, color=INK, linewidth=0.7, linestyle=":")
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if log:
+        axes.set_yscale("log")
+    axes.legend(frameon=False)
+    return _as_svg(plt, figure)
+
+
+def bars(groups, x_labels, x_label, y_label, *, log=False):
+    """Bars side by side. groups: {label: (values, colour)} -> svg"""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(4.4, 2.8))
+    places, share = np.arange(len(x_labels)), 0.8 / len(groups)
+    for i, (label, (values, colour)) in enumerate(groups.items()):
+        axes.bar(places + (i - (len(groups) - 1) / 2) * share, values, share * 0.92, color=colour, label=label)
+    axes.set_xticks(places, x_labels)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if log:
+        axes.set_yscale("log")
+    axes.legend(frameon=False)
+    return _as_svg(plt, figure)
+
+
+def attention_grid(tokens, teacher_maps, student_maps):
+    """Every head of every layer, the teacher's map left of the student's -> html image"""
+    plt = _pyplot()
+    layers, heads = len(teacher_maps), teacher_maps[0].shape[0]
+    figure, axes = plt.subplots(layers, 2 * heads, figsize=(2.0 * heads * 1.45, layers * 1.55), squeeze=False)
+    for layer in range(layers):
+        for head in range(heads):
+            for column, maps, who in ((2 * head, teacher_maps, "teacher"), (2 * head + 1, student_maps, "student")):
+                panel = axes[layer, column]
+                panel.imshow(maps[layer][head], cmap="viridis", vmin=0.0, vmax=1.0)
+                panel.grid(False)
+                panel.set_xticks([])
+                panel.set_yticks([])
+                panel.set_title(f"{who} {layer + 1}.{head + 1}", fontsize=7, color=COLOURS[who], pad=2)
+        axes[layer, 0].set_yticks(range(len(tokens)), tokens, fontsize=5)
+    figure.tight_layout(pad=0.4)
+    return _as_png(plt, figure, "attention maps of teacher and student")

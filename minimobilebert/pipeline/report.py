@@ -1,0 +1,148 @@
+"""One self-contained page about a run: tables, curves, attention maps, activation scales. Opens without a network."""
+
+import html
+import json
+import pathlib
+
+from ..files import write_text
+from .figures import COLOURS, LABELS, attention_grid, bars, curves
+
+MODELS = ("teacher", "student", "student_from_scratch")
+COLUMNS = (
+    ("parameters", "parameters", "{:,}"),
+    ("mlm_loss", "masked-word loss (nats)", "{:.3f}"),
+    ("mlm_accuracy", "masked-word accuracy", "{:.3f}"),
+    ("nsp_accuracy", "next-sentence accuracy", "{:.3f}"),
+    ("task_accuracy", "era accuracy", "{:.3f}"),
+)
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; } th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; } figure { margin: .5rem 0; display: inline-block; }
+img, svg { max-width: 100%; height: auto; } p { max-width: 46rem; } code { background: #f3f3f3; padding: 0 .2rem; }
+"""
+
+
+def read_metrics(folder):
+    """The lines of `metrics.jsonl` in a stage's folder -> list of dicts"""
+    with open(pathlib.Path(folder) / "metrics.jsonl", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _cell(value, form):
+    return "-" if value is None else form.format(value)
+
+
+def results_table(summary):
+    """The rows of the results table as text: first the heading, then a row a model and the two baselines."""
+    rows = [["", *(title for _, title, _ in COLUMNS)]]
+    for model in MODELS:
+        rows.append([LABELS[model], *(_cell(summary[model][key], form) for key, _, form in COLUMNS)])
+    majority = _cell(summary["task_majority_accuracy"], "{:.3f}")
+    rows.append(["no model: unigram, majority", "", _cell(summary["unigram_mlm_loss"], "{:.3f}"), "", "0.500", majority])
+    return rows
+
+
+def format_table(rows):
+    """Rows of text -> lines with aligned columns, the first column to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    return "\n".join(lines)
+
+
+def _html_table(rows):
+    def line(row, tag):
+        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
+
+    return f"<table>{line(rows[0], 'th')}{''.join(line(row, 'td') for row in rows[1:])}</table>"
+
+
+def _series(metrics, key, label, colour, offset=0):
+    points = [(line["step"] + offset, line[key]) for line in metrics if key in line]
+    return {label: ([x for x, _ in points], [y for _, y in points], colour)} if points else {}
+
+
+def _loss_curves(folder, summary):
+    teacher, transfer, student, scratch = (
+        read_metrics(folder / stage) for stage in ("teacher", "transfer", "student", "student_from_scratch")
+    )
+    steps_per_layer = summary["settings"]["transfer_steps_per_layer"]
+    layers = len(summary["transfer_after"]["feature_map_transfer"])
+    yield (
+        "Teacher: pre-training loss. Masked words and next sentence, on the training text.",
+        curves(_series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
+               | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]), "update", "loss (nats)"),
+    )  # fmt: skip
+    yield (
+        "Progressive transfer, one layer after the other (dotted: the next layer begins). The loss of the layer that"
+        " is being taught.",
+        curves(_series(transfer, "feature_map_transfer", "feature maps", COLOURS["student"])
+               | _series(transfer, "attention_transfer", "attention maps (KL)", COLOURS["teacher"]), "update", "loss",
+               log=True, width=3, marks=[steps_per_layer * i for i in range(1, layers)]),
+    )  # fmt: skip
+    yield (
+        "The two students over the same number of updates; the distilled one spends the first of them on transfer."
+        " Its curve here is the distillation loss, which no model can bring below the teacher's own uncertainty.",
+        curves(_series(scratch, "mlm_loss", "from scratch: masked words", COLOURS["student_from_scratch"])
+               | _series(student, "distillation_loss", "distilled: mixed targets", COLOURS["student"],
+                         offset=steps_per_layer * layers), "update", "loss (nats)"),
+    )  # fmt: skip
+
+
+def _layer_bars(summary):
+    before, after = summary["transfer_before"], summary["transfer_after"]
+    numbers = [str(i + 1) for i in range(len(before["attention_transfer"]))]
+    for key, title in (("feature_map_transfer", "Feature-map gap (Equation 2)"),
+                       ("attention_transfer", "Attention divergence, KL (Equation 3)")):  # fmt: skip
+        groups = {"before transfer": (before[key], COLOURS["student_from_scratch"]),
+                  "after transfer": (after[key], COLOURS["student"])}  # fmt: skip
+        yield f"{title} of each layer on held-out text.", bars(groups, numbers, "layer", "loss", log=True)
+
+
+def _activation_bars(summary):
+    scales = summary["activation_scales"]
+    groups = {LABELS[m]: (scales[m]["largest"], COLOURS[m]) for m in MODELS}
+    numbers = [str(i) for i in range(len(scales["teacher"]["largest"]))]
+    yield (
+        "Largest activation between blocks (0 is the embedding output). LayerNorm keeps the teacher's within bounds;"
+        " nothing in NoNorm does so for the students.",
+        bars(groups, numbers, "layer", "largest absolute value", log=True),
+    )
+
+
+def write_report(folder, summary, attention):
+    """Write `folder/report.html` from the summary, the stages' metrics and the attention maps of one sentence.
+
+    attention: {"sentence", "tokens", "teacher", "student"}, the last two lists over layers of [A, T, T]
+    """
+    folder = pathlib.Path(folder)
+
+    def figures(pairs):
+        return "".join(f"<figure>{figure}<figcaption>{html.escape(text)}</figcaption></figure>" for text, figure in pairs)
+
+    seconds = [["stage", "seconds"], *([name, f"{value:.1f}"] for name, value in summary["seconds"].items())]
+    settings = [["setting", "value"], *([name, value] for name, value in summary["settings"].items())]
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>minimobilebert: seed {summary['seed']}</title><style>{_STYLE}</style></head><body>
+<h1>MobileBERT at classroom size, seed {summary['seed']}</h1>
+<p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge layer by
+layer, was distilled, and is compared with the same student trained without a teacher for the same number of updates.
+All scores are on documents that no model was trained on, with the same masked positions for all.</p>
+<h2>Results</h2>{_html_table(results_table(summary))}
+<h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}
+<h2>What transfer does to each layer</h2>{figures(_layer_bars(summary))}
+<h2>Attention maps</h2><p>Teacher and distilled student side by side, layer.head, for the sentence
+<q>{html.escape(attention['sentence'])}</q> Rows ask, columns answer.</p>
+{attention_grid(attention['tokens'], attention['teacher'], attention['student'])}
+<h2>Activation scale</h2>{figures(_activation_bars(summary))}
+<h2>Time</h2>{_html_table(seconds)}
+<h2>Settings</h2>{_html_table(settings)}
+</body></html>
+"""
+    write_text(folder / "report.html", page)

@@ -1,0 +1,56 @@
+"""`seeds`: the same run with several seeds, and the table that says how sure its result is."""
+
+import pathlib
+
+import numpy as np
+
+from ..files import read_json, write_json
+from .report import MODELS
+from .train_tiny import run as train_tiny
+
+# What the paper's method has to show here, in nats of held-out masked-word loss (and one accuracy).
+CLAIMS = {
+    "distilled under scratch by 0.2": lambda s: _loss(s, "student_from_scratch") - _loss(s, "student") >= 0.2,
+    "distilled at most 0.1 above teacher": lambda s: _loss(s, "student") - _loss(s, "teacher") <= 0.1,
+    "teacher under unigram by 1.8": lambda s: s["unigram_mlm_loss"] - _loss(s, "teacher") >= 1.8,
+    "teacher next-sentence accuracy 0.65": lambda s: s["teacher"]["nsp_accuracy"] >= 0.65,
+}
+COLUMNS = ("mlm_loss", "nsp_accuracy", "task_accuracy")
+
+
+def _loss(summary, model):
+    return summary[model]["mlm_loss"]
+
+
+def table(summaries):
+    """Markdown lines: a row a seed, then mean and standard deviation, then how many seeds hold each claim."""
+    heads = [f"{model.replace('_', ' ')} {key.replace('_', ' ')}" for key in COLUMNS for model in MODELS]
+    lines = ["| seed | unigram | " + " | ".join(heads) + " | minutes |"]
+    lines.append("|" + "---|" * (len(heads) + 3))
+    rows = np.array(
+        [
+            [s["unigram_mlm_loss"], *(s[m][key] for key in COLUMNS for m in MODELS), s["seconds"]["total"] / 60]
+            for s in summaries
+        ]
+    )
+    for summary, row in zip(summaries, rows, strict=True):
+        lines.append(f"| {summary['seed']} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
+    for name, values in (("mean", rows.mean(axis=0)), ("std", rows.std(axis=0, ddof=min(1, len(rows) - 1)))):
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    lines.append("")
+    for claim, holds in CLAIMS.items():
+        lines.append(f"- {claim}: {sum(map(holds, summaries))} of {len(summaries)} seeds")
+    return "\n".join(lines)
+
+
+def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
+    """Train with each seed in `out/seed-N`, one after the other; finished ones are only read -> the table's text."""
+    out = pathlib.Path(out)
+    summaries = []
+    for seed in seeds:
+        folder = out / f"seed-{seed}"
+        if not (folder / "summary.json").exists():
+            train_tiny(seed=seed, out=folder, settings=settings)
+        summaries.append(read_json(folder / "summary.json"))
+    write_json(out / "summary.json", summaries)
+    return table(summaries)

@@ -1,0 +1,105 @@
+"""Every number of the classroom run in one place; any of them can be changed with `--set NAME=VALUE`."""
+
+import dataclasses
+
+from ..config import ConfigError, preset
+
+
+@dataclasses.dataclass(frozen=True)
+class TinySettings:
+    """Settings of `train-tiny`. Steps are optimiser updates, learning rates are peaks.
+
+    The distilled student gets `transfer_steps_per_layer * layers + distillation_steps` updates; the student
+    from scratch gets exactly as many, with the same batch size and the same family of schedules. Each of the
+    two learning rates is the best one found for that model (README, "How the settings were chosen").
+    """
+
+    seed: int = 1
+    # text
+    vocab_size: int = 4096
+    sequence_length: int = 64
+    batch_size: int = 64
+    max_predictions: int = 10
+    held_out_fraction: float = 0.1
+    evaluation_batches: int = 32
+    # teacher
+    teacher_steps: int = 1000
+    teacher_learning_rate: float = 1e-3
+    # progressive transfer, then distillation
+    transfer_steps_per_layer: int = 60
+    transfer_learning_rate: float = 2e-3
+    feature_loss: str = "released"
+    feature_factor: float = 1.0
+    attention_factor: float = 1.0
+    distillation_steps: int = 500
+    distillation_learning_rate: float = 2e-3
+    distillation_alpha: float = 0.5
+    # the same student without a teacher
+    scratch_learning_rate: float = 2e-3
+    # the downstream task
+    task_steps: int = 150
+    task_batch_size: int = 32
+    task_learning_rate: float = 3e-4
+    # every stage
+    warmup_fraction: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, float) and field.name not in ("seed", "weight_decay") and not value > 0:
+                raise ConfigError(f"{field.name}: found {value}, expected more than 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed: found {self.seed}, expected 0 or more")
+        if self.feature_loss not in ("paper", "released"):
+            raise ConfigError(f"feature_loss: found {self.feature_loss!r}, expected 'paper' or 'released'")
+        for name in ("held_out_fraction", "distillation_alpha", "warmup_fraction"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number between 0 and 1")
+
+    @property
+    def teacher_config(self):
+        """The IB-BERT teacher at classroom size."""
+        return preset("classroom-teacher", **self._sizes())
+
+    @property
+    def student_config(self):
+        """The MobileBERT student at classroom size."""
+        return preset("classroom-student", **self._sizes())
+
+    def _sizes(self):
+        return {"vocab_size": self.vocab_size, "max_position_embeddings": self.sequence_length}
+
+    @property
+    def transfer_steps(self):
+        """Updates of all transfer stages together."""
+        return self.transfer_steps_per_layer * self.student_config.num_hidden_layers
+
+    @property
+    def student_steps(self):
+        """Updates of the distilled student, and of the student from scratch."""
+        return self.transfer_steps + self.distillation_steps
+
+    def steps_by_stage(self):
+        """Stage name -> updates, in the order the stages run."""
+        return {
+            "teacher": self.teacher_steps,
+            "transfer": self.transfer_steps,
+            "student": self.distillation_steps,
+            "student_from_scratch": self.student_steps,
+        }
+
+
+def settings_from_strings(seed, changes):
+    """TinySettings from `--seed` and the words of `--set`; ConfigError for an unknown name or a bad value."""
+    fields = {field.name: field.type for field in dataclasses.fields(TinySettings)}
+    values = {"seed": seed}
+    for name, text in changes.items():
+        if name not in fields:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(fields)}")
+        try:
+            values[name] = fields[name](text)
+        except ValueError:
+            raise ConfigError(f"{name}: found {text!r}, expected {fields[name].__name__}") from None
+    return TinySettings(**values)

@@ -1,0 +1,62 @@
+"""From documents to batches: what every training stage of one run reads."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..tasks.eras import EraTask, make_era_task
+from ..terminal import say
+from ..text.batches import PretrainingBatches, evaluation_batches
+from ..text.corpus import read_documents, shipped_documents, split_documents
+from ..text.pretraining_examples import make_pretraining_examples, tokenize_documents
+from ..text.wordpiece import WordPieceTokenizer
+from ..text.wordpiece_trainer import count_words, train_wordpiece
+
+_EXAMPLES_STREAM = 4
+
+
+class TextData(NamedTuple):
+    tokenizer: Any
+    train_ids: np.ndarray  # every piece of the training documents, for the unigram baseline
+    batches: PretrainingBatches  # step -> batch
+    evaluation: list  # fixed batches of held-out documents, with fixed masks
+    task: EraTask | None  # None for a user's own text, which carries no labels
+
+
+def _examples(documents, tokenizer, settings, part):
+    tokenized = tokenize_documents(documents, tokenizer)
+    rng = np.random.default_rng([settings.seed, _EXAMPLES_STREAM, part])
+    return tokenized, make_pretraining_examples(tokenized, settings.sequence_length, rng)
+
+
+def prepare_text(settings, text_folder, folder):
+    """Read, split by document, learn the vocabulary from the training part, make examples and batches.
+
+    text_folder: a user's folder of .txt files, or None for the shipped texts; folder: the run's, for vocab.txt
+    -> TextData. Every model of the run reads the same.
+    """
+    documents = read_documents(text_folder) if text_folder else shipped_documents()
+    training, held_out = split_documents(documents, settings.held_out_fraction, settings.seed)
+    say(f"text: {len(training)} documents to train on, {len(held_out)} held out")
+    vocabulary = pathlib.Path(folder) / "vocab.txt"
+    if vocabulary.exists():
+        tokenizer = WordPieceTokenizer.load(vocabulary)
+    else:
+        tokenizer = WordPieceTokenizer(train_wordpiece(count_words(training), settings.vocab_size))
+        tokenizer.save(vocabulary)
+
+    tokenized, examples = _examples(training, tokenizer, settings, part=0)
+    _, held_out_examples = _examples(held_out, tokenizer, settings, part=1)
+    say(f"text: {len(tokenized.pieces):,} word pieces, {len(examples.next_sentence_labels):,} sentence pairs")
+    sizes = (settings.batch_size, settings.sequence_length, settings.max_predictions, settings.seed)
+    batches = PretrainingBatches(examples, tokenizer, *sizes)
+    evaluation = evaluation_batches(held_out_examples, tokenizer, *sizes, count=settings.evaluation_batches)
+    task = None
+    if not text_folder:
+        held_out_names = {document.name for document in held_out}
+        task = make_era_task(
+            documents, held_out_names, tokenizer, settings.task_batch_size, settings.sequence_length, settings.seed
+        )
+        say(f"text: era task, {task.num_training} sentences to train on, {task.num_test} to test")
+    return TextData(tokenizer, tokenized.pieces, batches, evaluation, task)

@@ -1,0 +1,121 @@
+"""A downstream task that comes with the text: from which era is this sentence of a State of the Union address?
+
+    class 0   before 1860
+    class 1   1860 to 1929
+    class 2   1930 and later
+
+The year is in the file's name, so nobody had to label anything. All sentences of one address are in the same
+split: otherwise the model could recognise the speech instead of the era. Development and test addresses are
+taken from those that were held out of pre-training.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from .classification_batches import ClassificationBatches, LabelledTexts, all_batches, encode_labelled_texts
+
+ERAS = ("before 1860", "1860-1929", "1930 and later")
+FIRST_YEARS = (1860, 1930)
+MIN_WORDS = 5
+_SPLIT_STREAM = 402
+_ADDRESS = re.compile(r"(\d{4})_\w+\.txt")
+
+
+class EraSplit(NamedTuple):
+    train: list  # of Document: addresses that pre-training saw
+    development: list  # held-out addresses, to choose settings with
+    test: list  # held-out addresses, for the final score
+
+
+class EraTask(NamedTuple):
+    batches: ClassificationBatches  # step -> ClassificationBatch of training sentences
+    development: list  # of ClassificationBatch
+    evaluation: list  # of ClassificationBatch, from the test addresses
+    num_labels: int  # 3
+    num_training: int  # sentences
+    num_development: int
+    num_test: int
+    majority_accuracy: float  # on the test sentences, of always answering the training set's most frequent class
+
+
+def era_of(name):
+    """The class of an address by its file name "1862_abraham_lincoln_r.txt"; None for any other file."""
+    match = _ADDRESS.fullmatch(name)
+    return None if match is None else sum(int(match[1]) >= first for first in FIRST_YEARS)
+
+
+def split_addresses(documents, held_out_names, seed):
+    """Addresses among `documents` -> EraSplit; the held-out ones go to development and test, era by era.
+
+    ValueError unless every era has an address to train on and two that are held out.
+    """
+    held_out_names = set(held_out_names)
+    rng = np.random.default_rng([seed, _SPLIT_STREAM])
+    train, development, test = [], [], []
+    for era, era_name in enumerate(ERAS):
+        addresses = sorted((d for d in documents if era_of(d.name) == era), key=lambda d: d.name)
+        seen = [d for d in addresses if d.name not in held_out_names]
+        held_out = [d for d in addresses if d.name in held_out_names]
+        if not seen or len(held_out) < 2:
+            raise ValueError(
+                f"era {era_name!r}: found {len(seen)} addresses to train on and {len(held_out)} held out, "
+                "expected at least 1 and 2: choose another held_out_fraction"
+            )
+        order = rng.permutation(len(held_out))
+        half = len(held_out) // 2
+        train += seen
+        development += [held_out[i] for i in sorted(order[:half])]
+        test += [held_out[i] for i in sorted(order[half:])]
+    return EraSplit(train, development, test)
+
+
+def passages(document, sentences_per_passage=1):
+    """Runs of neighbouring sentences of at least MIN_WORDS words in all -> list of str; a short last run is kept."""
+    sentences = document.sentences()
+    runs = [
+        " ".join(sentences[start : start + sentences_per_passage])
+        for start in range(0, len(sentences), sentences_per_passage)
+    ]
+    return [run for run in runs if len(run.split()) >= MIN_WORDS]
+
+
+def label_passages(documents, tokenizer, sequence_length, sentences_per_passage=1):
+    """Addresses -> LabelledTexts, in natural frequency: eras with more and longer addresses have more sentences."""
+    texts, labels = [], []
+    for document in documents:
+        found = passages(document, sentences_per_passage)
+        texts += found
+        labels += [era_of(document.name)] * len(found)
+    return encode_labelled_texts(texts, labels, tokenizer, sequence_length)
+
+
+def majority_accuracy(train: LabelledTexts, test: LabelledTexts):
+    """Share of `test` that always answering the most frequent class of `train` gets right."""
+    most_frequent = np.bincount(train.labels, minlength=len(ERAS)).argmax()
+    return float((test.labels == most_frequent).mean())
+
+
+def make_era_task(
+    documents, held_out_names, tokenizer, batch_size, sequence_length, seed, sentences_per_passage=1
+):  # fmt: skip
+    """The whole task, ready for fine-tuning. documents: list of Document, addresses or not -> EraTask.
+
+    held_out_names: names of the documents that pre-training did not see; sentences_per_passage: 1 is a single
+    sentence, 2 or 3 make the task easier.
+    """
+    train, development, test = (
+        label_passages(part, tokenizer, sequence_length, sentences_per_passage)
+        for part in split_addresses(documents, held_out_names, seed)
+    )
+    return EraTask(
+        batches=ClassificationBatches(train, batch_size, seed),
+        development=all_batches(development, batch_size),
+        evaluation=all_batches(test, batch_size),
+        num_labels=len(ERAS),
+        num_training=len(train.labels),
+        num_development=len(development.labels),
+        num_test=len(test.labels),
+        majority_accuracy=majority_accuracy(train, test),
+    )

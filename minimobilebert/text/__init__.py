@@ -1,0 +1,1 @@
+"""From text to batches: documents, sentences, word pieces, sentence pairs, masks."""

@@ -1,0 +1,108 @@
+"""WordPiece: cut a word into the longest pieces of a fixed vocabulary, from left to right.
+
+    unaffable -> un ##aff ##able          "##" marks a piece that continues a word
+
+Greedy longest match first: take the longest piece of the vocabulary that the word begins with, and go on with
+the rest. A word that cannot be cut to its end, or is longer than 100 characters, becomes [UNK] as a whole.
+"""
+
+import re
+
+from .basic_tokenizer import basic_tokenize
+from .corpus import decode_text
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_INPUT_CHARS_PER_WORD = 100
+_MAX_CACHED_WORDS = 1_000_000
+
+# Not str.split(): that also cuts at characters which BERT deletes, and deleting joins the two sides.
+_CHUNK = re.compile(r"[^ \t\r\n]+")
+
+
+class WordPieceTokenizer:
+    """BERT's uncased tokeniser over a vocabulary: list of pieces, whose index is the piece's id.
+
+    pad_id, unk_id, cls_id, sep_id, mask_id  ids of the special tokens
+    vocab_size                               number of pieces
+    """
+
+    def __init__(self, vocab, place="vocabulary"):
+        """ValueError if a piece occurs twice or a special token is missing; `place` is named in the message."""
+        self.vocab = list(vocab)
+        self.vocab_size = len(self.vocab)
+        self._id_of = {}
+        for i, piece in enumerate(self.vocab):
+            if piece in self._id_of:
+                raise ValueError(
+                    f"{place}:{i + 1}: found {piece!r} a second time (first on line {self._id_of[piece] + 1}), "
+                    "expected every piece once"
+                )
+            self._id_of[piece] = i
+        for token in SPECIAL_TOKENS:
+            if token not in self._id_of:
+                raise ValueError(f"{place}: found no {token} on lines 1 to {self.vocab_size}, expected it once")
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (self._id_of[t] for t in SPECIAL_TOKENS)
+        # Text repeats its words: 3 million words are 100,000 different ones, each cut into pieces once.
+        self._cache = {}
+
+    def _word_ids(self, word):
+        """Ids of the pieces of one word that `basic_tokenize` made."""
+        if len(word) > MAX_INPUT_CHARS_PER_WORD:
+            return [self.unk_id]
+        ids, start = [], 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for stop in range(len(word), start, -1):
+                found = self._id_of.get(prefix + word[start:stop])
+                if found is not None:
+                    break
+            else:
+                return [self.unk_id]
+            ids.append(found)
+            start = stop
+        return ids
+
+    def encode(self, text):
+        """text: str -> ids of its pieces, list of int, without [CLS] and [SEP]."""
+        ids = []
+        cache = self._cache
+        for chunk in _CHUNK.findall(text):
+            chunk_ids = cache.get(chunk)
+            if chunk_ids is None:
+                chunk_ids = [i for word in basic_tokenize(chunk) for i in self._word_ids(word)]
+                if len(cache) < _MAX_CACHED_WORDS:
+                    cache[chunk] = chunk_ids
+            ids += chunk_ids
+        return ids
+
+    def tokenize(self, text):
+        """text: str -> its pieces, list of str."""
+        return [self.vocab[i] for i in self.encode(text)]
+
+    def id_of(self, piece):
+        """The id of a piece, or that of [UNK] if the vocabulary does not have it."""
+        return self._id_of.get(piece, self.unk_id)
+
+    def decode(self, ids, skip_special_tokens=True):
+        """ids -> text. Pieces of a word are joined; what lower-casing and accent-stripping removed stays lost."""
+        pieces = [self.vocab[i] for i in ids]
+        if skip_special_tokens:
+            pieces = [piece for piece in pieces if piece not in SPECIAL_TOKENS or piece == "[UNK]"]
+        return " ".join(pieces).replace(" ##", "")
+
+    @classmethod
+    def load(cls, path):
+        """Read a BERT vocab.txt: one piece a line, the first line is id 0. ValueError names the file and line."""
+        with open(path, "rb") as file:
+            text = decode_text(file.read(), path)
+        # Only "\n" ends a line: some vocabularies hold pieces that str.splitlines() would cut.
+        lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                raise ValueError(f"{path}:{number}: found an empty line, expected one piece a line")
+        return cls(lines, place=path)
+
+    def save(self, path):
+        """Write the vocabulary as a BERT vocab.txt."""
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(piece + "\n" for piece in self.vocab)
