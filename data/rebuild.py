@@ -200,7 +200,8 @@ def main():
         agree = agree and verdict != "DIFFERENT"
         paragraphs = [paragraph for document in documents.values() for paragraph in document]
         words = sum(len(paragraph.split()) for paragraph in paragraphs)
-        print(f"{digest}  {path.name}  {verdict}: {len(documents)} documents, {len(paragraphs)} paragraphs, {words} words")
+        counts = f"{len(documents)} documents, {len(paragraphs)} paragraphs, {words} words"
+        print(f"{digest}  {path.name}  {verdict}: {counts}")
     if arguments.write_checksums:
         (arguments.output / "SHA256SUMS").write_text("".join(sums))
     return 0 if agree else 1

@@ -4,6 +4,10 @@ Rules that hold for every kernel, and why:
 
 * `@jit` never turns on all of fast-math: that would let LLVM delete NaN checks. `@jit_matmul` allows
   only `contract` (a*b+c in one instruction) and `reassoc` (sum in another order), which keep NaN and infinity.
+* `@jit_inline` is for small functions of one number that other kernels call in their loops. It allows
+  `contract` only: their rounding tricks would not survive a reordering.
+* Every decorator says its fast-math set, even an empty one: a function that says nothing inherits the set
+  of the kernel that happens to call it first.
 * Nothing is compiled at import: Numba compiles a kernel at its first call and keeps it on disk.
 * The disk cache lives in a folder named after a hash of every kernel file, so a kernel can never
   outlive a change of its own source or of a helper that was inlined into it.
@@ -17,6 +21,7 @@ import sys
 
 if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
     # The NumPy back end must work where Numba cannot be installed: kernels stay plain Python here.
+    HAVE_NUMBA = False
     prange = range
 
     def jit(function):
@@ -25,7 +30,7 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
     def jit_parallel(function):
         return function
 
-    jit_matmul = jit_matmul_parallel = jit
+    jit_matmul = jit_matmul_parallel = jit_inline = jit
 
     def set_threads(threads):
         pass
@@ -34,6 +39,9 @@ else:
     import numba
     from numba import prange  # noqa: F401  (kernels import it from here)
     from numba.core import event
+
+    # False too where NUMBA_DISABLE_JIT=1 runs every kernel as plain Python, for debugging.
+    HAVE_NUMBA = not numba.config.DISABLE_JIT
 
     def _cache_folder():
         kernels = pathlib.Path(__file__).resolve().parent
@@ -74,8 +82,9 @@ else:
 
     _MATMUL_MATH = {"contract", "reassoc"}
 
-    jit = numba.njit(cache=True, error_model="numpy")
-    jit_parallel = numba.njit(cache=True, error_model="numpy", parallel=True)
+    jit = numba.njit(cache=True, error_model="numpy", fastmath=False)
+    jit_parallel = numba.njit(cache=True, error_model="numpy", fastmath=False, parallel=True)
+    jit_inline = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
     jit_matmul = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH)
     jit_matmul_parallel = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH, parallel=True)
 

@@ -20,8 +20,9 @@ def _seconds(function, repeats=2):
     return best
 
 
-def forecast(settings, batch, task_batch, num_labels):
-    """Stage name -> expected seconds. Compiles every kernel the run needs on the way."""
+def forecast(settings, data):
+    """data: TextData -> {stage name: expected seconds}. Compiles every kernel the run needs on the way."""
+    batch = data.batches(0)
     teacher_config, student_config = settings.teacher_config, settings.student_config
     teacher = first_parameters(teacher_config, settings, "teacher")
     student = first_parameters(student_config, settings, "student")
@@ -36,14 +37,17 @@ def forecast(settings, batch, task_batch, num_labels):
         pretraining_distillation_step(student, student_config, teacher, teacher_config, batch)
 
     def task(config):
-        params = first_parameters(config, settings, "task", "classification", num_labels)
+        params = first_parameters(config, settings, "task", "classification", data.task.num_labels)
+        task_batch = data.task.batches(0)
         return lambda: classification_step(params, config, task_batch)
 
-    return {
+    expected = {
         "teacher": settings.teacher_steps * _seconds(lambda: pretraining_step(teacher, teacher_config, batch)),
         "transfer": settings.transfer_steps_per_layer * _seconds(transfer),
         "student": settings.distillation_steps * _seconds(distil),
         "student_from_scratch": settings.student_steps
         * _seconds(lambda: pretraining_step(student, student_config, batch)),
-        "tasks": settings.task_steps * (_seconds(task(teacher_config)) + 2 * _seconds(task(student_config))),
     }
+    if data.task:
+        expected["tasks"] = settings.task_steps * (_seconds(task(teacher_config)) + 2 * _seconds(task(student_config)))
+    return expected

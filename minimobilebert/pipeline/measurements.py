@@ -48,8 +48,8 @@ def activation_scales(params, config, batch):
 
 def attention_maps(params, config, tokenizer, sentence):
     """The attention maps of one sentence -> tokens (list of str), maps (list over layers of [A, T, T])"""
-    pieces = tokenizer.tokenize(sentence)[: config.max_position_embeddings - 2]
-    ids = np.array([[tokenizer.cls_id, *tokenizer.convert_tokens_to_ids(pieces), tokenizer.sep_id]], np.int32)
+    pieces = tokenizer.encode(sentence)[: config.max_position_embeddings - 2]
+    ids = np.array([[tokenizer.cls_id, *pieces, tokenizer.sep_id]], np.int32)
     real = np.ones(ids.shape, bool)
     output, _ = encoder_forward(params, config, ids, np.zeros_like(ids), real)
-    return ["[CLS]", *pieces, "[SEP]"], [maps[0] for maps in output.attention_maps]
+    return [tokenizer.vocab[i] for i in ids[0]], [maps[0] for maps in output.attention_maps]

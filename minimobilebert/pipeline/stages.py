@@ -1,7 +1,5 @@
 """The training stages. Each returns trained parameters, and each is one call of the one training loop."""
 
-import dataclasses
-
 import numpy as np
 
 from ..distillation.copy_from_teacher import copy_from_teacher
@@ -15,44 +13,43 @@ from ..training.loop import train
 from ..training.schedules import Constant, WarmupLinearDecay, progressive_multiplier
 
 # Every use of randomness has its own stream, so that adding one does not disturb the others.
-STREAMS = {"teacher": 1, "transfer": 2, "student": 2, "student_from_scratch": 2, "task": 3}
+STREAMS = {"teacher": 1, "student": 2, "task": 3}
 
 
-def first_parameters(config, settings, stage, head="pretraining", num_labels=None):
-    """The parameters a stage starts from. Both students start from the same numbers."""
-    rng = np.random.default_rng([settings.seed, STREAMS[stage]])
+def first_parameters(config, settings, stream, head="pretraining", num_labels=None):
+    """The parameters a model starts from. Both students start from the same numbers."""
+    rng = np.random.default_rng([settings.seed, STREAMS[stream]])
     return init_parameters(parameter_shapes(config, head, num_labels), config, rng)
-
-
-def stage_configuration(settings, config):
-    """What a checkpoint must agree on before a stage goes on from it: the model and every setting."""
-    return {"model": dataclasses.asdict(config), "settings": dataclasses.asdict(settings)}
 
 
 def _warmup_linear(settings, peak, steps):
     return WarmupLinearDecay(peak, int(settings.warmup_fraction * steps), steps)
 
 
-def _train(name, step_function, params, schedule, batches, settings, config, folder, steps, multipliers=None):
-    optimizer = AdamW(params, weight_decay=settings.weight_decay)
-    train(
-        name, step_function, params, optimizer, schedule, batches,
-        total_steps=steps, folder=folder / name, seed=settings.seed, multipliers=multipliers,
-        clip_norm=settings.clip_norm, configuration=stage_configuration(settings, config),
+def _train(run, name, config, step_function, params, schedule, batches, steps, multipliers=None):
+    """Train `params` in place in the folder `name` of the run -> params"""
+    settings = run.settings
+    result = train(
+        name, step_function, params, AdamW(params, weight_decay=settings.weight_decay), schedule, batches,
+        total_steps=steps, folder=run.folder / name, seed=settings.seed, multipliers=multipliers,
+        clip_norm=settings.clip_norm, configuration=run.configuration(config),
     )  # fmt: skip
+    run.note_seconds(name, result.seconds)
     return params
 
 
-def pretrain_teacher(settings, batches, folder):
+def pretrain_teacher(run):
     """Stage 1: the inverted-bottleneck teacher learns masked words and next sentences."""
-    config = settings.teacher_config
+    settings, config = run.settings, run.settings.teacher_config
+
+    def step_function(params, batch, rng):
+        return pretraining_step(params, config, batch, rng)
+
+    params = first_parameters(config, settings, "teacher")
+    schedule = _warmup_linear(settings, settings.teacher_learning_rate, settings.teacher_steps)
     return _train(
-        "teacher",
-        lambda params, batch, rng: pretraining_step(params, config, batch, rng),
-        first_parameters(config, settings, "teacher"),
-        _warmup_linear(settings, settings.teacher_learning_rate, settings.teacher_steps),
-        batches, settings, config, folder, settings.teacher_steps,
-    )  # fmt: skip
+        run, "teacher", config, step_function, params, schedule, run.data.batches, settings.teacher_steps
+    )
 
 
 def student_before_transfer(settings, teacher):
@@ -74,65 +71,69 @@ def progressive_multipliers(config, steps_per_layer):
     return multipliers
 
 
-def transfer_knowledge(settings, batches, teacher, folder):
+def transfer_knowledge(run, teacher):
     """Stage 2: progressive knowledge transfer, one layer of the student after the other (Section 3.6)."""
-    config, teacher_config, steps_per_layer = (
-        settings.student_config, settings.teacher_config, settings.transfer_steps_per_layer
-    )  # fmt: skip
+    settings, config, teacher_config = run.settings, run.settings.student_config, run.settings.teacher_config
+    steps_per_layer = settings.transfer_steps_per_layer
     losses = TransferSettings(settings.feature_loss, settings.feature_factor, settings.attention_factor)
+
+    def batches(step):
+        return run.data.batches(step), step // steps_per_layer
 
     def step_function(params, batch_and_layer, rng):
         batch, layer = batch_and_layer
         return layer_transfer_step(params, config, teacher, teacher_config, batch, [layer], losses)
 
     return _train(
-        "transfer",
-        step_function,
-        student_before_transfer(settings, teacher),
-        Constant(settings.transfer_learning_rate),
-        lambda step: (batches(step), step // steps_per_layer),
-        settings, config, folder, settings.transfer_steps,
+        run, "transfer", config, step_function, student_before_transfer(settings, teacher),
+        Constant(settings.transfer_learning_rate), batches, settings.transfer_steps,
         multipliers=progressive_multipliers(config, steps_per_layer),
     )  # fmt: skip
 
 
-def distil_student(settings, batches, teacher, student, folder):
-    """Stage 3: pre-training distillation of the whole student (Section 3.5). `student` comes from stage 2."""
-    config, teacher_config, alpha = settings.student_config, settings.teacher_config, settings.distillation_alpha
-    return _train(
-        "student",
-        lambda params, batch, rng: pretraining_distillation_step(
-            params, config, teacher, teacher_config, batch, alpha, rng
-        ),
-        {name: array.copy() for name, array in student.items()},
-        _warmup_linear(settings, settings.distillation_learning_rate, settings.distillation_steps),
-        lambda step: batches(settings.transfer_steps + step),
-        settings, config, folder, settings.distillation_steps,
-    )  # fmt: skip
+def distil_student(run, teacher, transferred):
+    """Stage 3: pre-training distillation of the whole student (Section 3.5), on the batches after those of stage 2."""
+    settings, config, teacher_config = run.settings, run.settings.student_config, run.settings.teacher_config
+
+    def batches(step):
+        return run.data.batches(settings.transfer_steps + step)
+
+    def step_function(params, batch, rng):
+        return pretraining_distillation_step(
+            params, config, teacher, teacher_config, batch, settings.distillation_alpha, rng
+        )
+
+    student = {name: array.copy() for name, array in transferred.items()}
+    schedule = _warmup_linear(settings, settings.distillation_learning_rate, settings.distillation_steps)
+    return _train(run, "student", config, step_function, student, schedule, batches, settings.distillation_steps)
 
 
-def train_from_scratch(settings, batches, folder):
+def train_from_scratch(run):
     """The comparison: the same student, the same batches, the same number of updates, no teacher."""
-    config = settings.student_config
+    settings, config = run.settings, run.settings.student_config
+
+    def step_function(params, batch, rng):
+        return pretraining_step(params, config, batch, rng)
+
+    params = first_parameters(config, settings, "student")
+    schedule = _warmup_linear(settings, settings.scratch_learning_rate, settings.student_steps)
     return _train(
-        "student_from_scratch",
-        lambda params, batch, rng: pretraining_step(params, config, batch, rng),
-        first_parameters(config, settings, "student_from_scratch"),
-        _warmup_linear(settings, settings.scratch_learning_rate, settings.student_steps),
-        batches, settings, config, folder, settings.student_steps,
-    )  # fmt: skip
+        run, "student_from_scratch", config, step_function, params, schedule, run.data.batches, settings.student_steps
+    )
 
 
-def fine_tune(settings, batches, num_labels, pretrained, config, name, folder):
+def fine_tune(run, name, config, pretrained):
     """Stage 4: fine-tune a pre-trained model on the downstream task; a new classifier, everything else taken over."""
-    params = first_parameters(config, settings, "task", "classification", num_labels)
+    settings = run.settings
+
+    def step_function(params, batch, rng):
+        return classification_step(params, config, batch, rng)
+
+    params = first_parameters(config, settings, "task", "classification", run.data.task.num_labels)
     for parameter in params:
         if parameter in pretrained:
             params[parameter] = pretrained[parameter].copy()
+    schedule = _warmup_linear(settings, settings.task_learning_rate, settings.task_steps)
     return _train(
-        f"{name}_on_task",
-        lambda params, batch, rng: classification_step(params, config, batch, rng),
-        params,
-        _warmup_linear(settings, settings.task_learning_rate, settings.task_steps),
-        batches, settings, config, folder, settings.task_steps,
-    )  # fmt: skip
+        run, f"{name}_on_task", config, step_function, params, schedule, run.data.task.batches, settings.task_steps
+    )

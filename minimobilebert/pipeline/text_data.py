@@ -33,7 +33,7 @@ def _examples(documents, tokenizer, settings, part):
 def prepare_text(settings, text_folder, folder):
     """Read, split by document, learn the vocabulary from the training part, make examples and batches.
 
-    text_folder: a user's folder of .txt files, or None for the shipped texts; folder: the run's, for vocab.txt
+    text_folder: a user's folder of .txt files, or None for the shipped texts; folder: the run's, whose vocab.txt is used if it is there
     -> TextData. Every model of the run reads the same.
     """
     documents = read_documents(text_folder) if text_folder else shipped_documents()
@@ -44,7 +44,6 @@ def prepare_text(settings, text_folder, folder):
         tokenizer = WordPieceTokenizer.load(vocabulary)
     else:
         tokenizer = WordPieceTokenizer(train_wordpiece(count_words(training), settings.vocab_size))
-        tokenizer.save(vocabulary)
 
     tokenized, examples = _examples(training, tokenizer, settings, part=0)
     _, held_out_examples = _examples(held_out, tokenizer, settings, part=1)

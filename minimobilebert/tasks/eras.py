@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classification_batches import ClassificationBatches, LabelledTexts, all_batches, encode_labelled_texts
+from .classification_batches import ClassificationBatches, all_batches, encode_labelled_texts
 
 ERAS = ("before 1860", "1860-1929", "1930 and later")
 FIRST_YEARS = (1860, 1930)
@@ -91,15 +91,13 @@ def label_passages(documents, tokenizer, sequence_length, sentences_per_passage=
     return encode_labelled_texts(texts, labels, tokenizer, sequence_length)
 
 
-def majority_accuracy(train: LabelledTexts, test: LabelledTexts):
-    """Share of `test` that always answering the most frequent class of `train` gets right."""
+def majority_accuracy(train, test):
+    """train, test: LabelledTexts -> share of `test` that the most frequent class of `train` gets right."""
     most_frequent = np.bincount(train.labels, minlength=len(ERAS)).argmax()
     return float((test.labels == most_frequent).mean())
 
 
-def make_era_task(
-    documents, held_out_names, tokenizer, batch_size, sequence_length, seed, sentences_per_passage=1
-):  # fmt: skip
+def make_era_task(documents, held_out_names, tokenizer, batch_size, sequence_length, seed, sentences_per_passage=1):
     """The whole task, ready for fine-tuning. documents: list of Document, addresses or not -> EraTask.
 
     held_out_names: names of the documents that pre-training did not see; sentences_per_passage: 1 is a single

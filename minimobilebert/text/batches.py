@@ -94,9 +94,7 @@ class PretrainingBatches:
         epochs, places = np.divmod(row, self.examples_per_epoch)
         numbers = np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
         rng = np.random.default_rng([self.seed, _MASK_STREAM, step])
-        return _make_batch(
-            self.examples, numbers, self.tokenizer, self.sequence_length, self.max_predictions, rng
-        )
+        return _make_batch(self.examples, numbers, self.tokenizer, self.sequence_length, self.max_predictions, rng)
 
 
 def evaluation_batches(examples, tokenizer, batch_size, sequence_length, max_predictions, seed, count=None):

@@ -58,6 +58,65 @@ def _alphabet(words, limit):
     return sorted(by_frequency[:limit])
 
 
+class _PairIndex:
+    """Every pair of neighbouring pieces: how often it occurs, in which words, and which one is the most frequent."""
+
+    def __init__(self, words):
+        """words: list of (list of pieces, count)"""
+        self.pieces = [pieces for pieces, _ in words]
+        self.word_counts = [count for _, count in words]
+        self.counts = collections.Counter()
+        self.words_with = collections.defaultdict(set)  # pair -> numbers of the words that contain it (or did)
+        for number, (pieces, count) in enumerate(words):
+            for pair in zip(pieces, pieces[1:]):
+                self.counts[pair] += count
+                self.words_with[pair].add(number)
+        self.heap = [(-count, pair) for pair, count in self.counts.items()]
+        heapq.heapify(self.heap)
+
+    def pop_best(self):
+        """The most frequent pair and its count, the alphabetically first among equals; (None, 0) when none is left."""
+        while self.heap:
+            negative_count, pair = heapq.heappop(self.heap)
+            count = self.counts[pair]
+            if count == -negative_count:
+                return pair, count
+            if count > 0:  # it has become rarer since: its turn comes later
+                heapq.heappush(self.heap, (-count, pair))
+        return None, 0
+
+    def merge(self, pair, piece):
+        """Replace `pair` by `piece` in every word that contains it, and count the new neighbours."""
+        grown = set()
+        for number in self.words_with.pop(pair):
+            old, count = self.pieces[number], self.word_counts[number]
+            new = merge_pair(old, pair, piece)
+            for old_pair in zip(old, old[1:]):
+                self.counts[old_pair] -= count
+            for new_pair in zip(new, new[1:]):
+                self.counts[new_pair] += count
+                if piece in new_pair:
+                    self.words_with[new_pair].add(number)
+                    grown.add(new_pair)
+            self.pieces[number] = new
+        # Counts that fell are noticed in `pop_best`; those that rose need a new entry in the heap.
+        for new_pair in grown:
+            heapq.heappush(self.heap, (-self.counts[new_pair], new_pair))
+
+
+def merge_pair(pieces, pair, piece):
+    """`pieces` with every occurrence of `pair`, from left to right, replaced by `piece`."""
+    merged, i = [], 0
+    while i < len(pieces):
+        if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == pair:
+            merged.append(piece)
+            i += 2
+        else:
+            merged.append(pieces[i])
+            i += 1
+    return merged
+
+
 def train_wordpiece(word_counts, vocab_size, min_count=2, progress=True):
     """Learn at most `vocab_size` pieces: the special tokens, the characters, then merges, best first.
 
@@ -73,61 +132,18 @@ def train_wordpiece(word_counts, vocab_size, min_count=2, progress=True):
         raise ValueError("found no words, expected text to learn a vocabulary from")
     vocab = list(SPECIAL_TOKENS) + _alphabet(words, vocab_size // 2)
     known = set(vocab)
+    spelled = [(_character_pieces(word), count) for word, count in words]
+    index = _PairIndex([(pieces, count) for pieces, count in spelled if known.issuperset(pieces)])
 
-    pieces_of, count_of = [], []  # word number -> its pieces now, how often it occurs
-    pair_counts = collections.Counter()
-    words_with = collections.defaultdict(set)  # pair -> numbers of words that contain it (or did)
-    for word, count in words:
-        pieces = _character_pieces(word)
-        if known.issuperset(pieces):
-            for pair in zip(pieces, pieces[1:]):
-                pair_counts[pair] += count
-                words_with[pair].add(len(pieces_of))
-            pieces_of.append(pieces)
-            count_of.append(count)
-
-    heap = [(-count, pair) for pair, count in pair_counts.items()]
-    heapq.heapify(heap)
-    with tqdm(total=vocab_size, initial=len(vocab), desc="word pieces", disable=not progress) as bar:
-        while heap and len(vocab) < vocab_size:
-            negative_count, pair = heapq.heappop(heap)
-            if -negative_count != pair_counts[pair]:
-                if pair_counts[pair] > 0:
-                    heapq.heappush(heap, (-pair_counts[pair], pair))
-                continue
-            if -negative_count < min_count:
+    with tqdm(total=vocab_size, initial=len(vocab), desc="word pieces", unit="piece", disable=not progress) as bar:
+        while len(vocab) < vocab_size:
+            pair, count = index.pop_best()
+            if pair is None or count < min_count:
                 break
             piece = join(*pair)
-            if piece not in known:  # "ab" + "##c" and "a" + "##bc" make the same piece
+            index.merge(pair, piece)
+            if piece not in known:  # whatever halves it is made of, a piece is listed once
                 known.add(piece)
                 vocab.append(piece)
                 bar.update()
-            grown = set()
-            for number in words_with.pop(pair):
-                count, old = count_of[number], pieces_of[number]
-                new = merge_pair(old, pair, piece)
-                for old_pair in zip(old, old[1:]):
-                    pair_counts[old_pair] -= count
-                for new_pair in zip(new, new[1:]):
-                    pair_counts[new_pair] += count
-                    words_with[new_pair].add(number)
-                    if piece in new_pair:
-                        grown.add(new_pair)
-                pieces_of[number] = new
-            # A count that fell is corrected when its entry comes up; one that rose needs an entry now.
-            for new_pair in grown:
-                heapq.heappush(heap, (-pair_counts[new_pair], new_pair))
     return vocab
-
-
-def merge_pair(pieces, pair, piece):
-    """`pieces` with every occurrence of `pair`, from left to right, replaced by `piece`."""
-    merged, i = [], 0
-    while i < len(pieces):
-        if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == pair:
-            merged.append(piece)
-            i += 2
-        else:
-            merged.append(pieces[i])
-            i += 1
-    return merged

@@ -1,0 +1,136 @@
+"""Cross-entropy of logits, fused with softmax, one row a thread (see ops/cross_entropy.py for the equations)."""
+
+import numpy as np
+
+from .backend import by_backend
+from .exponential import exp_scalar
+from .jit import jit_matmul_parallel, prange
+
+
+def _softmax_and_log_sum(logits):
+    """Probabilities [M, V], shifted logits [M, V] and the log of their exponentials' sum [M, 1]."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    return exponentials / total, shifted, np.log(total)
+
+
+def cross_entropy_forward_numpy(logits, labels):
+    """-log softmax(logits)[label]; logits [M, V], labels [M] -> losses [M], probabilities [M, V]"""
+    probabilities, shifted, log_sum = _softmax_and_log_sum(logits)
+    return log_sum[:, 0] - shifted[np.arange(len(labels)), labels], probabilities
+
+
+def cross_entropy_backward_numpy(dlosses, probabilities, labels):
+    """dlosses [M] -> dlogits [M, V]"""
+    dlogits = dlosses[:, None] * probabilities
+    dlogits[np.arange(len(labels)), labels] -= dlosses
+    return dlogits
+
+
+def soft_cross_entropy_forward_numpy(logits, targets):
+    """-sum targets * log softmax(logits); logits, targets [M, V] -> losses [M], probabilities [M, V]"""
+    probabilities, shifted, log_sum = _softmax_and_log_sum(logits)
+    return (targets * (log_sum - shifted)).sum(axis=-1), probabilities
+
+
+def soft_cross_entropy_backward_numpy(dlosses, probabilities, targets):
+    """dlosses [M] -> dlogits [M, V]"""
+    return dlosses[:, None] * (probabilities * targets.sum(axis=-1, keepdims=True) - targets)
+
+
+@jit_matmul_parallel
+def _cross_entropy_forward(logits, labels, losses, probabilities):
+    rows, size = logits.shape
+    zero, one = logits.dtype.type(0.0), logits.dtype.type(1.0)
+    for i in prange(rows):
+        largest = logits[i, 0]
+        for j in range(size):
+            largest = logits[i, j] if logits[i, j] > largest else largest
+        total = zero
+        for j in range(size):
+            e = exp_scalar(logits[i, j] - largest)
+            probabilities[i, j] = e
+            total += e
+        scale = one / total
+        for j in range(size):
+            probabilities[i, j] *= scale
+        losses[i] = np.log(total) - (logits[i, labels[i]] - largest)
+
+
+@jit_matmul_parallel
+def _cross_entropy_backward(dlosses, probabilities, labels, dlogits):
+    for i in prange(probabilities.shape[0]):
+        d = dlosses[i]
+        for j in range(probabilities.shape[1]):
+            dlogits[i, j] = d * probabilities[i, j]
+        dlogits[i, labels[i]] -= d
+
+
+@jit_matmul_parallel
+def _soft_cross_entropy_forward(logits, targets, losses, probabilities):
+    rows, size = logits.shape
+    zero, one = logits.dtype.type(0.0), logits.dtype.type(1.0)
+    for i in prange(rows):
+        largest = logits[i, 0]
+        for j in range(size):
+            largest = logits[i, j] if logits[i, j] > largest else largest
+        total, mass, along = zero, zero, zero
+        for j in range(size):
+            shifted = logits[i, j] - largest
+            e = exp_scalar(shifted)
+            probabilities[i, j] = e
+            total += e
+            mass += targets[i, j]
+            along += targets[i, j] * shifted
+        scale = one / total
+        for j in range(size):
+            probabilities[i, j] *= scale
+        losses[i] = mass * np.log(total) - along
+
+
+@jit_matmul_parallel
+def _soft_cross_entropy_backward(dlosses, probabilities, targets, dlogits):
+    for i in prange(probabilities.shape[0]):
+        mass = probabilities.dtype.type(0.0)
+        for j in range(probabilities.shape[1]):
+            mass += targets[i, j]
+        for j in range(probabilities.shape[1]):
+            dlogits[i, j] = dlosses[i] * (probabilities[i, j] * mass - targets[i, j])
+
+
+def _forward(kernel, logits, second):
+    logits = np.ascontiguousarray(logits)
+    losses, probabilities = np.empty(len(logits), logits.dtype), np.empty_like(logits)
+    kernel(logits, np.ascontiguousarray(second), losses, probabilities)
+    return losses, probabilities
+
+
+def _backward(kernel, dlosses, probabilities, second):
+    dlogits = np.empty_like(probabilities)
+    kernel(np.ascontiguousarray(dlosses), probabilities, np.ascontiguousarray(second), dlogits)
+    return dlogits
+
+
+def cross_entropy_forward_numba(logits, labels):
+    return _forward(_cross_entropy_forward, logits, labels)
+
+
+def cross_entropy_backward_numba(dlosses, probabilities, labels):
+    return _backward(_cross_entropy_backward, dlosses, probabilities, labels)
+
+
+def soft_cross_entropy_forward_numba(logits, targets):
+    return _forward(_soft_cross_entropy_forward, logits, targets)
+
+
+def soft_cross_entropy_backward_numba(dlosses, probabilities, targets):
+    return _backward(_soft_cross_entropy_backward, dlosses, probabilities, targets)
+
+
+cross_entropy_forward = by_backend(numpy=cross_entropy_forward_numpy, numba=cross_entropy_forward_numba)
+cross_entropy_backward = by_backend(numpy=cross_entropy_backward_numpy, numba=cross_entropy_backward_numba)
+soft_cross_entropy_forward = by_backend(numpy=soft_cross_entropy_forward_numpy, numba=soft_cross_entropy_forward_numba)
+soft_cross_entropy_backward = by_backend(
+    numpy=soft_cross_entropy_backward_numpy, numba=soft_cross_entropy_backward_numba
+)

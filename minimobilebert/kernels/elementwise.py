@@ -1,0 +1,61 @@
+"""NoNorm's scale and shift, and sums over rows (see ops/nonorm.py for the equations)."""
+
+import numpy as np
+
+from .backend import by_backend
+from .jit import jit_parallel, prange
+from .rows import as_rows
+
+# Rows are summed in blocks of this many, then the blocks in order: the result does not depend on who summed which.
+ROWS_PER_BLOCK = 64
+
+
+def scale_shift_forward_numpy(x, weight, bias):
+    """y = weight * x + bias; x [..., N], weight [N], bias [N] -> y [..., N]"""
+    return weight * x + bias
+
+
+def scale_shift_backward_numpy(dy, x, weight):
+    """dy, x [..., N], weight [N] -> dx [..., N], dweight [N], dbias [N]"""
+    tokens = tuple(range(dy.ndim - 1))
+    return dy * weight, (dy * x).sum(axis=tokens), dy.sum(axis=tokens)
+
+
+@jit_parallel
+def _scale_shift_forward(x, weight, bias, y):
+    for i in prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = weight[j] * x[i, j] + bias[j]
+
+
+@jit_parallel
+def _scale_shift_backward(dy, x, weight, dx, dweights, dbiases):
+    rows = x.shape[0]
+    per_block = ROWS_PER_BLOCK
+    for block in prange(dweights.shape[0]):
+        dweight, dbias = dweights[block], dbiases[block]
+        for i in range(block * per_block, min((block + 1) * per_block, rows)):
+            for j in range(x.shape[1]):
+                dx[i, j] = dy[i, j] * weight[j]
+                dweight[j] += dy[i, j] * x[i, j]
+                dbias[j] += dy[i, j]
+
+
+def scale_shift_forward_numba(x, weight, bias):
+    rows = as_rows(x)
+    y = np.empty_like(rows)
+    _scale_shift_forward(rows, np.ascontiguousarray(weight), np.ascontiguousarray(bias), y)
+    return y.reshape(x.shape)
+
+
+def scale_shift_backward_numba(dy, x, weight):
+    dy_rows, x_rows = as_rows(dy), as_rows(x)
+    dx = np.empty_like(x_rows)
+    blocks = -(-len(x_rows) // ROWS_PER_BLOCK)
+    dweights, dbiases = np.zeros((2, blocks, x_rows.shape[1]), x.dtype)
+    _scale_shift_backward(dy_rows, x_rows, np.ascontiguousarray(weight), dx, dweights, dbiases)
+    return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
+
+
+scale_shift_forward = by_backend(numpy=scale_shift_forward_numpy, numba=scale_shift_forward_numba)
+scale_shift_backward = by_backend(numpy=scale_shift_backward_numpy, numba=scale_shift_backward_numba)

@@ -1,0 +1,102 @@
+"""Layer normalisation over the last axis (see ops/layernorm.py for the equations).
+
+The variance is taken in two passes with a correction: first a mean, then the deviations from it and their
+sum, which would be 0 in exact arithmetic and repairs the mean where it is not. In float32 this is what keeps a
+row of equal large numbers at deviation 0 rather than at the rounding error of their mean.
+"""
+
+import numpy as np
+
+from .backend import by_backend
+from .elementwise import ROWS_PER_BLOCK
+from .jit import jit_matmul_parallel, prange
+from .rows import as_rows
+
+
+def layernorm_forward_numpy(x, weight, bias, eps):
+    """x [..., N], weight and bias [N] -> y [..., N], mean [..., 1], rstd [..., 1] (one over the standard deviation)"""
+    mean = x.mean(axis=-1, keepdims=True)
+    mean = mean + (x - mean).mean(axis=-1, keepdims=True)
+    centred = x - mean
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
+    return centred * rstd * weight + bias, mean, rstd
+
+
+def layernorm_backward_numpy(dy, x, mean, rstd, weight):
+    """dy [..., N] and what the forward had -> dx [..., N], dweight [N], dbias [N]"""
+    normalized = (x - mean) * rstd
+    tokens = tuple(range(dy.ndim - 1))
+    dweight, dbias = (dy * normalized).sum(axis=tokens), dy.sum(axis=tokens)
+    dnormalized = dy * weight
+    along = (dnormalized * normalized).mean(axis=-1, keepdims=True)
+    dx = rstd * (dnormalized - dnormalized.mean(axis=-1, keepdims=True) - normalized * along)
+    return dx, dweight, dbias
+
+
+@jit_matmul_parallel
+def _layernorm_forward(x, weight, bias, eps, y, mean, rstd):
+    rows, size = x.shape
+    zero, one, count = x.dtype.type(0.0), x.dtype.type(1.0), x.dtype.type(size)
+    for i in prange(rows):
+        total = zero
+        for j in range(size):
+            total += x[i, j]
+        first = total / count
+        rest, squares = zero, zero
+        for j in range(size):
+            d = x[i, j] - first
+            rest += d
+            squares += d * d
+        correction = rest / count
+        variance = squares / count - correction * correction
+        mean[i] = first + correction
+        rstd[i] = one / np.sqrt(max(variance, zero) + eps)
+        for j in range(size):
+            y[i, j] = (x[i, j] - mean[i]) * rstd[i] * weight[j] + bias[j]
+
+
+@jit_matmul_parallel
+def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
+    rows, size = x.shape
+    zero, count = x.dtype.type(0.0), x.dtype.type(size)
+    per_block = ROWS_PER_BLOCK
+    for block in prange(dweights.shape[0]):
+        dweight, dbias = dweights[block], dbiases[block]
+        for i in range(block * per_block, min((block + 1) * per_block, rows)):
+            m, r = mean[i], rstd[i]
+            total, along = zero, zero
+            for j in range(size):
+                normalized = (x[i, j] - m) * r
+                d = dy[i, j] * weight[j]
+                total += d
+                along += d * normalized
+                dweight[j] += dy[i, j] * normalized
+                dbias[j] += dy[i, j]
+            total /= count
+            along /= count
+            for j in range(size):
+                dx[i, j] = r * (dy[i, j] * weight[j] - total - (x[i, j] - m) * r * along)
+
+
+def layernorm_forward_numba(x, weight, bias, eps):
+    rows = as_rows(x)
+    y, mean, rstd = np.empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
+    weight, bias = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
+    _layernorm_forward(rows, weight, bias, x.dtype.type(eps), y, mean, rstd)
+    return y.reshape(x.shape), mean.reshape(*x.shape[:-1], 1), rstd.reshape(*x.shape[:-1], 1)
+
+
+def layernorm_backward_numba(dy, x, mean, rstd, weight):
+    dy_rows, x_rows = as_rows(dy), as_rows(x)
+    dx = np.empty_like(x_rows)
+    blocks = -(-len(x_rows) // ROWS_PER_BLOCK)
+    dweights, dbiases = np.zeros((2, blocks, x_rows.shape[1]), x.dtype)
+    _layernorm_backward(
+        dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), np.ascontiguousarray(weight), dx, dweights, dbiases
+    )
+    return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
+
+
+layernorm_forward = by_backend(numpy=layernorm_forward_numpy, numba=layernorm_forward_numba)
+layernorm_backward = by_backend(numpy=layernorm_backward_numpy, numba=layernorm_backward_numba)

@@ -1,0 +1,66 @@
+"""Softmax over the last axis (see ops/softmax.py for the equations)."""
+
+import numpy as np
+
+from .backend import by_backend
+from .exponential import exp_scalar
+from .jit import jit_matmul_parallel, prange
+from .rows import as_rows
+
+
+def softmax_forward_numpy(x):
+    """x [..., N] -> y [..., N], rows of positive numbers that sum to 1"""
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward_numpy(dy, y):
+    """dy, y [..., N] -> dx [..., N]"""
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+@jit_matmul_parallel
+def _softmax_forward(x, y):
+    rows, size = x.shape
+    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
+    for i in prange(rows):
+        largest = x[i, 0]
+        for j in range(size):
+            largest = x[i, j] if x[i, j] > largest else largest
+        total = zero
+        for j in range(size):
+            e = exp_scalar(x[i, j] - largest)
+            y[i, j] = e
+            total += e
+        scale = one / total
+        for j in range(size):
+            y[i, j] *= scale
+
+
+@jit_matmul_parallel
+def _softmax_backward(dy, y, dx):
+    rows, size = y.shape
+    for i in prange(rows):
+        along = y.dtype.type(0.0)
+        for j in range(size):
+            along += dy[i, j] * y[i, j]
+        for j in range(size):
+            dx[i, j] = y[i, j] * (dy[i, j] - along)
+
+
+def softmax_forward_numba(x):
+    rows = as_rows(x)
+    y = np.empty_like(rows)
+    _softmax_forward(rows, y)
+    return y.reshape(x.shape)
+
+
+def softmax_backward_numba(dy, y):
+    y_rows = as_rows(y)
+    dx = np.empty_like(y_rows)
+    _softmax_backward(as_rows(dy), y_rows, dx)
+    return dx.reshape(y.shape)
+
+
+softmax_forward = by_backend(numpy=softmax_forward_numpy, numba=softmax_forward_numba)
+softmax_backward = by_backend(numpy=softmax_backward_numpy, numba=softmax_backward_numba)

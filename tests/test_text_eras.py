@@ -1,0 +1,126 @@
+"""The era task: labels, splits by address, batches."""
+
+import numpy as np
+import pytest
+
+from minimobilebert.tasks.classification_batches import ClassificationBatches, encode_labelled_texts
+from minimobilebert.tasks.eras import era_of, make_era_task, passages, split_addresses
+from minimobilebert.text.corpus import Document, shipped_documents, split_documents
+from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
+from minimobilebert.text.wordpiece_trainer import count_words, train_wordpiece
+
+
+@pytest.mark.parametrize(
+    "name, era",
+    [
+        ("1790_george_washington_n.txt", 0),
+        ("1859_james_buchanan_d.txt", 0),
+        ("1860_james_buchanan_d.txt", 1),
+        ("1929_herbert_hoover_r.txt", 1),
+        ("1930_herbert_hoover_r.txt", 2),
+        ("2021_joseph_r_biden_d.txt", 2),
+        ("chapter-001.txt", None),
+        ("emma/chapter-01.txt", None),
+    ],
+)
+def test_era_of(name, era):
+    assert era_of(name) == era
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return shipped_documents()
+
+
+@pytest.mark.parametrize("fraction, seed", [(0.05, 1), (0.1, 1), (0.1, 2), (0.3, 3)])
+def test_split_of_the_shipped_addresses(documents, fraction, seed):
+    _, held_out = split_documents(documents, fraction, seed)
+    held_out_names = {d.name for d in held_out}
+    split = split_addresses(documents, held_out_names, seed)
+    names = [[d.name for d in part] for part in split]
+    assert sorted(sum(names, [])) == sorted(d.name for d in documents if d.source == "state-of-the-union")
+    assert not held_out_names & set(names[0]) and set(names[1]) | set(names[2]) <= held_out_names
+    for part in names:
+        assert {era_of(name) for name in part} == {0, 1, 2}
+    assert split == split_addresses(documents, held_out_names, seed)
+
+
+def test_split_depends_on_the_seed(documents):
+    held_out_names = {d.name for d in split_documents(documents, 0.2, 1)[1]}
+    assert split_addresses(documents, held_out_names, 1).test != split_addresses(documents, held_out_names, 2).test
+
+
+def test_too_few_addresses():
+    addresses = [Document(f"{year}_x_n.txt", "s", ["A."]) for year in (1800, 1801, 1802, 1900, 1901, 2000)]
+    with pytest.raises(ValueError, match="era '1860-1929': found 1 addresses to train on and 1 held out"):
+        split_addresses(addresses, ["1800_x_n.txt", "1801_x_n.txt", "1900_x_n.txt"], 1)
+
+
+def test_passages():
+    document = Document("1800_x_n.txt", "s", ["One two three four five. Too short. A b c d e f.", "Last one of it is."])
+    assert passages(document) == ["One two three four five.", "A b c d e f.", "Last one of it is."]
+    assert passages(document, 2) == ["One two three four five. Too short.", "A b c d e f. Last one of it is."]
+    assert passages(document, 3) == ["One two three four five. Too short. A b c d e f.", "Last one of it is."]
+
+
+TOY = WordPieceTokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
+
+
+def test_encoding_and_padding():
+    texts = encode_labelled_texts(["a b c", "", "a b c d e f g"], [2, 0, 1], TOY, 6)
+    a, cls, sep, pad = TOY.id_of("a"), TOY.cls_id, TOY.sep_id, TOY.pad_id
+    batch = texts.batch(np.array([2, 0, 1]))
+    assert batch.input_ids.tolist() == [
+        [cls, a, a + 1, a + 2, a + 3, sep],
+        [cls, a, a + 1, a + 2, sep, pad],
+        [cls, sep, pad, pad, pad, pad],
+    ]
+    assert batch.attention_mask.sum(axis=1).tolist() == [6, 5, 2] and batch.attention_mask.dtype == bool
+    assert np.array_equal(batch.attention_mask, batch.input_ids != pad)
+    assert not batch.token_type_ids.any() and batch.labels.tolist() == [1, 2, 0]
+    assert batch.input_ids.dtype == batch.token_type_ids.dtype == batch.labels.dtype == np.int32
+    with pytest.raises(ValueError, match="sequence_length: found 2"):
+        encode_labelled_texts(["a"], [0], TOY, 2)
+
+
+def test_batches_are_a_function_of_seed_and_step():
+    texts = encode_labelled_texts(["a " * i for i in range(1, 11)], list(range(10)), TOY, 16)
+    batches = ClassificationBatches(texts, 4, seed=1)
+    row = [batches(step) for step in range(5)]
+    again = ClassificationBatches(texts, 4, seed=1)
+    for step in (4, 0, 2):
+        assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step)))
+    labels = np.concatenate([batch.labels for batch in row])
+    assert sorted(labels[:10]) == sorted(labels[10:]) == list(range(10)), "every text once an epoch"
+    assert labels[:10].tolist() != labels[10:].tolist() and labels[:10].tolist() != list(range(10))
+    assert ClassificationBatches(texts, 10, seed=2)(0).labels.tolist() != labels[:10].tolist()
+    for batch in row:  # text i has i words
+        assert (batch.attention_mask.sum(axis=1) == batch.labels + 3).all()
+    with pytest.raises(ValueError, match="batch_size: found 0"):
+        ClassificationBatches(texts, 0, seed=1)
+
+
+def test_the_whole_task():
+    """Addresses that say their era, so that labels can be checked against the text."""
+    words = {0: "early", 1: "middle", 2: "late"}
+    text = "It was {0} then {1}. So it is {0} now. No."
+    documents = [
+        Document(f"{year}_x_n.txt", "s", [text.format(words[era], year)] * (era + 1))
+        for era, years in enumerate(((1800, 1850), (1870, 1920), (1940, 1990)))
+        for year in range(*years, 5)
+    ]
+    training, held_out = split_documents(documents, 0.3, 1)
+    tokenizer = WordPieceTokenizer(train_wordpiece(count_words(training), 200, progress=False))
+    task = make_era_task(documents, [d.name for d in held_out], tokenizer, 8, 12, 1)
+    assert task.num_labels == 3
+    assert task.num_training == 2 * sum(era_of(d.name) + 1 for d in training), "'No.' is too short"
+    counts = []
+    for batch in [*task.development, *task.evaluation, *map(task.batches, range(20))]:
+        for ids, label in zip(batch.input_ids, batch.labels):
+            assert words[int(label)] in tokenizer.decode(ids).split()
+    for batches, size in ((task.development, task.num_development), (task.evaluation, task.num_test)):
+        labels = np.concatenate([batch.labels for batch in batches])
+        assert len(labels) == size and set(labels) == {0, 1, 2}
+        counts.append(np.bincount(labels))
+    assert counts[0].sum() + counts[1].sum() == 2 * sum(era_of(d.name) + 1 for d in held_out)
+    assert task.majority_accuracy == counts[1][2] / task.num_test
