@@ -64,9 +64,11 @@ def choose_path():
     return wanted if wanted in SUPPORTED else "plain"
 
 
-if HAVE_NUMBA:
+if not HAVE_NUMBA:
+    array_at = carray = get_num_threads = multiply_tile = transpose_block = None
+else:
     from llvmlite import ir
-    from numba import types
+    from numba import carray, get_num_threads, types  # noqa: F401
     from numba.core import cgutils
     from numba.extending import intrinsic
 
@@ -120,7 +122,7 @@ if HAVE_NUMBA:
             builder.branch(end)
         builder.position_at_end(end)
 
-    def _write_tile(v, tile, rows, a, a_row, a_k, b, depth, start, out, out_row, accumulate):
+    def _write_tile(v, tile, rows, a, a_row, a_k, b, b_k, depth, start, out, out_row, accumulate):
         """The tile of one height; see `multiply_tile` for the arguments."""
         builder, width = v.builder, range(tile.vectors)
         before = builder.block
@@ -140,7 +142,7 @@ if HAVE_NUMBA:
             a_number = v.load_everywhere(v.at(a_now, row_offsets[row]))
             new += [builder.call(v.fma, [a_number, b_vectors[x], sums[row * tile.vectors + x]]) for x in width]
         left_next = builder.sub(left, _INT(1))
-        a_next, b_next = v.at(a_now, a_k), v.at(b_now, tile.vectors * v.lanes)
+        a_next, b_next = v.at(a_now, a_k), v.at(b_now, b_k)
         for variable, initial, following in zip(
             [left, a_now, b_now, *sums], [depth, a, b, *first * rows], [left_next, a_next, b_next, *new], strict=True
         ):
@@ -159,11 +161,11 @@ if HAVE_NUMBA:
                     v.store(value, place)
 
     @intrinsic
-    def multiply_tile(typing, like, lanes, rows, a, a_row, a_k, b, depth, start, out, out_row, accumulate):
+    def multiply_tile(typing, like, lanes, rows, a, a_row, a_k, b, b_k, depth, start, out, out_row, accumulate):
         """out[i, :] (+)= start + sum over k of a[i, k] * b[k, :]    for i < rows, k < depth, depth >= 1
 
-        a, b, start, out are addresses; a_row, a_k, out_row strides in numbers; `like` an array of the dtype.
-        b is a packed panel: its rows of V * lanes numbers follow each other. `accumulate` adds to out.
+        a, b, start, out are addresses; a_row, a_k, b_k, out_row strides in numbers; `like` an array of the dtype.
+        The rows of b, start and out have V * lanes numbers. `accumulate` adds to out.
         """
 
         def write(context, builder, signature, arguments):
@@ -182,7 +184,7 @@ if HAVE_NUMBA:
             _for_each_path(builder, lanes, signature.args[0].dtype, write_heights)
             return context.get_dummy_value()
 
-        return types.void(like, *[types.int64] * 11), write
+        return types.void(like, *[types.int64] * 12), write
 
     @intrinsic
     def transpose_block(typing, like, lanes, source, source_row, target, target_row):

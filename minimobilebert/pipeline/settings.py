@@ -24,18 +24,18 @@ class TinySettings:
     evaluation_batches: int = 32
     # teacher
     teacher_steps: int = 1000
-    teacher_learning_rate: float = 1e-3
+    teacher_learning_rate: float = 2e-3
     # progressive transfer, then distillation
-    transfer_steps_per_layer: int = 60
+    transfer_steps_per_layer: int = 50
     transfer_learning_rate: float = 2e-3
     feature_loss: str = "released"
     feature_factor: float = 1.0
     attention_factor: float = 1.0
-    distillation_steps: int = 500
-    distillation_learning_rate: float = 2e-3
+    distillation_steps: int = 250
+    distillation_learning_rate: float = 8e-3
     distillation_alpha: float = 0.5
     # the same student without a teacher
-    scratch_learning_rate: float = 2e-3
+    scratch_learning_rate: float = 8e-3
     # the downstream task
     task_steps: int = 150
     task_batch_size: int = 32

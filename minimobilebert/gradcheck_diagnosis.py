@@ -1,0 +1,167 @@
+"""What a wrong gradient looks like, in words.
+
+Each question below compares the whole gradient with the whole finite difference, so an answer is a fact about this
+run: "the transpose would have passed". The likely cause that follows it is a guess from experience.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+CLOSE = 1e-4  # relative; far above the error of a difference, far below that of a mistake
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """One thing that is wrong: with which array, of what kind, and in words."""
+
+    tensor: str
+    kind: str
+    text: str
+    lines: tuple = ()  # where, yours, shapes
+
+
+def wrong_kind_of_value(name, gradient):
+    """A Failure if `gradient` is not a float64 array, else None."""
+    if not isinstance(gradient, np.ndarray):
+        # A NumPy scalar is what a sum of a 1-d array gives; it would do as an array of no dimensions.
+        return Failure(name, "missing", f"{name} is {type(gradient).__name__}, expected an array")
+    if gradient.dtype != np.float64:
+        return Failure(name, "dtype", f"{name} is {gradient.dtype} though everything that went in is float64")
+    return None
+
+
+def wrong_shape(name, gradient, array):
+    """A Failure if the two shapes differ, else None."""
+    if gradient.shape == array.shape:
+        return None
+    return Failure(name, "shape", f"{name} has shape {gradient.shape}, expected {array.shape}")
+
+
+def along_a_direction(key, error, yours, expected):
+    """The Failure of one parameter of a model, known by its slope along one direction only."""
+    text = f"along a random direction: {yours:.6g}, finite difference {expected:.6g}, relative error {error:.1e}"
+    return Failure(key, "other", text)
+
+
+def explain(key, passes, slopes, tolerance):
+    """The Failure of the gradient of input `key`, after asking what the mistake looks like."""
+    gradient, found = passes.gradients[key], slopes[key]
+    name, shape = f"d{key}", passes.inputs[key].shape
+    if gradient.shape != shape:
+        kind, text = _of_another_shape(gradient, found.expected)
+        lines = (("shapes", f"{name} {gradient.shape}, expected {shape}      dtype float64 ok"),)
+        return Failure(name, kind, text, lines)
+    kept = ~found.skipped
+    yours, expected = np.where(kept, found.yours, 0.0), np.where(kept, found.expected, 0.0)
+    kind, text = _of_the_same_shape(key, yours, expected, passes, slopes, tolerance)
+    return Failure(name, kind, text, tuple(_where(name, gradient, found, yours, expected, tolerance)))
+
+
+def _where(name, gradient, found, yours, expected, tolerance):
+    errors = found.relative_errors(tolerance)
+    errors = np.where(np.isnan(errors), np.inf, errors)
+    index = np.unravel_index(int(errors.argmax()), errors.shape)
+    wrong = int((~(errors <= tolerance)).sum())
+    what = "entries" if yours.shape == gradient.shape else "random directions"
+    place = f"{name}[{', '.join(map(str, index))}]" if what == "entries" else f"direction {index[0]}"
+    yield "where", f"worst of {errors.size} {what} at {place}; {wrong} of them wrong"
+    large = np.abs(expected) > 1e-3 * np.abs(expected).max(initial=0.0)
+    ratio = ""
+    if expected[index] != 0.0 and np.isfinite(yours[index]):
+        ratio = f"      ratio {yours[index] / expected[index]:.4g}"
+        ratios = yours[large] / expected[large]
+        if ratios.size > 1 and np.ptp(ratios) <= CLOSE * np.abs(ratios).max():
+            ratio += f" on every entry (spread {np.ptp(ratios):.0e})"
+    yield "yours", f"{yours[index]:.6g}      finite difference {expected[index]:.6g}{ratio}"
+    yield "shapes", f"{name} {gradient.shape} ok      dtype float64 ok"
+
+
+def _close(a, b):
+    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * np.abs(b).max(initial=0.0))
+
+
+def _of_another_shape(yours, expected):
+    if yours.shape == expected.shape[::-1] and _close(yours.T, expected):
+        return "transposed", "the transpose of the right gradient"
+    for count in range(1, yours.ndim + 1):
+        for axes in itertools.combinations(range(yours.ndim), count):
+            if _close(yours.sum(axis=axes), expected):
+                return "not summed", (
+                    f"the terms are there but not summed over axis {', '.join(map(str, axes))}: what the forward"
+                    " broadcasts, the backward sums"
+                )
+    if yours.size == expected.size and _close(yours.reshape(expected.shape), expected):
+        return "shape", "the right numbers in another shape: a gradient has the shape of its array"
+    return "shape", "a gradient has the shape of its array"
+
+
+def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
+    if not np.isfinite(yours).all():
+        return "not finite", "NaN or infinity: 0/0, or an overflow before a division?"
+    if not yours.any():
+        return "zeros", "zeros: is the result written, and returned?"
+    if not expected.any():
+        return "other", "the output does not depend on this input at all"
+    if key in passes.ignores_dy:
+        return "no upstream gradient", (
+            "it is the same for every dy: the local derivative alone, not multiplied by the upstream gradient"
+        )
+    factor = float((yours * expected).sum() / (expected * expected).sum())
+    if _close(yours, factor * expected):
+        if _close(yours, -expected):
+            return "sign", "the right gradient with the opposite sign"
+        return "constant factor", f"a constant factor {factor:.4g}{_cause_of_factor(factor, passes)}"
+    for other, theirs in slopes.items():
+        if other != key and _close(yours, theirs.expected):
+            return "swapped", f"the gradient of {other}: two results in the wrong order?"
+    if yours.shape == passes.inputs[key].shape:
+        for axes in itertools.permutations(range(yours.ndim)):
+            if yours.size > 1 and axes != tuple(range(yours.ndim)) and _close(expected.transpose(axes), yours):
+                return "transposed", f"the right gradient with its axes in the order {axes}: a transpose"
+            if yours.size > 1 and _close(expected.transpose(axes).reshape(yours.shape), yours):
+                return "permuted", f"the right numbers read in axis order {axes}: a reshape where a transpose is meant"
+        if _close(np.sort(yours, axis=None), np.sort(expected, axis=None)):
+            return "permuted", "the right numbers in the wrong places: a wrong index, or an order not undone"
+        for axis in range(yours.ndim):
+            gap = yours - expected
+            if yours.shape[axis] > 1 and _close(gap, np.broadcast_to(gap.mean(axis=axis, keepdims=True), gap.shape)):
+                return "missing average", (
+                    f"off by a constant along axis {axis}: a term that sums or averages over that axis is missing"
+                )
+        errors = slopes[key].relative_errors(tolerance)
+        if (right := int((errors <= tolerance).sum())) > 0 and right >= errors.size // 4:
+            return "some entries", f"{right} of {errors.size} entries are right: borders, repeated indices or a branch?"
+    return "other", "no common mistake: check the formula, one factor at a time"
+
+
+def _cause_of_factor(factor, passes):
+    for size in sorted({n for a in (*passes.inputs.values(), *passes.dy) for n in a.shape if n > 1}):
+        causes = {
+            float(size): f"the length of an axis, {size}: a sum where an average is meant?",
+            1.0 / size: f"one over the length of an axis, {size}: an average where a sum is meant?",
+            size**0.5: f"the square root of an axis length, {size}: is a scale applied once, on every path?",
+            size**-0.5: f"one over the square root of an axis length, {size}: is a scale applied twice?",
+        }
+        for value, cause in causes.items():
+            if abs(factor / value - 1.0) < CLOSE:
+                return ", " + cause
+    return ": is a constant of the forward missing, or applied twice?"
+
+
+def report(check):
+    """The whole result, as text."""
+    good = [name for name, error in check.errors.items() if name not in {f.tensor for f in check.failures}]
+    if not check.failures:
+        skipped = sum(check.skipped.values())
+        beside = f", {skipped} entries at kinks left out" if skipped else ""
+        return f"{check.name}: passed, worst relative error {check.worst:.1e}{beside}"
+    lines = []
+    for failure in check.failures:
+        lines.append(f"{check.name}: {failure.tensor} is wrong" if failure.lines else f"{check.name}: {failure.kind}")
+        lines += [f"  {label:<10}  {text}" for label, text in failure.lines]
+        lines.append(f"  looks like  {failure.text}" if failure.lines else f"  {failure.text}")
+    lines.append(f"  passes      {', '.join(good) or 'nothing'}")
+    lines.append(f"  replay      seed={check.seed}")
+    return "\n".join(lines)

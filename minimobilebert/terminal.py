@@ -1,0 +1,54 @@
+"""What people see while something runs: messages and progress on stderr, so that stdout holds results only."""
+
+import contextlib
+import sys
+import time
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text):
+    """One line on stderr."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+class _Bar:
+    """A tqdm bar on a terminal; elsewhere (a log file, CI) a line with percent and ETA every ten seconds."""
+
+    def __init__(self, name, total, first):
+        self.name, self.total, self.done, self.first = name, total, first, first
+        self.start = self.last_line = time.perf_counter()
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(desc=name, total=total, initial=first, unit="step", file=sys.stderr, dynamic_ncols=True)
+
+    def update(self, text=""):
+        """One step done; `text` is shown behind the bar."""
+        self.done += 1
+        if self.bar is not None:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update()
+            return
+        now = time.perf_counter()
+        if now - self.last_line >= _SECONDS_BETWEEN_LINES or self.done == self.total:
+            self.last_line = now
+            left = (now - self.start) / (self.done - self.first) * (self.total - self.done)
+            share = 100.0 * self.done / self.total
+            say(f"{self.name}: {self.done}/{self.total} ({share:.0f} %), {left:.0f} s left  {text}".rstrip())
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()
+
+
+@contextlib.contextmanager
+def progress_bar(name, total, first=0):
+    """`with progress_bar("teacher", 1000) as bar: ... bar.update("loss 4.2")`"""
+    bar = _Bar(name, total, first)
+    try:
+        yield bar
+    finally:
+        bar.close()

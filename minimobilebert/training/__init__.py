@@ -1,0 +1,1 @@
+"""Optimisers, schedules, checkpoints, and one loop for every stage."""

@@ -1,0 +1,55 @@
+"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), equal to torch.optim.AdamW.
+
+For every parameter w with gradient g, at its own t-th update and learning rate lr:
+
+    1. w <- w (1 - lr * decay)                      not for biases and norm weights
+    2. m <- b1 m + (1 - b1) g
+    3. v <- b2 v + (1 - b2) g^2
+    4. w <- w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+"""
+
+import numpy as np
+
+from ..kernels.optimizer import adamw_update
+
+
+def is_bias_or_norm(name):
+    """Biases and normalisation parameters are not decayed: pulling them to zero would not make the model simpler."""
+    return name.endswith(".bias") or "LayerNorm" in name
+
+
+class AdamW:
+    """params: {name: array}; exclude(name) -> True where no decay applies."""
+
+    def __init__(self, params, *, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01, exclude=is_bias_or_norm):
+        self.beta1, self.beta2, self.eps, self.weight_decay, self.exclude = beta1, beta2, eps, weight_decay, exclude
+        self.first = {name: np.zeros_like(array) for name, array in params.items()}
+        self.second = {name: np.zeros_like(array) for name, array in params.items()}
+        self.updates = dict.fromkeys(params, 0)
+
+    def step(self, params, gradients, learning_rate, multipliers=None):
+        """Update `params` in place. A parameter without gradient, or with learning rate 0, is left bit for bit."""
+        for name, gradient in gradients.items():
+            rate = learning_rate * (1.0 if multipliers is None else multipliers[name])
+            if rate == 0.0:
+                continue
+            self.updates[name] += 1
+            t = self.updates[name]
+            decay = 0.0 if self.exclude(name) else self.weight_decay
+            adamw_update(
+                params[name], gradient, self.first[name], self.second[name], rate, decay, self.beta1, self.beta2,
+                self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
+            )  # fmt: skip
+
+    def state(self):
+        """Everything a checkpoint must hold -> {name: array}"""
+        state = {f"first.{name}": array for name, array in self.first.items()}
+        state |= {f"second.{name}": array for name, array in self.second.items()}
+        return state | {f"updates.{name}": np.array(count) for name, count in self.updates.items()}
+
+    def load_state(self, state):
+        """The reverse of `state`."""
+        for name in self.updates:
+            self.first[name][...] = state[f"first.{name}"]
+            self.second[name][...] = state[f"second.{name}"]
+            self.updates[name] = int(state[f"updates.{name}"])

@@ -1,0 +1,210 @@
+"""One training loop for every stage: it knows a function (params, batch, rng) -> (losses, gradients), and nothing else.
+
+A stage lives in one folder:
+
+    metrics.jsonl          a JSON line a logged step
+    checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
+    checkpoint-final.npz   parameters alone: the stage is done
+"""
+
+import contextlib
+import json
+import pathlib
+import signal
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from ..terminal import progress_bar, say
+from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from .clipping import clip_by_global_norm
+
+_DROPOUT_STREAM = 501
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or a gradient is no longer a finite number."""
+
+
+class Finished(NamedTuple):
+    seconds: float  # spent on the stage, all its sessions together
+    steps: int
+
+
+def _different(found, expected, path=""):
+    """The first place where two nested dicts differ -> (name, found, expected) or None"""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for name in [*expected, *(n for n in found if n not in expected)]:
+            inner = _different(found.get(name), expected.get(name), f"{path}.{name}" if path else name)
+            if inner:
+                return inner
+        return None
+    return None if found == expected else (path, found, expected)
+
+
+def check_same_configuration(path, found, expected):
+    """CheckpointError, naming the first field that differs and both values."""
+    difference = _different(found, expected)
+    if difference:
+        name, theirs, ours = difference
+        raise CheckpointError(f"{path}: found a checkpoint with {name} = {theirs}, expected {name} = {ours}")
+
+
+def _into(params, arrays, prefix):
+    for name, array in params.items():
+        array[...] = arrays[prefix + name]
+
+
+class _Stage:
+    """The files of one stage."""
+
+    def __init__(self, folder, configuration):
+        self.folder, self.configuration = pathlib.Path(folder), configuration
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.final = self.folder / "checkpoint-final.npz"
+        self.metrics = self.folder / "metrics.jsonl"
+
+    def load(self, path):
+        arrays, metadata = load_checkpoint(path)
+        check_same_configuration(path, metadata["configuration"], self.configuration)
+        return arrays, metadata
+
+    def running(self):
+        """Checkpoints of an unfinished stage, newest first."""
+        numbered = [p for p in self.folder.glob("checkpoint-*.npz") if p != self.final]
+        return sorted(numbered, key=lambda p: int(p.stem.split("-")[1]), reverse=True)
+
+    def newest(self):
+        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A torn one is passed over."""
+        for path in self.running():
+            try:
+                return self.load(path)
+            except CheckpointError as error:
+                if "expected" in str(error) and " = " in str(error):
+                    raise  # another configuration: going on would mix two runs
+                say(f"warning: {error}; using the one before")
+        return None, None
+
+    def save(self, arrays, step, seconds):
+        save_checkpoint(self.folder / f"checkpoint-{step}.npz", arrays,
+                        {"step": step, "seconds": seconds, "configuration": self.configuration})  # fmt: skip
+        for old in self.running()[2:]:
+            old.unlink()
+
+    def finish(self, params, step, seconds):
+        save_checkpoint(self.final, params, {"step": step, "seconds": seconds, "configuration": self.configuration})
+        for old in self.running():
+            old.unlink()
+
+    def cut_metrics(self, step):
+        """Drop the lines after `step`: they will be written again, the same."""
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        kept = []
+        for line in lines:
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (json.JSONDecodeError, KeyError):
+                break  # the line that was being written when the run was killed
+            kept.append(line + "\n")
+        self.metrics.write_text("".join(kept), encoding="utf-8")
+
+
+def _check_finite(name, step, losses, norm, gradients):
+    if np.isfinite(losses["loss"]) and np.isfinite(norm):
+        return
+    bad = next((key for key, g in gradients.items() if not np.isfinite(g).all()), "none")
+    raise TrainingDiverged(
+        f"{name}: step {step + 1}: the loss is {losses['loss']} and the gradient norm {norm}; first gradient that is"
+        f" not finite: {bad}. Lower the learning rate, or clip more. The last checkpoint is kept."
+    )
+
+
+@contextlib.contextmanager
+def _delayed_interrupt():
+    """Ctrl-C between two updates only: an update that is cut in half could not be continued exactly.
+
+    Yields a list that is no longer empty once Ctrl-C was pressed. A second Ctrl-C stops at once.
+    """
+    pressed = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed  # Python delivers signals to the main thread
+        return
+
+    def handler(number, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def train(
+    name, step_function, params, optimizer, schedule, batches, *, total_steps, folder, seed, configuration,
+    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0,
+):  # fmt: skip
+    """Train `params` in place until `total_steps`, going on from the newest checkpoint in `folder`.
+
+    step_function(params, batch, rng) -> losses {name: float, with "loss"}, gradients {name: array}
+    schedule(step) -> learning rate; batches(step) -> batch; multipliers(step) -> {name: factor} or None
+    configuration: a dict that a checkpoint must agree with
+    -> Finished. CheckpointError where a checkpoint is of another configuration; TrainingDiverged where the loss is
+    not finite; KeyboardInterrupt, after saving a checkpoint, on Ctrl-C.
+    """
+    stage = _Stage(folder, configuration)
+    if stage.final.exists():
+        arrays, metadata = stage.load(stage.final)
+        _into(params, arrays, "")
+        return Finished(metadata["seconds"], metadata["step"])
+
+    first, before = 0, 0.0
+    arrays, metadata = stage.newest()
+    if arrays is not None:
+        first, before = metadata["step"], metadata["seconds"]
+        _into(params, arrays, "params.")
+        optimizer.load_state({key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")})
+        say(f"{name}: going on from step {first}")
+    stage.cut_metrics(first)
+
+    start = saved = time.perf_counter()
+
+    def spent():
+        return before + time.perf_counter() - start
+
+    def save(step):
+        state = {f"params.{key}": value for key, value in params.items()}
+        state |= {f"optimizer.{key}": value for key, value in optimizer.state().items()}
+        stage.save(state, step, spent())
+
+    with (
+        open(stage.metrics, "a", encoding="utf-8") as log,
+        progress_bar(name, total_steps, first) as bar,
+        _delayed_interrupt() as interrupted,
+    ):
+        for step in range(first, total_steps):
+            rng = np.random.default_rng([seed, _DROPOUT_STREAM, step])
+            losses, gradients = step_function(params, batches(step), rng)
+            norm = clip_by_global_norm(gradients, clip_norm)
+            _check_finite(name, step, losses, norm, gradients)
+            rate = schedule(step)
+            optimizer.step(params, gradients, rate, multipliers(step) if multipliers else None)
+            done = step + 1
+            if done % log_every == 0 or done == total_steps:
+                line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+            bar.update(f"loss {losses['loss']:.3f}")
+            if interrupted:
+                save(done)
+                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command goes on from here")
+            if time.perf_counter() - saved > checkpoint_seconds and done < total_steps:
+                save(done)
+                saved = time.perf_counter()
+    stage.finish(params, total_steps, spent())
+    return Finished(spent(), total_steps)

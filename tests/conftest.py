@@ -1,0 +1,20 @@
+"""Settings that all tests share."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from minimobilebert.kernels.backend import BACKENDS, use_backend
+
+# No deadline: the first example compiles kernels. The `backend` fixture may stay the same between examples.
+# The examples are the same in every run; `pytest --hypothesis-profile=explore` draws new and more ones.
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+settings.register_profile("minimobilebert", max_examples=15, derandomize=True, **_COMMON)
+settings.register_profile("explore", max_examples=200, **_COMMON)
+settings.load_profile("minimobilebert")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Runs the test once with each back end."""
+    with use_backend(request.param):
+        yield request.param
