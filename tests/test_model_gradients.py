@@ -17,7 +17,7 @@ from minimobilebert.model.classification import classification_step
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
-from minimobilebert.tasks.eras import ClassificationBatch
+from minimobilebert.tasks.classification_batches import ClassificationBatch
 
 SEEDS = st.integers(0, 2**32 - 1)
 STUDENT, TEACHER = CONFIGS["mobilebert"], CONFIGS["ib-bert"]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .backend import by_backend
-from .exponential import exp_scalar
 from .jit import jit_matmul_parallel, prange
+from .softmax import softmax_row
 
 
 def _softmax_and_log_sum(logits):
@@ -41,20 +41,8 @@ def soft_cross_entropy_backward_numpy(dlosses, probabilities, targets):
 
 @jit_matmul_parallel
 def _cross_entropy_forward(logits, labels, losses, probabilities):
-    rows, size = logits.shape
-    zero, one = logits.dtype.type(0.0), logits.dtype.type(1.0)
-    for i in prange(rows):
-        largest = logits[i, 0]
-        for j in range(size):
-            largest = logits[i, j] if logits[i, j] > largest else largest
-        total = zero
-        for j in range(size):
-            e = exp_scalar(logits[i, j] - largest)
-            probabilities[i, j] = e
-            total += e
-        scale = one / total
-        for j in range(size):
-            probabilities[i, j] *= scale
+    for i in prange(logits.shape[0]):
+        largest, total = softmax_row(logits[i], probabilities[i])
         losses[i] = np.log(total) - (logits[i, labels[i]] - largest)
 
 
@@ -69,23 +57,12 @@ def _cross_entropy_backward(dlosses, probabilities, labels, dlogits):
 
 @jit_matmul_parallel
 def _soft_cross_entropy_forward(logits, targets, losses, probabilities):
-    rows, size = logits.shape
-    zero, one = logits.dtype.type(0.0), logits.dtype.type(1.0)
-    for i in prange(rows):
-        largest = logits[i, 0]
-        for j in range(size):
-            largest = logits[i, j] if logits[i, j] > largest else largest
-        total, mass, along = zero, zero, zero
-        for j in range(size):
-            shifted = logits[i, j] - largest
-            e = exp_scalar(shifted)
-            probabilities[i, j] = e
-            total += e
+    for i in prange(logits.shape[0]):
+        largest, total = softmax_row(logits[i], probabilities[i])
+        mass, along = logits.dtype.type(0.0), logits.dtype.type(0.0)
+        for j in range(logits.shape[1]):
             mass += targets[i, j]
-            along += targets[i, j] * shifted
-        scale = one / total
-        for j in range(size):
-            probabilities[i, j] *= scale
+            along += targets[i, j] * (logits[i, j] - largest)
         losses[i] = mass * np.log(total) - along
 
 

@@ -4,10 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit_parallel, prange
-from .rows import as_rows
-
-# Rows are summed in blocks of this many, then the blocks in order: the result does not depend on who summed which.
-ROWS_PER_BLOCK = 64
+from .rows import ROWS_PER_BLOCK, as_rows, block_count
 
 
 def scale_shift_forward_numpy(x, weight, bias):
@@ -31,10 +28,9 @@ def _scale_shift_forward(x, weight, bias, y):
 @jit_parallel
 def _scale_shift_backward(dy, x, weight, dx, dweights, dbiases):
     rows = x.shape[0]
-    per_block = ROWS_PER_BLOCK
     for block in prange(dweights.shape[0]):
         dweight, dbias = dweights[block], dbiases[block]
-        for i in range(block * per_block, min((block + 1) * per_block, rows)):
+        for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
             for j in range(x.shape[1]):
                 dx[i, j] = dy[i, j] * weight[j]
                 dweight[j] += dy[i, j] * x[i, j]
@@ -51,8 +47,7 @@ def scale_shift_forward_numba(x, weight, bias):
 def scale_shift_backward_numba(dy, x, weight):
     dy_rows, x_rows = as_rows(dy), as_rows(x)
     dx = np.empty_like(x_rows)
-    blocks = -(-len(x_rows) // ROWS_PER_BLOCK)
-    dweights, dbiases = np.zeros((2, blocks, x_rows.shape[1]), x.dtype)
+    dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _scale_shift_backward(dy_rows, x_rows, np.ascontiguousarray(weight), dx, dweights, dbiases)
     return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
 

@@ -8,9 +8,8 @@ row of equal large numbers at deviation 0 rather than at the rounding error of t
 import numpy as np
 
 from .backend import by_backend
-from .elementwise import ROWS_PER_BLOCK
 from .jit import jit_matmul_parallel, prange
-from .rows import as_rows
+from .rows import ROWS_PER_BLOCK, as_rows, block_count
 
 
 def layernorm_forward_numpy(x, weight, bias, eps):
@@ -60,10 +59,9 @@ def _layernorm_forward(x, weight, bias, eps, y, mean, rstd):
 def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
     rows, size = x.shape
     zero, count = x.dtype.type(0.0), x.dtype.type(size)
-    per_block = ROWS_PER_BLOCK
     for block in prange(dweights.shape[0]):
         dweight, dbias = dweights[block], dbiases[block]
-        for i in range(block * per_block, min((block + 1) * per_block, rows)):
+        for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
             m, r = mean[i], rstd[i]
             total, along = zero, zero
             for j in range(size):
@@ -90,8 +88,7 @@ def layernorm_forward_numba(x, weight, bias, eps):
 def layernorm_backward_numba(dy, x, mean, rstd, weight):
     dy_rows, x_rows = as_rows(dy), as_rows(x)
     dx = np.empty_like(x_rows)
-    blocks = -(-len(x_rows) // ROWS_PER_BLOCK)
-    dweights, dbiases = np.zeros((2, blocks, x_rows.shape[1]), x.dtype)
+    dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _layernorm_backward(
         dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), np.ascontiguousarray(weight), dx, dweights, dbiases
     )

@@ -1,6 +1,23 @@
-"""Dense matrix product (draft)."""
+"""Dense matrix product: the one mechanism behind every linear layer, forward and backward.
 
-import os
+    out[i, j] = bias[j] + sum over k of a[i, k] * b[k, j]          a [M, K], b [K, N], bias [N] -> out [M, N]
+
+A linear layer needs it in three layouts, x @ w.T, dy @ w and dy.T @ x, so transposed views are the normal case.
+The plain loops at the end of this file reach a fifth of what a core can do. The fast kernel has three ideas:
+
+1. Registers. The output is computed in tiles of up to 14 x 32 numbers that stay in vector registers while k runs
+   (see simd.py). A tile reads rows + columns numbers for every rows * columns multiply-adds.
+2. Caches. The loops around the tile go through blocks of b (DEPTH_BLOCK rows, B_BLOCK_BYTES together) that stay in
+   the second-level cache until every row of a has met them. The a-rows of one tile stay in the first-level cache.
+3. Packing, where it pays. The tile needs `width` neighbouring numbers of a row of b in one load. `dy @ w` and
+   `dy.T @ x` have them side by side and are read where they lie. In `x @ w.T` they are a column of w: each panel
+   of `width` columns is first copied, transposed, to lie as the tile reads it. A last panel narrower than `width`
+   is copied too and filled up with zeros; its tile is computed aside and only the real columns are kept.
+   Numbers of a are read one at a time, so a is never copied, whichever way it lies.
+
+Threads share the output, never a sum: every out[i, j] is added up by one thread, in the order of k, whatever
+the number of threads. So results do not depend on it, bit for bit.
+"""
 
 import numpy as np
 
@@ -9,15 +26,31 @@ from .backend import by_backend
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .simd import array_at, carray, get_num_threads, multiply_tile, transpose_block
 
-PATH = simd.choose_path()
-DEPTH_BLOCK = int(os.environ.get("MM_KC", 256))
-B_BLOCK_BYTES = int(os.environ.get("MM_L2", 512)) * 1024
-SERIAL_BELOW = int(os.environ.get("MM_SER", 64))**3
+PATH = simd.choose_path()  # "avx512", "avx2", "neon" or "plain"
+
+DEPTH_BLOCK = 256  # rows of b in one block
+B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
+SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
+_NO_BIAS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
-def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
-    """out = a @ b + bias, or out += a @ b + bias.  a [M, K], b [K, N], bias [N] -> out [M, N]"""
-    product = a @ b
+def _check(a, b, bias, out, accumulate):
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype not in _NO_BIAS:
+        raise ValueError(
+            f"matmul: found {a.dtype} {a.shape} and {b.dtype} {b.shape}, expected [M, K] and [K, N], both float32 or float64"
+        )
+    if bias is not None and (bias.shape != b.shape[1:] or bias.dtype != a.dtype):
+        raise ValueError(f"matmul: found bias {bias.dtype} {bias.shape}, expected {a.dtype} {b.shape[1:]}")
+    if out is not None and (out.shape != (a.shape[0], b.shape[1]) or out.dtype != a.dtype):
+        raise ValueError(
+            f"matmul: found out {out.dtype} {out.shape}, expected {a.dtype} {(a.shape[0], b.shape[1])}"
+        )
+    if accumulate and out is None:
+        raise ValueError("matmul: found accumulate without out, expected the array to add to")
+
+
+def _deliver(product, bias, out, accumulate):
+    """Finish what a kernel without bias and accumulation has computed."""
     if bias is not None:
         product += bias
     if out is None:
@@ -29,190 +62,202 @@ def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
     return out
 
 
-@jit_matmul
-def _pack_panel(b, b_row, b_column, depth, used, target, width, lanes, like):
-    """target[k, j] = b[k, j], for k < depth, j < used; zero for used <= j < width.  b and target are addresses."""
-    item = like.itemsize
-    source = carray(array_at(b, like), (depth - 1) * b_row + (used - 1) * b_column + 1)
-    panel = carray(array_at(target, like), depth * width)
-    whole_depth = depth // lanes * lanes if b_row == 1 else 0
-    whole_used = used // lanes * lanes if b_row == 1 else 0
-    for k in range(0, whole_depth, lanes):
-        for j in range(0, whole_used, lanes):
-            transpose_block(like, lanes, b + item * (j * b_column + k), b_column, target + item * (k * width + j), width)
-    for k in range(depth):
-        for j in range(whole_used if k < whole_depth else 0, used):
-            panel[k * width + j] = source[k * b_row + j * b_column]
-        for j in range(used, width):
-            panel[k * width + j] = 0
+def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
+    """out = a @ b + bias, or out += a @ b + bias with accumulate=True.
+
+    a [M, K], b [K, N], bias [N] or None; any strides; float32 or float64, the same for all
+    out [M, N] or None for a new array; it must not be needed as an operand afterwards -> out
+    """
+    _check(a, b, bias, out, accumulate)
+    return _deliver(a @ b, bias, out, accumulate)
+
+
+# ------------------------------------------------------------------------------- the fast kernel
+# Addresses and strides instead of arrays: one compiled kernel then serves every layout. Everything the loops
+# need to know travels in one tuple of integers, `job`; `like` is an array whose only use is its dtype.
 
 
 @jit_matmul
-def _pack_unit(unit, first_packed, b, b_row, b_column, depth, columns, depth_blocks, packed, width, lanes, like):
-    panel, block = first_packed + unit // depth_blocks, unit % depth_blocks
-    k0, k1 = depth * block // depth_blocks, depth * (block + 1) // depth_blocks
-    j = panel * width
-    item = like.itemsize
-    _pack_panel(
-        b + item * (k0 * b_row + j * b_column), b_row, b_column, k1 - k0, min(width, columns - j),
-        packed + item * ((panel - first_packed) * depth + k0) * width, width, lanes, like,
-    )
-
-
-@jit_matmul
-def _multiply_part(
-    i0, i1, p0, p1, a, a_row, a_k, b, b_row, packed, first_packed, depth, columns, depth_blocks, starts, edge, out, out_row,
-    accumulate, tile_rows, width, lanes, like,
-):
-    item = like.itemsize
-    tiles = (i1 - i0 + tile_rows - 1) // tile_rows
-    edges = carray(array_at(edge, like), tile_rows * width)
-    outs = carray(array_at(out, like), (i1 - 1) * out_row + columns)
-    panel_step = max(1, B_BLOCK_BYTES // (item * width * ((depth + depth_blocks - 1) // depth_blocks)))
-    for first_panel in range(p0, p1, panel_step):
-        last_panel = min(first_panel + panel_step, p1)
-        for block in range(depth_blocks):
-            k0, k1 = depth * block // depth_blocks, depth * (block + 1) // depth_blocks
-            add = 1 if (block > 0 or accumulate) else 0
-            for t in range(tiles):
-                t0, t1 = i0 + (i1 - i0) * t // tiles, i0 + (i1 - i0) * (t + 1) // tiles
-                tile_a = a + item * (t0 * a_row + k0 * a_k)
-                for panel in range(first_panel, last_panel):
-                    j = panel * width
-                    start = starts + item * (j + width) if block == 0 else starts
-                    if panel < first_packed:
-                        tile_b, b_k = b + item * (k0 * b_row + j), b_row
-                    else:
-                        tile_b, b_k = packed + item * ((panel - first_packed) * depth + k0) * width, width
-                    whole = j + width <= columns
-                    multiply_tile(
-                        like, lanes, t1 - t0, tile_a, a_row, a_k, tile_b, b_k, k1 - k0, start,
-                        out + item * (t0 * out_row + j) if whole else edge, out_row if whole else width, add if whole else 0,
-                    )
-                    if not whole:
-                        for i in range(t1 - t0):
-                            place = (t0 + i) * out_row
-                            if add:
-                                for c in range(j, columns):
-                                    outs[place + c] += edges[i * width + c - j]
-                            else:
-                                for c in range(j, columns):
-                                    outs[place + c] = edges[i * width + c - j]
-
-
-@jit_matmul
-def _prepare(b, b_transposed, bias, depth, columns, parts, tile_rows, width):
+def _plan(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile_rows, width, lanes):
+    """The job and its scratch memory: [width zeros | bias, zero-filled | packed panels | one tile for each part]."""
+    item = a.itemsize
+    row_parts, column_parts = parts
     panels = (columns + width - 1) // width
     first_packed = 0 if b_transposed else columns // width
-    align = 64 // b.itemsize
-    size = align + width * (1 + panels + (panels - first_packed) * depth) + parts * tile_rows * width
-    scratch = np.empty(size, b.dtype)
-    skip = (-scratch.ctypes.data % 64) // b.itemsize
-    scratch = scratch[skip:]
-    scratch[:width*(1+panels)] = 0
+    numbers = width * (1 + panels + (panels - first_packed) * depth + row_parts * column_parts * tile_rows)
+    scratch = np.empty(numbers + 64 // item, a.dtype)
+    scratch = scratch[-np.int64(scratch.ctypes.data) % 64 // item :]  # vectors that straddle two cache lines load slower
+    scratch[: width * (1 + panels)] = 0
     for j in range(bias.shape[0]):
         scratch[width + j] = bias[j]
-    return panels, first_packed, scratch
+    zeros = np.int64(scratch.ctypes.data)  # Numba would make a float of an unsigned address plus a signed number
+    packed = zeros + item * width * (1 + panels)
+    a_row, a_column = (1, a.shape[1]) if a_transposed else (a.shape[1], 1)
+    b_row, b_column = (1, b.shape[1]) if b_transposed else (b.shape[1], 1)
+    job = (
+        np.int64(a.ctypes.data), a_row, a_column, np.int64(b.ctypes.data), b_row, b_column, np.int64(out.ctypes.data), out.shape[1], np.int64(accumulate),
+        rows, depth, columns, row_parts, column_parts, panels, first_packed, (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK,
+        zeros, packed, packed + item * width * (panels - first_packed) * depth, tile_rows, width, lanes,
+    )  # fmt: skip
+    return job, scratch
 
 
 @jit_matmul
-def _multiply_serial(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, depth_blocks, tile_rows, width, lanes):
-    panels, first_packed, scratch = _prepare(b, b_transposed, bias, depth, columns, 1, tile_rows, width)
-    starts = scratch.ctypes.data
-    packed = starts + b.itemsize * width * (1 + panels)
-    edge = packed + b.itemsize * width * (panels - first_packed) * depth
-    a_row, a_k = (1, a.shape[1]) if a_transposed else (a.shape[1], 1)
-    b_row, b_column = (1, b.shape[1]) if b_transposed else (b.shape[1], 1)
-    for unit in range((panels - first_packed) * depth_blocks):
-        _pack_unit(unit, first_packed, b.ctypes.data, b_row, b_column, depth, columns, depth_blocks, packed, width, lanes, scratch)
-    _multiply_part(
-        0, rows, 0, panels, a.ctypes.data, a_row, a_k, b.ctypes.data, b_row, packed, first_packed, depth, columns, depth_blocks,
-        starts, edge, out.ctypes.data, out.shape[1], accumulate, tile_rows, width, lanes, scratch
+def _pack(unit, job, like):
+    """Copy one block of one panel of b: panel[k, j] = b[k, j], zero beyond the last column."""
+    _, _, _, b, b_row, b_column, _, _, _, _, depth, columns, _, _, _, first_packed, blocks, _, packed, _, _, width, lanes = job
+    item = like.itemsize
+    panel, block = unit // blocks, unit % blocks
+    k0, k1 = depth * block // blocks, depth * (block + 1) // blocks
+    j0 = (first_packed + panel) * width
+    used = min(width, columns - j0)
+    source_address = b + item * (k0 * b_row + j0 * b_column)
+    target_address = packed + item * (panel * depth + k0) * width
+    source = carray(array_at(source_address, like), (k1 - k0 - 1) * b_row + (used - 1) * b_column + 1)
+    target = carray(array_at(target_address, like), (k1 - k0) * width)
+
+    # Where b is the transpose of an array in memory, whole blocks of lanes x lanes are turned in registers.
+    turned_depth = (k1 - k0) // lanes * lanes if b_row == 1 else 0
+    turned_columns = used // lanes * lanes
+    for k in range(0, turned_depth, lanes):
+        for j in range(0, turned_columns, lanes):
+            here, there = source_address + item * (j * b_column + k), target_address + item * (k * width + j)
+            transpose_block(like, lanes, here, b_column, there, width)
+    for k in range(k1 - k0):
+        for j in range(turned_columns if k < turned_depth else 0, used):
+            target[k * width + j] = source[k * b_row + j * b_column]
+        for j in range(used, width):
+            target[k * width + j] = 0
+
+
+@jit_matmul
+def _multiply(part, job, like):
+    """Compute one part of the output: some rows of some panels."""
+    (
+        a, a_row, a_column, b, b_row, _, out, out_row, accumulate, rows, depth, columns, row_parts, column_parts, panels,
+        first_packed, blocks, zeros, packed, tiles, tile_rows, width, lanes,
+    ) = job  # fmt: skip
+    item = like.itemsize
+    i0, i1 = rows * (part // column_parts) // row_parts, rows * (part // column_parts + 1) // row_parts
+    p0, p1 = panels * (part % column_parts) // column_parts, panels * (part % column_parts + 1) // column_parts
+    aside_address = tiles + item * part * tile_rows * width
+    aside = carray(array_at(aside_address, like), tile_rows * width)
+    target = carray(array_at(out, like), (i1 - 1) * out_row + columns)
+    # Tiles of nearly equal height: 20 rows are done as 10 + 10, which is faster than 14 + 6.
+    count = (i1 - i0 + tile_rows - 1) // tile_rows
+    step = max(1, B_BLOCK_BYTES // (item * width * min(depth, DEPTH_BLOCK)))
+    for first in range(p0, p1, step):
+        for block in range(blocks):
+            k0, k1 = depth * block // blocks, depth * (block + 1) // blocks
+            add = 1 if accumulate or block > 0 else 0
+            for t in range(count):
+                t0, t1 = i0 + (i1 - i0) * t // count, i0 + (i1 - i0) * (t + 1) // count
+                a_tile = a + item * (t0 * a_row + k0 * a_column)
+                for panel in range(first, min(first + step, p1)):
+                    j0 = panel * width
+                    if panel < first_packed:
+                        b_tile, b_step = b + item * (k0 * b_row + j0), b_row
+                    else:
+                        b_tile, b_step = packed + item * ((panel - first_packed) * depth + k0) * width, width
+                    start = zeros if block > 0 else zeros + item * (width + j0)  # the bias counts once
+                    if j0 + width <= columns:
+                        place, place_row, place_add = out + item * (t0 * out_row + j0), out_row, add
+                    else:
+                        place, place_row, place_add = aside_address, width, 0
+                    multiply_tile(
+                        like, lanes, t1 - t0, a_tile, a_row, a_column, b_tile, b_step, k1 - k0, start,
+                        place, place_row, place_add,
+                    )  # fmt: skip
+                    if j0 + width > columns:
+                        for i in range(t1 - t0):
+                            here = (t0 + i) * out_row + j0
+                            for j in range(columns - j0):
+                                before = target[here + j] if add else like.dtype.type(0.0)
+                                target[here + j] = before + aside[i * width + j]
+
+
+@jit_matmul
+def _matmul_serial(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile):
+    tile_rows, width, lanes = tile
+    job, scratch = _plan(
+        a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile_rows, width, lanes
     )
+    for unit in range((job[14] - job[15]) * job[16]):
+        _pack(unit, job, scratch)
+    _multiply(np.int64(0), job, scratch)
 
 
 @jit_matmul_parallel
-def _multiply_parallel(threads, a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, depth_blocks, tile_rows, width, lanes):
-    row_parts = min(max(rows // 8, 1), threads)
-    column_parts = min(threads // row_parts, (columns + width - 1) // width)
-    panels, first_packed, scratch = _prepare(b, b_transposed, bias, depth, columns, row_parts * column_parts, tile_rows, width)
-    starts = scratch.ctypes.data
-    packed = starts + b.itemsize * width * (1 + panels)
-    edge = packed + b.itemsize * width * (panels - first_packed) * depth
-    a_row, a_k = (1, a.shape[1]) if a_transposed else (a.shape[1], 1)
-    b_row, b_column = (1, b.shape[1]) if b_transposed else (b.shape[1], 1)
-    a_address, b_address, out_address, out_row = a.ctypes.data, b.ctypes.data, out.ctypes.data, out.shape[1]
-    units = (panels - first_packed) * depth_blocks
+def _matmul_parallel(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile):
+    tile_rows, width, lanes = tile
+    job, scratch = _plan(
+        a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile_rows, width, lanes
+    )
+    units = (job[14] - job[15]) * job[16]
     if units * width < 64:
         for unit in range(units):
-            _pack_unit(unit, first_packed, b_address, b_row, b_column, depth, columns, depth_blocks, packed, width, lanes, scratch)
+            _pack(unit, job, scratch)
     else:
         for unit in prange(units):
-            _pack_unit(np.int64(unit), first_packed, b_address, b_row, b_column, depth, columns, depth_blocks, packed, width, lanes, scratch)
-    for p in prange(row_parts * column_parts):
-        part = np.int64(p)
-        row_part, column_part = part // column_parts, part % column_parts
-        i0, i1 = rows * row_part // row_parts, rows * (row_part + 1) // row_parts
-        p0, p1 = panels * column_part // column_parts, panels * (column_part + 1) // column_parts
-        _multiply_part(
-            i0, i1, p0, p1, a_address, a_row, a_k, b_address, b_row, packed, first_packed, depth, columns, depth_blocks,
-            starts, edge + b.itemsize * part * tile_rows * width, out_address, out_row, accumulate, tile_rows, width, lanes, scratch
-        )
-
-
-_NO_BIAS = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64)}
+            _pack(np.int64(unit), job, scratch)
+    for part in prange(parts[0] * parts[1]):
+        _multiply(np.int64(part), job, scratch)
 
 
 class _Memory:
-    def __init__(self, x, rows, columns):
-        self.keep = x
+    """Lets NumPy see x's memory as rows x row_length numbers, C-contiguous and writable."""
+
+    def __init__(self, x, row_length):
+        self.owner = x
         self.__array_interface__ = {
-            "shape": (rows, columns), "typestr": x.dtype.str, "data": (x.__array_interface__["data"][0], False), "version": 3,
+            "shape": (x.shape[0], row_length),
+            "typestr": x.dtype.str,
+            "data": (x.__array_interface__["data"][0], False),
+            "version": 3,
         }
 
 
 def _base(x):
-    """x as a C-contiguous array with flag, without copying where possible."""
-    flags = x.flags
-    if flags.writeable:
-        if flags.c_contiguous:
+    """x or x.T as a C-contiguous array, without a copy if one of its strides is 1; and whether it is x.T.
+
+    Numba compiles anew for each memory layout and for read-only arrays; this leaves it one kind of array.
+    """
+    if x.flags.writeable:
+        if x.flags.c_contiguous:
             return x, False
-        if flags.f_contiguous:
+        if x.flags.f_contiguous:
             return x.T, True
     for view, transposed in ((x, False), (x.T, True)):
         row, column = view.strides
-        if column == x.itemsize and row % x.itemsize == 0 and row >= view.shape[1] * x.itemsize:
-            return np.asarray(_Memory(view, view.shape[0], row // x.itemsize)), transposed
-    return x.copy(), False
+        if column == x.itemsize and row % x.itemsize == 0 and row >= column * view.shape[1]:
+            return np.asarray(_Memory(view, row // x.itemsize)), transposed
+    return x.copy(order="C"), False
 
 
 def matmul_numba(a, b, *, bias=None, out=None, accumulate=False):
+    _check(a, b, bias, out, accumulate)
     rows, depth = a.shape
     columns = b.shape[1]
-    dtype, item = a.dtype, a.itemsize
+    if PATH == "plain" or not (rows and depth and columns):
+        product = np.zeros((rows, columns), a.dtype)
+        _matmul_plain(np.ascontiguousarray(a), np.ascontiguousarray(b), product)
+        return _deliver(product, bias, out, accumulate)
     if out is None:
-        out = np.empty((rows, columns), dtype)
-        accumulate = False
-    if not (rows and depth and columns):
-        if not accumulate:
-            out[...] = 0
-        if bias is not None:
-            out += bias
-        return out
-    tile = simd.TILES[PATH]
-    lanes = tile.vector_bytes // item
-    width = tile.vectors * lanes
-    a, a_transposed = _base(a)
-    b, b_transposed = _base(b)
-    if bias is None:
-        bias = _NO_BIAS[dtype]
-    threads = 1 if rows * columns * depth < SERIAL_BELOW else get_num_threads()
-    arguments = (a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, -(-depth // DEPTH_BLOCK), tile.rows, width, lanes)
-    if threads == 1:
-        _multiply_serial(*arguments)
+        target = out_base = np.empty((rows, columns), a.dtype)
     else:
-        _multiply_parallel(threads, *arguments)
-    return out
+        target = out
+        out_base, turned = _base(out)
+    tile = simd.TILES[PATH]
+    lanes = tile.vector_bytes // a.itemsize
+    threads = 1 if rows * columns * depth < SERIAL_BELOW else get_num_threads()
+    row_parts = min(max(rows // 8, 1), threads)
+    parts = (row_parts, min(threads // row_parts, -(-columns // (lanes * tile.vectors))))
+    arguments = (*_base(a), *_base(b), out_base, _NO_BIAS[a.dtype] if bias is None else bias, accumulate, rows, depth, columns, parts, (tile.rows, lanes*tile.vectors, lanes))
+    if threads == 1:
+        _matmul_serial(*arguments)
+    else:
+        _matmul_parallel(*arguments)
+    return target
 
 
 matmul = by_backend(numpy=matmul_numpy, numba=matmul_numba)

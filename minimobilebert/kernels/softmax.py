@@ -4,8 +4,8 @@ import numpy as np
 
 from .backend import by_backend
 from .exponential import exp_scalar
-from .jit import jit_matmul_parallel, prange
-from .rows import as_rows
+from .jit import jit_matmul, jit_matmul_parallel, prange
+from .rows import as_rows, row_maximum
 
 
 def softmax_forward_numpy(x):
@@ -19,32 +19,34 @@ def softmax_backward_numpy(dy, y):
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
+@jit_matmul
+def softmax_row(x, y):
+    """y = softmax(x) for one row [N] -> the row's maximum, and the sum of e^(x - maximum)"""
+    largest = row_maximum(x, y)  # y serves as scratch before it is written
+    total = x.dtype.type(0.0)
+    for j in range(x.size):
+        e = exp_scalar(x[j] - largest)
+        y[j] = e
+        total += e
+    scale = x.dtype.type(1.0) / total
+    for j in range(x.size):
+        y[j] *= scale
+    return largest, total
+
+
 @jit_matmul_parallel
 def _softmax_forward(x, y):
-    rows, size = x.shape
-    zero, one = x.dtype.type(0.0), x.dtype.type(1.0)
-    for i in prange(rows):
-        largest = x[i, 0]
-        for j in range(size):
-            largest = x[i, j] if x[i, j] > largest else largest
-        total = zero
-        for j in range(size):
-            e = exp_scalar(x[i, j] - largest)
-            y[i, j] = e
-            total += e
-        scale = one / total
-        for j in range(size):
-            y[i, j] *= scale
+    for i in prange(x.shape[0]):
+        softmax_row(x[i], y[i])
 
 
 @jit_matmul_parallel
 def _softmax_backward(dy, y, dx):
-    rows, size = y.shape
-    for i in prange(rows):
+    for i in prange(y.shape[0]):
         along = y.dtype.type(0.0)
-        for j in range(size):
+        for j in range(y.shape[1]):
             along += dy[i, j] * y[i, j]
-        for j in range(size):
+        for j in range(y.shape[1]):
             dx[i, j] = y[i, j] * (dy[i, j] - along)
 
 

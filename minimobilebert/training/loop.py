@@ -17,15 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import TrainingDiverged
 from ..terminal import progress_bar, say
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm
 
 _DROPOUT_STREAM = 501
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss or a gradient is no longer a finite number."""
 
 
 class Finished(NamedTuple):

@@ -1,0 +1,52 @@
+# Every target calls its `python -m minimobilebert ...` twin; .venv is made on first use.
+PYTHON ?= python3
+SEED ?= 1
+OUT ?= runs/tiny$(if $(filter-out 1,$(SEED)),-seed-$(SEED))
+ifeq ($(OS),Windows_NT)
+VENV := .venv/Scripts/python
+else
+VENV := .venv/bin/python
+endif
+MINI := $(VENV) -m minimobilebert
+
+.DEFAULT_GOAL := help
+.PHONY: help setup doctor train-tiny seeds test gradcheck models clean clean-cache
+
+help:
+	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
+	@echo "make doctor       is everything there and working?                 python -m minimobilebert doctor"
+	@echo "make train-tiny   the whole paper at classroom size                python -m minimobilebert train-tiny"
+	@echo "                  SEED=n  OUT=folder  TEXT=folder  SET='a=1 b=2'"
+	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"
+	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
+	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
+	@echo "make models       sizes of the paper's models                      python -m minimobilebert models"
+	@echo "make clean        remove .venv, caches and build files; runs stay"
+	@echo "make clean-cache  remove compiled kernels"
+
+setup:
+	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"
+
+doctor: setup
+	@$(MINI) doctor
+
+train-tiny: setup
+	@$(MINI) train-tiny --seed $(SEED) --out $(OUT) $(if $(TEXT),--text $(TEXT)) $(if $(SET),--set $(SET))
+
+seeds: setup
+	@$(MINI) seeds $(if $(SET),--set $(SET))
+
+test: setup
+	@$(MINI) test $(ARGS)
+
+gradcheck: setup
+	@$(MINI) gradcheck --seed $(SEED)
+
+models: setup
+	@$(MINI) models
+
+clean: clean-cache
+	rm -rf .venv .pytest_cache .hypothesis build minimobilebert.egg-info
+
+clean-cache:
+	rm -rf minimobilebert/kernels/__pycache__

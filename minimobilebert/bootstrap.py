@@ -1,0 +1,68 @@
+"""`setup`: make .venv and install the project into it. Runs on a bare Python: standard library only."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+STAMP = VENV / "minimobilebert-setup.json"
+ALWAYS = ("test", "plots")
+OLDEST_PYTHON = (3, 11)
+
+
+def python_of(venv):
+    """The interpreter inside a virtual environment."""
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def fingerprint(extras):
+    """What the environment was made from: a change of any of it means setting up again."""
+    return {
+        "pyproject": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
+        "extras": sorted({*ALWAYS, *extras}),
+        "root": str(ROOT),
+    }
+
+
+def is_ready(wanted):
+    """Whether .venv was finished for this project file, this place, and at least these extras."""
+    if not STAMP.exists() or not python_of(VENV).exists():
+        return False
+    found = json.loads(STAMP.read_text(encoding="utf-8"))
+    same = found["pyproject"] == wanted["pyproject"] and found["root"] == wanted["root"]
+    return same and set(found["extras"]) >= set(wanted["extras"])
+
+
+def _run(arguments, problem):
+    finished = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if finished.returncode:
+        lines = [line for line in finished.stdout.splitlines() if line.strip()]
+        raise ValueError(f"{problem}: {lines[-1] if lines else 'no message'}")
+
+
+def setup(extras=()):
+    """Make .venv with the extras `test`, `plots` and those given; a second call does nothing -> exit code 0.
+
+    ValueError, in one line, where Python is too old, venv or pip is missing, or the installation fails.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        raise ValueError(f"Python: found {sys.version.split()[0]}, expected 3.11 or newer (make PYTHON=python3.12)")
+    wanted = fingerprint(extras)
+    if is_ready(wanted):
+        return 0
+    STAMP.unlink(missing_ok=True)  # an interrupted setup must not look finished
+    if not python_of(VENV).exists():
+        print("setup: making .venv", file=sys.stderr, flush=True)
+        shutil.rmtree(VENV, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", str(VENV)], "cannot make .venv (on Debian: apt install python3-venv)")
+    names = ",".join(wanted["extras"])
+    print(f"setup: installing with {names} (a minute or so)", file=sys.stderr, flush=True)
+    pip = [str(python_of(VENV)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--editable", f"{ROOT}[{names}]"], "pip could not install (is the network there?)")
+    STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+    print("setup: done. Next: make train-tiny, make test, make doctor", file=sys.stderr, flush=True)
+    return 0

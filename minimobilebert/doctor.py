@@ -1,0 +1,81 @@
+"""`doctor`: is everything this project needs there and working? One line a question, with what to do."""
+
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
+
+
+def _check(name, ok, found, advice=""):
+    return {"check": name, "ok": bool(ok), "found": str(found), "advice": "" if ok else advice}
+
+
+def _packages():
+    for name in REQUIRED + OPTIONAL:
+        try:
+            yield _check(name, True, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            if name in REQUIRED:
+                yield _check(name, False, "not installed", "make setup")
+            else:
+                yield _check(name, True, "not installed (optional)")
+
+
+def _numba():
+    """Compile something small; count threads; name the vector instructions."""
+    try:
+        import llvmlite.binding
+        import numba
+
+        compiled = numba.njit(lambda x: x + 1)(1) == 2
+    except Exception as error:  # whatever is wrong here, the doctor's job is to report it
+        yield _check("numba compiles", False, f"{type(error).__name__}: {error}", "set MINIMOBILEBERT_BACKEND=numpy")
+        return
+    yield _check("numba compiles", compiled, "yes" if compiled else "no", "set MINIMOBILEBERT_BACKEND=numpy")
+    yield _check("threads", True, f"{numba.config.NUMBA_NUM_THREADS} for kernels, {os.cpu_count()} processors")
+    features = llvmlite.binding.get_host_cpu_features()
+    known = [name for name in ("avx512f", "avx2", "fma", "neon") if features.get(name)]
+    yield _check("processor", True, f"{llvmlite.binding.get_host_cpu_name()}: {', '.join(known) or 'no known vectors'}")
+
+
+def _data():
+    sums = ROOT / "data" / "SHA256SUMS"
+    if not sums.exists():
+        yield _check("texts", False, f"{sums} not found", "run from a clone of the project")
+        return
+    for line in sums.read_text(encoding="utf-8").splitlines():
+        digest, name = line.split()
+        file = ROOT / "data" / name
+        same = file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+        yield _check(name, same, "checksum right" if same else "missing or changed", "git checkout data")
+
+
+def diagnose():
+    """-> a list of {"check", "ok", "found", "advice"}"""
+    version = sys.version.split()[0]
+    checks = [_check("Python", sys.version_info >= (3, 11), version, "Python 3.11 or newer is needed")]
+    checks += _packages()
+    checks += _numba()
+    checks += _data()
+    free = shutil.disk_usage(ROOT).free / 2**30
+    checks.append(_check("free disk", free > 1.0, f"{free:.1f} GiB", "a run needs about 100 MiB, packages 1 GiB"))
+    cache = pathlib.Path(__file__).parent / "kernels"
+    writable = os.access(cache, os.W_OK)
+    checks.append(_check("kernel cache", True, str(cache / "__pycache__") if writable else "in the user's cache folder"))
+    return checks
+
+
+def format_diagnosis(checks):
+    """The list as aligned lines, and one that sums up."""
+    width = max(len(check["check"]) for check in checks)
+    lines = [
+        f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}" + (f"  -> {c['advice']}" if c["advice"] else "")
+        for c in checks
+    ]  # fmt: skip
+    bad = sum(not check["ok"] for check in checks)
+    return "\n".join([*lines, "", "all is well" if not bad else f"{bad} problem(s)"])

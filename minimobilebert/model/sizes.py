@@ -1,0 +1,60 @@
+"""How large a model is: parameters by part, and floating-point operations of one forward pass (Table 1, Table 4)."""
+
+from ..config import PRESETS
+from .parameters import count_parameters, parameter_shapes
+
+PARTS = ("embeddings", "attention", "feed-forwards", "bottlenecks", "pooler")
+
+
+def part_of(name):
+    """The part of the model that the parameter `name` belongs to."""
+    if ".embeddings." in name:
+        return "embeddings"
+    if ".pooler." in name:
+        return "pooler"
+    if "bottleneck" in name:
+        return "bottlenecks"
+    return "attention" if ".attention." in name else "feed-forwards"
+
+
+def parameters_by_part(config):
+    """{part: number of parameters} of the bare encoder"""
+    totals = dict.fromkeys(PARTS, 0)
+    for name, shape in parameter_shapes(config).items():
+        totals[part_of(name)] += count_parameters({name: shape})
+    return totals
+
+
+def forward_flops(config, tokens):
+    """Floating-point operations of the encoder's matrix products for one sequence; a multiply-add counts as two.
+
+    Every dense layer costs 2 * in * out a token; attention 2 * 2 * T * C a token (scores, and weighted values).
+    """
+    shapes = parameter_shapes(config)
+    dense = [s for n, s in shapes.items() if len(s) == 2 and "_embeddings." not in n and ".pooler." not in n]
+    pooler = [s for n, s in shapes.items() if len(s) == 2 and ".pooler." in n]
+    products = 2 * tokens * sum(out * inputs for out, inputs in dense)
+    attention = config.num_hidden_layers * 4 * tokens * tokens * config.inner_size
+    return products + attention + 2 * sum(out * inputs for out, inputs in pooler)
+
+
+def describe_presets(tokens=128):
+    """A row a preset -> list of {"name", "parameters", one entry a part, "flops_<tokens>"}"""
+    rows = []
+    for name, config in PRESETS.items():
+        parts = parameters_by_part(config)
+        rows.append({"name": name, "parameters": sum(parts.values()), **parts,
+                     f"flops_{tokens}": forward_flops(config, tokens)})  # fmt: skip
+    return rows
+
+
+def format_sizes(rows):
+    """The rows as an aligned table."""
+    keys = list(rows[0])
+    heads = [key.replace("flops_", "GFLOP at ") for key in keys]
+    cells = [[r["name"], *(f"{r[k]:,}" for k in keys[1:-1]), f"{r[keys[-1]] / 1e9:.2f}"] for r in rows]
+    widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(keys))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [heads, *cells]
+    )
