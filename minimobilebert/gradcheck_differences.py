@@ -85,8 +85,9 @@ def _slope(passes, key, direction, h, kinks):
     for dy, up, down in zip(passes.dy, passes.evaluate(above), passes.evaluate(below), strict=True):
         # Differences first, then the sum: the other way two large sums would cancel.
         total += float((dy * (up - down)).sum())
-        squares += float(np.square(dy * up).sum() + np.square(dy * down).sum())
-    # Each output is right to a few units in its last place, and these errors add up like random steps.
+        moved = up != down
+        squares += float(np.square(dy * up)[moved].sum() + np.square(dy * down)[moved].sum())
+    # Each output that moves is right to a few units in its last place; these errors add up like random steps.
     return total / (2.0 * h), 4.0 * EPSILON * np.sqrt(squares) / (2.0 * h)
 
 

@@ -12,6 +12,9 @@ Rules that hold for every kernel, and why:
 * The disk cache lives in a folder named after a hash of every kernel file, so a kernel can never
   outlive a change of its own source or of a helper that was inlined into it.
 * Inside `prange` no two iterations write to the same place.
+* An inner loop under `reassoc` either sums or writes, never both. LLVM compiles a loop that writes twice, in vectors
+  and one by one, and picks by whether the arrays' addresses are far enough apart: its sums would be taken in one
+  order or the other from call to call, and the same seed would not give the same bits.
 """
 
 import hashlib

@@ -69,12 +69,13 @@ def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
                 d = dy[i, j] * weight[j]
                 total += d
                 along += d * normalized
-                dweight[j] += dy[i, j] * normalized
-                dbias[j] += dy[i, j]
             total /= count
             along /= count
             for j in range(size):
-                dx[i, j] = r * (dy[i, j] * weight[j] - total - (x[i, j] - m) * r * along)
+                normalized = (x[i, j] - m) * r
+                dx[i, j] = r * (dy[i, j] * weight[j] - total - normalized * along)
+                dweight[j] += dy[i, j] * normalized
+                dbias[j] += dy[i, j]
 
 
 def layernorm_forward_numba(x, weight, bias, eps):

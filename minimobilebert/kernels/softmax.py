@@ -23,11 +23,11 @@ def softmax_backward_numpy(dy, y):
 def softmax_row(x, y):
     """y = softmax(x) for one row [N] -> the row's maximum, and the sum of e^(x - maximum)"""
     largest = row_maximum(x, y)  # y serves as scratch before it is written
+    for j in range(x.size):
+        y[j] = exp_scalar(x[j] - largest)
     total = x.dtype.type(0.0)
     for j in range(x.size):
-        e = exp_scalar(x[j] - largest)
-        y[j] = e
-        total += e
+        total += y[j]
     scale = x.dtype.type(1.0) / total
     for j in range(x.size):
         y[j] *= scale

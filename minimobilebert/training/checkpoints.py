@@ -55,8 +55,8 @@ def load_checkpoint(path):
     if not path.exists():
         raise CheckpointError(f"{path}: found no file, expected a checkpoint")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            entries = {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            entries = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
         raise CheckpointError(f"{path}: found a damaged file ({error}), expected a checkpoint") from None
     if _CHECKSUM not in entries or _METADATA not in entries:
