@@ -6,15 +6,14 @@ import numpy as np
 
 from .backend import by_backend
 from .exponential import exp_scalar, normal_cdf_scalar, tanh_scalar
-from .jit import jit_parallel, prange
+from .jit import jit_inline, jit_parallel, prange
 
-BLOCK = 8192  # elements that one thread takes at a time: small enough for its cache, large enough to be worth a start
 INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 SQRT_8_OVER_PI = 2.0 * math.sqrt(2.0 / math.pi)
 CUBIC = 0.044715
-# From |x| = 30 on, e^(-2u) is 0 in float64 too, so the derivative of GELU's tanh form is exactly 0 or 1. Stopping
-# there keeps x^2 from overflowing into 0 * infinity.
-FLAT = 30.0
+# From |x| = 40 on, e^(-x^2 / 2) and e^(-2u) are 0 even in float64, so both derivatives are exactly 0 or 1. Stopping
+# there keeps a huge x from becoming 0 * infinity.
+FLAT = 40.0
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
 
@@ -40,6 +39,7 @@ def gelu_forward_numpy(x):
 
 def gelu_backward_numpy(dy, x):
     """dx = dy (Phi(x) + x phi(x)); dy, x [...] -> dx [...]"""
+    x = np.clip(x, -FLAT, FLAT)
     density = INVERSE_SQRT_2PI * np.exp(-0.5 * x * x)
     return (dy * (_normal_cdf(x) + x * density)).astype(x.dtype)
 
@@ -71,6 +71,13 @@ def tanh_backward_numpy(dy, y):
     return dy * (1 - y * y)
 
 
+@jit_inline
+def _clip(x, limit):
+    # In this order a comparison with NaN, always false, leaves NaN as it is.
+    x = limit if x > limit else x
+    return -limit if x < -limit else x
+
+
 @jit_parallel
 def _relu_forward(x, y):
     zero = x.dtype.type(0.0)
@@ -93,10 +100,11 @@ def _gelu_forward(x, y):
 
 @jit_parallel
 def _gelu_backward(dy, x, dx):
-    half, scale = x.dtype.type(-0.5), x.dtype.type(INVERSE_SQRT_2PI)
+    half, scale, flat = x.dtype.type(-0.5), x.dtype.type(INVERSE_SQRT_2PI), x.dtype.type(FLAT)
     for i in prange(x.size):
-        density = scale * exp_scalar(half * x[i] * x[i])
-        dx[i] = dy[i] * (normal_cdf_scalar(x[i]) + x[i] * density)
+        v = _clip(x[i], flat)
+        density = scale * exp_scalar(half * v * v)
+        dx[i] = dy[i] * (normal_cdf_scalar(v) + v * density)
 
 
 @jit_parallel
@@ -111,8 +119,7 @@ def _gelu_tanh_backward(dy, x, dx):
     one, slope, cubic = x.dtype.type(1.0), x.dtype.type(SQRT_8_OVER_PI), x.dtype.type(CUBIC)
     three, flat = x.dtype.type(3.0), x.dtype.type(FLAT)
     for i in prange(x.size):
-        v = x[i] if x[i] <= flat else (flat if x[i] > flat else x[i])
-        v = -flat if v < -flat else v
+        v = _clip(x[i], flat)
         square = cubic * v * v
         s = one / (one + exp_scalar(-slope * v * (one + square)))
         dx[i] = dy[i] * (s + v * s * (one - s) * slope * (one + three * square))

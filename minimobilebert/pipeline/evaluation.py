@@ -43,3 +43,8 @@ def evaluate_classification(params, config, batches):
         right += int((logits.argmax(axis=-1) == batch.labels).sum())
         total += len(batch.labels)
     return right / total
+
+
+def majority_share(labels):
+    """Share of the most frequent label: what always giving the same answer would score. labels [N] integers"""
+    return float(np.bincount(labels).max() / len(labels))

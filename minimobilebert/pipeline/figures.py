@@ -24,7 +24,8 @@ def _pyplot():
 
 def _as_svg(plt, figure):
     text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata=nothing)
     plt.close(figure)
     svg = text.getvalue()
     return svg[svg.index("<svg") :]

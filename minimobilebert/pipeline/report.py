@@ -41,7 +41,8 @@ def results_table(summary):
     for model in MODELS:
         rows.append([LABELS[model], *(_cell(summary[model][key], form) for key, _, form in COLUMNS)])
     majority = _cell(summary["task_majority_accuracy"], "{:.3f}")
-    rows.append(["no model: unigram, majority", "", _cell(summary["unigram_mlm_loss"], "{:.3f}"), "", "0.500", majority])
+    unigram, nsp_majority = (_cell(summary[key], "{:.3f}") for key in ("unigram_mlm_loss", "nsp_majority_accuracy"))
+    rows.append(["no model: unigram, majority", "", unigram, "", nsp_majority, majority])
     return rows
 
 

@@ -8,11 +8,13 @@ A run is one folder. Interrupted anywhere, even by `kill -9`, the same command g
 
 import dataclasses
 
+import numpy as np
+
 from ..files import write_json
 from ..model.parameters import count_parameters, parameter_shapes
 from ..terminal import say
 from . import stages
-from .evaluation import evaluate_classification, evaluate_pretraining, unigram_loss
+from .evaluation import evaluate_classification, evaluate_pretraining, majority_share, unigram_loss
 from .forecast import forecast
 from .measurements import activation_scales, attention_maps, transfer_losses_by_layer
 from .report import MODELS, write_report
@@ -73,6 +75,8 @@ def score(run, models, task_accuracies):
             "task_accuracy": task_accuracies.get(name),
         }
     scores["unigram_mlm_loss"] = unigram_loss(data.train_ids, settings.vocab_size, data.evaluation)
+    pairs = np.concatenate([batch.next_sentence_labels for batch in data.evaluation])
+    scores["nsp_majority_accuracy"] = majority_share(pairs)
     scores["task_majority_accuracy"] = data.task.majority_accuracy if data.task else None
     return scores
 
