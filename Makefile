@@ -10,7 +10,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds test gradcheck models clean clean-cache
+.PHONY: help setup doctor train-tiny seeds sweep test gradcheck models clean clean-cache
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -19,6 +19,7 @@ help:
 	@echo "                  SEED=n  OUT=folder  TEXT=folder  SET='a=1 b=2'"
 	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"
 	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
+	@echo "make sweep        both students at several learning rates          python -m minimobilebert sweep"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
 	@echo "make models       sizes of the paper's models                      python -m minimobilebert models"
 	@echo "make clean        remove .venv, caches and build files; runs stay"
@@ -38,6 +39,9 @@ seeds: setup
 
 test: setup
 	@$(MINI) test $(ARGS)
+
+sweep: setup
+	@$(MINI) sweep --run $(OUT)
 
 gradcheck: setup
 	@$(MINI) gradcheck --seed $(SEED)

@@ -73,6 +73,15 @@ def seeds(arguments):
     return 0
 
 
+def sweep(arguments):
+    from .pipeline.sweep import RATES, format_rows, run
+
+    rates = [float(rate) for rate in arguments.rates.split(",")] if arguments.rates else RATES
+    rows = run(folder=arguments.run, rates=rates)
+    print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
+    return 0
+
+
 def _json_option(parser):
     parser.add_argument("--json", action="store_true", help="print the data as JSON")
 
@@ -108,6 +117,12 @@ def _seeds_arguments(parser):
     _settings_option(parser)
 
 
+def _sweep_arguments(parser):
+    parser.add_argument("--run", default="runs/tiny", metavar="FOLDER", help="a finished run (default runs/tiny)")
+    parser.add_argument("--rates", help="learning rates, comma separated")
+    _json_option(parser)
+
+
 # name: (what it does, example, arguments, function)
 COMMANDS = {
     "setup": ("make .venv and install the project into it", "--extras compare", _setup_arguments, setup),
@@ -119,6 +134,7 @@ COMMANDS = {
         "the whole paper at classroom size: teacher, transfer, distillation, report",
         "--seed 2 --out runs/second --set teacher_steps=500", _train_tiny_arguments, train_tiny,
     ),
+    "sweep": ("both students at several learning rates, from a finished run", "--rates 4e-3,8e-3", _sweep_arguments, sweep),
     "seeds": ("train-tiny with several seeds, and the table of results", "--seeds 1,2,3", _seeds_arguments, seeds),
 }  # fmt: skip
 

@@ -39,10 +39,15 @@ def wrong_shape(name, gradient, array):
     return Failure(name, "shape", f"{name} has shape {gradient.shape}, expected {array.shape}")
 
 
-def along_a_direction(key, error, yours, expected):
-    """The Failure of one parameter of a model, known by its slope along one direction only."""
-    text = f"along a random direction: {yours:.6g}, finite difference {expected:.6g}, relative error {error:.1e}"
-    return Failure(key, "other", text)
+def along_a_direction(key, gradient, error, yours, expected):
+    """The Failure of one parameter of a model, known by its slope along one random direction only."""
+    lines = (
+        ("yours", f"{yours:.6g}      finite difference {expected:.6g}      along one random direction"),
+        ("shapes", f"{key} {gradient.shape} ok      dtype float64 ok"),
+    )
+    if not gradient.any():
+        return Failure(key, "zeros", "zeros: is it computed, and filed under this name?", lines)
+    return Failure(key, "other", f"a relative error of {error:.1e}: check the operation it belongs to by itself", lines)
 
 
 def explain(key, passes, slopes, tolerance):
@@ -66,15 +71,16 @@ def _where(name, gradient, found, yours, expected, tolerance):
     wrong = int((~(errors <= tolerance)).sum())
     what = "entries" if yours.shape == gradient.shape else "random directions"
     place = f"{name}[{', '.join(map(str, index))}]" if what == "entries" else f"direction {index[0]}"
-    yield "where", f"worst of {errors.size} {what} at {place}; {wrong} of them wrong"
+    yield "where", f"{place}, the worst of {errors.size} {what}; {wrong} of them wrong"
     large = np.abs(expected) > 1e-3 * np.abs(expected).max(initial=0.0)
     ratio = ""
-    if expected[index] != 0.0 and np.isfinite(yours[index]):
+    if expected[index] != 0.0 and yours.any() and np.isfinite(yours[index]):
         ratio = f"      ratio {yours[index] / expected[index]:.4g}"
         ratios = yours[large] / expected[large]
         if ratios.size > 1 and np.ptp(ratios) <= CLOSE * np.abs(ratios).max():
             ratio += f" on every entry (spread {np.ptp(ratios):.0e})"
-    yield "yours", f"{yours[index]:.6g}      finite difference {expected[index]:.6g}{ratio}"
+    digits = 6 if abs(yours[index] - expected[index]) > 1e-3 * abs(expected[index]) else 12
+    yield "yours", f"{yours[index]:.{digits}g}      finite difference {expected[index]:.{digits}g}{ratio}"
     yield "shapes", f"{name} {gradient.shape} ok      dtype float64 ok"
 
 
@@ -108,6 +114,8 @@ def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
         return "no upstream gradient", (
             "it is the same for every dy: the local derivative alone, not multiplied by the upstream gradient"
         )
+    if _close(yours, expected):
+        return "nearly right", "nearly right: a constant with few digits, a forgotten epsilon, a float32 step, a kink?"
     factor = float((yours * expected).sum() / (expected * expected).sum())
     if _close(yours, factor * expected):
         if _close(yours, -expected):
@@ -118,10 +126,12 @@ def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
             return "swapped", f"the gradient of {other}: two results in the wrong order?"
     if yours.shape == passes.inputs[key].shape:
         for axes in itertools.permutations(range(yours.ndim)):
-            if yours.size > 1 and axes != tuple(range(yours.ndim)) and _close(expected.transpose(axes), yours):
+            if axes != tuple(range(yours.ndim)) and _close(expected.transpose(axes), yours):
                 return "transposed", f"the right gradient with its axes in the order {axes}: a transpose"
-            if yours.size > 1 and _close(expected.transpose(axes).reshape(yours.shape), yours):
-                return "permuted", f"the right numbers read in axis order {axes}: a reshape where a transpose is meant"
+        for dy in passes.dy:
+            for axes in itertools.permutations(range(dy.ndim)) if dy.size == yours.size else ():
+                if _close(yours.reshape(dy.shape).transpose(axes).reshape(yours.shape), expected):
+                    return "permuted", f"transpose{axes} is missing before the reshape, which moves no numbers itself"
         if _close(np.sort(yours, axis=None), np.sort(expected, axis=None)):
             return "permuted", "the right numbers in the wrong places: a wrong index, or an order not undone"
         for axis in range(yours.ndim):
@@ -137,17 +147,16 @@ def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
 
 
 def _cause_of_factor(factor, passes):
-    for size in sorted({n for a in (*passes.inputs.values(), *passes.dy) for n in a.shape if n > 1}):
-        causes = {
-            float(size): f"the length of an axis, {size}: a sum where an average is meant?",
-            1.0 / size: f"one over the length of an axis, {size}: an average where a sum is meant?",
-            size**0.5: f"the square root of an axis length, {size}: is a scale applied once, on every path?",
-            size**-0.5: f"one over the square root of an axis length, {size}: is a scale applied twice?",
-        }
-        for value, cause in causes.items():
-            if abs(factor / value - 1.0) < CLOSE:
-                return ", " + cause
-    return ": is a constant of the forward missing, or applied twice?"
+    causes = [(2.0, "one path counted twice"), (0.5, "the 2 of a square's derivative")]
+    for size in sorted({n for array in (*passes.inputs.values(), *passes.dy) for n in array.shape if n > 2}):
+        causes += [
+            (float(size), f"an axis length, {size}: a sum where an average is meant"),
+            (1.0 / size, f"one over an axis length, {size}: an average where a sum is meant"),
+            (size**0.5, f"the square root of an axis length, {size}: a scale left out"),
+            (size**-0.5, f"one over the square root of an axis length, {size}: a scale applied twice"),
+        ]
+    fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < CLOSE]
+    return ". Is it " + ", or ".join(fitting) + "?" if fitting else ": a constant of the forward missing, or applied twice?"
 
 
 def report(check):

@@ -92,8 +92,10 @@ def _slope(passes, key, direction, h, kinks):
 
 
 def _same_side(above, below):
+    """Whether no kink value that moved changed its sign or touched 0."""
     above, below = (value if isinstance(value, tuple) else (value,) for value in (above, below))
-    return all((np.sign(a) * np.sign(b) > 0).all() for a, b in zip(map(np.asarray, above), map(np.asarray, below), strict=True))
+    pairs = ((np.asarray(a), np.asarray(b)) for a, b in zip(above, below, strict=True))
+    return all(((a == b) | (np.sign(a) * np.sign(b) > 0)).all() for a, b in pairs)
 
 
 class Line:

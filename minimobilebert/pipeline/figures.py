@@ -62,7 +62,7 @@ def curves(series, x_label, y_label, *, width=5, log=False, marks=()):
     return _as_svg(plt, figure)
 
 
-def bars(groups, x_labels, x_label, y_label, *, log=False):
+def bars(groups, x_labels, x_label, y_label):
     """Bars side by side. groups: {label: (values, colour)} -> svg"""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(4.4, 2.8))
@@ -71,9 +71,7 @@ def bars(groups, x_labels, x_label, y_label, *, log=False):
         axes.bar(places + (i - (len(groups) - 1) / 2) * share, values, share * 0.92, color=colour, label=label)
     axes.set_xticks(places, x_labels)
     axes.set(xlabel=x_label, ylabel=y_label)
-    if log:
-        axes.set_yscale("log")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _as_svg(plt, figure)
 
 

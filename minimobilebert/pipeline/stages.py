@@ -133,7 +133,9 @@ def fine_tune(run, name, config, pretrained):
     for parameter in params:
         if parameter in pretrained:
             params[parameter] = pretrained[parameter].copy()
-    schedule = _warmup_linear(settings, settings.task_learning_rate, settings.task_steps)
+    is_teacher = config == settings.teacher_config
+    peak = settings.teacher_task_learning_rate if is_teacher else settings.student_task_learning_rate
+    schedule = _warmup_linear(settings, peak, settings.task_steps)
     return _train(
         run, f"{name}_on_task", config, step_function, params, schedule, run.data.task.batches, settings.task_steps
     )
