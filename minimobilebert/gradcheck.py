@@ -139,17 +139,20 @@ def check_loss_gradients(loss_and_grads, params, *, directions=3, seed, toleranc
     for key, gradient in line.gradients.items():
         if key not in params:
             failures.append(diagnosis.Failure(key, "unknown", f"a gradient for {key!r}, which is no parameter"))
-        elif failure := diagnosis.wrong_kind_of_value(key, gradient) or diagnosis.wrong_shape(key, gradient, params[key]):
-            failures.append(failure)
+        else:
+            wrong = diagnosis.wrong_kind_of_value(key, gradient) or diagnosis.wrong_shape(key, gradient, params[key])
+            failures += [wrong] if wrong else []
     if failures:
         return GradientCheck(name, seed, tolerance, {}, {}, failures)
     names = list(line.gradients)
     errors = {f"direction {i + 1}": line.error(names)[0] for i in range(directions)}
     if any(not error <= tolerance for error in errors.values()):
-        failures = [
-            diagnosis.along_a_direction(key, line.gradients[key], *found)
-            for key in names if not (found := line.error([key]))[0] <= tolerance
-        ] or [diagnosis.Failure("all", "other", "the parameters together fail, though none of them does alone")]  # fmt: skip
+        for key in names:
+            error, yours, difference = line.error([key])
+            if not error <= tolerance:
+                failures.append(diagnosis.along_a_direction(key, line.gradients[key], error, yours, difference))
+        if not failures:
+            failures = [diagnosis.Failure("all", "other", "the parameters fail together, though none does alone")]
     return GradientCheck(name, seed, tolerance, errors, {}, failures)
 
 

@@ -156,7 +156,9 @@ def _cause_of_factor(factor, passes):
             (size**-0.5, f"one over the square root of an axis length, {size}: a scale applied twice"),
         ]
     fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < CLOSE]
-    return ". Is it " + ", or ".join(fitting) + "?" if fitting else ": a constant of the forward missing, or applied twice?"
+    if not fitting:
+        return ": a constant of the forward left out, or applied twice?"
+    return f". Is it {', or '.join(fitting)}?"
 
 
 def report(check):

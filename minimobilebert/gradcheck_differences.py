@@ -1,4 +1,4 @@
-"""Central differences, for the gradient checker: of every entry, along random directions, and of a whole model's loss."""
+"""Central differences for the gradient checker: of every entry, along directions, and of a whole model's loss."""
 
 import dataclasses
 
@@ -126,7 +126,8 @@ class Line:
             }
             yours = sum(float((self.gradients[key] * v[key]).sum()) for key in names)
             # The size that `yours` typically has for random v; by chance one product can be far below it.
-            size = float(np.sqrt(sum(np.square(np.linalg.norm(v[key]) * norms[key]) / max(v[key].size, 1) for key in names)))
+            typical_terms = [np.linalg.norm(v[key]) * norms[key] / max(v[key].size, 1) ** 0.5 for key in names]
+            size = float(np.linalg.norm(typical_terms))
             wide, narrow = self._slope(v, step), self._slope(v, step / 2.0)
             noise = 8.0 * EPSILON * abs(self.loss) / step
             scale = max(size, abs(yours), abs(narrow), noise / self.tolerance)

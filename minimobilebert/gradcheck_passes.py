@@ -20,7 +20,8 @@ class Passes:
     def __init__(self, forward, backward, inputs, rng):
         self.forward, self.backward, self.inputs, self.failures = forward, backward, inputs, []
         outputs = self.evaluate(inputs)
-        if any(not np.allclose(a, b, rtol=1e-9, equal_nan=True) for a, b in zip(outputs, self.evaluate(inputs), strict=True)):
+        again = zip(outputs, self.evaluate(inputs), strict=True)
+        if not all(np.allclose(a, b, rtol=1e-9, equal_nan=True) for a, b in again):
             self._fail("y", "not repeatable", "forward gives another result when it is called again with the same"
                        " inputs: make its random generator anew in every call")  # fmt: skip
         self.dy, other = ([rng.standard_normal(part.shape) for part in outputs] for _ in range(2))

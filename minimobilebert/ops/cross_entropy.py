@@ -34,7 +34,7 @@ class SoftCrossEntropyCache(NamedTuple):
 
 
 def cross_entropy_forward(logits, labels):
-    """logits [M, V], labels [M] integers in 0..V-1 -> losses [M], cache. ValueError for a label outside; M = 0 is fine."""
+    """logits [M, V], labels [M] integers -> losses [M], cache. M = 0 is fine; ValueError for a label not in 0..V-1."""
     labels = np.asarray(labels)
     if labels.size and not (0 <= labels.min() and labels.max() < logits.shape[1]):
         raise ValueError(f"label: found {labels.min()}..{labels.max()}, expected 0..{logits.shape[1] - 1}")

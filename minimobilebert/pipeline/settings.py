@@ -37,9 +37,9 @@ class TinySettings:
     # the same student without a teacher
     scratch_learning_rate: float = 8e-3
     # the downstream task
-    task_steps: int = 600
+    task_steps: int = 500
     task_batch_size: int = 64
-    teacher_task_learning_rate: float = 5e-4
+    teacher_task_learning_rate: float = 1e-3
     student_task_learning_rate: float = 4e-3
     # every stage
     warmup_fraction: float = 0.1
