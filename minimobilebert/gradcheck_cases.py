@@ -152,7 +152,7 @@ def soft_cross_entropy_backward(rng):
     rows, words = int(rng.integers(0, 5)), _features(rng)
     targets = rng.random((rows, words))  # sums other than 1 on purpose: the general formula is checked
     return Case(
-        lambda logits: cross_entropy.soft_cross_entropy_forward(logits, targets),
+        lambda logits: cross_entropy.soft_cross_entropy_forward(logits, targets.astype(logits.dtype)),
         cross_entropy.soft_cross_entropy_backward, {"logits": 2.0 * rng.normal(size=(rows, words))},
     )  # fmt: skip
 
@@ -197,7 +197,7 @@ def attention_transfer_backward(rng):
     batch, heads, tokens = (int(n) for n in rng.integers(1, 4, 3))
     mask, teacher = _mask(rng, batch, tokens), rng.normal(size=(batch, heads, tokens, tokens))
     return Case(
-        lambda student: attention_transfer.attention_transfer_forward(student, teacher, mask),
+        lambda student: attention_transfer.attention_transfer_forward(student, teacher.astype(student.dtype), mask),
         attention_transfer.attention_transfer_backward, {"student": rng.normal(size=teacher.shape)},
     )  # fmt: skip
 
@@ -212,7 +212,7 @@ def _feature_maps(rng):
 def feature_map_transfer_backward(rng):
     student, teacher, mask = _feature_maps(rng)
     return Case(
-        lambda student: feature_map_transfer.feature_map_transfer_forward(student, teacher, mask),
+        lambda student: feature_map_transfer.feature_map_transfer_forward(student, teacher.astype(student.dtype), mask),
         feature_map_transfer.feature_map_transfer_backward, {"student": student},
     )  # fmt: skip
 
@@ -222,7 +222,7 @@ def normalized_feature_map_transfer_backward(rng):
     student, teacher, mask = _feature_maps(rng)
     module = normalized_feature_map_transfer
     return Case(
-        lambda student: module.normalized_feature_map_transfer_forward(student, teacher, mask),
+        lambda student: module.normalized_feature_map_transfer_forward(student, teacher.astype(student.dtype), mask),
         module.normalized_feature_map_transfer_backward, {"student": student},
         kinks=lambda student: student.var(axis=-1) - teacher.var(axis=-1),
     )  # fmt: skip

@@ -35,7 +35,7 @@ class TinySettings:
     distillation_learning_rate: float = 8e-3
     distillation_alpha: float = 0.5
     # the same student without a teacher
-    scratch_learning_rate: float = 8e-3
+    scratch_learning_rate: float = 1.2e-2
     # the downstream task
     task_steps: int = 500
     task_batch_size: int = 64
