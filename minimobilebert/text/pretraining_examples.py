@@ -44,7 +44,7 @@ def tokenize_documents(documents, tokenizer, progress=True):
     Sentences without a piece and documents without a sentence are left out.
     """
     ids, sentence_offsets, document_offsets = [], [0], [0]
-    for document in tqdm(documents, desc="tokenising", unit="document", disable=not progress):
+    for document in tqdm(documents, desc="tokenising", unit="document", disable=None if progress else True):
         for sentence in document.sentences():
             sentence_ids = tokenizer.encode(sentence)
             if sentence_ids:

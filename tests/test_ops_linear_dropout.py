@@ -1,0 +1,80 @@
+"""The dense layer by plain loops; dropout's mask, average, and what it leaves alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimobilebert.ops.dropout import dropout_backward, dropout_forward
+from minimobilebert.ops.linear import linear_backward, linear_forward
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (0,), (2, 0)])
+@pytest.mark.parametrize(("size", "out"), [(1, 1), (3, 5), (7, 2)])
+def test_linear_values(backend, leading, size, out):
+    rng = np.random.default_rng(size)
+    x, dy = rng.normal(size=(*leading, size)), rng.normal(size=(*leading, out))
+    weight, bias = rng.normal(size=(out, size)), rng.normal(size=out)
+    y, cache = linear_forward(x, weight, bias)
+    dx, dweight, dbias = linear_backward(dy, cache)
+    expected_dweight, expected_dbias = np.zeros_like(weight), np.zeros_like(bias)
+    assert y.shape == dy.shape and dx.shape == x.shape
+    for token in np.ndindex(leading):
+        for o in range(out):
+            assert y[token][o] == pytest.approx(sum(weight[o, i] * x[token][i] for i in range(size)) + bias[o], rel=1e-12)
+            expected_dweight[o] += dy[token][o] * x[token]
+            expected_dbias[o] += dy[token][o]
+        for i in range(size):
+            assert dx[token][i] == pytest.approx(sum(weight[o, i] * dy[token][o] for o in range(out)), rel=1e-11, abs=1e-13)
+    np.testing.assert_allclose(dweight, expected_dweight, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(dbias, expected_dbias, rtol=1e-12, atol=1e-13)
+
+
+def test_linear_without_bias(backend):
+    rng = np.random.default_rng(1)
+    x, weight, dy = rng.normal(size=(4, 3)), rng.normal(size=(2, 3)), rng.normal(size=(4, 2))
+    y, cache = linear_forward(x, weight, None)
+    np.testing.assert_allclose(y, linear_forward(x, weight, np.zeros(2))[0], rtol=1e-14)
+    dx, dweight, dbias = linear_backward(dy, cache)
+    assert dbias is None and dx.shape == x.shape and dweight.shape == weight.shape
+
+
+@pytest.mark.parametrize(("rate", "rng"), [(0.0, np.random.default_rng(0)), (0.5, None)])
+def test_dropout_that_does_nothing_copies_nothing_and_draws_nothing(rate, rng):
+    x = np.ones((2, 3))
+    state = rng and rng.bit_generator.state["state"]["state"]
+    y, cache = dropout_forward(x, rate, rng)
+    assert y is x and cache is None and dropout_backward(x, cache) is x
+    assert state == (rng and rng.bit_generator.state["state"]["state"])
+
+
+@given(SEEDS, st.sampled_from([0.1, 0.5, 0.9]))
+def test_dropout_drops_its_share_and_keeps_the_average(seed, rate):
+    x = np.full((200, 100), 3.0)
+    y, cache = dropout_forward(x, rate, np.random.default_rng(seed))
+    # 20,000 draws: the share of dropped ones has a deviation of at most 0.0036; five of them
+    assert abs((y == 0).mean() - rate) < 0.018
+    np.testing.assert_allclose(y[y != 0], 3.0 / (1.0 - rate), rtol=1e-15)
+    np.testing.assert_array_equal(dropout_backward(x, cache), y)  # what was dropped forward is dropped backward
+
+
+def test_dropout_drops_the_same_places_in_both_precisions():
+    masks = [
+        dropout_forward(np.ones((5, 7), dtype), 0.4, np.random.default_rng(2))[0] != 0
+        for dtype in (np.float32, np.float64)
+    ]
+    np.testing.assert_array_equal(*masks)
+
+
+def test_a_dropped_infinity_is_zero_and_a_kept_nan_stays():
+    y, cache = dropout_forward(np.full(100, np.inf), 0.5, np.random.default_rng(3))
+    assert set(np.unique(y)) == {0.0, np.inf}
+    np.testing.assert_array_equal(np.isnan(dropout_backward(np.full(100, np.nan), cache)), y == np.inf)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_rate_outside_is_one_clear_line(rate):
+    with pytest.raises(ValueError, match=rf"dropout rate: found {rate}, expected a number in \[0, 1\)"):
+        dropout_forward(np.ones(3), rate, np.random.default_rng(0))

@@ -1,0 +1,181 @@
+"""The project as a whole: floors of the house, command line, sizes of the paper's models, README and Makefile."""
+
+import ast
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from minimobilebert import bootstrap
+from minimobilebert.cli import COMMANDS, main
+from minimobilebert.config import PRESETS, ConfigError, ModelConfig, preset
+from minimobilebert.doctor import diagnose
+from minimobilebert.model.sizes import describe_presets
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "minimobilebert"
+
+# What each room may import besides itself. Higher floors may use lower ones, never the other way round.
+GROUND = {"config", "files", "errors", "extras", "terminal", "__init__"}
+ROOMS = {
+    "kernels": set(),
+    "ops": {"kernels"},
+    "model": {"ops", "kernels"} | GROUND,
+    "text": GROUND,
+    "distillation": {"model", "ops", "kernels"} | GROUND,
+    "training": {"model", "ops", "kernels", "text"} | GROUND,
+    "tasks": {"model", "ops", "kernels", "text"} | GROUND,
+    "pipeline": {"distillation", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+}
+
+
+def imported_rooms(file):
+    """The rooms of this package that a file imports, by relative imports."""
+    depth = len(file.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_down_only(room):
+    files = list((PACKAGE / room).glob("*.py"))
+    assert files
+    for file in files:
+        for other in imported_rooms(file):
+            assert other == room or other in ROOMS[room], f"{file.relative_to(ROOT)} imports {other}"
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, time; start = time.perf_counter(); import minimobilebert; spent = time.perf_counter() - start;"
+        "print(spent, [m for m in ('numpy', 'numba') if m in sys.modules])"
+    )
+    spent, modules = python("-c", code).stdout.split(maxsplit=1)
+    assert modules.strip() == "[]" and float(spent) < 0.5
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom minimobilebert.cli import main\n"
+        "try: main(['train-tiny', '--help'])\nexcept SystemExit: pass\nassert 'numpy' not in sys.modules"
+    )
+    assert python("-c", code).returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"python -m minimobilebert {command}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train-tiny", "--nonsense"], ["gradcheck", "--seed", "x"]])
+def test_unusable_arguments_end_with_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_models_are_exactly_as_large_as_the_papers(capsys):
+    """Parameters of the bare encoder, and operations at 128 tokens (twice the multiply-adds)."""
+    expected = {
+        "bert-base": (109_482_240, 22.35), "bert-large": (335_141_888, 78.92), "ib-bert-large": (294_467_840, 75.75),
+        "mobilebert": (24_581_888, 5.39), "mobilebert-paper": (25_359_104, 5.59), "mobilebert-tiny": (15_485_696, 3.07),
+    }  # fmt: skip
+    rows = {row["name"]: row for row in describe_presets()}
+    for name, (parameters, gigaflops) in expected.items():
+        assert rows[name]["parameters"] == parameters
+        assert rows[name]["flops_128"] / 1e9 == pytest.approx(gigaflops, abs=0.005)
+    assert set(rows) == set(PRESETS)
+    assert main(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == list(rows.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hiden_size": 3}, "unknown setting 'hiden_size'"),
+        ({"hidden_act": "swish"}, "hidden_act: found 'swish'"),
+        ({"hidden_size": 0}, "hidden_size: found 0"),
+        ({"hidden_size": 12.5}, "hidden_size: found 12.5, expected int"),
+        ({"num_attention_heads": 5}, "num_attention_heads: found 5, expected a divisor"),
+        ({"bottleneck_attention": True}, "use_bottleneck: found False"),
+        ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob: found 1.0"),
+        ({"embedding_size": 1000}, "embedding_size: found 1000"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(change, words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        ModelConfig().replace(**change)
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(ConfigError, match="unknown model 'mobilbert'"):
+        preset("mobilbert")
+
+
+def test_doctor_finds_this_machine_well(capsys):
+    assert [check for check in diagnose() if not check["ok"]] == []
+    assert main(["doctor"]) == 0
+    assert "all is well" in capsys.readouterr().out
+
+
+def test_requirements_are_ranges():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "numba", "tqdm"}
+    extras = project["optional-dependencies"]
+    assert all("==" not in name for names in [project["dependencies"], *extras.values()] for name in names)
+    assert set(bootstrap.ALWAYS) <= set(extras)
+
+
+def test_set_up_notices_what_changed(tmp_path, monkeypatch):
+    """The stamp of a finished set-up holds for the same project file, place and extras, and for no others."""
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python_file = bootstrap.python_of(tmp_path / ".venv")
+    python_file.parent.mkdir(exist_ok=True, parents=True)
+    python_file.touch()
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(bootstrap, "STAMP", tmp_path / ".venv" / "stamp.json")
+    wanted = bootstrap.fingerprint(["compare"])
+    assert not bootstrap.is_ready(wanted)  # no stamp yet: interrupted
+    bootstrap.STAMP.write_text(json.dumps(wanted))
+    assert bootstrap.is_ready(wanted) and bootstrap.is_ready(bootstrap.fingerprint([]))
+    assert not bootstrap.is_ready(bootstrap.fingerprint(["interop"]))
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
+    assert not bootstrap.is_ready(bootstrap.fingerprint(["compare"]))
+
+
+def makefile_targets():
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)) - {"help"}
+
+
+def test_every_make_target_calls_its_twin():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in makefile_targets() - {"clean", "clean-cache"}:
+        assert target in COMMANDS
+        assert re.search(rf"^{target}:.*\n\t@\$\((MINI|PYTHON)\).*\b{target}\b", text, re.MULTILINE), target
+    assert set(COMMANDS) == makefile_targets() - {"clean", "clean-cache"}
+
+
+def test_readme_names_only_what_exists():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"-m minimobilebert ([a-z-]+)", text)
+    assert commands and set(commands) <= set(COMMANDS)
+    targets = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.MULTILINE)
+    assert targets and {a or b for a, b in targets} <= makefile_targets()
+    files = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`|`([a-z_]+\.py)`", text)
+    for inside, alone in files:
+        assert (PACKAGE / (inside or alone)).exists() or (ROOT / (inside or alone)).exists(), inside or alone
