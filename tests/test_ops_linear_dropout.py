@@ -23,11 +23,13 @@ def test_linear_values(backend, leading, size, out):
     assert y.shape == dy.shape and dx.shape == x.shape
     for token in np.ndindex(leading):
         for o in range(out):
-            assert y[token][o] == pytest.approx(sum(weight[o, i] * x[token][i] for i in range(size)) + bias[o], rel=1e-12)
+            total = sum(weight[o, i] * x[token][i] for i in range(size)) + bias[o]
+            assert y[token][o] == pytest.approx(total, rel=1e-11, abs=1e-13)
             expected_dweight[o] += dy[token][o] * x[token]
             expected_dbias[o] += dy[token][o]
         for i in range(size):
-            assert dx[token][i] == pytest.approx(sum(weight[o, i] * dy[token][o] for o in range(out)), rel=1e-11, abs=1e-13)
+            total = sum(weight[o, i] * dy[token][o] for o in range(out))
+            assert dx[token][i] == pytest.approx(total, rel=1e-11, abs=1e-13)
     np.testing.assert_allclose(dweight, expected_dweight, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(dbias, expected_dbias, rtol=1e-12, atol=1e-13)
 

@@ -179,3 +179,10 @@ def test_readme_names_only_what_exists():
     files = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`|`([a-z_]+\.py)`", text)
     for inside, alone in files:
         assert (PACKAGE / (inside or alone)).exists() or (ROOT / (inside or alone)).exists(), inside or alone
+
+
+def test_the_way_through_the_code_names_files_that_exist():
+    text = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
+    files = re.findall(r"`(minimobilebert/[a-z_/]+\.py)`", text)
+    assert len(files) > 20
+    assert [file for file in files if not (ROOT / file).exists()] == []

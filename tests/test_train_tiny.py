@@ -1,5 +1,6 @@
 """The whole pipeline, very small: from a folder of text to the report, killed and resumed, and fed with nonsense."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,6 +11,10 @@ import time
 
 import numpy as np
 import pytest
+
+from minimobilebert.pipeline import stages
+from minimobilebert.pipeline.settings import settings_from_strings
+from minimobilebert.training.checkpoints import load_checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = {
@@ -91,6 +96,36 @@ def test_every_stage_has_a_metrics_line_for_its_last_step(finished):
         lines = [json.loads(line) for line in (out / stage / "metrics.jsonl").read_text().splitlines()]
         assert lines[-1]["step"] == steps
         assert all(np.isfinite(line["loss"]) for line in lines)
+
+
+def test_what_was_copied_from_the_teacher_stays_frozen_during_transfer(finished):
+    """Embeddings and heads end the transfer stage bit for bit as the teacher's; every block has been taught."""
+    _, out, _ = finished
+    teacher, transferred = (load_checkpoint(out / stage / "checkpoint-final.npz")[0] for stage in ("teacher", "transfer"))
+    copied = [name for name in transferred if ".encoder." not in name and "embeddings.LayerNorm" not in name]
+    assert len(copied) > 10
+    for name in copied:
+        np.testing.assert_array_equal(transferred[name], teacher[name])
+    settings = settings_from_strings(3, {**{k: str(v) for k, v in SMALL.items()}})
+    settings = dataclasses.replace(settings, vocab_size=len(teacher["cls.predictions.bias"]))
+    before = stages.student_before_transfer(settings, teacher)
+    for layer in range(settings.student_config.num_hidden_layers):
+        name = f"mobilebert.encoder.layer.{layer}.output.dense.weight"
+        assert not np.array_equal(transferred[name], before[name])
+
+
+def test_progressive_multipliers_teach_one_layer_at_a_time():
+    config = settings_from_strings(1, {}).student_config
+    multipliers = stages.progressive_multipliers(config, 10)
+    for step in range(40):
+        by_layer = {int(n.split(".")[3]): m for n, m in multipliers(step).items() if ".encoder.layer." in n}
+        others = [m for n, m in multipliers(step).items() if ".encoder.layer." not in n]
+        assert not any(others)
+        current = step // 10
+        if step % 10:
+            assert by_layer[current] > 1.0
+            assert all(by_layer[layer] == pytest.approx(0.1 * by_layer[current]) for layer in range(current))
+        assert all(by_layer[layer] == 0.0 for layer in range(current + 1, 4))
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(finished, tmp_path):

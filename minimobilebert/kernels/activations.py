@@ -19,7 +19,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an ele
 
 
 def _normal_cdf(x):
-    return 0.5 + 0.5 * _erf(x.astype(np.float64) / math.sqrt(2.0)).astype(np.float64)
+    return 0.5 + 0.5 * np.asarray(_erf(x.astype(np.float64) / math.sqrt(2.0)), dtype=np.float64)
 
 
 def relu_forward_numpy(x):
