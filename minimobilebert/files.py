@@ -1,23 +1,39 @@
-"""Small files written whole or not at all."""
+"""Files written whole or not at all."""
 
+import contextlib
 import json
 import os
 import pathlib
 
 
-def write_text(path, text):
-    """Write under a temporary name, flush, rename: a reader never sees half a file, and a full disk loses nothing."""
+@contextlib.contextmanager
+def replacing(path):
+    """`with replacing(path) as file: file.write(...)`: binary; `path` holds the old contents or the new, never a part.
+
+    Written under a temporary name, flushed to the disk, then renamed. Whatever goes wrong before that, the temporary
+    file is removed and `path` is as it was; a full disk ends in an OSError that says so.
+    """
     path = pathlib.Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        what = "the file that was there is intact" if path.exists() else "nothing was written"
+        raise OSError(error.errno, f"cannot write ({error.strerror}); {what}", str(path)) from None
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_text(path, text):
+    """`text` as UTF-8, written whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def write_json(path, value):

@@ -217,6 +217,13 @@ def test_unusable_settings_are_one_clear_line(finished, tmp_path, setting, words
     assert not (tmp_path / "run").exists()
 
 
+def test_a_loss_that_explodes_ends_with_exit_code_1(finished, tmp_path):
+    text, _, _ = finished
+    process = run(command(text, tmp_path / "run", "teacher_learning_rate=1e30", "clip_norm=1e30"))
+    assert process.returncode == 1
+    assert "minimobilebert: failed: teacher: step" in process.stderr and "Traceback" not in process.stderr
+
+
 def test_a_vocabulary_that_is_not_the_checkpoints_is_named(finished, tmp_path):
     text, _, _ = finished
     out = tmp_path / "run"

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ..files import write_json
+from ..files import read_json, write_json
 from ..model.parameters import count_parameters, parameter_shapes
 from ..terminal import say
 from . import stages
@@ -33,6 +33,9 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     -> the summary, a dict. ConfigError and ValueError for bad input, before anything is written.
     """
     this = Run(out, settings_from_strings(seed, settings or {}), text)
+    if (finished := this.folder / "summary.json").exists():
+        say(f"{this.folder} holds this run already; delete the folder to run it again")
+        return read_json(finished)
     this.use_text(this.timed("text", prepare_text, this.settings, text, this.folder))
     expected = this.timed("compile", forecast, this.settings, this.data)
     say("forecast: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in expected.items()))

@@ -8,6 +8,7 @@ the rest. A word that cannot be cut to its end, or is longer than 100 characters
 
 import re
 
+from ..files import write_text
 from .basic_tokenizer import basic_tokenize
 from .corpus import decode_text
 
@@ -104,5 +105,4 @@ class WordPieceTokenizer:
 
     def save(self, path):
         """Write the vocabulary as a BERT vocab.txt."""
-        with open(path, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(piece + "\n" for piece in self.vocab)
+        write_text(path, "".join(piece + "\n" for piece in self.vocab))

@@ -6,11 +6,12 @@ name, type, shape and byte. Nothing is ever unpickled.
 
 import hashlib
 import json
-import os
 import pathlib
 import zipfile
 
 import numpy as np
+
+from ..files import replacing
 
 _METADATA, _CHECKSUM = "__metadata__", "__sha256__"
 
@@ -31,22 +32,13 @@ def _checksum(arrays):
 def save_checkpoint(path, arrays, metadata):
     """Write arrays {name: array} and metadata (anything JSON can hold) to `path`.
 
-    Written under a temporary name, flushed to the disk, then renamed: whatever happens, `path` holds either the old
-    checkpoint or the new one. OSError, naming the file, where the disk is full.
+    Whatever happens, `path` holds either the old checkpoint or the new one. OSError, naming the file, where the disk
+    is full.
     """
-    path = pathlib.Path(path)
     entries = {**arrays, _METADATA: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
     entries[_CHECKSUM] = _checksum(entries)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **entries)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write the checkpoint ({error.strerror}); the one before is intact", str(path)) from None
+    with replacing(path) as file:
+        np.savez(file, allow_pickle=False, **entries)
 
 
 def load_checkpoint(path):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import TrainingDiverged
+from ..files import write_text
 from ..terminal import progress_bar, say
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm
@@ -106,7 +107,7 @@ class _Stage:
             except (json.JSONDecodeError, KeyError):
                 break  # the line that was being written when the run was killed
             kept.append(line + "\n")
-        self.metrics.write_text("".join(kept), encoding="utf-8")
+        write_text(self.metrics, "".join(kept))
 
 
 def _check_finite(name, step, losses, norm, gradients):
