@@ -1,15 +1,11 @@
 """One training loop for every stage: it knows a function (params, batch, rng) -> (losses, gradients), and nothing else.
 
-A stage lives in one folder:
-
-    metrics.jsonl          a JSON line a logged step
-    checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
-    checkpoint-final.npz   parameters alone: the stage is done
+Every step is a function of (seed, step) and of the parameters and moments before it, so a run that goes on from a
+checkpoint ends with the same bits as one that was never interrupted. The files are those of stage_folder.py.
 """
 
 import contextlib
 import json
-import pathlib
 import signal
 import threading
 import time
@@ -18,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import TrainingDiverged
-from ..files import write_text
 from ..terminal import progress_bar, say
-from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .clipping import clip_by_global_norm
+from .stage_folder import StageFolder
 
 _DROPOUT_STREAM = 501
 
@@ -31,83 +26,9 @@ class Finished(NamedTuple):
     steps: int
 
 
-def _different(found, expected, path=""):
-    """The first place where two nested dicts differ -> (name, found, expected) or None"""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        for name in [*expected, *(n for n in found if n not in expected)]:
-            inner = _different(found.get(name), expected.get(name), f"{path}.{name}" if path else name)
-            if inner:
-                return inner
-        return None
-    return None if found == expected else (path, found, expected)
-
-
-def check_same_configuration(path, found, expected):
-    """CheckpointError, naming the first field that differs and both values."""
-    difference = _different(found, expected)
-    if difference:
-        name, theirs, ours = difference
-        raise CheckpointError(f"{path}: found a checkpoint with {name} = {theirs}, expected {name} = {ours}")
-
-
 def _into(params, arrays, prefix):
     for name, array in params.items():
         array[...] = arrays[prefix + name]
-
-
-class _Stage:
-    """The files of one stage."""
-
-    def __init__(self, folder, configuration):
-        self.folder, self.configuration = pathlib.Path(folder), configuration
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.final = self.folder / "checkpoint-final.npz"
-        self.metrics = self.folder / "metrics.jsonl"
-
-    def load(self, path):
-        arrays, metadata = load_checkpoint(path)
-        check_same_configuration(path, metadata["configuration"], self.configuration)
-        return arrays, metadata
-
-    def running(self):
-        """Checkpoints of an unfinished stage, newest first."""
-        numbered = [p for p in self.folder.glob("checkpoint-*.npz") if p != self.final]
-        return sorted(numbered, key=lambda p: int(p.stem.split("-")[1]), reverse=True)
-
-    def newest(self):
-        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A torn one is passed over."""
-        for path in self.running():
-            try:
-                return self.load(path)
-            except CheckpointError as error:
-                if "expected" in str(error) and " = " in str(error):
-                    raise  # another configuration: going on would mix two runs
-                say(f"warning: {error}; using the one before")
-        return None, None
-
-    def save(self, arrays, step, seconds):
-        save_checkpoint(self.folder / f"checkpoint-{step}.npz", arrays,
-                        {"step": step, "seconds": seconds, "configuration": self.configuration})  # fmt: skip
-        for old in self.running()[2:]:
-            old.unlink()
-
-    def finish(self, params, step, seconds):
-        save_checkpoint(self.final, params, {"step": step, "seconds": seconds, "configuration": self.configuration})
-        for old in self.running():
-            old.unlink()
-
-    def cut_metrics(self, step):
-        """Drop the lines after `step`: they will be written again, the same."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        kept = []
-        for line in lines:
-            try:
-                if json.loads(line)["step"] > step:
-                    break
-            except (json.JSONDecodeError, KeyError):
-                break  # the line that was being written when the run was killed
-            kept.append(line + "\n")
-        write_text(self.metrics, "".join(kept))
 
 
 def _check_finite(name, step, losses, norm, gradients):
@@ -152,10 +73,10 @@ def train(
     step_function(params, batch, rng) -> losses {name: float, with "loss"}, gradients {name: array}
     schedule(step) -> learning rate; batches(step) -> batch; multipliers(step) -> {name: factor} or None
     configuration: a dict that a checkpoint must agree with
-    -> Finished. CheckpointError where a checkpoint is of another configuration; TrainingDiverged where the loss is
+    -> Finished. OtherConfiguration where a checkpoint is of another configuration; TrainingDiverged where the loss is
     not finite; KeyboardInterrupt, after saving a checkpoint, on Ctrl-C.
     """
-    stage = _Stage(folder, configuration)
+    stage = StageFolder(folder, configuration)
     if stage.final.exists():
         arrays, metadata = stage.load(stage.final)
         _into(params, arrays, "")
