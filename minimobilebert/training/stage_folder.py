@@ -44,6 +44,8 @@ class StageFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.final = self.folder / "checkpoint-final.npz"
         self.metrics = self.folder / "metrics.jsonl"
+        for torn in self.folder.glob("*.tmp"):
+            torn.unlink()  # what was being written when the run was killed
 
     def load(self, path):
         """-> arrays, metadata. OtherConfiguration where the checkpoint belongs to another run."""
