@@ -204,6 +204,27 @@ def _matmul_parallel(a, a_transposed, b, b_transposed, out, bias, accumulate, ro
         _multiply(np.int64(part), job, scratch)
 
 
+# ------------------------------------------------------------------------------- the plain loops
+# For processors without a tile above, and for NUMBA_DISABLE_JIT=1. Four steps of k at a time, so that a row of the
+# output is read and written a quarter as often; the innermost loop runs along memory, so LLVM vectorises it.
+
+
+@jit_matmul_parallel
+def _matmul_plain(a, b, out):
+    """out += a @ b, all C-contiguous."""
+    rows, depth = a.shape
+    fours = depth // 4 * 4
+    for group in prange((rows + 3) // 4):
+        for i in range(4 * group, min(4 * group + 4, rows)):
+            for k in range(0, fours, 4):
+                a0, a1, a2, a3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
+                for j in range(out.shape[1]):
+                    out[i, j] += a0 * b[k, j] + a1 * b[k + 1, j] + a2 * b[k + 2, j] + a3 * b[k + 3, j]
+            for k in range(fours, depth):
+                for j in range(out.shape[1]):
+                    out[i, j] += a[i, k] * b[k, j]
+
+
 class _Memory:
     """Lets NumPy see x's memory as rows x row_length numbers, C-contiguous and writable."""
 
