@@ -15,7 +15,8 @@ CLAIMS = {
     "teacher under unigram by 1.8": lambda s: s["unigram_mlm_loss"] - _loss(s, "teacher") >= 1.8,
     "teacher next-sentence accuracy 0.65": lambda s: s["teacher"]["nsp_accuracy"] >= 0.65,
 }
-COLUMNS = ("mlm_loss", "nsp_accuracy", "task_accuracy")
+COLUMNS = {"mlm_loss": "loss", "nsp_accuracy": "next sentence", "task_accuracy": "era"}
+SHORT = {"teacher": "teacher", "student": "distilled", "student_from_scratch": "scratch"}
 
 
 def _loss(summary, model):
@@ -24,8 +25,8 @@ def _loss(summary, model):
 
 def table(summaries):
     """Markdown lines: a row a seed, then mean and standard deviation, then how many seeds hold each claim."""
-    heads = [f"{model.replace('_', ' ')} {key.replace('_', ' ')}" for key in COLUMNS for model in MODELS]
-    lines = ["| seed | unigram | " + " | ".join(heads) + " | minutes |"]
+    heads = [f"{title}: {SHORT[model]}" for title in COLUMNS.values() for model in MODELS]
+    lines = ["| seed | loss: unigram | " + " | ".join(heads) + " | minutes |"]
     lines.append("|" + "---|" * (len(heads) + 3))
     rows = np.array(
         [
