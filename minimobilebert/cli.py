@@ -134,14 +134,19 @@ COMMANDS = {
         "the whole paper at classroom size: teacher, transfer, distillation, report",
         "--seed 2 --out runs/second --set teacher_steps=500", _train_tiny_arguments, train_tiny,
     ),
-    "sweep": ("both students at several learning rates, from a finished run", "--rates 4e-3,8e-3", _sweep_arguments, sweep),
+    "sweep": (
+        "both students at several learning rates, from a finished run",
+        "--rates 4e-3,8e-3", _sweep_arguments, sweep,
+    ),
     "seeds": ("train-tiny with several seeds, and the table of results", "--seeds 1,2,3", _seeds_arguments, seeds),
 }  # fmt: skip
 
 
 def make_parser():
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(prog="minimobilebert", description="MobileBERT from scratch, to read and to train.")
+    parser = argparse.ArgumentParser(
+        prog="minimobilebert", description="MobileBERT from scratch, to read and to train."
+    )
     parser.add_argument("--version", action="version", version=f"minimobilebert {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (description, example, add_arguments, function) in COMMANDS.items():

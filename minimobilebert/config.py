@@ -70,7 +70,8 @@ class ModelConfig:
             )
         if self.inner_size % self.num_attention_heads:
             raise ConfigError(
-                f"num_attention_heads: found {self.num_attention_heads}, expected a divisor of the block width {self.inner_size}"
+                f"num_attention_heads: found {self.num_attention_heads}, expected a divisor of the block width"
+                f" {self.inner_size}"
             )
         if self.embedding_size > self.hidden_size:
             raise ConfigError(

@@ -66,7 +66,9 @@ def diagnose():
     checks.append(_check("free disk", free > 1.0, f"{free:.1f} GiB", "a run needs about 100 MiB, packages 1 GiB"))
     cache = pathlib.Path(__file__).parent / "kernels"
     writable = os.access(cache, os.W_OK)
-    checks.append(_check("kernel cache", True, str(cache / "__pycache__") if writable else "in the user's cache folder"))
+    checks.append(
+        _check("kernel cache", True, str(cache / "__pycache__") if writable else "in the user's cache folder")
+    )
     return checks
 
 
@@ -74,8 +76,9 @@ def format_diagnosis(checks):
     """The list as aligned lines, and one that sums up."""
     width = max(len(check["check"]) for check in checks)
     lines = [
-        f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}" + (f"  -> {c['advice']}" if c["advice"] else "")
+        f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}"
+        + (f"  -> {c['advice']}" if c["advice"] else "")
         for c in checks
-    ]  # fmt: skip
+    ]
     bad = sum(not check["ok"] for check in checks)
     return "\n".join([*lines, "", "all is well" if not bad else f"{bad} problem(s)"])

@@ -37,8 +37,8 @@ def format_rows(rows):
     for row in rows:
         gradients = ", ".join(row["gradients"])
         lines.append(
-            f"{row['operation']:<{width}}  {gradients:<{inputs}}  {row['checks']:>6}  {row['numpy']:.1e}   {row['numba']:.1e}"
-            f"  {'ok' if row['ok'] else 'FAIL'}"
+            f"{row['operation']:<{width}}  {gradients:<{inputs}}  {row['checks']:>6}  {row['numpy']:.1e}   "
+            f"{row['numba']:.1e}  {'ok' if row['ok'] else 'FAIL'}"
         )
     lines.append(f"\nworst relative error per back end, float64; the limit is {LIMIT:.0e}")
     failures = [failure for row in rows for failure in row["failures"]]

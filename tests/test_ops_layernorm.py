@@ -51,6 +51,7 @@ def test_rows_of_equal_numbers_are_finite_and_become_the_bias(backend, dtype, va
     y, cache = layernorm_forward(x, weight, bias)
     # The mean of n equal numbers is off by a rounding at most, and the correction removes that.
     np.testing.assert_array_equal(y, np.broadcast_to(bias, y.shape))
+    np.testing.assert_allclose(cache.rstd, 1e6, rtol=1e-6)
     gradients = layernorm_backward(rng.normal(size=x.shape).astype(dtype), cache)
     assert all(np.isfinite(g).all() for g in gradients)
     assert np.abs(gradients[0]).max() <= 1e8  # 1 / sqrt(1e-12) = 1e6 times numbers of size 1

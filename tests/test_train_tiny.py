@@ -101,7 +101,9 @@ def test_every_stage_has_a_metrics_line_for_its_last_step(finished):
 def test_what_was_copied_from_the_teacher_stays_frozen_during_transfer(finished):
     """Embeddings and heads end the transfer stage bit for bit as the teacher's; every block has been taught."""
     _, out, _ = finished
-    teacher, transferred = (load_checkpoint(out / stage / "checkpoint-final.npz")[0] for stage in ("teacher", "transfer"))
+    teacher, transferred = (
+        load_checkpoint(out / stage / "checkpoint-final.npz")[0] for stage in ("teacher", "transfer")
+    )
     copied = [name for name in transferred if ".encoder." not in name and "embeddings.LayerNorm" not in name]
     assert len(copied) > 10
     for name in copied:

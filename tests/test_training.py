@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_training import toy
 
 from minimobilebert.errors import TrainingDiverged
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from minimobilebert.training.clipping import clip_by_global_norm
 from minimobilebert.training.lamb import LAMB
-from minimobilebert.training.loop import train  # noqa: F401  (used by TOY)
 from minimobilebert.training.schedules import Constant, WarmupLinearDecay, progressive_multiplier
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -244,34 +244,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ["c.npz"]
 
 
-# ---- the loop: a toy problem, linear regression on batches made from (seed, step)
-
-TOY = """
-import sys, time, numpy as np
-from minimobilebert.training.adamw import AdamW
-from minimobilebert.training.loop import train  # noqa: F401  (used by TOY)
-from minimobilebert.training.schedules import WarmupLinearDecay
-
-def toy(folder, total_steps=40, stop_after=None, seed=5, configuration=None, pause=0.0, poison=None, **more):
-    params = {"w.weight": np.ones((3, 2)), "frozen.weight": np.ones(3)}
-    def batches(step):
-        return step, np.random.default_rng([seed, step]).normal(size=(8, 3))
-    def step_function(params, batch, rng):
-        step, x = batch
-        if stop_after is not None and step == stop_after:
-            raise RuntimeError("stopped by the test")
-        time.sleep(pause)
-        error = x @ params["w.weight"] - np.array([[1.0, -2.0]]) + rng.normal(size=2)
-        if poison == step:
-            error = error * np.nan
-        return {"loss": float((error**2).mean())}, {"w.weight": x.T @ error, "frozen.weight": np.ones(3)}
-    optimizer = AdamW(params)
-    result = train("toy", step_function, params, optimizer, WarmupLinearDecay(0.1, 4, total_steps), batches,
-                   total_steps=total_steps, folder=folder, seed=seed, configuration=configuration or {"a": {"b": 1}},
-                   multipliers=lambda step: {"w.weight": 1.0, "frozen.weight": 0.0}, log_every=3, **more)
-    return params, result
-"""
-exec(TOY)
+# ---- the loop
 
 
 def metrics_without_times(folder):
@@ -312,7 +285,9 @@ def test_a_finished_stage_is_only_loaded(tmp_path):
 
 def test_another_configuration_is_named_with_both_values(tmp_path):
     toy(tmp_path / "run")
-    with pytest.raises(CheckpointError, match=r"checkpoint-final.npz: found a checkpoint with a.b = 1, expected a.b = 2"):
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint-final.npz: found a checkpoint with a.b = 1, expected a.b = 2"
+    ):
         toy(tmp_path / "run", configuration={"a": {"b": 2}})
 
 
@@ -323,9 +298,10 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_gradient(tmp_path):
 
 
 def toy_process(folder, pause):
-    code = TOY + f"\ntoy({str(folder)!r}, pause={pause}, checkpoint_seconds=0.0)\n"
+    code = f"from toy_training import toy; toy({str(folder)!r}, pause={pause}, checkpoint_seconds=0.0)"
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "MINIMOBILEBERT_BACKEND": "numpy"})  # fmt: skip
+                            env={**os.environ, "MINIMOBILEBERT_BACKEND": "numpy", "PYTHONPATH": path})  # fmt: skip
 
 
 def wait_for_checkpoint(folder, process):

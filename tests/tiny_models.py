@@ -33,7 +33,7 @@ CONFIGS = {
 def random_parameters(config, rng, head="pretraining", num_labels=None, dtype=np.float64):
     """Parameters with no entry at a special value: biases and norm weights are moved off 0 and 1."""
     params = init_parameters(parameter_shapes(config, head, num_labels), config, rng, dtype)
-    for name, array in params.items():
+    for array in params.values():
         if array.ndim == 1:
             array += rng.normal(0.0, 0.2, array.shape)
     return params

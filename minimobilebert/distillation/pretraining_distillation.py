@@ -18,7 +18,7 @@ from ..ops.softmax import softmax_forward
 
 
 def mixed_targets(teacher_logits, labels, alpha):
-    """y = alpha * onehot(labels) + (1 - alpha) * softmax(teacher_logits); teacher_logits [M, V], labels [M] -> [M, V]"""
+    """y = alpha * onehot(labels) + (1 - alpha) * softmax(logits); teacher_logits [M, V], labels [M] -> y [M, V]"""
     targets, _ = softmax_forward(teacher_logits)
     targets *= targets.dtype.type(1.0 - alpha)
     targets[np.arange(len(labels)), labels] += targets.dtype.type(alpha)

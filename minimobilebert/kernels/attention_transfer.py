@@ -16,7 +16,9 @@ def softmax_divergence_numpy(student, teacher, mask, weights):
     keys = mask[:, None, None, :]
 
     def log_softmax(scores):
-        shifted = scores - np.where(keys, scores, -np.inf).max(axis=-1, keepdims=True, initial=np.finfo(scores.dtype).min)
+        shifted = scores - np.where(keys, scores, -np.inf).max(
+            axis=-1, keepdims=True, initial=np.finfo(scores.dtype).min
+        )
         exponentials = np.where(keys, np.exp(np.where(keys, shifted, 0)), 0)
         total = exponentials.sum(axis=-1, keepdims=True)
         total = np.where(total == 0, 1, total)  # a sequence of padding only
@@ -63,7 +65,6 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
             scale_s, scale_t = weights[b, i] / total_s, weights[b, i] / total_t
             for j in range(tokens):
                 gap[b, a, i, j] = scale_s * p_student[j] - scale_t * p_teacher[j]
-
 
 
 def softmax_divergence_numba(student, teacher, mask, weights):

@@ -1,8 +1,8 @@
 """One feed-forward network of a block (Section 3.2: MobileBERT stacks four of them).
 
-    1. m = dense(x)                C -> F
-    2. m = act(m)
-    3. y = Norm(dropout?(dense(m)) + x)      F -> C
+1. m = dense(x)                C -> F
+2. m = act(m)
+3. y = Norm(dropout?(dense(m)) + x)      F -> C
 """
 
 from typing import Any, NamedTuple

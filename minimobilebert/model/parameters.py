@@ -40,7 +40,7 @@ def feed_forward_names(config):
 
 
 def block_shapes(config):
-    """Shapes of one block's parameters, names without `encoder.layer.N.` (H hidden, C inside the block, F feed-forward)."""
+    """Shapes of one block's parameters, names without `encoder.layer.N.` (H, C, F as in config.py)."""
     H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
     shapes, query_inputs, value_inputs = {}, H, H
     if config.use_bottleneck:

@@ -1,6 +1,6 @@
 """The pre-training model: encoder, masked-word head, next-sentence head, and the loss of BERT's pre-training.
 
-    loss = mean over masked words of -log p(word)  +  mean over pairs of -log p(is next / is random)
+loss = mean over masked words of -log p(word)  +  mean over pairs of -log p(is next / is random)
 """
 
 from typing import Any, NamedTuple

@@ -55,6 +55,8 @@ def format_sizes(rows):
     cells = [[r["name"], *(f"{r[k]:,}" for k in keys[1:-1]), f"{r[keys[-1]] / 1e9:.2f}"] for r in rows]
     widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(keys))]
     return "\n".join(
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in [heads, *cells]
     )

@@ -1,4 +1,4 @@
-"""How long a run will take, measured: a few steps of every stage on throw-away parameters, before anything is trained."""
+"""How long a run will take, measured: a few steps of every stage on throw-away parameters, before training."""
 
 import time
 

@@ -111,8 +111,8 @@ def _activation_bars(summary):
     groups = {LABELS[m]: (scales[m]["largest"], COLOURS[m]) for m in MODELS}
     numbers = [str(i) for i in range(len(scales["teacher"]["largest"]))]
     yield (
-        "Largest activation between blocks (0 is the embedding output). In the teacher LayerNorm sets the scale of every"
-        " layer anew. In the students nothing does: NoNorm only scales and shifts, so what one layer adds the next one"
+        "Largest activation between blocks (0 is the embedding output). In the teacher LayerNorm sets the scale of"
+        " every layer anew. In the students nothing does: NoNorm only scales and shifts, so what one layer adds the next one"
         " inherits. After the paper's 740,000 updates the released model reaches 1e7.",
         bars(groups, numbers, "layer", "largest absolute value"),
     )
@@ -126,22 +126,25 @@ def write_report(folder, summary, attention):
     folder = pathlib.Path(folder)
 
     def figures(pairs):
-        return "".join(f"<figure>{figure}<figcaption>{html.escape(text)}</figcaption></figure>" for text, figure in pairs)
+        return "".join(
+            f"<figure>{figure}<figcaption>{html.escape(text)}</figcaption></figure>" for text, figure in pairs
+        )
 
     seconds = [["stage", "seconds"], *([name, f"{value:.1f}"] for name, value in summary["seconds"].items())]
     settings = [["setting", "value"], *([name, value] for name, value in summary["settings"].items())]
     page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>minimobilebert: seed {summary['seed']}</title><style>{_STYLE}</style></head><body>
-<h1>MobileBERT at classroom size, seed {summary['seed']}</h1>
-<p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge layer by
-layer, was distilled, and is compared with the same student trained without a teacher for the same number of updates.
+<html lang="en"><head><meta charset="utf-8"><title>minimobilebert: seed {summary["seed"]}</title>
+<style>{_STYLE}</style></head><body>
+<h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
+<p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge
+layer by layer, was distilled, and is compared with the same student trained without a teacher for the same number of updates.
 All scores are on documents that no model was trained on, with the same masked positions for all.</p>
 <h2>Results</h2>{_html_table(results_table(summary))}
 <h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}
 <h2>What transfer does to each layer</h2>{figures(_layer_bars(summary))}
 <h2>Attention maps</h2><p>Teacher and distilled student side by side, layer.head, for the sentence
-<q>{html.escape(attention['sentence'])}</q> Rows ask, columns answer.</p>
-{attention_grid(attention['tokens'], attention['teacher'], attention['student'])}
+<q>{html.escape(attention["sentence"])}</q> Rows ask, columns answer.</p>
+{attention_grid(attention["tokens"], attention["teacher"], attention["student"])}
 <h2>Activation scale</h2>{figures(_activation_bars(summary))}
 <h2>Time</h2>{_html_table(seconds)}
 <h2>Settings</h2>{_html_table(settings)}

@@ -47,9 +47,7 @@ def pretrain_teacher(run):
 
     params = first_parameters(config, settings, "teacher")
     schedule = _warmup_linear(settings, settings.teacher_learning_rate, settings.teacher_steps)
-    return _train(
-        run, "teacher", config, step_function, params, schedule, run.data.batches, settings.teacher_steps
-    )
+    return _train(run, "teacher", config, step_function, params, schedule, run.data.batches, settings.teacher_steps)
 
 
 def student_before_transfer(settings, teacher):
@@ -60,7 +58,7 @@ def student_before_transfer(settings, teacher):
 
 
 def progressive_multipliers(config, steps_per_layer):
-    """step -> {parameter name: learning-rate multiplier}: the current layer fast, finished ones slowly, the rest not."""
+    """step -> {parameter: learning-rate multiplier}: the current layer fast, finished ones slowly, the rest not."""
     names = list(parameter_shapes(config, "pretraining"))
     layer_of = {name: int(name.split(".")[3]) for name in names if ".encoder.layer." in name}
 

@@ -33,7 +33,8 @@ def _examples(documents, tokenizer, settings, part):
 def prepare_text(settings, text_folder, folder):
     """Read, split by document, learn the vocabulary from the training part, make examples and batches.
 
-    text_folder: a user's folder of .txt files, or None for the shipped texts; folder: the run's, whose vocab.txt is used if it is there
+    text_folder: a user's folder of .txt files, or None for the shipped texts
+    folder: the run's; its vocab.txt is used if it is there
     -> TextData. Every model of the run reads the same.
     """
     documents = read_documents(text_folder) if text_folder else shipped_documents()

@@ -135,7 +135,9 @@ def train_wordpiece(word_counts, vocab_size, min_count=2, progress=True):
     spelled = [(_character_pieces(word), count) for word, count in words]
     index = _PairIndex([(pieces, count) for pieces, count in spelled if known.issuperset(pieces)])
 
-    with tqdm(total=vocab_size, initial=len(vocab), desc="word pieces", unit="piece", disable=None if progress else True) as bar:
+    with tqdm(
+        total=vocab_size, initial=len(vocab), desc="word pieces", unit="piece", disable=None if progress else True
+    ) as bar:
         while len(vocab) < vocab_size:
             pair, count = index.pop_best()
             if pair is None or count < min_count:

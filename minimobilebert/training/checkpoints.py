@@ -55,6 +55,8 @@ def load_checkpoint(path):
         raise CheckpointError(f"{path}: found an .npz file without checksum, expected a checkpoint of this project")
     checksum = entries.pop(_CHECKSUM)
     if not np.array_equal(checksum, _checksum(entries)):
-        raise CheckpointError(f"{path}: found contents that do not match their checksum, expected an unedited checkpoint")
+        raise CheckpointError(
+            f"{path}: found contents that do not match their checksum, expected an unedited checkpoint"
+        )
     metadata = json.loads(entries.pop(_METADATA).tobytes())
     return entries, metadata

@@ -1,6 +1,6 @@
 """Global-norm clipping: a rare huge gradient must not undo what many small ones achieved.
 
-    norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / norm)
+norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / norm)
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """The files of one training stage, and what it takes to go on from them.
 
-    metrics.jsonl          a JSON line a logged step
-    checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
-    checkpoint-final.npz   parameters alone: the stage is done
+metrics.jsonl          a JSON line a logged step
+checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
+checkpoint-final.npz   parameters alone: the stage is done
 """
 
 import json

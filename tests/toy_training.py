@@ -1,0 +1,38 @@
+"""A toy for the training loop: linear regression on batches made from (seed, step), with one frozen parameter."""
+
+import time
+
+import numpy as np
+
+from minimobilebert.training.adamw import AdamW
+from minimobilebert.training.loop import train
+from minimobilebert.training.schedules import WarmupLinearDecay
+
+
+def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, **more):
+    """Train 40 steps in `folder` -> params, Finished.
+
+    stop_after: raise RuntimeError at this step; poison: make the loss NaN at this step; pause: seconds a step
+    """
+    seed, total_steps = 5, 40
+    params = {"w.weight": np.ones((3, 2)), "frozen.weight": np.ones(3)}
+
+    def batches(step):
+        return step, np.random.default_rng([seed, step]).normal(size=(8, 3))
+
+    def step_function(params, batch, rng):
+        step, x = batch
+        if step == stop_after:
+            raise RuntimeError("stopped by the test")
+        time.sleep(pause)
+        error = x @ params["w.weight"] - np.array([[1.0, -2.0]]) + rng.normal(size=2)
+        if step == poison:
+            error = error * np.nan
+        return {"loss": float((error**2).mean())}, {"w.weight": x.T @ error, "frozen.weight": np.ones(3)}
+
+    finished = train(
+        "toy", step_function, params, AdamW(params), WarmupLinearDecay(0.1, 4, total_steps), batches,
+        total_steps=total_steps, folder=folder, seed=seed, configuration=configuration or {"a": {"b": 1}},
+        multipliers=lambda step: {"w.weight": 1.0, "frozen.weight": 0.0}, log_every=3, **more,
+    )  # fmt: skip
+    return params, finished
