@@ -202,6 +202,7 @@ def _or_nothing(array, dtype):
 
 
 def attention_scores_forward_numba(query, key, value, mask, heads, keep):
+    """The compiled twin of `attention_scores_forward_numpy`."""
     query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
     batch, tokens, _ = query.shape
     context = np.empty_like(query)
@@ -214,6 +215,7 @@ def attention_scores_forward_numba(query, key, value, mask, heads, keep):
 
 
 def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, probabilities, keep):
+    """The compiled twin of `attention_scores_backward_numpy`."""
     dcontext, query, key, value = (np.ascontiguousarray(x) for x in (dcontext, query, key, value))
     dquery, dkey, dvalue = np.empty_like(query), np.empty_like(query), np.empty_like(query)
     _attention_backward(

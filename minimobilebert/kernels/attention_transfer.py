@@ -68,6 +68,7 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
 
 
 def softmax_divergence_numba(student, teacher, mask, weights):
+    """The compiled twin of `softmax_divergence_numpy`."""
     student, teacher, mask, weights = (np.ascontiguousarray(x) for x in (student, teacher, mask, weights))
     divergence, gap = np.empty(student.shape[:3], student.dtype), np.empty_like(student)
     _softmax_divergence(student, teacher, mask, weights, divergence, gap)

@@ -90,18 +90,22 @@ def _backward(kernel, dlosses, probabilities, second):
 
 
 def cross_entropy_forward_numba(logits, labels):
+    """The compiled twin of `cross_entropy_forward_numpy`."""
     return _forward(_cross_entropy_forward, logits, labels)
 
 
 def cross_entropy_backward_numba(dlosses, probabilities, labels):
+    """The compiled twin of `cross_entropy_backward_numpy`."""
     return _backward(_cross_entropy_backward, dlosses, probabilities, labels)
 
 
 def soft_cross_entropy_forward_numba(logits, targets):
+    """The compiled twin of `soft_cross_entropy_forward_numpy`."""
     return _forward(_soft_cross_entropy_forward, logits, targets)
 
 
 def soft_cross_entropy_backward_numba(dlosses, probabilities, targets):
+    """The compiled twin of `soft_cross_entropy_backward_numpy`."""
     return _backward(_soft_cross_entropy_backward, dlosses, probabilities, targets)
 
 

@@ -38,6 +38,7 @@ def _scale_shift_backward(dy, x, weight, dx, dweights, dbiases):
 
 
 def scale_shift_forward_numba(x, weight, bias):
+    """The compiled twin of `scale_shift_forward_numpy`."""
     rows = as_rows(x)
     y = np.empty_like(rows)
     _scale_shift_forward(rows, np.ascontiguousarray(weight), np.ascontiguousarray(bias), y)
@@ -45,6 +46,7 @@ def scale_shift_forward_numba(x, weight, bias):
 
 
 def scale_shift_backward_numba(dy, x, weight):
+    """The compiled twin of `scale_shift_backward_numpy`."""
     dy_rows, x_rows = as_rows(dy), as_rows(x)
     dx = np.empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)

@@ -23,6 +23,7 @@ def _add_rows(indices, rows, out):
 
 
 def add_rows_numba(indices, rows, num_rows):
+    """The compiled twin of `add_rows_numpy`."""
     out = np.zeros((num_rows, rows.shape[1]), rows.dtype)
     _add_rows(np.ascontiguousarray(indices), np.ascontiguousarray(rows), out)
     return out

@@ -79,6 +79,7 @@ def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
 
 
 def layernorm_forward_numba(x, weight, bias, eps):
+    """The compiled twin of `layernorm_forward_numpy`."""
     rows = as_rows(x)
     y, mean, rstd = np.empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
     weight, bias = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
@@ -87,6 +88,7 @@ def layernorm_forward_numba(x, weight, bias, eps):
 
 
 def layernorm_backward_numba(dy, x, mean, rstd, weight):
+    """The compiled twin of `layernorm_backward_numpy`."""
     dy_rows, x_rows = as_rows(dy), as_rows(x)
     dx = np.empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)

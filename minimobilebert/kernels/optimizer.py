@@ -32,6 +32,7 @@ def _adamw_parallel(w, g, m, v, chunk, keep, c1, c2, eps, step, correction2):
 
 
 def adamw_update_numba(w, g, m, v, rate, decay, beta1, beta2, eps, correction1, correction2):
+    """The compiled twin of `adamw_update_numpy`."""
     kind = w.dtype.type
     numbers = (kind(1.0 - rate * decay), kind(1.0 - beta1), kind(1.0 - beta2), kind(eps), kind(rate / correction1),
                kind(correction2))  # fmt: skip

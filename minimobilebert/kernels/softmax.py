@@ -51,6 +51,7 @@ def _softmax_backward(dy, y, dx):
 
 
 def softmax_forward_numba(x):
+    """The compiled twin of `softmax_forward_numpy`."""
     rows = as_rows(x)
     y = np.empty_like(rows)
     _softmax_forward(rows, y)
@@ -58,6 +59,7 @@ def softmax_forward_numba(x):
 
 
 def softmax_backward_numba(dy, y):
+    """The compiled twin of `softmax_backward_numpy`."""
     y_rows = as_rows(y)
     dx = np.empty_like(y_rows)
     _softmax_backward(as_rows(dy), y_rows, dx)
