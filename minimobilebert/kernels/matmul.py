@@ -37,7 +37,8 @@ _NO_BIAS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float6
 def _check(a, b, bias, out, accumulate):
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype not in _NO_BIAS:
         raise ValueError(
-            f"matmul: found {a.dtype} {a.shape} and {b.dtype} {b.shape}, expected [M, K] and [K, N], both float32 or float64"
+            f"matmul: found {a.dtype} {a.shape} and {b.dtype} {b.shape},"
+            " expected [M, K] and [K, N], both float32 or float64"
         )
     if bias is not None and (bias.shape != b.shape[1:] or bias.dtype != a.dtype):
         raise ValueError(f"matmul: found bias {bias.dtype} {bias.shape}, expected {a.dtype} {b.shape[1:]}")
@@ -78,7 +79,9 @@ def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
 
 
 @jit_matmul
-def _plan(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile_rows, width, lanes):
+def _plan(
+    a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, columns, parts, tile_rows, width, lanes
+):  # fmt: skip
     """The job and its scratch memory: [width zeros | bias, zero-filled | packed panels | one tile for each part]."""
     item = a.itemsize
     row_parts, column_parts = parts
@@ -86,7 +89,7 @@ def _plan(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, 
     first_packed = 0 if b_transposed else columns // width
     numbers = width * (1 + panels + (panels - first_packed) * depth + row_parts * column_parts * tile_rows)
     scratch = np.empty(numbers + 64 // item, a.dtype)
-    scratch = scratch[-np.int64(scratch.ctypes.data) % 64 // item :]  # vectors that straddle two cache lines load slower
+    scratch = scratch[-np.int64(scratch.ctypes.data) % 64 // item :]  # a vector across two cache lines loads slower
     scratch[: width * (1 + panels)] = 0
     for j in range(bias.shape[0]):
         scratch[width + j] = bias[j]
@@ -95,7 +98,8 @@ def _plan(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, 
     a_row, a_column = (1, a.shape[1]) if a_transposed else (a.shape[1], 1)
     b_row, b_column = (1, b.shape[1]) if b_transposed else (b.shape[1], 1)
     job = (
-        np.int64(a.ctypes.data), a_row, a_column, np.int64(b.ctypes.data), b_row, b_column, np.int64(out.ctypes.data), out.shape[1], np.int64(accumulate),
+        np.int64(a.ctypes.data), a_row, a_column, np.int64(b.ctypes.data), b_row, b_column,
+        np.int64(out.ctypes.data), out.shape[1], np.int64(accumulate),
         rows, depth, columns, row_parts, column_parts, panels, first_packed, (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK,
         zeros, packed, packed + item * width * (panels - first_packed) * depth, tile_rows, width, lanes,
     )  # fmt: skip
@@ -105,7 +109,9 @@ def _plan(a, a_transposed, b, b_transposed, out, bias, accumulate, rows, depth, 
 @jit_matmul
 def _pack(unit, job, like):
     """Copy one block of one panel of b: panel[k, j] = b[k, j], zero beyond the last column."""
-    _, _, _, b, b_row, b_column, _, _, _, _, depth, columns, _, _, _, first_packed, blocks, _, packed, _, _, width, lanes = job
+    (
+        _, _, _, b, b_row, b_column, _, _, _, _, depth, columns, _, _, _, first_packed, blocks, _, packed, _, _, width, lanes,
+    ) = job  # fmt: skip
     item = like.itemsize
     panel, block = unit // blocks, unit % blocks
     k0, k1 = depth * block // blocks, depth * (block + 1) // blocks
@@ -273,7 +279,10 @@ def matmul_numba(a, b, *, bias=None, out=None, accumulate=False):
     threads = 1 if rows * columns * depth < SERIAL_BELOW else get_num_threads()
     row_parts = min(max(rows // 8, 1), threads)
     parts = (row_parts, min(threads // row_parts, -(-columns // (lanes * tile.vectors))))
-    arguments = (*_base(a), *_base(b), out_base, _NO_BIAS[a.dtype] if bias is None else bias, accumulate, rows, depth, columns, parts, (tile.rows, lanes*tile.vectors, lanes))
+    arguments = (
+        *_base(a), *_base(b), out_base, _NO_BIAS[a.dtype] if bias is None else bias, accumulate, rows, depth, columns,
+        parts, (tile.rows, lanes * tile.vectors, lanes),
+    )  # fmt: skip
     if threads == 1:
         _matmul_serial(*arguments)
     else:
