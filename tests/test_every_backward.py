@@ -199,7 +199,7 @@ def behind(gap):
 @pytest.mark.parametrize("name", large_cases(np.random.default_rng(0)))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bits_depend_neither_on_threads_nor_on_addresses(name, dtype):
-    """Threads may share the work in any way; and LLVM compiles some loops twice and picks by where arrays lie."""
+    """Threads may share the work in any way, and arrays may lie anywhere."""
     import numba  # only here: the rest of this file also runs where there is none
 
     case = Case(*large_cases(np.random.default_rng(1))[name])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minimobilebert.kernels.softmax import softmax_row
 from minimobilebert.ops.cross_entropy import (
     cross_entropy_backward,
     cross_entropy_forward,
@@ -47,6 +48,21 @@ def test_the_maximum_is_found_wherever_it_is(backend, place):
     assert losses[0] == 0.0
     losses, _ = cross_entropy_forward(x, np.array([5]))
     assert losses[0] == (0.0 if place == 5 else 1e4)
+
+
+@pytest.mark.parametrize("size", [4, 5, 8, 40])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_do_not_depend_on_how_far_apart_two_arrays_lie(size, dtype):
+    """LLVM compiles a loop that writes twice and picks by addresses. A sum in such a loop would have two orders."""
+    for seed in range(5):
+        results = set()
+        for gap in range(size, 100):
+            room = np.zeros(200, dtype)
+            x, y = room[:size], room[gap : gap + size]
+            x[:] = 3.0 * np.random.default_rng(seed).normal(size=size)
+            softmax_row(x, y)
+            results.add(y.tobytes())
+        assert len(results) == 1
 
 
 @given(SEEDS)
