@@ -172,5 +172,5 @@ def main(argv=None):
         print(f"minimobilebert: failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interruption:
-        print(f"minimobilebert: {interruption or 'interrupted'}", file=sys.stderr)
+        print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
         return 130

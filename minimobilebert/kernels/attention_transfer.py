@@ -48,10 +48,12 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
             for j in range(tokens):
                 p_student[j] = exp_scalar(s[j] - largest_s)
                 p_teacher[j] = exp_scalar(t[j] - largest_t)
-            total_s, total_t, cross = zero, zero, zero
             for j in range(tokens):
                 p_student[j] = p_student[j] if mask[b, j] else zero
                 p_teacher[j] = p_teacher[j] if mask[b, j] else zero
+            # Sums in a loop of their own: see the rules in jit.py.
+            total_s, total_t, cross = zero, zero, zero
+            for j in range(tokens):
                 total_s += p_student[j]
                 total_t += p_teacher[j]
                 # sum of p_teacher * (log p_teacher - log p_student), the log-sums still missing
