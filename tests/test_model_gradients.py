@@ -13,7 +13,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.distillation.layer_transfer import FEATURE_LOSSES, TransferSettings, layer_transfer_step
 from minimobilebert.distillation.pretraining_distillation import pretraining_distillation_step
 from minimobilebert.gradcheck import check_loss_gradients
-from minimobilebert.model.classification import classification_step
+from minimobilebert.model.classification import classification_forward, classification_step, regression_step
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
@@ -106,6 +106,22 @@ def test_classification_gradients(backend, name):
 
     assert set(step(params)[1]) == set(params)
     assert_gradients(step, params, 20)
+
+
+def test_regression_gradients(backend):
+    rng = np.random.default_rng(30)
+    params = random_parameters(STUDENT, rng, "classification", num_labels=1)
+    pairs = random_batch(STUDENT, rng)
+    labels = np.array([2.5, 0.0, 4.2])
+    batch = ClassificationBatch(pairs.input_ids, pairs.token_type_ids, pairs.attention_mask, labels)
+
+    def step(params):
+        losses, grads = regression_step(params, STUDENT, batch)
+        return losses["loss"], grads
+
+    scores = classification_forward(params, STUDENT, batch)[0][:, 0]
+    assert step(params)[0] == pytest.approx(((scores - labels) ** 2).mean(), rel=1e-12)
+    assert_gradients(step, params, 31)
 
 
 def test_a_wrong_gradient_is_seen():

@@ -1,4 +1,8 @@
-"""The classification model: encoder, pooler, and one linear layer on the pooled vector."""
+"""Fine-tuning models: encoder, pooler, and one linear layer on the pooled vector.
+
+    classification    num_labels outputs    loss = mean of -log softmax(logits)[label]
+    regression        1 output              loss = mean of (logit - label)^2
+"""
 
 from typing import Any, NamedTuple
 
@@ -42,3 +46,14 @@ def classification_step(params, config, batch, rng=None):
     loss, dlogits = mean_cross_entropy(logits, batch.labels)
     accuracy = float((logits.argmax(axis=-1) == batch.labels).mean())
     return {"loss": loss, "accuracy": accuracy}, classification_backward(dlogits, cache, config)
+
+
+def regression_step(params, config, batch, rng=None):
+    """The same for a number instead of a class: `classifier` has one output, labels [B] are floats
+
+    -> {"loss"} (mean squared error), gradients
+    """
+    logits, cache = classification_forward(params, config, batch, rng)
+    gap = logits - np.asarray(batch.labels, logits.dtype)[:, None]
+    loss = float((gap * gap).mean(dtype=np.float64))
+    return {"loss": loss}, classification_backward(gap * logits.dtype.type(2.0 / gap.size), cache, config)
