@@ -9,7 +9,8 @@ LIMIT = 1e-6  # float64 with a step of 1e-5 leaves errors near 1e-9; a wrong bac
 def run_all(seed, repeats=20):
     """Check every case with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
 
-    numpy, numba: the worst relative error over all seeds and gradients; the first failure of each back end under "failures".
+    numpy, numba: the worst relative error over all seeds and gradients
+    failures: the first one of each back end, in full
     """
     rows = {
         name: {"operation": name, "gradients": [], "checks": 0, "numpy": 0.0, "numba": 0.0, "ok": True, "failures": []}
