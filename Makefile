@@ -10,7 +10,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds sweep test gradcheck models clean clean-cache
+.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck models clean clean-cache
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -20,6 +20,7 @@ help:
 	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"
 	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
 	@echo "make sweep        both students at several learning rates          python -m minimobilebert sweep"
+	@echo "make ablate       the paper's Tables 7, 8, 9 at classroom size     python -m minimobilebert ablate"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
 	@echo "make models       sizes of the paper's models                      python -m minimobilebert models"
 	@echo "make clean        remove .venv, caches and build files; runs stay"
@@ -42,6 +43,9 @@ test: setup
 
 sweep: setup
 	@$(MINI) sweep --run $(OUT)
+
+ablate: setup
+	@$(MINI) ablate $(if $(SET),--set $(SET))
 
 gradcheck: setup
 	@$(MINI) gradcheck --seed $(SEED)

@@ -20,6 +20,13 @@ def _pairs(words):
     return pairs
 
 
+def _numbers(text):
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--seeds: found {text!r}, expected whole numbers, comma separated") from None
+
+
 def setup(arguments):
     from .bootstrap import setup
 
@@ -68,8 +75,16 @@ def train_tiny(arguments):
 def seeds(arguments):
     from .pipeline.seeds import run
 
-    numbers = [int(seed) for seed in arguments.seeds.split(",")]
-    print(run(seeds=numbers, out=arguments.out, settings=_pairs(arguments.set)))
+    print(run(seeds=_numbers(arguments.seeds), out=arguments.out, settings=_pairs(arguments.set)))
+    return 0
+
+
+def ablate(arguments):
+    from .pipeline.ablate import run
+    from .pipeline.ablation_report import format_ablations
+
+    summary = run(seeds=_numbers(arguments.seeds), out=arguments.out, settings=_pairs(arguments.set))
+    print(json.dumps(summary, indent=2) if arguments.json else format_ablations(summary))
     return 0
 
 
@@ -101,7 +116,8 @@ def _gradcheck_arguments(parser):
 
 
 def _test_arguments(parser):
-    parser.add_argument("pytest", nargs=argparse.REMAINDER, help="arguments for pytest")
+    parser.epilog += "; every argument goes to pytest"
+    parser.set_defaults(pytest=[])
 
 
 def _train_tiny_arguments(parser):
@@ -115,6 +131,13 @@ def _seeds_arguments(parser):
     parser.add_argument("--seeds", default="1,2,3,4,5", help="which ones, comma separated (default 1,2,3,4,5)")
     parser.add_argument("--out", default="runs/seeds", metavar="FOLDER", help="where to write (default runs/seeds)")
     _settings_option(parser)
+
+
+def _ablate_arguments(parser):
+    parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
+    parser.add_argument("--out", default="runs/ablate", metavar="FOLDER", help="where to write (default runs/ablate)")
+    _settings_option(parser)
+    _json_option(parser)
 
 
 def _sweep_arguments(parser):
@@ -138,6 +161,10 @@ COMMANDS = {
         "both students at several learning rates, from a finished run",
         "--rates 4e-3,8e-3", _sweep_arguments, sweep,
     ),
+    "ablate": (
+        "the paper's Tables 7, 8 and 9 at classroom size, with several seeds",
+        "--seeds 1,2 --out runs/ablate", _ablate_arguments, ablate,
+    ),
     "seeds": ("train-tiny with several seeds, and the table of results", "--seeds 1,2,3", _seeds_arguments, seeds),
 }  # fmt: skip
 
@@ -159,7 +186,12 @@ def make_parser():
 
 def main(argv=None):
     """Run one command -> exit code: 0 done, 1 failed, 2 unusable input or arguments, 130 interrupted."""
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments, others = parser.parse_known_args(argv)
+    if hasattr(arguments, "pytest"):
+        arguments.pytest = others
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
         return arguments.function(arguments)
     except BrokenPipeError:

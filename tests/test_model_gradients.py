@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
+from minimobilebert.distillation.auxiliary_transfer import auxiliary_transfer_step
 from minimobilebert.distillation.layer_transfer import FEATURE_LOSSES, TransferSettings, layer_transfer_step
 from minimobilebert.distillation.pretraining_distillation import pretraining_distillation_step
 from minimobilebert.gradcheck import check_loss_gradients
@@ -206,3 +207,19 @@ def test_an_id_outside_the_vocabulary_is_one_clear_line(backend):
     batch.input_ids[0, 1] = STUDENT.vocab_size
     with pytest.raises(ValueError, match=r"token id: found 0\.\.37, expected 0\.\.36"):
         pretraining_step(random_parameters(STUDENT, rng), STUDENT, batch)
+
+
+@pytest.mark.parametrize("feature_loss", FEATURE_LOSSES)
+@settings(max_examples=3)
+@given(seed=SEEDS)
+def test_auxiliary_transfer_gradients(backend, feature_loss, seed):
+    rng = np.random.default_rng(seed)
+    params, teacher = random_parameters(STUDENT, rng), random_parameters(TEACHER, rng)
+    batch = random_batch(STUDENT, rng)
+    factors = TransferSettings(feature_loss, 0.7, 1.3)
+
+    def step(params):
+        losses, grads = auxiliary_transfer_step(params, STUDENT, teacher, TEACHER, batch, factors, alpha=0.3)
+        return losses["loss"], grads
+
+    assert_gradients(step, params, seed)

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from minimobilebert.pipeline import stages
+from minimobilebert.pipeline import strategies
 from minimobilebert.pipeline.settings import settings_from_strings
 from minimobilebert.training.checkpoints import load_checkpoint
 
@@ -110,7 +110,7 @@ def test_what_was_copied_from_the_teacher_stays_frozen_during_transfer(finished)
         np.testing.assert_array_equal(transferred[name], teacher[name])
     settings = settings_from_strings(3, {**{k: str(v) for k, v in SMALL.items()}})
     settings = dataclasses.replace(settings, vocab_size=len(teacher["cls.predictions.bias"]))
-    before = stages.student_before_transfer(settings, teacher)
+    before = strategies.student_before_transfer(settings, teacher)
     for layer in range(settings.student_config.num_hidden_layers):
         name = f"mobilebert.encoder.layer.{layer}.output.dense.weight"
         assert not np.array_equal(transferred[name], before[name])
@@ -118,7 +118,7 @@ def test_what_was_copied_from_the_teacher_stays_frozen_during_transfer(finished)
 
 def test_progressive_multipliers_teach_one_layer_at_a_time():
     config = settings_from_strings(1, {}).student_config
-    multipliers = stages.progressive_multipliers(config, 10)
+    multipliers = strategies.progressive_multipliers(config, 10)
     for step in range(40):
         by_layer = {int(n.split(".")[3]): m for n, m in multipliers(step).items() if ".encoder.layer." in n}
         others = [m for n, m in multipliers(step).items() if ".encoder.layer." not in n]
@@ -247,3 +247,16 @@ def test_an_edited_checkpoint_is_noticed(finished, tmp_path):
     data[len(data) // 2] ^= 1
     checkpoint.write_bytes(data)
     assert str(checkpoint) in one_line_error(run(command(text, out)))
+
+
+@pytest.mark.parametrize("strategy", ["joint", "auxiliary", "none"])
+def test_every_strategy_runs_to_its_report(finished, tmp_path, strategy):
+    text, _, _ = finished
+    out = tmp_path / "run"
+    process = run(command(text, out, f"strategy={strategy}"))
+    assert process.returncode == 0, process.stderr
+    assert (out / "report.html").exists()
+    summary = result(out)
+    assert summary["settings"]["strategy"] == strategy
+    for stage, steps in summary["steps"].items():
+        assert json.loads((out / stage / "metrics.jsonl").read_text().splitlines()[-1])["step"] == steps

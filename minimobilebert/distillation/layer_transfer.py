@@ -28,6 +28,37 @@ class TransferSettings(NamedTuple):
     attention_factor: float = 1.0
 
 
+class TransferGradients(NamedTuple):
+    hidden_states: dict  # {index into hidden_states: [B, T, H]}
+    scores: dict  # {layer: [B, A, T, T]}
+
+
+def transfer_losses(ours, theirs, mask, layers, settings, num_layers):
+    """Both transfer losses of some layers and their gradients; ours, theirs: EncoderOutput; mask [B, T]
+
+    num_layers: L of the whole student; every layer's loss counts 1/L
+    -> {"loss", "feature_map_transfer", "attention_transfer"}, TransferGradients
+    """
+    feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
+    feature_total = attention_total = 0.0
+    gradients = TransferGradients({}, {})
+    share = 1.0 / num_layers
+    for layer in layers:
+        feature, feature_cache = feature_forward(ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1], mask)
+        attention, attention_cache = attention_transfer_forward(
+            ours.attention_scores[layer], theirs.attention_scores[layer], mask
+        )
+        feature_total += share * feature
+        attention_total += share * attention
+        # A factor of 0 switches a loss off: its value is still reported, its gradient not even computed.
+        if settings.feature_factor:
+            gradients.hidden_states[layer + 1] = feature_backward(share * settings.feature_factor, feature_cache)
+        if settings.attention_factor:
+            gradients.scores[layer] = attention_transfer_backward(share * settings.attention_factor, attention_cache)
+    loss = settings.feature_factor * feature_total + settings.attention_factor * attention_total
+    return {"loss": loss, "feature_map_transfer": feature_total, "attention_transfer": attention_total}, gradients
+
+
 def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False):
     """Losses and gradients of one transfer step.
 
@@ -38,24 +69,9 @@ def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, 
     top = max(layers) + 1
     theirs, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
     ours, cache = encoder_forward(params, config, *inputs, num_layers=top)
-
-    feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
-    feature_total = attention_total = 0.0
-    dhidden_states, dscores = {}, {}
-    share = 1.0 / config.num_hidden_layers
-    for layer in layers:
-        feature, feature_cache = feature_forward(
-            ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1], batch.attention_mask
-        )
-        attention, attention_cache = attention_transfer_forward(
-            ours.attention_scores[layer], theirs.attention_scores[layer], batch.attention_mask
-        )
-        feature_total += share * feature
-        attention_total += share * attention
-        dhidden_states[layer + 1] = feature_backward(share * settings.feature_factor, feature_cache)
-        dscores[layer] = attention_transfer_backward(share * settings.attention_factor, attention_cache)
-
+    values, gradients = transfer_losses(ours, theirs, batch.attention_mask, layers, settings, config.num_hidden_layers)
     grads = {}
-    encoder_backward(dhidden_states, cache, grads, config, dscores=dscores, train_embeddings=train_embeddings)
-    loss = settings.feature_factor * feature_total + settings.attention_factor * attention_total
-    return {"loss": loss, "feature_map_transfer": feature_total, "attention_transfer": attention_total}, grads
+    encoder_backward(
+        gradients.hidden_states, cache, grads, config, dscores=gradients.scores, train_embeddings=train_embeddings
+    )
+    return values, grads

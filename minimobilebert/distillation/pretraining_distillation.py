@@ -25,6 +25,21 @@ def mixed_targets(teacher_logits, labels, alpha):
     return targets
 
 
+def distillation_losses(output, teacher_output, batch, alpha):
+    """Equation 4 and its gradients; output, teacher_output: PretrainingOutput of the same batch
+
+    -> {"loss", "distillation_loss", "nsp_loss"}, dword_logits [M, V], dnext_sentence_logits [B, 2]
+    """
+    targets = mixed_targets(teacher_output.word_logits, batch.masked_labels, alpha)
+    losses, words_cache = soft_cross_entropy_forward(output.word_logits, targets)
+    count = max(len(losses), 1)
+    dwords = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), words_cache)
+    nsp_loss, dnext = mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
+    distillation_loss = float(losses.sum(dtype=np.float64)) / count
+    values = {"loss": distillation_loss + nsp_loss, "distillation_loss": distillation_loss, "nsp_loss": nsp_loss}
+    return values, dwords, dnext
+
+
 def pretraining_distillation_step(params, config, teacher, teacher_config, batch, alpha=0.5, rng=None):
     """Loss and gradients of one step -> {"loss", "distillation_loss", "nsp_loss"}, gradients of the student
 
@@ -32,12 +47,5 @@ def pretraining_distillation_step(params, config, teacher, teacher_config, batch
     """
     teacher_output, _ = pretraining_forward(teacher, teacher_config, batch)
     output, cache = pretraining_forward(params, config, batch, rng)
-    targets = mixed_targets(teacher_output.word_logits, batch.masked_labels, alpha)
-    losses, words_cache = soft_cross_entropy_forward(output.word_logits, targets)
-    count = max(len(losses), 1)
-    dwords = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), words_cache)
-    nsp_loss, dnext = mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
-    distillation_loss = float(losses.sum(dtype=np.float64)) / count
-    gradients = pretraining_backward(dwords, dnext, cache, config)
-    values = {"loss": distillation_loss + nsp_loss, "distillation_loss": distillation_loss, "nsp_loss": nsp_loss}
-    return values, gradients
+    values, dwords, dnext = distillation_losses(output, teacher_output, batch, alpha)
+    return values, pretraining_backward(dwords, dnext, cache, config)

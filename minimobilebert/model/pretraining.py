@@ -43,15 +43,21 @@ def pretraining_forward(params, config, batch, rng=None):
     return output, PretrainingCache(encoder_cache, batch.masked_positions, words, pooler, next_sentence)
 
 
-def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config):
-    """dword_logits [M, V], dnext_sentence_logits [B, 2] -> gradients, a flat dict like the parameters"""
+def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config, *, dhidden_states=None, dscores=None):
+    """dword_logits [M, V], dnext_sentence_logits [B, 2] -> gradients, a flat dict like the parameters
+
+    dhidden_states, dscores: further gradients of the encoder's outputs, as `encoder_backward` takes them.
+    """
     grads = {}
     dhidden = np.zeros_like(cache.encoder.output)
     flat = dhidden.reshape(-1, dhidden.shape[-1])
     flat[cache.masked_positions], dwords = masked_word_backward(dword_logits, cache.words, grads, config)
     dpooled = dense_backward(dnext_sentence_logits, cache.next_sentence, grads, _NSP)
     dhidden[:, 0] += pooler_backward(dpooled, cache.pooler, grads, config)
-    encoder_backward({len(cache.encoder.blocks): dhidden}, cache.encoder, grads, config)
+    dhidden_states, top = dict(dhidden_states or {}), len(cache.encoder.blocks)
+    if top in dhidden_states:
+        dhidden += dhidden_states[top]
+    encoder_backward({**dhidden_states, top: dhidden}, cache.encoder, grads, config, dscores=dscores)
     # The word table is used twice, to read words and to score them: its two gradients add up.
     grads[f"{config.prefix}.embeddings.word_embeddings.weight"] += dwords
     return grads

@@ -92,3 +92,19 @@ def attention_grid(tokens, teacher_maps, student_maps):
         axes[layer, 0].set_yticks(range(len(tokens)), tokens, fontsize=5)
     figure.tight_layout(pad=0.4)
     return _as_png(plt, figure, "attention maps of teacher and student")
+
+
+def ablation_panels(panels, y_label):
+    """One panel a table: every seed a dot, their mean a line. panels: {title: {label: values}} -> svg"""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True, squeeze=False)
+    for panel, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        for place, values in enumerate(rows.values()):
+            panel.plot([place] * len(values), values, "o", color=COLOURS["student"], markersize=4, alpha=0.7)
+            panel.hlines(np.mean(values), place - 0.3, place + 0.3, color=INK)
+        panel.set_xticks(range(len(rows)), [label.replace(" & ", "\n& ").replace(" (", "\n(") for label in rows],
+                         rotation=30, ha="right")  # fmt: skip
+        panel.set_title(title, fontsize=9)
+    axes[0, 0].set_ylabel(y_label)
+    figure.tight_layout()
+    return _as_svg(plt, figure)

@@ -2,11 +2,10 @@
 
 import time
 
-from ..distillation.layer_transfer import TransferSettings, layer_transfer_step
-from ..distillation.pretraining_distillation import pretraining_distillation_step
 from ..model.classification import classification_step
 from ..model.pretraining import pretraining_step
 from .stages import first_parameters
+from .strategies import student_stages
 
 
 def _seconds(function, repeats=2):
@@ -20,21 +19,33 @@ def _seconds(function, repeats=2):
     return best
 
 
+def student_seconds(settings, batch, teacher):
+    """Expected seconds of the stages that teach the student -> {stage name: seconds}"""
+    student = first_parameters(settings.student_config, settings, "student")
+    layers = settings.student_config.num_hidden_layers
+
+    def spread(stage):
+        """A step at several places of the stage: progressive transfer grows dearer from layer to layer."""
+        for part in range(layers):
+            stage.step_function(student, (batch, part * stage.steps // layers), None)
+
+    return {
+        stage.name: stage.steps * _seconds(lambda stage=stage: spread(stage)) / layers
+        for stage in student_stages(settings, teacher)
+    }
+
+
+def pretraining_seconds(config, params, batch, steps):
+    """Expected seconds of `steps` updates of plain pre-training."""
+    return steps * _seconds(lambda: pretraining_step(params, config, batch))
+
+
 def forecast(settings, data):
     """data: TextData -> {stage name: expected seconds}. Compiles every kernel the run needs on the way."""
     batch = data.batches(0)
     teacher_config, student_config = settings.teacher_config, settings.student_config
     teacher = first_parameters(teacher_config, settings, "teacher")
     student = first_parameters(student_config, settings, "student")
-    losses = TransferSettings(settings.feature_loss, settings.feature_factor, settings.attention_factor)
-    layers = range(student_config.num_hidden_layers)
-
-    def transfer():
-        for layer in layers:
-            layer_transfer_step(student, student_config, teacher, teacher_config, batch, [layer], losses)
-
-    def distil():
-        pretraining_distillation_step(student, student_config, teacher, teacher_config, batch)
 
     def task(config):
         params = first_parameters(config, settings, "task", "classification", data.task.num_labels)
@@ -42,11 +53,9 @@ def forecast(settings, data):
         return lambda: classification_step(params, config, task_batch)
 
     expected = {
-        "teacher": settings.teacher_steps * _seconds(lambda: pretraining_step(teacher, teacher_config, batch)),
-        "transfer": settings.transfer_steps_per_layer * _seconds(transfer),
-        "student": settings.distillation_steps * _seconds(distil),
-        "student_from_scratch": settings.student_steps
-        * _seconds(lambda: pretraining_step(student, student_config, batch)),
+        "teacher": pretraining_seconds(teacher_config, teacher, batch, settings.teacher_steps),
+        **student_seconds(settings, batch, teacher),
+        "student_from_scratch": pretraining_seconds(student_config, student, batch, settings.student_steps),
     }
     if data.task:
         expected["tasks"] = settings.task_steps * (_seconds(task(teacher_config)) + 2 * _seconds(task(student_config)))

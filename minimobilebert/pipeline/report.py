@@ -26,9 +26,9 @@ img, svg { max-width: 100%; height: auto; } p { max-width: 46rem; } code { backg
 
 
 def read_metrics(folder):
-    """The lines of `metrics.jsonl` in a stage's folder -> list of dicts"""
-    with open(pathlib.Path(folder) / "metrics.jsonl", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    """The lines of `metrics.jsonl` in a stage's folder -> list of dicts, empty where the run has no such stage"""
+    file = pathlib.Path(folder) / "metrics.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
 def _cell(value, form):
@@ -69,30 +69,39 @@ def _series(metrics, key, label, colour, offset=0):
     return {label: ([x for x, _ in points], [y for _, y in points], colour)} if points else {}
 
 
+_TRANSFER_CAPTIONS = {
+    "progressive": "Progressive transfer, one layer after the other (dotted: the next layer begins). The loss of the"
+    " layer that is being taught.",
+    "joint": "Joint transfer: the losses of all layers, averaged.",
+    "auxiliary": "Auxiliary transfer: the losses of all layers, averaged, beside the distillation loss.",
+}
+
+
 def _loss_curves(folder, summary):
     teacher, transfer, student, scratch = (
         read_metrics(folder / stage) for stage in ("teacher", "transfer", "student", "student_from_scratch")
     )
-    steps_per_layer = summary["settings"]["transfer_steps_per_layer"]
+    strategy, steps_per_layer = (summary["settings"][key] for key in ("strategy", "transfer_steps_per_layer"))
     layers = len(summary["transfer_after"]["feature_map_transfer"])
     yield (
         "Teacher: pre-training loss. Masked words and next sentence, on the training text.",
         curves(_series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
                | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]), "update", "loss (nats)"),
     )  # fmt: skip
-    yield (
-        "Progressive transfer, one layer after the other (dotted: the next layer begins). The loss of the layer that"
-        " is being taught.",
-        curves(_series(transfer, "feature_map_transfer", "feature maps", COLOURS["student"])
-               | _series(transfer, "attention_transfer", "attention maps (KL)", COLOURS["teacher"]), "update", "loss",
-               log=True, width=3, marks=[steps_per_layer * i for i in range(1, layers)]),
-    )  # fmt: skip
+    transfer_losses = (_series(transfer or student, "feature_map_transfer", "feature maps", COLOURS["student"])
+                       | _series(transfer or student, "attention_transfer", "attention maps (KL)", COLOURS["teacher"]))  # fmt: skip
+    if transfer_losses:
+        yield (
+            _TRANSFER_CAPTIONS[strategy],
+            curves(transfer_losses, "update", "loss", log=True, width=3,
+                   marks=[steps_per_layer * i for i in range(1, layers)] if strategy == "progressive" else ()),
+        )  # fmt: skip
     yield (
         "The two students over the same number of updates; the distilled one spends the first of them on transfer."
         " Its curve here is the distillation loss, which no model can bring below the teacher's own uncertainty.",
         curves(_series(scratch, "mlm_loss", "from scratch: masked words", COLOURS["student_from_scratch"])
                | _series(student, "distillation_loss", "distilled: mixed targets", COLOURS["student"],
-                         offset=steps_per_layer * layers), "update", "loss (nats)"),
+                         offset=steps_per_layer * layers if transfer else 0), "update", "loss (nats)"),
     )  # fmt: skip
 
 
@@ -137,7 +146,7 @@ def write_report(folder, summary, attention):
 <style>{_STYLE}</style></head><body>
 <h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
 <p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge
-layer by layer, was distilled, and is compared with the same student trained without a teacher for the same number of updates.
+(strategy: {summary["settings"]["strategy"]}), was distilled, and is compared with the same student trained without a teacher for the same number of updates.
 All scores are on documents that no model was trained on, with the same masked positions for all.</p>
 <h2>Results</h2>{_html_table(results_table(summary))}
 <h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}

@@ -2,7 +2,15 @@
 
 import dataclasses
 
-from ..config import ConfigError, preset
+from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
+
+_MAY_BE_ZERO = ("seed", "weight_decay", "feature_factor", "attention_factor")
+_CHOICES = {
+    "strategy": ("progressive", "joint", "auxiliary", "none"),
+    "feature_loss": ("paper", "released"),
+    "student_normalization": NORMALIZATIONS,
+    "student_activation": ACTIVATIONS,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +33,15 @@ class TinySettings:
     # teacher
     teacher_steps: int = 1000
     teacher_learning_rate: float = 2e-3
-    # progressive transfer, then distillation
+    # the student's blocks: "no_norm" or "layer_norm"; "relu", "gelu" or "gelu_tanh" (Section 3.3)
+    student_normalization: str = "no_norm"
+    student_activation: str = "relu"
+    # transfer, then distillation; strategies.py says what each strategy does
+    strategy: str = "progressive"
     transfer_steps_per_layer: int = 50
     transfer_learning_rate: float = 2e-3
+    joint_learning_rate: float = 6e-3
+    auxiliary_learning_rate: float = 8e-3
     feature_loss: str = "released"
     feature_factor: float = 1.0
     attention_factor: float = 1.0
@@ -49,12 +63,13 @@ class TinySettings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.type in (int, float) and field.name not in ("seed", "weight_decay") and not value > 0:
+            if field.type in (int, float) and field.name not in _MAY_BE_ZERO and not value > 0:
                 raise ConfigError(f"{field.name}: found {value}, expected more than 0")
-        if self.seed < 0:
-            raise ConfigError(f"seed: found {self.seed}, expected 0 or more")
-        if self.feature_loss not in ("paper", "released"):
-            raise ConfigError(f"feature_loss: found {self.feature_loss!r}, expected 'paper' or 'released'")
+            if field.type in (int, float) and not value >= 0:
+                raise ConfigError(f"{field.name}: found {value}, expected 0 or more")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(choices)}")
         for name in ("held_out_fraction", "distillation_alpha", "warmup_fraction"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number between 0 and 1")
@@ -67,7 +82,8 @@ class TinySettings:
     @property
     def student_config(self):
         """The MobileBERT student at classroom size."""
-        return preset("classroom-student", **self._sizes())
+        blocks = {"normalization_type": self.student_normalization, "hidden_act": self.student_activation}
+        return preset("classroom-student", **self._sizes(), **blocks)
 
     def _sizes(self):
         return {"vocab_size": self.vocab_size, "max_position_embeddings": self.sequence_length}
@@ -84,12 +100,10 @@ class TinySettings:
 
     def steps_by_stage(self):
         """Stage name -> updates, in the order the stages run."""
-        return {
-            "teacher": self.teacher_steps,
-            "transfer": self.transfer_steps,
-            "student": self.distillation_steps,
-            "student_from_scratch": self.student_steps,
-        }
+        in_two_stages = self.strategy in ("progressive", "joint")
+        student = {"transfer": self.transfer_steps, "student": self.distillation_steps}
+        student = student if in_two_stages else {"student": self.student_steps}
+        return {"teacher": self.teacher_steps, **student, "student_from_scratch": self.student_steps}
 
 
 def settings_from_strings(seed, changes):

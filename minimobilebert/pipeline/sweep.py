@@ -14,6 +14,7 @@ from . import stages
 from .evaluation import evaluate_pretraining
 from .run import Run
 from .settings import TinySettings
+from .strategies import student_stages, train_student_stage
 from .text_data import prepare_text
 
 RATES = (2e-3, 4e-3, 8e-3, 1.2e-2, 1.6e-2)
@@ -21,6 +22,11 @@ RATES = (2e-3, 4e-3, 8e-3, 1.2e-2, 1.6e-2)
 
 def _held_out_loss(run, params):
     return evaluate_pretraining(params, run.settings.student_config, run.data.evaluation)["mlm_loss"]
+
+
+def distil_again(run, teacher, transferred):
+    """The last stage of the run's strategy, from what was transferred -> parameters"""
+    return train_student_stage(run, student_stages(run.settings, teacher)[-1], transferred)
 
 
 def run(*, folder, out=None, rates=RATES):
@@ -43,7 +49,7 @@ def run(*, folder, out=None, rates=RATES):
         one.use_text(data)
         row = {"learning_rate": rate}
         for name, train in (
-            ("student", lambda one=one: stages.distil_student(one, teacher, transferred)),
+            ("student", lambda one=one: distil_again(one, teacher, transferred)),
             ("student_from_scratch", lambda one=one: stages.train_from_scratch(one)),
         ):
             row[name] = _held_out_loss(one, train())

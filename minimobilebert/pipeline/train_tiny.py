@@ -1,6 +1,6 @@
 """`train-tiny`: the whole paper at classroom size, from text to report.
 
-    text -> teacher -> progressive transfer -> distillation -> fine-tuning -> report
+    text -> teacher -> transfer -> distillation -> fine-tuning -> report
                        the same student from scratch  ------^
 
 A run is one folder. Interrupted anywhere, even by `kill -9`, the same command goes on from the last checkpoint.
@@ -20,6 +20,7 @@ from .measurements import activation_scales, attention_maps, transfer_losses_by_
 from .report import MODELS, write_report
 from .run import Run
 from .settings import settings_from_strings
+from .strategies import student_before_transfer, teach_student
 from .text_data import prepare_text
 
 EXAMPLE_SENTENCE = "The people of the United States have a right to expect that their government will be honest."
@@ -42,14 +43,14 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     say(f"forecast: {sum(expected.values()) / 60:.1f} minutes in all, less what is already done")
 
     teacher = stages.pretrain_teacher(this)
-    transferred = stages.transfer_knowledge(this, teacher)
+    student = teach_student(this, teacher)
     models = {
         "teacher": teacher,
-        "student": stages.distil_student(this, teacher, transferred),
+        "student": student["student"],
         "student_from_scratch": stages.train_from_scratch(this),
     }
     on_task = fine_tune_all(this, models) if this.data.task else {}
-    return summarise(this, models, transferred, on_task)
+    return summarise(this, models, student.get("transfer", student["student"]), on_task)
 
 
 def _config(settings, model):
@@ -91,7 +92,7 @@ def summarise(run, models, transferred, task_accuracies):
     summary |= run.timed("evaluation", score, run, models, task_accuracies)
 
     pair, few = (teacher, settings.teacher_config), data.evaluation[:4]
-    untaught = stages.student_before_transfer(settings, teacher)
+    untaught = student_before_transfer(settings, teacher)
     summary["transfer_before"] = transfer_losses_by_layer(untaught, settings.student_config, *pair, few)
     summary["transfer_after"] = transfer_losses_by_layer(transferred, settings.student_config, *pair, few)
     summary["activation_scales"] = {

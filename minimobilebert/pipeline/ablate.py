@@ -1,0 +1,117 @@
+"""`ablate`: the paper's Tables 7, 8 and 9 at classroom size, with several seeds.
+
+    for every seed:  text, teacher, then every run of ablations.py     -> held-out scores
+    once:            latency of the four kinds of block                -> ratios
+
+Every run is a folder, `OUT/seed-N/RUN`; finished ones are only read, so an interrupted `ablate` goes on.
+"""
+
+import dataclasses
+import pathlib
+import time
+
+from ..files import read_json, write_json
+from ..terminal import say
+from . import stages
+from .ablation_report import write_ablation_report
+from .ablations import RUNS
+from .evaluation import evaluate_pretraining
+from .forecast import pretraining_seconds, student_seconds
+from .latency import block_latencies
+from .run import Run
+from .settings import settings_from_strings
+from .stages import first_parameters
+from .strategies import teach_student
+from .text_data import prepare_text
+
+_LATENCY_OF = {"full size, 128 tokens": ("mobilebert", 128), "classroom size, 64 tokens": ("classroom-student", 64)}
+
+
+def _settings_of(settings, run):
+    return dataclasses.replace(settings, **(RUNS[run] or {}))
+
+
+def _train(run, name, teacher):
+    """Train one variant, or take its result if it is there -> scores on held-out text"""
+    result = run.folder / "result.json"
+    if not result.exists():
+        params = stages.train_from_scratch(run) if RUNS[name] is None else teach_student(run, teacher)["student"]
+        write_json(result, evaluate_pretraining(params, run.settings.student_config, run.data.evaluation))
+    return read_json(result)
+
+
+class _Clock:
+    """How much is left: expected seconds of every piece of work, corrected by how long the finished ones took."""
+
+    def __init__(self, expected):
+        self.expected, self.start, self.at_work = dict(expected), time.perf_counter(), 0.0
+        self.total = len(expected)
+
+    def done(self, piece, trained):
+        """Note that `piece` is finished; `trained` False: it was only read."""
+        seconds = self.expected.pop(piece)
+        if trained:
+            self.at_work += seconds
+        left = sum(self.expected.values())
+        if self.at_work:
+            left *= (time.perf_counter() - self.start) / self.at_work
+        say(f"ablate: {piece} done, {self.total - len(self.expected)} of {self.total}; {left / 60:.0f} minutes left")
+
+
+def _expected(settings, data, seeds):
+    """{(seed, run): expected seconds}, measured on throw-away parameters"""
+    batch, scratch = data.batches(0), first_parameters(settings.student_config, settings, "student")
+    teacher = first_parameters(settings.teacher_config, settings, "teacher")
+    one = {"teacher": pretraining_seconds(settings.teacher_config, teacher, batch, settings.teacher_steps)}
+    for name in RUNS:
+        if RUNS[name] is None:
+            one[name] = pretraining_seconds(settings.student_config, scratch, batch, settings.student_steps)
+        else:
+            one[name] = sum(student_seconds(_settings_of(settings, name), batch, teacher).values())
+    return {f"seed {seed}, {name}": seconds for seed in seeds for name, seconds in one.items()}
+
+
+def _one_seed(folder, settings, text, clock, seeds):
+    """Teacher and every variant of one seed -> {run: scores}, the clock"""
+    base = Run(folder / "teacher", settings, text)
+    base.use_text(prepare_text(settings, text, folder / "teacher"))
+    if clock is None:
+        say("ablate: compiling and timing a few steps of every run ...")
+        clock = _Clock(_expected(base.settings, base.data, seeds))
+        say(f"ablate: about {sum(clock.expected.values()) / 60:.0f} minutes, less what is already done")
+    trained = not (base.folder / "teacher" / "checkpoint-final.npz").exists()
+    teacher = stages.pretrain_teacher(base)
+    scores = {"teacher": evaluate_pretraining(teacher, base.settings.teacher_config, base.data.evaluation)}
+    clock.done(f"seed {settings.seed}, teacher", trained)
+    for name in RUNS:
+        run = Run(folder / name, _settings_of(settings, name), text)
+        run.use_text(base.data)
+        trained = not (run.folder / "result.json").exists()
+        scores[name] = _train(run, name, teacher)
+        clock.done(f"seed {settings.seed}, {name}", trained)
+    return scores, clock
+
+
+def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
+    """The command `ablate` -> {"seeds": [...], "scores": {run: {score: [a number a seed]}}, "latency": ...}
+
+    settings: {name: text} from `--set`. ValueError where `out` holds runs with other settings.
+    """
+    out, clock, by_seed = pathlib.Path(out), None, []
+    for seed in seeds:
+        base = settings_from_strings(seed, settings or {})
+        scores, clock = _one_seed(out / f"seed-{seed}", base, text, clock, seeds)
+        by_seed.append(scores)
+    latency_file = out / "latency.json"
+    if not latency_file.exists():
+        say("ablate: timing the four kinds of block in turns ...")
+        write_json(latency_file, {title: block_latencies(*what) for title, what in _LATENCY_OF.items()})
+    names = by_seed[0]
+    summary = {
+        "seeds": list(seeds),
+        "scores": {name: {key: [scores[name][key] for scores in by_seed] for key in names[name]} for name in names},
+        "latency": read_json(latency_file),
+    }
+    write_json(out / "summary.json", summary)
+    write_ablation_report(out, summary)
+    return summary

@@ -1,0 +1,58 @@
+"""How long one forward pass takes, for several models measured in turns.
+
+The machine's speed drifts while we measure. So the models take turns, and what is compared is the ratio of two
+times from the same turn: its median and its quartiles.
+"""
+
+import time
+
+import numpy as np
+
+from ..config import preset
+from ..model.encoder import encoder_forward
+from ..model.parameters import init_parameters, parameter_shapes
+
+_BLOCKS = {
+    "layer_norm-gelu": {"normalization_type": "layer_norm", "hidden_act": "gelu_tanh"},
+    "layer_norm-relu": {"normalization_type": "layer_norm", "hidden_act": "relu"},
+    "no_norm-gelu": {"normalization_type": "no_norm", "hidden_act": "gelu_tanh"},
+    "no_norm-relu": {},
+}
+
+
+def _forward(name, tokens, changes):
+    """A function that runs the encoder once on one sequence."""
+    config = preset(name, **changes)
+    rng = np.random.default_rng(1)
+    params = init_parameters(parameter_shapes(config), config, rng)
+    ids = rng.integers(0, config.vocab_size, (1, tokens)).astype(np.int32)
+    segments, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
+    return lambda: encoder_forward(params, config, ids, segments, mask)
+
+
+def times_in_turns(functions, turns):
+    """functions: {name: callable} -> {name: seconds of every turn, array [turns]}; each runs twice beforehand."""
+    seconds = {name: np.empty(turns) for name in functions}
+    for function in functions.values():
+        function()
+        function()
+    for turn in range(turns):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name][turn] = time.perf_counter() - start
+    return seconds
+
+
+def block_latencies(name, tokens, turns=40):
+    """The four kinds of block of Table 7 in the preset `name`, one sequence of `tokens` tokens.
+
+    -> {kind: {"milliseconds": median, "ratio": to LayerNorm & GELU, "ratio_low", "ratio_high": its quartiles}}
+    """
+    seconds = times_in_turns({kind: _forward(name, tokens, changes) for kind, changes in _BLOCKS.items()}, turns)
+    result = {}
+    for kind, values in seconds.items():
+        low, ratio, high = np.percentile(values / seconds["layer_norm-gelu"], (25, 50, 75))
+        result[kind] = {"milliseconds": 1e3 * float(np.median(values)), "ratio": float(ratio),
+                        "ratio_low": float(low), "ratio_high": float(high)}  # fmt: skip
+    return result

@@ -1,0 +1,123 @@
+"""How the student is taught: the three strategies of Section 3.6 (Figure 2), and distillation alone.
+
+    strategy       stages, in order                                  what learns during the first
+    "progressive"  transfer layer by layer, then distillation (PKT)  the current layer; finished ones slowly
+    "joint"        transfer of all layers, then distillation (JKT)   every block; embeddings and heads wait
+    "auxiliary"    one stage with the sum of all losses (AKT)        everything
+    "none"         distillation alone (+PD in Table 9)               everything
+
+All four take the same number of updates on the same batches. Under the first three, embeddings and heads are
+copied from the teacher before anything is learned.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..distillation.auxiliary_transfer import auxiliary_transfer_step
+from ..distillation.copy_from_teacher import copy_from_teacher
+from ..distillation.layer_transfer import TransferSettings, layer_transfer_step
+from ..distillation.pretraining_distillation import pretraining_distillation_step
+from ..model.parameters import parameter_shapes
+from ..training.schedules import Constant, progressive_multiplier
+from .stages import first_parameters, train_stage, warmup_linear
+
+
+class StudentStage(NamedTuple):
+    """One stage of teaching the student."""
+
+    name: str  # its folder
+    steps: int
+    first_batch: int  # stages that follow each other go on with the next batches
+    step_function: Callable  # (params, (batch, step of the stage), rng) -> losses, gradients
+    schedule: Any
+    multipliers: Callable | None = None
+
+
+def student_before_transfer(settings, teacher):
+    """The student's first parameters: its own blocks, and the teacher's embeddings and heads if there is transfer."""
+    student = first_parameters(settings.student_config, settings, "student")
+    if settings.strategy != "none":
+        copy_from_teacher(student, teacher, settings.student_config, settings.teacher_config)
+    return student
+
+
+def _layer_of(name):
+    """The number of the block that a parameter belongs to, None for embeddings and heads."""
+    return int(name.split(".")[3]) if ".encoder.layer." in name else None
+
+
+def progressive_multipliers(config, steps_per_layer):
+    """step -> {parameter: learning-rate multiplier}: the current layer fast, finished ones slowly, the rest not."""
+    layer_of = {name: _layer_of(name) for name in parameter_shapes(config, "pretraining")}
+
+    def multipliers(step):
+        by_layer = [progressive_multiplier(step, layer, steps_per_layer) for layer in range(config.num_hidden_layers)]
+        return {name: 0.0 if layer is None else by_layer[layer] for name, layer in layer_of.items()}
+
+    return multipliers
+
+
+def joint_multipliers(config):
+    """step -> {parameter: 1 in the blocks, 0 elsewhere}: what was copied from the teacher waits."""
+    fixed = {name: 0.0 if _layer_of(name) is None else 1.0 for name in parameter_shapes(config, "pretraining")}
+    return lambda step: fixed
+
+
+def student_stages(settings, teacher):
+    """The stages of `settings.strategy` -> list of StudentStage"""
+    config, models = settings.student_config, (teacher, settings.teacher_config)
+    losses = TransferSettings(settings.feature_loss, settings.feature_factor, settings.attention_factor)
+    alpha, per_layer = settings.distillation_alpha, settings.transfer_steps_per_layer
+    everything = range(config.num_hidden_layers)
+
+    def transfer_one_layer(params, batch_and_step, rng):
+        batch, step = batch_and_step
+        return layer_transfer_step(params, config, *models, batch, [step // per_layer], losses)
+
+    def transfer_all_layers(params, batch_and_step, rng):
+        return layer_transfer_step(params, config, *models, batch_and_step[0], everything, losses)
+
+    def distil(params, batch_and_step, rng):
+        return pretraining_distillation_step(params, config, *models, batch_and_step[0], alpha, rng)
+
+    def transfer_and_distil(params, batch_and_step, rng):
+        return auxiliary_transfer_step(params, config, *models, batch_and_step[0], losses, alpha, rng)
+
+    def whole(step_function, rate):
+        return [StudentStage("student", settings.student_steps, 0, step_function,
+                             warmup_linear(settings, rate, settings.student_steps))]  # fmt: skip
+
+    if settings.strategy == "auxiliary":
+        return whole(transfer_and_distil, settings.auxiliary_learning_rate)
+    if settings.strategy == "none":
+        return whole(distil, settings.distillation_learning_rate)
+    if settings.strategy == "progressive":
+        first = StudentStage("transfer", settings.transfer_steps, 0, transfer_one_layer,
+                             Constant(settings.transfer_learning_rate),
+                             progressive_multipliers(config, per_layer))  # fmt: skip
+    else:
+        schedule = warmup_linear(settings, settings.joint_learning_rate, settings.transfer_steps)
+        first = StudentStage(
+            "transfer", settings.transfer_steps, 0, transfer_all_layers, schedule, joint_multipliers(config)
+        )
+    schedule = warmup_linear(settings, settings.distillation_learning_rate, settings.distillation_steps)
+    return [first, StudentStage("student", settings.distillation_steps, settings.transfer_steps, distil, schedule)]
+
+
+def train_student_stage(run, stage, params):
+    """Train a copy of `params` through one StudentStage -> the copy"""
+
+    def batches(step):
+        return run.data.batches(stage.first_batch + step), step
+
+    params = {name: array.copy() for name, array in params.items()}
+    return train_stage(run, stage.name, run.settings.student_config, stage.step_function, params, stage.schedule,
+                       batches, stage.steps, stage.multipliers)  # fmt: skip
+
+
+def teach_student(run, teacher):
+    """Every stage of the strategy, one after the other -> {stage name: the student's parameters after it}"""
+    params, after = student_before_transfer(run.settings, teacher), {}
+    for stage in student_stages(run.settings, teacher):
+        params = after[stage.name] = train_student_stage(run, stage, params)
+    return after
