@@ -79,6 +79,65 @@ def seeds(arguments):
     return 0
 
 
+def convert(arguments):
+    from .interop.convert import from_hf, to_hf
+
+    forward = (arguments.from_hf, arguments.to)
+    backward = (arguments.from_run, arguments.to_hf)
+    if all(forward) and not any(backward):
+        done = from_hf(*forward)
+    elif all(backward) and not any(forward):
+        done = to_hf(*backward)
+    else:
+        raise ValueError("convert: expected --from-hf FOLDER --to FOLDER, or --from FOLDER --to-hf FOLDER")
+    for name, reason in done.notes.items():
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    print(f"{done.tensors} tensors, {done.config.prefix}, head: {done.head or 'none'}")
+    return 0
+
+
+def _model(arguments):
+    from .inference.model import Model
+
+    return Model.load(arguments.model)
+
+
+def fill_mask(arguments):
+    from .inference.fill_mask import fill_mask, format_answers
+
+    answers = fill_mask(_model(arguments), arguments.text, arguments.top)
+    print(json.dumps(answers, indent=2) if arguments.json else format_answers(arguments.text, answers))
+    return 0
+
+
+def embed(arguments):
+    from .inference.embed import embed, format_similarities
+
+    texts = arguments.text or sys.stdin.read().splitlines()
+    if not texts:
+        raise ValueError("embed: found no text, expected some as arguments or as lines of the standard input")
+    vectors = embed(_model(arguments), texts, pooling=arguments.pooling)
+    rows = [{"text": text, "vector": vector.tolist()} for text, vector in zip(texts, vectors, strict=True)]
+    print(json.dumps(rows) if arguments.json else format_similarities(texts, vectors))
+    return 0
+
+
+def nsp(arguments):
+    from .inference.next_sentence import next_sentence
+
+    answer = next_sentence(_model(arguments), arguments.first, arguments.second)
+    print(json.dumps(answer) if arguments.json else f"follows {answer['follows']:.4f}  random {answer['random']:.4f}")
+    return 0
+
+
+def parity(arguments):
+    from .parity.table import format_rows, run
+
+    rows = run(seed=arguments.seed)
+    print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
 def ablate(arguments):
     from .pipeline.ablate import run
     from .pipeline.ablation_report import format_ablations
@@ -133,6 +192,39 @@ def _seeds_arguments(parser):
     _settings_option(parser)
 
 
+def _convert_arguments(parser):
+    parser.add_argument("--from-hf", metavar="FOLDER", help="a folder with config.json, model.safetensors, vocab.txt")
+    parser.add_argument("--to", metavar="FOLDER", help="where to write our model folder; new or empty")
+    parser.add_argument("--from", dest="from_run", metavar="FOLDER", help="a run, a stage of it, or a converted model")
+    parser.add_argument("--to-hf", metavar="FOLDER", help="where to write for Hugging Face; new or empty")
+
+
+def _model_option(parser):
+    parser.add_argument("--model", default="runs/tiny", metavar="FOLDER",
+                        help="a run, a stage of it, or a converted model (default runs/tiny)")  # fmt: skip
+
+
+def _fill_mask_arguments(parser):
+    parser.add_argument("text", help="with [MASK] where a word is to be guessed")
+    parser.add_argument("--top", type=int, default=5, help="how many candidates (default 5)")
+    _model_option(parser)
+    _json_option(parser)
+
+
+def _embed_arguments(parser):
+    parser.add_argument("text", nargs="*", help="texts; without any, the lines of the standard input")
+    parser.add_argument("--pooling", default="mean", choices=("mean", "cls"), help="how a text becomes one vector")
+    _model_option(parser)
+    _json_option(parser)
+
+
+def _nsp_arguments(parser):
+    parser.add_argument("first")
+    parser.add_argument("second")
+    _model_option(parser)
+    _json_option(parser)
+
+
 def _ablate_arguments(parser):
     parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
     parser.add_argument("--out", default="runs/ablate", metavar="FOLDER", help="where to write (default runs/ablate)")
@@ -160,6 +252,26 @@ COMMANDS = {
     "sweep": (
         "both students at several learning rates, from a finished run",
         "--rates 4e-3,8e-3", _sweep_arguments, sweep,
+    ),
+    "fill-mask": (
+        "guess the words behind [MASK]",
+        "'The [MASK] of the United States.' --model runs/tiny --top 3", _fill_mask_arguments, fill_mask,
+    ),
+    "embed": (
+        "turn texts into vectors, and compare them",
+        "'A ship at sea.' 'A boat on the water.' --model runs/tiny", _embed_arguments, embed,
+    ),
+    "nsp": (
+        "does the second text follow the first?",
+        "'We set sail at dawn.' 'The wind was fair.' --model runs/tiny", _nsp_arguments, nsp,
+    ),
+    "convert": (
+        "read or write a Hugging Face checkpoint (extra interop)",
+        "--from-hf mobilebert-uncased --to runs/mobilebert", _convert_arguments, convert,
+    ),
+    "parity": (
+        "compare with transformers: every layer, every gradient (extra compare)",
+        "--seed 2", _gradcheck_arguments, parity,
     ),
     "ablate": (
         "the paper's Tables 7, 8 and 9 at classroom size, with several seeds",

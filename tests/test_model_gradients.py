@@ -4,6 +4,8 @@ float64 with a central difference. ReLU's kinks are rare in a random direction o
 steps around them.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from minimobilebert.model.classification import classification_forward, classifi
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
+from minimobilebert.model.question_answering import question_answering_forward, question_answering_step
 from minimobilebert.tasks.classification_batches import ClassificationBatch
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -123,6 +126,28 @@ def test_regression_gradients(backend):
     scores = classification_forward(params, STUDENT, batch)[0][:, 0]
     assert step(params)[0] == pytest.approx(((scores - labels) ** 2).mean(), rel=1e-12)
     assert_gradients(step, params, 31)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_question_answering_gradients(backend, name):
+    rng = np.random.default_rng(32)
+    config = CONFIGS[name]
+    params = random_parameters(config, rng, "question-answering")
+    pairs = random_batch(config, rng)
+    starts, ends = np.array([3, 0, 2]), np.array([5, 0, 2])
+    batch = SimpleNamespace(**pairs._asdict(), starts=starts, ends=ends)
+
+    def step(params):
+        losses, grads = question_answering_step(params, config, batch)
+        return losses["loss"], grads
+
+    logits = question_answering_forward(params, config, batch)[0]
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    rows = np.arange(3)
+    expected = -(log_p[rows, starts, 0].mean() + log_p[rows, ends, 1].mean()) / 2
+    assert step(params)[0] == pytest.approx(expected, rel=1e-12)
+    assert set(params) - set(step(params)[1]) == {key for key in params if ".pooler." in key}  # it reads every token
+    assert_gradients(step, params, 33)
 
 
 def test_a_wrong_gradient_is_seen():

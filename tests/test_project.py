@@ -29,6 +29,8 @@ ROOMS = {
     "distillation": {"model", "ops", "kernels"} | GROUND,
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
+    "interop": {"training", "model", "text"} | GROUND,
+    "inference": {"training", "model", "ops", "text"} | GROUND,
     "pipeline": {"distillation", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
 }
 

@@ -130,6 +130,15 @@ def test_where_chunks_are_cut_and_where_a_random_b_begins():
     assert abs(tenths - len(starts) / 10).max() < 5 * np.sqrt(len(starts) / 10)
 
 
+def test_the_coin_has_no_memory():
+    """Half and half could also be by turns. With a fair coin two neighbours agree half of the time, as do any two."""
+    corpus = corpus_of([[1] * 5000] * 3)
+    labels = make_pretraining_examples(corpus, 23, np.random.default_rng(10), 0.0).next_sentence_labels
+    for distance in (1, 2, 3):
+        agree = (labels[distance:] == labels[:-distance]).mean()
+        assert abs(agree - 0.5) < 5 * 0.5 / np.sqrt(len(labels) - distance)
+
+
 def truncate_oracle(a, b, limit, rng):
     """BERT's truncate_seq_pair: one piece at a time."""
     a, b = list(range(*a)), list(range(*b))
@@ -244,6 +253,32 @@ def test_mask_statistics():
     assert len(counts) == 1000 and (counts[[0, 1, 2, 3]] > 0).all() and counts.max() < 6.4 + 7 * np.sqrt(6.4)
     at = np.bincount(places, minlength=64)[[t for t in range(64) if t not in (0, 30, 63)]]
     assert abs(at - n / 61).max() < 5 * np.sqrt(n / 61)
+
+
+def test_the_fate_of_a_chosen_word_is_drawn_for_each_alone():
+    """80 : 10 : 10 could also come about by rule, such as the first eight of ten. Then fate would depend on place, or
+    every batch would have the same share of [MASK].
+
+    Place and fate are independent if X^2 = sum (found - expected)^2 / expected over the 61 x 3 table is chi-square
+    with 60 * 2 degrees of freedom: mean 120, variance 240. The number of [MASK] in a batch of 640 chosen words is
+    binomial, with variance 640 * 0.8 * 0.2; its estimate from 200 batches has a relative variance of 2 / 199.
+    All within five standard deviations.
+    """
+    rng = np.random.default_rng(9)
+    ids = rng.integers(5, 1000, (64, 64)).astype(np.int32)
+    ids[:, 0], ids[:, 30], ids[:, 63] = TOKENIZER.cls_id, TOKENIZER.sep_id, TOKENIZER.sep_id
+    table, masks = np.zeros((64, 3)), []
+    for _ in range(200):
+        masked, positions, labels = mask_tokens(ids, np.ones(ids.shape, bool), TOKENIZER, 20, rng)
+        found = masked.reshape(-1)[positions]
+        fate = np.where(found == TOKENIZER.mask_id, 0, np.where(found == labels, 1, 2))
+        np.add.at(table, (positions % 64, fate), 1)
+        masks.append((fate == 0).sum())
+    table = table[table.any(axis=1)]
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+    assert table.shape == (61, 3)
+    assert abs(((table - expected) ** 2 / expected).sum() - 120) < 5 * np.sqrt(240)
+    assert abs(np.var(masks, ddof=1) / (640 * 0.8 * 0.2) - 1) < 5 * np.sqrt(2 / 199)
 
 
 # ----------------------------------------------------------------------------------------------------- batches

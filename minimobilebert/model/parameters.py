@@ -6,7 +6,7 @@ A model's parameters are one flat dict from name to array. Names and orientation
 
 import numpy as np
 
-HEADS = ("pretraining", "classification")
+HEADS = ("pretraining", "masked-words", "classification", "question-answering")
 
 
 def _dense(name, outputs, inputs):
@@ -63,16 +63,22 @@ def block_shapes(config):
 
 
 def head_shapes(config, head, num_labels=None):
-    """Shapes of the parameters above the encoder: "pretraining" (masked words, next sentence) or "classification"."""
+    """Shapes of the parameters above the encoder.
+
+    "pretraining" (masked words and next sentence), "masked-words" alone, "classification" (`num_labels` outputs for
+    the whole text) or "question-answering" (start and end of the answer, two outputs a token)
+    """
     H, E, V = config.hidden_size, config.embedding_size, config.vocab_size
-    if head == "pretraining":
+    if head in ("pretraining", "masked-words"):
         shapes = {"cls.predictions.bias": (V,)}
         shapes |= _dense("cls.predictions.transform.dense", H, H) | _norm("cls.predictions.transform.LayerNorm", H)
         if E < H:
             shapes["cls.predictions.dense.weight"] = (H - E, V)
-        return shapes | _dense("cls.seq_relationship", 2, H)
+        return shapes | (_dense("cls.seq_relationship", 2, H) if head == "pretraining" else {})
     if head == "classification":
         return _dense("classifier", num_labels, H)
+    if head == "question-answering":
+        return _dense("qa_outputs", 2, H)
     raise ValueError(f"head: found {head!r}, expected one of {', '.join(HEADS)}")
 
 

@@ -1,0 +1,57 @@
+"""`fill-mask`: what stands behind [MASK]?
+
+    p = softmax(masked-word scores at the masked position)
+"""
+
+import numpy as np
+
+from ..model.encoder import encoder_forward
+from ..model.heads import masked_word_forward
+from ..ops.softmax import softmax_forward
+
+MASK = "[MASK]"
+
+
+def masked_ids(model, text):
+    """Ids of a text with [MASK] in it, framed by [CLS] and [SEP] -> list of int. ValueError where it cannot be used."""
+    tokenizer = model.tokenizer
+    if MASK not in text:
+        raise ValueError(f"text: found no {MASK} in {text!r}, expected at least one")
+    ids = [tokenizer.cls_id]
+    for i, part in enumerate(text.split(MASK)):
+        ids += ([tokenizer.mask_id] if i else []) + tokenizer.encode(part)
+    ids.append(tokenizer.sep_id)
+    longest = model.config.max_position_embeddings
+    if len(ids) > longest:
+        raise ValueError(f"text: found {len(ids)} word pieces, expected at most {longest} (the model's positions)")
+    return ids
+
+
+def fill_mask(model, text, top=5):
+    """The `top` most probable pieces for every [MASK] of `text`
+
+    -> a list (one entry a mask) of lists of {"piece", "probability"}. NoSuchHead where the model has no such head.
+    """
+    model.require_parameter("cls.predictions.bias", "masked words")
+    if top < 1:
+        raise ValueError(f"top: found {top}, expected at least 1")
+    ids = np.array([masked_ids(model, text)], np.int32)
+    output, _ = encoder_forward(model.params, model.config, ids, np.zeros_like(ids), np.ones(ids.shape, bool))
+    masks = np.flatnonzero(ids[0] == model.tokenizer.mask_id)
+    logits, _ = masked_word_forward(model.params, model.config, output.hidden_states[-1][0][masks])
+    probabilities, _ = softmax_forward(logits)
+    answers = []
+    for row in probabilities:
+        best = np.argsort(-row, kind="stable")[:top]
+        answers.append([{"piece": model.tokenizer.vocab[i], "probability": float(row[i])} for i in best])
+    return answers
+
+
+def format_answers(text, answers):
+    """Lines for people: for every mask its candidates."""
+    lines = []
+    for number, candidates in enumerate(answers, start=1):
+        if len(answers) > 1:
+            lines.append(f"{MASK} {number} of {len(answers)}")
+        lines += [f"{c['probability']:7.4f}  {c['piece']}" for c in candidates]
+    return "\n".join([text, *lines])

@@ -1,0 +1,75 @@
+"""`Model`: a trained model with its tokeniser, for our own runs and for converted checkpoints.
+
+    from minimobilebert import Model
+    model = Model.load("runs/tiny")
+    encoded = model.encode(["The people of the States."], attention_maps=True)
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..config import ModelConfig
+from ..model.encoder import encoder_forward
+from ..model.heads import pooler_forward
+from ..text.encoding import encode_pair, pad_batch
+from ..training.model_folder import load_model
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of B texts, padded to T tokens."""
+
+    tokens: list  # of B lists of word pieces, [CLS] and [SEP] included
+    attention_mask: np.ndarray  # [B, T] bool, False at padding
+    last_hidden: np.ndarray  # [B, T, H]
+    pooled: np.ndarray  # [B, H]
+    hidden_states: list | None  # L + 1 arrays [B, T, H]; entry 0 is the embedding output
+    attention_maps: list | None  # L arrays [B, A, T, T]; rows ask, columns answer
+
+
+class NoSuchHead(ValueError):
+    """The model was not trained for what it is asked. One line says what it has."""
+
+
+class Model(NamedTuple):
+    params: dict  # {name: array}, Hugging Face's names
+    config: ModelConfig
+    head: str | None  # "pretraining", "masked-words", "classification", "question-answering", or None
+    num_labels: int | None
+    tokenizer: Any  # WordPieceTokenizer
+    labels: list | None
+
+    @classmethod
+    def load(cls, folder):
+        """A run of train-tiny (its distilled student), one stage of it, or a converted checkpoint.
+
+        ValueError, naming the file, where something is missing or damaged.
+        """
+        return cls(*load_model(folder))
+
+    def require_parameter(self, name, purpose):
+        """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
+        if name not in self.params:
+            raise NoSuchHead(f"model: found {self.head or 'no'} head, expected one for {purpose}")
+
+    def encodings(self, texts, seconds=None):
+        """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding. Long ones are cut."""
+        seconds = [None] * len(texts) if seconds is None else seconds
+        longest = self.config.max_position_embeddings
+        return [encode_pair(self.tokenizer, a, b, max_length=longest) for a, b in zip(texts, seconds, strict=True)]
+
+    def encode(self, texts, seconds=None, *, hidden_states=False, attention_maps=False):
+        """Run the encoder on texts (or pairs), padded to the longest -> Encoded
+
+        texts, seconds: lists of str; hidden_states, attention_maps: keep those of every layer.
+        A model with trigram embeddings sees the padding behind the last token, as the released MobileBERT does: its
+        output for a text depends a little on the texts beside it. `embed` avoids that.
+        """
+        encodings = self.encodings(texts, seconds)
+        input_ids, token_type_ids, attention_mask = pad_batch(encodings, self.tokenizer.pad_id)
+        output, _ = encoder_forward(self.params, self.config, input_ids, token_type_ids, attention_mask)
+        pooled, _ = pooler_forward(self.params, self.config, output.hidden_states[-1])
+        return Encoded(
+            [[self.tokenizer.vocab[i] for i in e.ids] for e in encodings], attention_mask, output.hidden_states[-1],
+            pooled, output.hidden_states if hidden_states else None, output.attention_maps if attention_maps else None,
+        )  # fmt: skip

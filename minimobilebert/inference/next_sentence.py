@@ -1,0 +1,15 @@
+"""`nsp`: does the second text follow the first, or was it picked at random?
+
+    p = softmax(next-sentence scores of the pooled vector)        label 0: follows, 1: random
+"""
+
+from ..model.layers import dense
+from ..ops.softmax import softmax_forward
+
+
+def next_sentence(model, first, second):
+    """-> {"follows": probability, "random": probability}. NoSuchHead where the model has no such head."""
+    model.require_parameter("cls.seq_relationship.weight", "next sentences")
+    logits, _ = dense(model.params, "cls.seq_relationship", model.encode([first], [second]).pooled)
+    follows, random = softmax_forward(logits)[0][0]
+    return {"follows": float(follows), "random": float(random)}

@@ -1,0 +1,93 @@
+"""`convert`: a Hugging Face folder to a model folder of ours, and back.
+
+Everything is read and checked before anything is written.
+"""
+
+import pathlib
+import re
+from typing import NamedTuple
+
+from ..config import ModelConfig
+from ..files import read_json, write_json
+from ..model.parameters import parameter_shapes
+from ..training.model_folder import check_new_folder, load_model, save_model
+from .hf_config import config_from_hf, config_to_hf, head_from_hf
+from .hf_names import match_parameters, names_for_hf
+from .hf_tokenizer import read_vocabulary, write_tokenizer
+from .safetensors_files import InteropError, read_tensors, write_tensors
+
+
+class Converted(NamedTuple):
+    """What a conversion did."""
+
+    config: ModelConfig
+    head: str | None
+    tensors: int  # how many were taken over
+    notes: dict  # {tensor left out: reason}
+
+
+def _check_depth(tensors, config, place):
+    """The number of layers, before any list that long is made: config.json may ask for a billion."""
+    layers = {int(m[1]) for name in tensors if (m := re.search(r"encoder\.layer\.(\d{1,6})\.", name))}
+    if len(layers) != config.num_hidden_layers:
+        raise InteropError(f"{place}: num_hidden_layers: found {config.num_hidden_layers}, expected {len(layers)}"
+                           " (the layers in the checkpoint)")  # fmt: skip
+
+
+def _labels(settings, tensors, place):
+    """Class names of a classification head -> list of str, or None"""
+    names, count = settings.get("id2label"), len(tensors["classifier.bias"])
+    if names is None:
+        return None
+    if not isinstance(names, dict) or sorted(names) != sorted(str(i) for i in range(count)):
+        raise InteropError(f"{place}: id2label: found {names!r}, expected names for 0 to {count - 1}")
+    return [str(names[str(i)]) for i in range(count)]
+
+
+def read_hf(folder):
+    """A Hugging Face folder -> parameters, ModelConfig, head, tokenizer, labels, notes. InteropError, one line."""
+    folder = pathlib.Path(folder)
+    tensors = read_tensors(folder)
+    place = folder / "config.json"
+    if not place.exists():
+        raise InteropError(f"{place}: found no file, expected the model's configuration")
+    settings = read_json(place)
+    config = config_from_hf(settings, place)
+    head = head_from_hf(settings, tensors, place)
+    _check_depth(tensors, config, place)
+    labels = num_labels = None
+    if head == "classification":
+        if "classifier.bias" not in tensors:
+            raise InteropError(f"{folder}: found no classifier.bias, expected a classification head")
+        labels, num_labels = _labels(settings, tensors, place), len(tensors["classifier.bias"])
+    if config.prefix == "bert" and not any("pooler.dense" in name for name in tensors):
+        # Their masked-word and question-answering models have no pooler; without one, [CLS] is taken as it is.
+        config = config.replace(classifier_activation=False)
+    shapes = parameter_shapes(config, head, num_labels)
+    params, notes = match_parameters(tensors, shapes, config, folder)
+    return params, config, head, read_vocabulary(folder, config.vocab_size), labels, notes
+
+
+def from_hf(folder, out):
+    """Read a Hugging Face folder and write a model folder -> Converted. Nothing is written where anything is wrong."""
+    check_new_folder(out)
+    params, config, head, tokenizer, labels, notes = read_hf(folder)
+    save_model(out, params, config, tokenizer, labels)
+    return Converted(config, head, len(params), notes)
+
+
+def to_hf(folder, out):
+    """Read a model folder or run and write a Hugging Face folder -> Converted"""
+    check_new_folder(out)
+    saved = load_model(folder)
+    settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder)
+    if saved.labels:
+        settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
+        settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
+    tensors = names_for_hf(saved.params, saved.config, saved.head)
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(out, saved.tokenizer, saved.config)
+    write_tensors(out, tensors)
+    write_json(out / "config.json", settings)
+    return Converted(saved.config, saved.head, len(tensors), {})

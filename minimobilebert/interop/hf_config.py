@@ -1,0 +1,122 @@
+"""Hugging Face's config.json <-> ModelConfig and head.
+
+Both model families are one dataclass here. A key that their file leaves out has the default of their class,
+which differs between BERT and MobileBERT, and from the paper's own files.
+"""
+
+from ..config import ConfigError, config_from_dict
+from ..training.model_folder import head_of
+from .safetensors_files import InteropError
+
+_ACTIVATION_FROM_HF = {"relu": "relu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+_ACTIVATION_TO_HF = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
+
+_SAME_NAME = {
+    "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "intermediate_size": 3072, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 512, "type_vocab_size": 2, "initializer_range": 0.02, "layer_norm_eps": 1e-12,
+}  # fmt: skip
+_MOBILE_DEFAULTS = {
+    **_SAME_NAME, "hidden_size": 512, "num_hidden_layers": 24, "num_attention_heads": 4, "intermediate_size": 512,
+    "hidden_act": "relu", "hidden_dropout_prob": 0.0, "embedding_size": 128, "intra_bottleneck_size": 128,
+    "trigram_input": True, "use_bottleneck": True, "use_bottleneck_attention": False,
+    "key_query_shared_bottleneck": True, "num_feedforward_networks": 4, "normalization_type": "no_norm",
+    "classifier_activation": True,
+}  # fmt: skip
+
+# Their class names end in what sits on top; None is the bare encoder.
+_HEAD_OF_ENDING = {
+    "ForPreTraining": "pretraining",
+    "ForMaskedLM": "masked-words",
+    "ForSequenceClassification": "classification",
+    "ForQuestionAnswering": "question-answering",
+    "Model": None,
+}
+_FAMILIES = {"bert": "Bert", "mobilebert": "MobileBert"}
+
+
+def _family(settings, place):
+    family = settings.get("model_type")
+    if family not in _FAMILIES:
+        raise InteropError(f"{place}: model_type: found {family!r}, expected 'bert' or 'mobilebert'")
+    return family
+
+
+def config_from_hf(settings, place):
+    """The dict of a config.json -> ModelConfig. InteropError naming `place`, the field, found and expected."""
+    if not isinstance(settings, dict):
+        raise InteropError(f"{place}: found {type(settings).__name__}, expected an object")
+    family = _family(settings, place)
+    for name, usual in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
+        if settings.get(name, usual) != usual:
+            raise InteropError(f"{place}: {name}: found {settings[name]!r}, expected {usual!r}")
+    found = {name: settings.get(name, default)
+             for name, default in (_SAME_NAME if family == "bert" else _MOBILE_DEFAULTS).items()}  # fmt: skip
+    if found["hidden_act"] not in _ACTIVATION_FROM_HF:
+        names = ", ".join(_ACTIVATION_FROM_HF)
+        raise InteropError(f"{place}: hidden_act: found {found['hidden_act']!r}, expected one of {names}")
+    found["hidden_act"] = _ACTIVATION_FROM_HF[found["hidden_act"]]
+    if family == "bert":
+        # Not used by plain BERT, but the dataclass wants numbers that fit.
+        found |= {"embedding_size": found["hidden_size"], "intra_bottleneck_size": found["hidden_size"]}
+    else:
+        if not found["use_bottleneck"]:
+            raise InteropError(f"{place}: use_bottleneck: found {found['use_bottleneck']!r}, expected true")
+        found["bottleneck_attention"] = found.pop("use_bottleneck_attention")
+        if found["bottleneck_attention"]:  # then it takes precedence, and the shared bottleneck is built but not used
+            found["key_query_shared_bottleneck"] = False
+    try:
+        return config_from_dict(found)
+    except ConfigError as error:
+        raise InteropError(f"{place}: {error}") from None
+
+
+def head_from_hf(settings, names, place):
+    """The head that a checkpoint has -> a name of model.parameters.HEADS, or None for the bare encoder.
+
+    settings: the dict of config.json; names: the tensors in the file, which decide where config.json does not say.
+    """
+    prefix = _FAMILIES[_family(settings, place)]
+    for architecture in settings.get("architectures") or []:
+        head = _HEAD_OF_ENDING.get(str(architecture).removeprefix(prefix), "unknown")
+        if head == "unknown":
+            expected = ", ".join(prefix + ending for ending in _HEAD_OF_ENDING)
+            raise InteropError(f"{place}: architectures: found {architecture!r}, expected one of {expected}")
+        # BERT's own files name a masked-word model and hold the next-sentence head too.
+        if head == "masked-words" and "cls.seq_relationship.weight" in names:
+            return "pretraining"
+        return head
+    return head_of(names)
+
+
+def config_to_hf(config, head, num_labels, place):
+    """ModelConfig and head -> the dict of a config.json. InteropError where their classes cannot build the model."""
+    family = "mobilebert" if config.use_bottleneck else "bert"
+    if config.use_bottleneck and not (config.bottleneck_attention or config.key_query_shared_bottleneck):
+        raise InteropError(
+            f"{place}: found a model whose queries and keys read the wide block input (IB-BERT, mobilebert-paper),"
+            " expected bottleneck_attention or key_query_shared_bottleneck: transformers builds its query and key layers"
+            " for the narrow width only, so it cannot hold this model"
+        )
+    if family == "bert" and (config.trigram_input or config.embedding_size != config.hidden_size):
+        raise InteropError(f"{place}: found plain BERT with factorised embeddings, expected none: transformers has no such")
+    needs_pooler = head in ("pretraining", "classification", None)
+    if family == "bert" and (config.normalization_type, config.num_feedforward_networks) != ("layer_norm", 1):
+        raise InteropError(f"{place}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
+    if family == "bert" and needs_pooler and not config.classifier_activation:
+        raise InteropError(f"{place}: found BERT without a pooler, expected one: transformers always builds it here")
+    ending = next(ending for ending, name in _HEAD_OF_ENDING.items() if name == head)
+    settings = {"architectures": [_FAMILIES[family] + ending], "model_type": family, "dtype": "float32",
+                "pad_token_id": 0}  # fmt: skip
+    settings |= {name: getattr(config, name) for name in _SAME_NAME}
+    settings["hidden_act"] = _ACTIVATION_TO_HF[config.hidden_act]
+    if family == "mobilebert":
+        settings |= {name: getattr(config, name) for name in _MOBILE_DEFAULTS if name != "use_bottleneck_attention"}
+        settings["use_bottleneck_attention"] = config.bottleneck_attention
+        settings["hidden_act"] = _ACTIVATION_TO_HF[config.hidden_act]
+    if head == "classification":
+        settings["id2label"] = {str(i): f"LABEL_{i}" for i in range(num_labels)}
+        settings["label2id"] = {f"LABEL_{i}": i for i in range(num_labels)}
+    return settings
+
+

