@@ -1,5 +1,7 @@
 """BERT's basic tokeniser and WordPiece."""
 
+import collections
+import hashlib
 import os
 import pathlib
 import unicodedata
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimobilebert.text.basic_tokenizer import basic_tokenize
+from minimobilebert.text.basic_tokenizer import Table, basic_tokenize
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 # What Hugging Face's BertNormalizer and BertPreTokenizer (tokenizers 0.23) make of these.
@@ -75,6 +77,64 @@ OLD_CHARACTERS = [
 @given(st.text(st.one_of(st.sampled_from(OLD_CHARACTERS), st.characters(max_codepoint=127))))
 def test_basic_tokenizer_agrees_with_the_rules(text):
     assert basic_tokenize(text) == basic_tokenize_oracle(text)
+
+
+# Every code point.
+
+ASSIGNED_PLANES = [n for n in [*range(0x30000), *range(0xE0000, 0xF0000)] if not 0xD800 <= n < 0xE000]
+OTHER_PLANES = [*range(0x30000, 0xE0000, 61), *range(0xF0000, 0x110000, 61), 0xFFFFD, 0x10FFFD]  # thinned out
+
+
+EXPECTED_CHANGES = {0: 8180, 1: 2115, 2: 432, 3: 92776}  # length -> how many characters become such a string
+EXPECTED_DIGEST = "727548d780d1ff7a28419d94d88669ef0fc9dbbf8bf6595331f13efb4abab0cd"
+
+
+def test_the_treatment_of_every_character_is_the_same_in_every_python():
+    """Made with Python 3.11 where the words of every code point equal Hugging Face's; see the test below."""
+    table, digest, changed = Table(), hashlib.sha256(), collections.Counter()
+    for code in ASSIGNED_PLANES:
+        digest.update(table[code].encode() + b"\n")
+        changed[len(table[code])] += table[code] != chr(code)
+    assert dict(changed) == EXPECTED_CHANGES
+    assert digest.hexdigest() == EXPECTED_DIGEST
+
+
+@pytest.fixture(scope="module")
+def tokenizers():
+    return pytest.importorskip("tokenizers", reason="compares with Hugging Face: pip install 'minimobilebert[compare]'")
+
+
+def same_words(text, theirs):
+    words = theirs.pre_tokenizer.pre_tokenize_str(theirs.normalizer.normalize_str(text))
+    return basic_tokenize(text) == [word for word, _ in words]
+
+
+def test_every_code_point_gives_the_same_words(tokenizers):
+    """Alone and between two letters. What differs: nothing."""
+    theirs = tokenizers.BertWordPieceTokenizer(lowercase=True)._tokenizer
+    codes = ASSIGNED_PLANES + OTHER_PLANES
+    differ = []
+    for start in range(0, len(codes), 256):
+        block = codes[start : start + 256]
+        if not same_words("\n".join(f"{chr(n)}\na{chr(n)}b" for n in block), theirs):
+            differ += [hex(n) for n in block if not same_words(f"{chr(n)}\na{chr(n)}b", theirs)]
+    assert differ == []
+
+
+def test_every_mark_is_sorted_among_marks_in_the_same_way(tokenizers):
+    """Before and behind marks that stay in the text, which show where NFD's order puts it."""
+    theirs = tokenizers.BertWordPieceTokenizer(lowercase=True)._tokenizer
+    codes = [n for n in ASSIGNED_PLANES if unicodedata.category(chr(n)).startswith("M")]
+    probes = ["\u302e", "\u1b44", "\U0001d165"]  # classes 224, 9 and 216
+    differ = []
+    for start in range(0, len(codes), 256):
+        block = codes[start : start + 256]
+        text = "\n".join(f"a{chr(n)}{p}b\na{p}{chr(n)}b" for n in block for p in probes)
+        if not same_words(text, theirs):
+            differ += [
+                hex(n) for n in block if any(not same_words(f"a{chr(n)}{p}b\na{p}{chr(n)}b", theirs) for p in probes)
+            ]
+    assert differ == []
 
 
 TOY = WordPieceTokenizer([*SPECIAL_TOKENS, "un", "##aff", "##able", "##a", "able", ",", "caf", "##e", "a"])

@@ -1,4 +1,4 @@
-"""BERT's first tokeniser: raw text to words, the uncased way.
+"""BERT's first tokeniser: raw text to words, the uncased way, and where in the text each character came from.
 
     1. clean        control characters and U+FFFD go; every kind of space becomes " "
     2. CJK          a space on both sides of every Chinese character: each is a word of its own
@@ -7,100 +7,99 @@
     5. punctuation  every punctuation character is a word of its own
     6. split at white space
 
-Each step but NFD looks at one character at a time, so steps 1-2 and 3-5 are two look-up tables for
-`str.translate`. They fill themselves: a character is classified when it is first seen.
+Steps 1 to 5 look at one character at a time, so they are one look-up table for `str.translate`. It fills itself: a
+character is worked out when it is first seen. Only NFD also sorts: neighbouring marks come into a fixed order. Nearly
+all marks are dropped, and then their order does not matter; a text with one of the few that stay is sorted first.
 
 The result is that of Hugging Face's fast tokeniser. Google's first program differs from it in a few corners: it
 keeps private-use characters, and it writes the last sigma of a Greek word as Python's `lower` does.
 """
 
-import unicodedata
+import re
+
+from . import unicode_classes as unicode
 
 # The blocks of CJK ideographs, first and last code point. Hangul, Hiragana and Katakana are not here: their
 # words are written with spaces, or cut by WordPiece. (In Google's list the sixth block starts at 0x2B820.)
-_CJK_BLOCKS = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
-
-# Python's `unicodedata` grows with every version of Python; the pieces of a text must not change with it. BERT's
-# character classes are those of Unicode 8. Marks, punctuation and controls in these ranges came later and count
-# as ordinary characters; everything else in the ranges is an ordinary character anyway.
-_AFTER_UNICODE_8 = (
-    (0x61D, 0x61D), (0x7FD, 0x7FD), (0x890, 0x8E2), (0x9FD, 0x9FE), (0xA76, 0xA76), (0xAFA, 0xAFF), (0xB55, 0xB55),
-    (0xC04, 0xC3C), (0xC77, 0xC77), (0xC84, 0xC84), (0xD00, 0xD00), (0xD3B, 0xD3C), (0xD81, 0xD81), (0xEBA, 0xEBA),
-    (0xECE, 0xECE), (0x180F, 0x1886), (0x1ABF, 0x1ACE), (0x1B4E, 0x1B4F), (0x1B7D, 0x1B7F), (0x1DF6, 0x1DFB),
-    (0x2E43, 0x2E5D), (0xA82C, 0xA82C), (0xA8C5, 0xA8C5), (0xA8FF, 0xA8FF), (0xA9BD, 0xA9BD), (0x10D24, 0x10F89),
-    (0x11070, 0x11074), (0x110C2, 0x110CD), (0x111CF, 0x111CF), (0x1123E, 0x11241), (0x1133B, 0x1133B),
-    (0x113BB, 0x1145E), (0x11660, 0x1166C), (0x116B9, 0x116B9), (0x1182F, 0x11FFF), (0x12FF1, 0x1612F),
-    (0x16D6D, 0x16F4F), (0x16FE2, 0x16FE4), (0x1CF00, 0x1CF46), (0x1E000, 0x1E5FF), (0x1E944, 0x1E95F),
+_CJK_BLOCKS = unicode.ranges(
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
+    (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
 )  # fmt: skip
 
-
-_CLASS_IN_UNICODE_8 = {0x111C9: "Po", 0x166D: "Po", 0x1734: "Mn"}  # three that have changed since
-
-
-def _within(code, ranges):
-    return any(first <= code <= last for first, last in ranges)
+_WORD = re.compile(r"\S+")
+_MARK_THAT_STAYS = re.compile(f"[{''.join(map(chr, unicode.COMBINING_NOT_MN))}]")
 
 
-def character_class(character):
-    """The two-letter general category that BERT goes by: "Ll", "Mn", "Po" ..., or "Lo" for what came later."""
-    code = ord(character)
-    if _within(code, _AFTER_UNICODE_8):
-        return "Lo"
-    return _CLASS_IN_UNICODE_8.get(code) or unicodedata.category(character)
+def _clean(character):
+    """Steps 1 and 2 for one character -> str."""
+    category = unicode.character_class(character)
+    if character in "\t\n\r" or category == "Zs":
+        return " "
+    if category in ("Cc", "Cf", "Co") or character == "\ufffd":
+        return ""
+    return f" {character} " if unicode.within(ord(character), _CJK_BLOCKS) else character
 
 
-def is_punctuation(character):
-    """Unicode punctuation, and every other ASCII symbol: "$" and "^" are no letters either."""
-    if character.isascii():
-        return character.isprintable() and not character.isalnum() and character != " "
-    return character_class(character).startswith("P")
+def _separate(character):
+    """Steps 3 (after NFD), 4 and 5 for one character -> str."""
+    if unicode.character_class(character) == "Mn":
+        return ""
+    return f" {character} " if unicode.is_punctuation(character) else unicode.lower(character)
 
 
-class _CleanTable(dict):
-    """Code point -> what steps 1 and 2 replace it with."""
+class Table(dict):
+    """Code point -> what steps 1 to 5 make of it."""
 
     def __missing__(self, code):
-        character = chr(code)
-        category = character_class(character)
-        if character in "\t\n\r" or category == "Zs":
-            replacement = " "
-        elif category in ("Cc", "Cf", "Co") or character == "\ufffd":
-            replacement = ""
-        elif _within(code, _CJK_BLOCKS):
-            replacement = f" {character} "
-        else:
-            replacement = character
+        replacement = "".join(_separate(part) for c in _clean(chr(code)) for part in unicode.decompose(c))
         self[code] = replacement
         return replacement
 
 
-class _SeparateTable(dict):
-    """Code point -> what steps 3 (after NFD), 4 and 5 replace it with."""
-
-    def __missing__(self, code):
-        character = chr(code)
-        if character_class(character) == "Mn":
-            replacement = ""
-        elif is_punctuation(character):
-            replacement = f" {character} "
-        else:
-            replacement = character.lower()
-        self[code] = replacement
-        return replacement
+_TABLE = Table()
 
 
-_CLEAN, _SEPARATE = _CleanTable(), _SeparateTable()
+def in_canonical_order(text):
+    """The marks that NFD would sort, sorted -> text, sources: list of int, one a character
+
+    sources[i] is the place in the old text that character i counts for. Like Hugging Face's tokeniser we sort the
+    characters, not the places: the first of two exchanged marks counts for the place where the other one stood.
+    """
+    runs, places = [[]], []  # a run: characters of class 0, then marks; (class, character, begins a place)
+    for i, character in enumerate(text):
+        if not _clean(character):
+            continue
+        places.append(i)
+        parts = unicode.decompose(character)
+        if not any(map(unicode.combining_class, parts)):
+            parts = character  # the table will do it
+        for j, part in enumerate(parts):
+            number = unicode.combining_class(part)
+            if number == 0:
+                runs.append([])
+            runs[-1].append((number, part, j == 0))
+    ordered = [unit for run in runs for unit in sorted(run, key=lambda unit: unit[0])]
+    sources, place = [], -1
+    for _, _, begins in ordered:
+        place += begins
+        sources.append(places[place])
+    return "".join(part for _, part, _ in ordered), sources
 
 
 def basic_tokenize(text):
     """text: str -> list of words and punctuation characters, lower case, without accents."""
-    return unicodedata.normalize("NFD", text.translate(_CLEAN)).translate(_SEPARATE).split()
+    if not text.isascii() and _MARK_THAT_STAYS.search(text):
+        text, _ = in_canonical_order(text)
+    return text.translate(_TABLE).split()
+
+
+def basic_tokenize_with_sources(text):
+    """text: str -> list of (word, sources); sources[k] is the place in the text that word[k] came from."""
+    if text.isascii() and text.isalnum():  # one word, and no character becomes more or fewer
+        return [(text.lower(), range(len(text)))]
+    sources = range(len(text))
+    if _MARK_THAT_STAYS.search(text):
+        text, sources = in_canonical_order(text)
+    parts = [_TABLE[code] for code in map(ord, text)]
+    sources = [i for i, part in zip(sources, parts, strict=True) for _ in part]
+    return [(word.group(), sources[word.start() : word.end()]) for word in _WORD.finditer("".join(parts))]

@@ -1,9 +1,16 @@
 """A text, or a pair of texts, as the model reads it, and a batch of them.
 
-[CLS] A [SEP]             token types 0 0 0
-[CLS] A [SEP] B [SEP]     token types 0 0 0 1 1
+    pieces          [CLS]  a1 a2 ... [SEP]  b1 b2 ... [SEP]
+    token types       0     0  0       0     1  1       1
+
+A text that is too long loses pieces at its end, never [CLS] or [SEP]. With `room` pieces for A and B together:
+
+    longest_first   the longer text is cut down to the shorter one, then both to room / 2 (transformers' default)
+    only_first      A is cut to room - |B|
+    only_second     B is cut to room - |A|: a question and its paragraph
 """
 
+import numbers
 from typing import NamedTuple
 
 import numpy as np
@@ -12,57 +19,80 @@ TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
 class Encoding(NamedTuple):
-    """One text or pair of N pieces, [CLS] and [SEP] included."""
+    """A text or a pair as N pieces, [CLS] and [SEP] included."""
 
     ids: list  # of N int
-    token_type_ids: list  # of N int, 0 up to the first [SEP], 1 behind it
+    token_type_ids: list  # of N int, 0 to the first [SEP], 1 behind it
     special_tokens_mask: list  # of N bool, True at [CLS] and [SEP]
-    cut: tuple  # how many pieces of A and of B were left out to keep within max_length
+    offsets: list  # of N (start, stop): characters of the text the piece is from; (0, 0) at [CLS] and [SEP]
+    cut: tuple  # (pieces of A left out, pieces of B left out); (0, 0) if everything is here
 
 
-def _lengths(first, second, room, truncation):
-    """How many pieces of A and of B are kept."""
+def _check(first, second, max_length, truncation):
+    for name, text in (("first", first), ("second", second)):
+        if not isinstance(text, str) and (name == "first" or text is not None):
+            raise ValueError(f"{name}: found {type(text).__name__}, expected str")
+    if truncation not in TRUNCATIONS:
+        raise ValueError(f"truncation: found {truncation!r}, expected one of {', '.join(TRUNCATIONS)}")
+    if truncation == "only_second" and second is None:
+        raise ValueError("truncation: found 'only_second' and no second text, expected two texts")
+    frame = 2 if second is None else 3
+    if max_length is not None and not (isinstance(max_length, numbers.Integral) and max_length >= frame):
+        raise ValueError(f"max_length: found {max_length!r}, expected an integer of at least {frame} ([CLS], [SEP])")
+
+
+def kept_pieces(first, second, room, truncation="longest_first"):
+    """How many of `first` and `second` pieces stay -> (int, int), together at most `room`
+
+    An odd piece goes to the longer text, to B if they are equally long. ValueError if the text that may be cut would
+    lose its last piece beside the other one, which is to stay whole.
+    """
     if first + second <= room:
         return first, second
-    if truncation == "only_first":
-        kept = room - second, second
-    elif truncation == "only_second":
-        kept = first, room - first
-    else:
-        # The longer one is cut down to the shorter one; then both get half. An odd piece goes to the longer one, or to B.
-        short, long = sorted((first, second))
-        kept = (short, room - short) if short <= room // 2 else (room // 2, room - room // 2)
-        kept = kept[::-1] if first > second else kept
-    return kept
+    if truncation == "longest_first":
+        shorter = min(first, second, room // 2)
+        return (room - shorter, shorter) if first > second else (shorter, room - shorter)
+    other, name = (second, "second") if truncation == "only_first" else (first, "first")
+    if room <= other > 0:
+        raise ValueError(
+            f"max_length: found room for {room} pieces, expected more than the {other} of the {name} text, "
+            f"which {truncation} does not cut"
+        )
+    return (room - other, other) if truncation == "only_first" else (other, room - other)
 
 
 def encode_pair(tokenizer, first, second=None, *, max_length=None, truncation="longest_first"):
-    """first: str, second: str or None -> Encoding of at most `max_length` pieces"""
-    a = tokenizer.encode(first)
-    b = [] if second is None else tokenizer.encode(second)
-    frame = 2 if second is None else 3
-    keep_a, keep_b = len(a), len(b)
-    if max_length is not None:
-        keep_a, keep_b = _lengths(len(a), len(b), max_length - frame, truncation)
-    ids = [tokenizer.cls_id, *a[:keep_a], tokenizer.sep_id]
-    special = [True, *[False] * keep_a, True]
-    types = [0] * len(ids)
-    if second is not None:
-        ids += [*b[:keep_b], tokenizer.sep_id]
-        special += [*[False] * keep_b, True]
-        types += [1] * (keep_b + 1)
-    return Encoding(ids, types, special, (len(a) - keep_a, len(b) - keep_b))
+    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP] -> Encoding
+
+    first: str; second: str, or None for one text; max_length: at most so many pieces, [CLS] and [SEP] included, or
+    None for all; truncation: one of TRUNCATIONS. ValueError where an argument cannot be used.
+    """
+    _check(first, second, max_length, truncation)
+    texts = [tokenizer.encode_with_offsets(text) for text in (first, second) if text is not None]
+    lengths = [len(ids) for ids, _ in texts] + [0] * (second is None)
+    room = sum(lengths) if max_length is None else max_length - 1 - len(texts)
+    kept = kept_pieces(*lengths, room, truncation)
+
+    ids, types, special, offsets = [tokenizer.cls_id], [0], [True], [(0, 0)]
+    for number, ((text_ids, text_offsets), length) in enumerate(zip(texts, kept, strict=False)):
+        ids += [*text_ids[:length], tokenizer.sep_id]
+        types += [number] * (length + 1)
+        special += [*[False] * length, True]
+        offsets += [*text_offsets[:length], (0, 0)]
+    return Encoding(ids, types, special, offsets, (lengths[0] - kept[0], lengths[1] - kept[1]))
 
 
 def pad_batch(encodings, pad_id):
-    """list of B Encoding, padded to the longest
+    """list of B Encoding, padded with `pad_id` to the longest
 
-    -> input_ids [B, T] int32, token_type_ids [B, T] int32, attention_mask [B, T] bool, True = real token
+    -> input_ids [B, T] int32, token_type_ids [B, T] int32 (0 at padding), attention_mask [B, T] bool, True = real token
     """
-    lengths = np.array([len(e.ids) for e in encodings])
-    attention_mask = np.arange(lengths.max())[None] < lengths[:, None]  # [B, T]
+    if not encodings:
+        raise ValueError("encodings: found none, expected at least one")
+    lengths = np.array([len(encoding.ids) for encoding in encodings])
+    attention_mask = np.arange(lengths.max()) < lengths[:, None]
     input_ids = np.full(attention_mask.shape, pad_id, np.int32)
     token_type_ids = np.zeros(attention_mask.shape, np.int32)
-    input_ids[attention_mask] = np.concatenate([e.ids for e in encodings])
-    token_type_ids[attention_mask] = np.concatenate([e.token_type_ids for e in encodings])
+    input_ids[attention_mask] = np.concatenate([encoding.ids for encoding in encodings])
+    token_type_ids[attention_mask] = np.concatenate([encoding.token_type_ids for encoding in encodings])
     return input_ids, token_type_ids, attention_mask

@@ -9,7 +9,7 @@ the rest. A word that cannot be cut to its end, or is longer than 100 characters
 import re
 
 from ..files import write_text
-from .basic_tokenizer import basic_tokenize
+from .basic_tokenizer import basic_tokenize, basic_tokenize_with_sources
 from .corpus import decode_text
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -44,13 +44,13 @@ class WordPieceTokenizer:
                 raise ValueError(f"{place}: found no {token} on lines 1 to {self.vocab_size}, expected it once")
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (self._id_of[t] for t in SPECIAL_TOKENS)
         # Text repeats its words: 3 million words are 100,000 different ones, each cut into pieces once.
-        self._cache = {}
+        self._cache, self._cache_with_spans = {}, {}
 
-    def _word_ids(self, word):
-        """Ids of the pieces of one word that `basic_tokenize` made."""
+    def _cut(self, word):
+        """One word that `basic_tokenize` made -> ids of its pieces, stops: piece k is word[stops[k - 1] : stops[k]]."""
         if len(word) > MAX_INPUT_CHARS_PER_WORD:
-            return [self.unk_id]
-        ids, start = [], 0
+            return [self.unk_id], [len(word)]
+        ids, stops, start = [], [], 0
         while start < len(word):
             prefix = "##" if start else ""
             for stop in range(len(word), start, -1):
@@ -58,10 +58,23 @@ class WordPieceTokenizer:
                 if found is not None:
                     break
             else:
-                return [self.unk_id]
+                return [self.unk_id], [len(word)]
             ids.append(found)
+            stops.append(stop)
             start = stop
-        return ids
+        return ids, stops
+
+    def _cut_with_spans(self, chunk):
+        """Text without white space -> ids of its pieces, spans: list of (start, stop) in the chunk.
+
+        Most chunks are one piece from end to end: None stands for their spans.
+        """
+        ids, spans = [], []
+        for word, sources in basic_tokenize_with_sources(chunk):
+            word_ids, stops = self._cut(word)
+            ids += word_ids
+            spans += [(sources[a], sources[b - 1] + 1) for a, b in zip([0, *stops], stops, strict=False)]
+        return ids, None if spans == [(0, len(chunk))] else spans
 
     def encode(self, text):
         """text: str -> ids of its pieces, list of int, without [CLS] and [SEP]."""
@@ -70,11 +83,37 @@ class WordPieceTokenizer:
         for chunk in _CHUNK.findall(text):
             chunk_ids = cache.get(chunk)
             if chunk_ids is None:
-                chunk_ids = [i for word in basic_tokenize(chunk) for i in self._word_ids(word)]
+                chunk_ids = [i for word in basic_tokenize(chunk) for i in self._cut(word)[0]]
                 if len(cache) < _MAX_CACHED_WORDS:
                     cache[chunk] = chunk_ids
             ids += chunk_ids
         return ids
+
+    def encode_with_offsets(self, text):
+        """text: str -> ids as from `encode`, offsets: list of (start, stop), one a piece
+
+        text[start:stop] is what the piece was made of, from its first letter to its last: capitals, accents and
+        deleted characters included, except behind the last letter. "O\u0301!" -> o (0, 1), ! (2, 3); "É" -> e (0, 1).
+        Pieces of one character have the same offsets: "각" is three letters, and as three pieces all are (0, 1).
+        """
+        ids, offsets = [], []
+        cache = self._cache_with_spans
+        for match in _CHUNK.finditer(text):
+            chunk = match.group()
+            found = cache.get(chunk)
+            if found is None:
+                found = self._cut_with_spans(chunk)
+                if len(cache) < _MAX_CACHED_WORDS:
+                    cache[chunk] = found
+            chunk_ids, spans = found
+            ids += chunk_ids
+            if spans is None:
+                offsets.append(match.span())
+            else:
+                start = match.start()
+                for a, b in spans:
+                    offsets.append((start + a, start + b))
+        return ids, offsets
 
     def tokenize(self, text):
         """text: str -> its pieces, list of str."""
