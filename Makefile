@@ -10,7 +10,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck models clean clean-cache
+.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck parity models clean clean-cache
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -22,6 +22,7 @@ help:
 	@echo "make sweep        both students at several learning rates          python -m minimobilebert sweep"
 	@echo "make ablate       the paper's Tables 7, 8, 9 at classroom size     python -m minimobilebert ablate"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
+	@echo "make parity       every layer and gradient against transformers    python -m minimobilebert parity"
 	@echo "make models       sizes of the paper's models                      python -m minimobilebert models"
 	@echo "make clean        remove .venv, caches and build files; runs stay"
 	@echo "make clean-cache  remove compiled kernels"
@@ -49,6 +50,10 @@ ablate: setup
 
 gradcheck: setup
 	@$(MINI) gradcheck --seed $(SEED)
+
+parity: EXTRAS = compare
+parity: setup
+	@$(MINI) parity --seed $(SEED)
 
 models: setup
 	@$(MINI) models

@@ -131,11 +131,12 @@ def nsp(arguments):
 
 
 def parity(arguments):
-    from .parity.table import format_rows, run
+    from .parity.run import run
+    from .parity.table import format_report
 
-    rows = run(seed=arguments.seed)
-    print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
-    return 0 if all(row["ok"] for row in rows) else 1
+    report = run(arguments.seed)
+    print(json.dumps(report, indent=2) if arguments.json else format_report(report))
+    return 0 if report["ok"] else 1
 
 
 def ablate(arguments):
@@ -171,6 +172,11 @@ def _setup_arguments(parser):
 
 def _gradcheck_arguments(parser):
     parser.add_argument("--seed", type=int, default=1, help="draws sizes, inputs and upstream gradients (default 1)")
+    _json_option(parser)
+
+
+def _parity_arguments(parser):
+    parser.add_argument("--seed", type=int, default=1, help="draws small models, weights and batches (default 1)")
     _json_option(parser)
 
 
@@ -271,7 +277,7 @@ COMMANDS = {
     ),
     "parity": (
         "compare with transformers: every layer, every gradient (extra compare)",
-        "--seed 2", _gradcheck_arguments, parity,
+        "--seed 2", _parity_arguments, parity,
     ),
     "ablate": (
         "the paper's Tables 7, 8 and 9 at classroom size, with several seeds",

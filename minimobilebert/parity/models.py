@@ -1,0 +1,94 @@
+"""The two sides: our model and transformers' model, with the same numbers, on the same batch.
+
+Theirs is built from the settings that `convert` would write, and filled under the names that `convert` would write: what
+is proven here is the files, too. Both report
+
+    hidden_states[l] [B, T, H]   attention_maps[l] [B, A, T, T]   word_logits [M, V]   next_sentence_logits [B, 2]   loss
+
+and the gradient of every parameter, without dropout. Attention maps are probabilities.
+"""
+
+import warnings
+
+import numpy as np
+
+from ..extras import require
+from ..interop.hf_config import config_to_hf
+from ..interop.hf_names import names_for_hf
+from ..model.parameters import parameter_shapes
+from ..model.pretraining import pretraining_forward, pretraining_step
+from .differences import PAD_ID, Run, differences
+
+HEAD = "pretraining"
+_IGNORED = -100  # the label of a word that is not asked for, in PyTorch
+_TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+
+
+def _in_order(hidden_states, attention_maps, **rest):
+    """Names for the tensors of a forward pass, in the order in which they are computed."""
+    named = {"hidden_states[0]": hidden_states[0]}
+    for layer, (attention, hidden) in enumerate(zip(attention_maps, hidden_states[1:], strict=True)):
+        named |= {f"attention_maps[{layer}]": attention, f"hidden_states[{layer + 1}]": hidden}
+    return named | rest
+
+
+def run_ours(params, config, batch):
+    """Our model: forward, and the loss and gradients of one step of pre-training -> Run"""
+    output, _ = pretraining_forward(params, config, batch)
+    losses, gradients = pretraining_step(params, config, batch)
+    forward = _in_order(
+        output.encoder.hidden_states, output.encoder.attention_maps, word_logits=output.word_logits,
+        next_sentence_logits=output.next_sentence_logits, loss=np.array([losses["loss"]]),
+    )  # fmt: skip
+    return Run(forward, {name: gradients[name] for name in parameter_shapes(config, HEAD)})
+
+
+def build_theirs(params, config):
+    """transformers' pre-training model with our numbers. InteropError where their classes cannot build it."""
+    settings = config_to_hf(config, HEAD, None, "parity")
+    torch, transformers = require("torch", "compare"), require("transformers", "compare")
+    with warnings.catch_warnings():
+        # Where E = H their free decoder matrix has no entries, and PyTorch remarks that it cannot initialise it.
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        model = transformers.AutoModelForPreTraining.from_config(
+            transformers.AutoConfig.for_model(**settings),
+            attn_implementation="eager",  # the others return no attention maps
+        )
+    # Copies: `.to(float64)` and a training step must not reach our arrays.
+    tensors = {name: torch.tensor(array) for name, array in names_for_hf(params, config, HEAD).items()}
+    report = model.load_state_dict(tensors, strict=False)
+    left = set(report.missing_keys) - _TIED
+    if not config.has_embedding_transformation:  # they build it all the same, and do not use it
+        left -= {name for name in left if ".embedding_transformation." in name}
+    if left or report.unexpected_keys:
+        raise ValueError(f"parity: found no weights of ours for {sorted(left)} and none of theirs for"
+                         f" {report.unexpected_keys}, expected the same names on both sides")  # fmt: skip
+    return model.eval()
+
+
+def run_theirs(model, batch):
+    """Their model, which has the type of numbers it was given with `.to` -> Run. Gradients by autograd."""
+    torch = require("torch", "compare")
+    labels = np.full(batch.input_ids.size, _IGNORED)
+    labels[batch.masked_positions] = batch.masked_labels
+    inputs = {
+        "input_ids": batch.input_ids, "token_type_ids": batch.token_type_ids, "attention_mask": batch.attention_mask,
+        "labels": labels.reshape(batch.input_ids.shape), "next_sentence_label": batch.next_sentence_labels,
+    }  # fmt: skip
+    model.zero_grad(set_to_none=True)
+    output = model(**{name: torch.tensor(np.asarray(array, np.int64)) for name, array in inputs.items()},
+                   output_hidden_states=True, output_attentions=True)  # fmt: skip
+    output.loss.backward()
+    words = output.prediction_logits.flatten(0, 1)[torch.tensor(batch.masked_positions)]
+    forward = _in_order(
+        output.hidden_states, output.attentions, word_logits=words,
+        next_sentence_logits=output.seq_relationship_logits, loss=output.loss.reshape(1),
+    )  # fmt: skip
+    gradients = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None and p.numel()}
+    return Run({name: tensor.detach().numpy() for name, tensor in forward.items()}, gradients)
+
+
+def compare(params, config, batch, theirs):
+    """Our parameters against their model, both of one type of numbers -> list of Difference"""
+    pad_is_read = bool((batch.input_ids == PAD_ID).any())
+    return differences(run_ours(params, config, batch), run_theirs(theirs, batch), pad_is_read)
