@@ -144,6 +144,15 @@ def test_pair():
     assert empty.ids == [TOKENIZER.cls_id, TOKENIZER.sep_id, TOKENIZER.sep_id] and empty.token_type_ids == [0, 0, 1]
 
 
+def test_what_is_cut_is_the_end():
+    one = encode_pair(TOKENIZER, "a b c d", max_length=5)
+    assert [TOKENIZER.vocab[i] for i in one.ids] == ["[CLS]", "a", "b", "c", "[SEP]"]
+    assert one.offsets == [(0, 0), (0, 1), (2, 3), (4, 5), (0, 0)] and one.cut == (1, 0)
+    two = encode_pair(TOKENIZER, "a b", "c d e f", max_length=7, truncation="only_second")
+    assert [TOKENIZER.vocab[i] for i in two.ids] == ["[CLS]", "a", "b", "[SEP]", "c", "d", "[SEP]"]
+    assert two.offsets == [(0, 0), (0, 1), (2, 3), (0, 0), (0, 1), (2, 3), (0, 0)] and two.cut == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("lengths", "room", "truncation", "kept"),
     [
