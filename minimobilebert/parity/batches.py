@@ -1,8 +1,8 @@
 """Three batches for each model: without padding, with both segment types, and with padding.
 
-ReLU has a kink at 0. Where a number in front of it is closer to 0 than rounding, two correct models in float32 may stand
-on different sides, and the gradients of that unit then differ by far more than rounding. A full-size model has a million
-such numbers, so a batch is drawn again until none is that close, as the gradient checker steps around kinks, too.
+ReLU has a kink at 0. Where a number in front of it is closer to 0 than rounding, two correct models in float32 may
+stand on different sides, and the gradients of that unit then differ by far more than rounding. A full-size model has a
+million such numbers, so a batch is drawn again until none is that close, as the gradient checker steps around kinks.
 """
 
 import numpy as np

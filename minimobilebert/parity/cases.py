@@ -13,8 +13,8 @@ from ..model.parameters import parameter_shapes
 
 _ODD_EPSILON = 1e-5
 
-# How much a dense layer makes of its input's size: 0.5, but queries and keys more, so that attention prefers some tokens,
-# and the embedding transformation as much as undoes the word vectors' 0.4.
+# How much a dense layer makes of its input's size: 0.5, but queries and keys more, so that attention prefers some
+# tokens, and the embedding transformation as much as undoes the word vectors' 0.4.
 _GAINS = {".query.": 2.5, ".key.": 2.5, "embedding_transformation": 2.5, "intermediate.dense": 1.0}
 
 

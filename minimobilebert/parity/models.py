@@ -1,11 +1,12 @@
 """The two sides: our model and transformers' model, with the same numbers, on the same batch.
 
-Theirs is built from the settings that `convert` would write, and filled under the names that `convert` would write: what
-is proven here is the files, too. Both report
+Theirs is built from the settings that `convert` would write, and filled under the names that `convert` would write:
+what is proven here is the files, too. Both report, without dropout,
 
-    hidden_states[l] [B, T, H]   attention_maps[l] [B, A, T, T]   word_logits [M, V]   next_sentence_logits [B, 2]   loss
+    hidden_states[l] [B, T, H]    attention_maps[l] [B, A, T, T], probabilities
+    word_logits [M, V]            next_sentence_logits [B, 2]            loss [1]
 
-and the gradient of every parameter, without dropout. Attention maps are probabilities.
+and the gradient of the loss for every parameter.
 """
 
 import warnings

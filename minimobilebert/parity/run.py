@@ -1,7 +1,7 @@
 """`parity`: every model, both types of numbers, all batches -> one report, as data.
 
-Weights are drawn as float32 and are the same numbers in float64, so both columns are about one model. float64 comes first:
-its limits are the tight ones, so it names the first tensor that diverges where float32 might name a later one.
+Weights are drawn as float32 and are the same numbers in float64, so both columns are about one model. float64 comes
+first: its limits are the tight ones, so it names the first tensor that diverges where float32 might name a later one.
 """
 
 import time
@@ -45,8 +45,8 @@ def _first_divergence(found, dtype, variant):
 def check_case(case, seed, step=lambda text: None):
     """One model: weights, their model, three batches in two types -> its part of the report
 
-    {"model", "full", "family", "settings", "parameters", "batch": [B, T], "first": a Divergence as a dict or None, "ok",
-    "tensors": [{"name", "kind", "shape", "float64", "float32"}]}, the worst of all batches, in order of computation
+    {"model", "full", "family", "settings", "parameters", "batch": [B, T], "ok", "first": a Divergence as dict or None,
+    "tensors": [{"name", "kind", "shape", "float64", "float32"}], the worst of all batches, in order of computation}
     """
     config, worst, first = case.config, {}, None
     params = random_weights(config, np.random.default_rng([*seed, 1]))
