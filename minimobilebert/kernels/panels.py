@@ -29,9 +29,15 @@ def panels_of(columns, like):
 
 
 @jit_matmul
+def small_aside_of(like):
+    """Numbers of scratch memory that `multiply_panels` needs for a packed b: a tile, and the rows of a that it reads."""
+    return TILE_ROWS * width_of(like) + DEPTH_BLOCK * lanes_of(like)
+
+
+@jit_matmul
 def aside_of(like):
-    """Numbers of scratch memory that `multiply_panels` needs: a tile, the rows of a that it reads, a block of b."""
-    return TILE_ROWS * width_of(like) + DEPTH_BLOCK * (lanes_of(like) + width_of(like)) + B_BLOCK_BYTES // like.itemsize
+    """The same for a b that lies in its own rows: a block of it, as panels, is added."""
+    return small_aside_of(like) + DEPTH_BLOCK * width_of(like) + B_BLOCK_BYTES // like.itemsize
 
 
 @jit_matmul
