@@ -89,7 +89,7 @@ def test_batches_are_a_function_of_seed_and_step():
     row = [batches(step) for step in range(5)]
     again = ClassificationBatches(texts, 4, seed=1)
     for step in (4, 0, 2):
-        assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step)))
+        assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step), strict=True))
     labels = np.concatenate([batch.labels for batch in row])
     assert sorted(labels[:10]) == sorted(labels[10:]) == list(range(10)), "every text once an epoch"
     assert labels[:10].tolist() != labels[10:].tolist() and labels[:10].tolist() != list(range(10))
@@ -116,7 +116,7 @@ def test_the_whole_task():
     assert task.num_training == 2 * sum(era_of(d.name) + 1 for d in training), "'No.' is too short"
     counts = []
     for batch in [*task.development, *task.evaluation, *map(task.batches, range(20))]:
-        for ids, label in zip(batch.input_ids, batch.labels):
+        for ids, label in zip(batch.input_ids, batch.labels, strict=True):
             assert words[int(label)] in tokenizer.decode(ids).split()
     for batches, size in ((task.development, task.num_development), (task.evaluation, task.num_test)):
         labels = np.concatenate([batch.labels for batch in batches])
