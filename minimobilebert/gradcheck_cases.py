@@ -52,8 +52,10 @@ def check_every_backward(seed=0, names=None):
         for backend in BACKENDS:
             with use_backend(backend):
                 case = CASES[name](np.random.default_rng(seed))
-                yield name, backend, check_gradients(
-                    case.forward, case.backward, case.inputs, seed=seed, kinks=case.kinks, name=name
+                yield (
+                    name,
+                    backend,
+                    check_gradients(case.forward, case.backward, case.inputs, seed=seed, kinks=case.kinks, name=name),
                 )
 
 
