@@ -3,7 +3,7 @@
 import numpy as np
 
 from .backend import by_backend
-from .jit import jit_inline, jit_matmul, jit_matmul_parallel, prange
+from .jit import jit, jit_parallel, prange
 
 _PARALLEL_FROM = 1 << 16  # numbers; below it starting threads costs more than the work
 _CHUNK = 1 << 14
@@ -22,7 +22,9 @@ def adamw_update_numpy(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
     w -= w.dtype.type(rate / correction1) * m / denominator
 
 
-@jit_inline
+# No fast-math at all: LLVM compiles this loop in vectors and one by one and picks by the arrays' addresses, and both must
+# round alike for a run to end with the same bits as one that was interrupted.
+@jit
 def _adamw(w, g, m, v, numbers):
     factor, keep, c1, c2, eps, step, scale = numbers
     for i in range(w.size):
@@ -33,12 +35,7 @@ def _adamw(w, g, m, v, numbers):
         w[i] = w[i] * keep - step * first / (np.sqrt(second) * scale + eps)
 
 
-@jit_matmul
-def _adamw_serial(w, g, m, v, numbers):
-    _adamw(w, g, m, v, numbers)
-
-
-@jit_matmul_parallel
+@jit_parallel
 def _adamw_parallel(w, g, m, v, chunk, numbers):
     for part in prange((w.size + chunk - 1) // chunk):
         # Slices: Numba knows of an index into one, and not of a sum of two numbers, that it is not negative.
@@ -56,7 +53,7 @@ def adamw_update_numba(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
     )
     flat = [x.reshape(-1) for x in (w, np.ascontiguousarray(g), m, v)]
     if w.size < _PARALLEL_FROM:
-        _adamw_serial(*flat, numbers)
+        _adamw(*flat, numbers)
     else:
         _adamw_parallel(*flat, _CHUNK, numbers)
 
