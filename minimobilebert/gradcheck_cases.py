@@ -152,7 +152,7 @@ def linear_nonorm_backward(rng):
     x, layer = rng.normal(size=(*tokens, size)), _layer(rng, size, out)
     if rng.random() < 0.3:
         return Case(
-            lambda x, weight, bias, scale, shift: linear_nonorm.linear_nonorm_forward(x, weight, bias, None, scale, shift),
+            lambda x, weight, bias, *norm: linear_nonorm.linear_nonorm_forward(x, weight, bias, None, *norm),
             lambda dy, cache: tuple(linear_nonorm.linear_nonorm_backward(dy, cache)[i] for i in (0, 1, 2, 4, 5)),
             {"x": x, **layer, **norm},
         )  # fmt: skip

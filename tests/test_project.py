@@ -31,7 +31,7 @@ ROOMS = {
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
-    "inference": {"training", "model", "ops", "text"} | GROUND,
+    "inference": {"training", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
 }

@@ -79,7 +79,7 @@ def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, 
 
 @jit_matmul
 def _window(column, size, least, width):
-    """First and number of at least `least` neighbouring columns, of `width`, that hold `size` columns from `column` on."""
+    """First and number of `least` or more columns, of `width`, that hold the `size` columns from `column` on."""
     wanted = min(max(size, least), width)
     return min(column, width - wanted), wanted
 
@@ -94,7 +94,7 @@ def turned_size(tokens, size, width, like):
 def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, turned, zeros, out, out_at, aside):
     """out[i, j] = sum over k of a[i, k] * x[j, column + k] for one head of x [tokens, width] at x_at; k < size
 
-    The head is turned to [size, tokens] panels in `turned`, with neighbouring columns where it is narrower than a vector.
+    The head is turned to [size, tokens] panels in `turned`, with neighbours where it is narrower than a vector.
     """
     zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
     first, depth = _window(column, size, lanes_of(out), width)

@@ -15,8 +15,8 @@ its bias, and the scale and shift of the normalisation behind it. The order of t
 
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
 
-`sizes` is (H, C, F, heads, feed-forwards); `flags` is (use_bottleneck, queries and keys read: 0 h, 1 the shared bottleneck,
-2 the input bottleneck, layer normalisation, activation: a kind of finish.py).
+`sizes` is (H, C, F, heads, feed-forwards). `flags` is (use_bottleneck, what queries and keys read: one of READS_...,
+whether to use LayerNorm, the activation: a kind of finish.py).
 """
 
 import math
@@ -40,7 +40,8 @@ def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, ki
     zero, one, width, none = np.int64(0), np.int64(1), width_of(y), arena[:0]
     multiply_panels(
         rows, x, x_at, inputs, one, inputs, arena, slot[0], width * inputs, width, outputs, arena, slot[1],
-        add, add_at, outputs, y, y_at, outputs, aside, zero, kind, none, zero, zero, arena[slot[2] :], arena[slot[3] :], zero,
+        add, add_at, outputs, y, y_at, outputs, aside, zero, kind, none, zero, zero,
+        arena[slot[2] :], arena[slot[3] :], zero,
     )  # fmt: skip
     if layer_norm:
         weight, bias = arena[slot[2] : slot[2] + outputs], arena[slot[3] : slot[3] + outputs]
@@ -84,7 +85,8 @@ def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, 
         for head in range(heads):
             column = head * size
             times_turned(
-                count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros, scores, zero, aside
+                count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros,
+                scores, zero, aside,
             )  # fmt: skip
             for i in range(count):
                 masked_softmax(
@@ -92,14 +94,17 @@ def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, 
                     scores[square + i * tokens : square + (i + 1) * tokens],
                 )  # fmt: skip
             times_head(
-                count, scores, square, tokens, one, v, at, column, size, C, tokens, zeros, context, (first - row) * C, aside
+                count, scores, square, tokens, one, v, at, column, size, C, tokens, zeros,
+                context, (first - row) * C, aside,
             )  # fmt: skip
         first += count
 
 
 @jit_matmul
-def _part_b(row, rows, layer, h, n, context, m, q, k, v, mask, arena, table, sizes, flags, eps, scores, turned, zeros, aside):
-    """Attention, feed-forwards and output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
+def _part_b(
+    row, rows, layer, h, n, context, m, q, k, v, mask, arena, table, sizes, flags, eps, scores, turned, zeros, aside
+):
+    """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
     H, C, F, heads, feed_forwards = sizes
     use_bottleneck, _, layer_norm, activation = flags
     zero, minus, plain = np.int64(0), np.int64(-1), np.int64(NOTHING)
@@ -119,11 +124,15 @@ def _part_b(row, rows, layer, h, n, context, m, q, k, v, mask, arena, table, siz
 @jit_matmul_parallel
 def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
     """h [B * T * H] through `layers` blocks, in place; mask [B, T] bool; the rows are shared out in `parts` parts."""
-    H, C, F, heads, _ = sizes
+    _, C, F, heads, _ = sizes
     batch, tokens = mask.shape
     total, most = batch * tokens, (batch * tokens + parts - 1) // parts
     kind = h.dtype
-    n, qk, context = np.empty((parts, most * C), kind), np.empty((parts, most * C), kind), np.empty((parts, most * C), kind)
+    n, qk, context = (
+        np.empty((parts, most * C), kind),
+        np.empty((parts, most * C), kind),
+        np.empty((parts, most * C), kind),
+    )
     m, scores = np.empty((parts, most * F), kind), np.empty((parts, 2 * most * tokens), kind)
     q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
     turned = np.empty((parts, turned_size(tokens, C // heads, C, h)), kind)

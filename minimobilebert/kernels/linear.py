@@ -39,9 +39,9 @@ def dense_scale_shift_numpy(x, weight, bias, residual, scale, shift):
 
 
 def dense_dx_numpy(dy, weight, add, activation, kept):
-    """dx = (dy W + add) * activation'(kept); dy [R, out], add [R, in] or None, activation and kept may be None -> [R, in]
+    """dx = (dy W + add) * activation'(kept), with or without add, and with or without activation
 
-    `add` is overwritten with the result where there is one.
+    dy [R, out], add [R, in] or None, which is overwritten with the result, kept [R, in] or None -> [R, in]
     """
     dx = dy @ weight
     if add is not None:

@@ -3,17 +3,17 @@
     out[i, j] = bias[j] + sum over k of a[i, k] * b[k, j]          a [M, K], b [K, N], bias [N] -> out [M, N]
 
 A linear layer needs it in three layouts, x @ w.T, dy @ w and dy.T @ x, so transposed views are the normal case.
-The plain loops at the end of this file reach a fifth of what a core can do. The fast kernel has three ideas:
+Plain loops reach a fifth of what a core can do (ladder.py). This kernel has four ideas:
 
 1. Registers. The output is computed in tiles of up to 14 x 32 numbers that stay in vector registers while k runs
    (see simd.py). A tile reads rows + columns numbers for every rows * columns multiply-adds.
-2. Caches. The loops around the tile go through blocks of b (DEPTH_BLOCK rows, B_BLOCK_BYTES together) that stay in
-   the second-level cache until every row of a has met them. The a-rows of one tile stay in the first-level cache.
-3. Packing, where it pays. The tile needs `width` neighbouring numbers of a row of b in one load. `dy @ w` and
-   `dy.T @ x` have them side by side and are read where they lie. In `x @ w.T` they are a column of w: each panel
-   of `width` columns is first copied, transposed, to lie as the tile reads it. A last panel narrower than `width`
-   is copied too and filled up with zeros; its tile is computed aside and only the real columns are kept.
-   Numbers of a are read one at a time, so a is never copied, whichever way it lies.
+2. Caches. The loops around the tile go through blocks of b that stay in the second-level cache until every row of
+   a has met them. The a-rows of one tile stay in the first-level cache (see panels.py).
+3. Packing, where it pays. The tile needs `width` neighbouring numbers of a row of b in one load. In `x @ w.T` they are
+   a column of w: each panel of `width` columns is first copied, transposed, to lie as the tile reads it. `dy @ w` and
+   `dy.T @ x` have them side by side; there a block is copied only where many rows of a will read it, because rows
+   that lie a power of two apart push each other out of the cache.
+4. What follows a product (activation, residual, NoNorm) is done to each tile while it is in the cache (finish.py).
 
 Threads share the output, never a sum: every out[i, j] is added up by one thread, in the order of k, whatever
 the number of threads. So results do not depend on it, bit for bit.
@@ -28,11 +28,11 @@ from .panels import aside_of, multiply_panels, pack_panel, pack_panels, panels_o
 from .simd import width_of
 
 SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
-_NO_BIAS = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
+_NONE = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
 def _check(a, b, bias, out, accumulate):
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype not in _NO_BIAS:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype not in _NONE:
         raise ValueError(
             f"matmul: found {a.dtype} {a.shape} and {b.dtype} {b.shape},"
             " expected [M, K] and [K, N], both float32 or float64"
@@ -40,9 +40,7 @@ def _check(a, b, bias, out, accumulate):
     if bias is not None and (bias.shape != b.shape[1:] or bias.dtype != a.dtype):
         raise ValueError(f"matmul: found bias {bias.dtype} {bias.shape}, expected {a.dtype} {b.shape[1:]}")
     if out is not None and (out.shape != (a.shape[0], b.shape[1]) or out.dtype != a.dtype):
-        raise ValueError(
-            f"matmul: found out {out.dtype} {out.shape}, expected {a.dtype} {(a.shape[0], b.shape[1])}"
-        )
+        raise ValueError(f"matmul: found out {out.dtype} {out.shape}, expected {a.dtype} {(a.shape[0], b.shape[1])}")
     if accumulate and out is None:
         raise ValueError("matmul: found accumulate without out, expected the array to add to")
 
@@ -75,7 +73,7 @@ def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
 
 @jit_matmul
 def _start(bias, columns):
-    """The first numbers of every row: one panel of zeros, for later blocks of k, then the bias, filled up with zeros."""
+    """What every row starts with: one panel of zeros, for later blocks of k; then the bias, filled up with zeros."""
     width = width_of(bias)
     start = np.zeros(width * (1 + panels_of(columns, bias)), bias.dtype)
     for j in range(bias.size):
@@ -167,9 +165,6 @@ def place(x):
             row, column = row // item, column // item
             return np.asarray(_Memory(x, (rows - 1) * row + (columns - 1) * column + 1)), row, column
     return x.flatten(), columns, 1
-
-
-_NONE = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
 def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, shift=None):

@@ -22,7 +22,7 @@ def adamw_update_numpy(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
     w -= w.dtype.type(rate / correction1) * m / denominator
 
 
-# No fast-math at all: LLVM compiles this loop in vectors and one by one and picks by the arrays' addresses, and both must
+# No fast-math at all: LLVM compiles this loop in vectors and one by one and picks by the arrays' addresses. Both must
 # round alike for a run to end with the same bits as one that was interrupted.
 @jit
 def _adamw(w, g, m, v, numbers):

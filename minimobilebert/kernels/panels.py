@@ -30,7 +30,7 @@ def panels_of(columns, like):
 
 @jit_matmul
 def small_aside_of(like):
-    """Numbers of scratch memory that `multiply_panels` needs for a packed b: a tile, and the rows of a that it reads."""
+    """Numbers of scratch memory that `multiply_panels` needs for a packed b: a tile, the rows of a that it reads."""
     return TILE_ROWS * width_of(like) + DEPTH_BLOCK * lanes_of(like)
 
 
@@ -156,6 +156,6 @@ def multiply_panels(
                                 target[place + i * target_row + j] = before + aside[aside_at + i * width + j]
                     if kind and block == blocks - 1:
                         finish_tile(
-                            kind, t1 - t0, used, out, out_at + t0 * out_row + j0, out_row, kept, kept_at + t0 * kept_row + j0, kept_row,
-                            scale, shift, column + j0,
+                            kind, t1 - t0, used, out, out_at + t0 * out_row + j0, out_row,
+                            kept, kept_at + t0 * kept_row + j0, kept_row, scale, shift, column + j0,
                         )  # fmt: skip

@@ -231,7 +231,8 @@ else:
 
     @intrinsic
     def multiply_tile(
-        typing, rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row, out, out_at, out_row
+        typing, rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row,
+        out, out_at, out_row,
     ):  # fmt: skip
         """out[i, :] = add[i, :] + start + sum over k of a[i, k] * b[k, :]    for i < rows, k < depth, depth >= 1
 
@@ -240,14 +241,30 @@ else:
         """
 
         def write(context, builder, signature, arguments):
-            rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row, out, out_at, out_row = (
-                arguments
-            )
+            (
+                rows,
+                a,
+                a_at,
+                a_row,
+                a_k,
+                b,
+                b_at,
+                b_k,
+                depth,
+                start,
+                start_at,
+                add,
+                add_at,
+                add_row,
+                out,
+                out_at,
+                out_row,
+            ) = arguments
             kind = signature.args[1]
             v = _Vectors(context, builder, kind.dtype)
             operands = (
-                v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth, v.pointer(kind, start, start_at),
-                v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
+                v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth,
+                v.pointer(kind, start, start_at), v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
                 v.pointer(kind, out, out_at), out_row,
             )  # fmt: skip
             end = builder.append_basic_block("stored")

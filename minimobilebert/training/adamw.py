@@ -40,8 +40,8 @@ class AdamW:
             t = self.updates[name]
             decay = 0.0 if self.exclude(name) else self.weight_decay
             adamw_update(
-                params[name], gradient, self.first[name], self.second[name], factor, rate, decay, self.beta1, self.beta2,
-                self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
+                params[name], gradient, self.first[name], self.second[name], factor, rate, decay,
+                self.beta1, self.beta2, self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
             )  # fmt: skip
 
     def state(self):
