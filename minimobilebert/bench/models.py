@@ -1,0 +1,91 @@
+"""Inference with one text of 128 tokens, float32: MobileBERT and BERT_BASE, ours and theirs.
+
+The ratio of our two models is the paper's own question (Table 4: 5.5 times on a phone). Weights are random, the same
+on all sides; they do not change how long anything takes.
+"""
+
+import functools
+
+import numpy as np
+
+from ..config import preset
+from ..kernels.backend import use_backend
+from ..model.encoder import encoder_forward
+from ..model.parameters import init_parameters, parameter_shapes
+from .measure import Case
+from .rivals import OnnxEncoder, build_pretraining, torch_encoder
+
+TOKENS = 128
+
+
+def our_encoder(params, config, arrays):
+    """A function that runs our encoder for inference and returns the last hidden state."""
+    input_ids, token_type_ids, attention_mask = arrays
+
+    def run():
+        output, _ = encoder_forward(params, config, input_ids, token_type_ids, attention_mask)
+        return output.hidden_states[-1]
+
+    return run
+
+
+class Subject:
+    """A model with random weights and one text; theirs are made when they are first asked for."""
+
+    def __init__(self, config, tokens):
+        self.config, rng = config, np.random.default_rng(1)
+        self.params = init_parameters(parameter_shapes(config, "pretraining"), config, rng)
+        ids = rng.integers(1, config.vocab_size, (1, tokens)).astype(np.int32)
+        self.arrays = ids, np.zeros_like(ids), np.ones(ids.shape, bool)
+
+    @functools.cached_property
+    def theirs(self):
+        return build_pretraining(self.params, self.config)
+
+    @functools.cached_property
+    def onnx(self):
+        return OnnxEncoder(lambda: self.theirs, self.arrays)
+
+    def ours(self):
+        return our_encoder(self.params, self.config, self.arrays)
+
+    def build(self, side, threads):
+        """The function that `side` does this model with."""
+        if side == "torch":
+            return torch_encoder(self.theirs, self.arrays)
+        if side == "onnxruntime":
+            return self.onnx(threads)
+        if side == "numpy":
+            return in_numpy(self.ours())
+        return self.ours()
+
+
+def in_numpy(function):
+    """The same function with our NumPy back end."""
+
+    def run():
+        with use_backend("numpy"):
+            return function()
+
+    return run
+
+
+def inference(name, model="mobilebert", tokens=TOKENS, other=None, **changes):
+    """The case of inference_mobilebert (other="bert-base": our BERT_BASE is a side too) or inference_bert_base."""
+    subject = Subject(preset(model, **changes), tokens)
+    second = other and Subject(preset(other, **changes), tokens)
+
+    def build(side, threads):
+        return silently(second.ours()) if side == other else subject.build(side, threads)
+
+    against = ("numpy", "torch", "onnxruntime", *([other] if other else []))
+    yield Case(name, f"1 x {tokens}", "ms", 0.0, against, build, turns=9, short=False)
+
+
+def silently(function):
+    """The same function without its result: another model's numbers are not to be compared."""
+
+    def run():
+        function()
+
+    return run
