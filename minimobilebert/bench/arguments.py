@@ -1,4 +1,4 @@
-"""The parts of `bench` and what the command line may ask for. Imports no kernel, so that PyTorch can still come first."""
+"""The parts of `bench` and what the command line may ask for. Imports no kernel: PyTorch must still come first."""
 
 # Every part and the other libraries it is measured beside; NumPy is always there.
 NEEDS = {

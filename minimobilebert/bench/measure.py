@@ -1,6 +1,6 @@
-"""One comparison: the same work done by our code and by others, in turns, and a row of figures for each of the others.
+"""One comparison: the same work done by our code and by others, in turns, and a row of figures for each other side.
 
-    ratio = median over turns of (their seconds / our seconds), so above 1 ours is faster; ratio_low, ratio_high quartiles
+    ratio = median over turns of (their seconds / our seconds): above 1 ours is faster; ratio_low, ratio_high quartiles
 
 Both sides compute the same numbers: their results are compared before anything is timed.
 """

@@ -70,15 +70,15 @@ def in_numpy(function):
     return run
 
 
-def inference(name, model="mobilebert", tokens=TOKENS, other=None, **changes):
-    """The case of inference_mobilebert (other="bert-base": our BERT_BASE is a side too) or inference_bert_base."""
-    subject = Subject(preset(model, **changes), tokens)
-    second = other and Subject(preset(other, **changes), tokens)
+def inference(name, config=None, tokens=TOKENS, other=None):
+    """The case of inference_mobilebert or inference_bert_base; `other`, a name and a config, is measured as a side too."""
+    subject = Subject(config or preset("mobilebert"), tokens)
+    label, second = (other[0], Subject(other[1], tokens)) if other else ("", None)
 
     def build(side, threads):
-        return silently(second.ours()) if side == other else subject.build(side, threads)
+        return silently(second.ours()) if side == label else subject.build(side, threads)
 
-    against = ("numpy", "torch", "onnxruntime", *([other] if other else []))
+    against = ("numpy", "torch", "onnxruntime", *([label] if other else []))
     yield Case(name, f"1 x {tokens}", "ms", 0.0, against, build, turns=9, short=False)
 
 

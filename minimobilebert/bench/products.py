@@ -89,7 +89,8 @@ def nonorm_layers(name="linear_residual_nonorm", rows=ROWS, layer=NONORM_LAYER):
         arrays = _numbers((R, inputs), (outputs, inputs), outputs, (R, outputs), outputs, outputs)
         yield Case(
             name, f"{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, ("numpy", "torch"),
-            functools.partial(_nonorm, *arrays), moved=_bytes(R * inputs, inputs * outputs, 3 * outputs, 3 * R * outputs),
+            functools.partial(_nonorm, *arrays),
+            moved=_bytes(R * inputs, inputs * outputs, 3 * outputs, 3 * R * outputs),
         )  # fmt: skip
 
 

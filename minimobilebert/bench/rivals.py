@@ -1,7 +1,7 @@
 """The same model in transformers, with our numbers, and the same in ONNX Runtime.
 
-transformers chooses its attention (the fused one where it has it). ONNX Runtime gets what torch.onnx.export makes of that
-model, through a file that is gone afterwards, and does the optimisations that it does on its own.
+transformers chooses its attention (the fused one where it has it). ONNX Runtime gets what torch.onnx.export makes of
+that model, through a file that is gone afterwards, and does the optimisations that it does on its own.
 """
 
 import contextlib

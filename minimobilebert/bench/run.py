@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..config import PRESETS
 from ..kernels.backend import current_backend
 from ..terminal import progress_bar
 from .attention import attention
@@ -36,8 +37,8 @@ PARTS = {
     "attention_forward_backward": Part(functools.partial(attention, backward=True), 2, 6.0),
     "block_forward": Part(block, 1, 3.0),
     "block_forward_backward": Part(functools.partial(block, backward=True), 1, 8.0),
-    "inference_mobilebert": Part(functools.partial(inference, other="bert-base"), 1, 15.0),
-    "inference_bert_base": Part(functools.partial(inference, model="bert-base"), 1, 20.0),
+    "inference_mobilebert": Part(functools.partial(inference, other=("bert-base", PRESETS["bert-base"])), 1, 15.0),
+    "inference_bert_base": Part(functools.partial(inference, config=PRESETS["bert-base"]), 1, 20.0),
     "train_mobilebert": Part(training, 1, 35.0),
     "train_classroom_1": Part(training, 1, 3.0),
     "train_classroom_2": Part(training, 1, 9.0),
@@ -70,25 +71,26 @@ def _add_memory(rows, threads):
                 row.data.update(ours_memory=taken["ours"], theirs_memory=taken[row.data["against"]])
 
 
-def run(names, threads, sides, turns=None, parts=PARTS):
-    """names: parts; threads: numbers of threads; sides: the other libraries that are there -> list of Row, {threads: peak}
+def run(names, threads, sides, turns=None):
+    """Measure these parts -> list of Row in the order of the parts, {number of threads: measured peak}
 
-    Rows are in the order of the parts. turns: how many for every case, or None for as many as each case has.
+    threads: numbers of threads; sides: the other libraries that are there; turns: how many for every case, or None
+    for as many as each case has.
     """
     if current_backend() != "numba":
         raise ValueError(f"bench: found back end {current_backend()!r}, expected 'numba', which is what is measured")
     sides, rows = (*SIDES, *sides), []
-    total = 1 + int(sum(parts[name].count * parts[name].seconds for name in names) * len(threads))
+    total = 1 + int(sum(PARTS[name].count * PARTS[name].seconds for name in names) * len(threads))
     peaks = {count: measure_peak(count) for count in threads}
     able = {count: set_all_threads(count, sides) for count in threads}
     with progress_bar("bench", total) as shown:
         bar = _Bar(shown)
         for name in names:
             found = []
-            for case in parts[name].cases(name):
+            for case in PARTS[name].cases(name):
                 for count in threads:
                     set_all_threads(count, able[count])
-                    step = functools.partial(_advance, bar, parts[name].seconds, name)
+                    step = functools.partial(_advance, bar, PARTS[name].seconds, name)
                     found += measure(case, count, able[count], turns, step)
             if name == _WITH_MEMORY:
                 _add_memory(found, max(threads))

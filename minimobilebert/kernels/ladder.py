@@ -25,7 +25,7 @@ def multiply_naive(a, b, out):
 
     Two things are slow. The next number of b's column lies a whole row further on, so nearly every read of b brings in
     a new cache line for one number. And each addition waits for the one before: the compiler may not add in another
-    order, because the result would round differently, so there is one multiply-add in four or five clocks and no vector.
+    order, because the result would round differently, so it does one multiply-add in four or five clocks.
     """
     rows, depth = a.shape
     for i in range(rows):

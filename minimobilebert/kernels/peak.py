@@ -18,12 +18,13 @@ def _multiply_again(rounds, a, b, start, out):
     for part in prange(out.size // (TILE_ROWS * WIDTH)):
         for _ in range(rounds):
             multiply_tile(
-                TILE_ROWS, a, 0, DEPTH, 1, b, 0, WIDTH, DEPTH, start, 0, start, -1, 0, out, part * TILE_ROWS * WIDTH, WIDTH
+                TILE_ROWS, a, 0, DEPTH, 1, b, 0, WIDTH, DEPTH, start, 0, start, -1, 0, out, part * TILE_ROWS * WIDTH,
+                WIDTH,
             )  # fmt: skip
 
 
 def multiply_again(rounds, threads):
-    """Every one of `threads` threads computes the same tile `rounds` times -> floating-point operations done (float32)"""
+    """Each of `threads` threads computes one tile `rounds` times -> floating-point operations done (float32)"""
     a, b = np.ones(TILE_ROWS * DEPTH, np.float32), np.ones(DEPTH * WIDTH, np.float32)
     out = np.empty(threads * TILE_ROWS * WIDTH, np.float32)
     _multiply_again(rounds, a, b, np.zeros(WIDTH, np.float32), out)
