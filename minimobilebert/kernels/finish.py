@@ -12,6 +12,7 @@ import math
 
 from .exponential import exp_scalar, normal_cdf_scalar
 from .jit import jit_inline, jit_matmul
+from .simd import gate_tile, relu_tile, scale_shift_tile, width_of
 
 NOTHING, RELU, GELU, GELU_TANH, SCALE_SHIFT, RELU_GATE, GELU_GATE, GELU_TANH_GATE = range(8)
 ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH}
@@ -75,6 +76,19 @@ def keeps(kind, kept):
 def finish_tile(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row, scale, shift, column):
     """out [rows, used] from kept (where `keeps`) or in place; scale and shift are read from `column` on."""
     zero, keep = out.dtype.type(0.0), keeps(kind, kept)
+    if used == width_of(out):
+        if kind == RELU:
+            relu_tile(rows, out, out_at, out_row)
+            return
+        if kind == RELU_GATE:
+            gate_tile(rows, out, out_at, out_row, kept, kept_at, kept_row)
+            return
+        if kind == SCALE_SHIFT:
+            if keep:
+                scale_shift_tile(rows, kept, kept_at, kept_row, scale, shift, column, out, out_at, out_row)
+            else:
+                scale_shift_tile(rows, out, out_at, out_row, scale, shift, column, out, out_at, out_row)
+            return
     scales, shifts = scale[column : column + used], shift[column : column + used]
     for i in range(rows):
         # Slices, because Numba knows of an index into a slice, and not of out_at + j, that it is not negative.

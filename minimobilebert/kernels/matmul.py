@@ -78,7 +78,8 @@ def _start(bias, columns):
     """The first numbers of every row: one panel of zeros, for later blocks of k, then the bias, filled up with zeros."""
     width = width_of(bias)
     start = np.zeros(width * (1 + panels_of(columns, bias)), bias.dtype)
-    start[width : width + bias.size] = bias
+    for j in range(bias.size):
+        start[width + j] = bias[j]
     return start
 
 
@@ -112,7 +113,7 @@ def _matmul_serial(
         pack_panels(b, 0, b_k, b_column, depth, columns, packed, 0)
         b_k = width
     _part(
-        0, (1, 1), a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns), add, add_row,
+        0, parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns), add, add_row,
         out, out_row, aside, kind, kept, scale, shift,
     )  # fmt: skip
 
@@ -126,12 +127,12 @@ def _matmul_parallel(
     if pack:
         panels, b_panel = packed, width * depth
         for panel in prange(panels_of(columns, out)):
-            j = panel * width
+            j = np.int64(panel) * width
             pack_panel(b, j * b_column, b_k, b_column, depth, min(width, columns - j), packed, j * depth)
         b_k = width
     for part in prange(parts[0] * parts[1]):
         _part(
-            part, parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, start, add, add_row,
+            np.int64(part), parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, start, add, add_row,
             out, out_row, aside, kind, kept, scale, shift,
         )  # fmt: skip
 

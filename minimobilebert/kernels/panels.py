@@ -29,9 +29,15 @@ def panels_of(columns, like):
 
 
 @jit_matmul
+def small_aside_of(like):
+    """Numbers of scratch memory that `multiply_panels` needs for a packed b: a tile, and the rows of a that it reads."""
+    return TILE_ROWS * width_of(like) + DEPTH_BLOCK * lanes_of(like)
+
+
+@jit_matmul
 def aside_of(like):
-    """Numbers of scratch memory that `multiply_panels` needs: a tile, the rows of a that it reads, a block of b."""
-    return TILE_ROWS * width_of(like) + DEPTH_BLOCK * (lanes_of(like) + width_of(like)) + B_BLOCK_BYTES // like.itemsize
+    """The same for a b that lies in its own rows: a block of it, as panels, is added."""
+    return small_aside_of(like) + DEPTH_BLOCK * width_of(like) + B_BLOCK_BYTES // like.itemsize
 
 
 @jit_matmul
@@ -109,6 +115,8 @@ def multiply_panels(
     # Tiles of nearly equal height: 20 rows are done as 10 + 10, which is faster than 14 + 6.
     count = (rows + TILE_ROWS - 1) // TILE_ROWS
     step = max(1, B_BLOCK_BYTES // (out.itemsize * width * min(depth, DEPTH_BLOCK)))
+    if 2 * rows * depth * out.itemsize <= B_BLOCK_BYTES:
+        step = 1  # a is the small one: each panel of b is read once from wherever it is, and meets all rows
     for first in range(0, panels, step):
         for block in range(blocks):
             k0, k1 = depth * block // blocks, depth * (block + 1) // blocks

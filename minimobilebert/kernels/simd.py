@@ -113,6 +113,28 @@ if PATH == "plain":
             for j in range(lanes_of(source)):
                 target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
 
+    @jit_matmul
+    def relu_tile(rows, y, y_at, y_row):
+        """ReLU without vector instructions."""
+        for i in range(rows):
+            for j in range(y_at + i * y_row, y_at + i * y_row + width_of(y)):
+                y[j] = y.dtype.type(0.0) if y[j] <= y.dtype.type(0.0) else y[j]
+
+    @jit_matmul
+    def gate_tile(rows, y, y_at, y_row, k, k_at, k_row):
+        """ReLU's gate without vector instructions."""
+        for i in range(rows):
+            for j in range(width_of(y)):
+                if not k[k_at + i * k_row + j] > y.dtype.type(0.0):
+                    y[y_at + i * y_row + j] = y.dtype.type(0.0)
+
+    @jit_matmul
+    def scale_shift_tile(rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
+        """NoNorm without vector instructions."""
+        for i in range(rows):
+            for j in range(width_of(y)):
+                y[y_at + i * y_row + j] = x[x_at + i * x_row + j] * scale[column + j] + shift[column + j]
+
     @jit_inline
     def copy_vector(source, source_at, target, target_at):
         """The copy without vector instructions."""
@@ -279,3 +301,85 @@ else:
             return context.get_dummy_value()
 
         return types.void(source, types.int64, source, types.int64), write
+
+    def _for_each_row(v, rows, pointers, steps, write_row):
+        """Write a loop over the rows of a tile; write_row(pointers to the row) writes what is done to one."""
+        builder = v.builder
+        before, loop, done = builder.block, builder.append_basic_block("row"), builder.append_basic_block("rows_done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        left, now = builder.phi(_INT), [builder.phi(pointer.type) for pointer in pointers]
+        write_row(now)
+        left_next = builder.sub(left, _INT(1))
+        following = [v.at(pointer, step) for pointer, step in zip(now, steps, strict=True)]
+        for variable, initial, after in zip(
+            [left, *now], [rows, *pointers], [left_next, *following], strict=True
+        ):  # fmt: skip
+            variable.add_incoming(initial, before)
+            variable.add_incoming(after, loop)
+        builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
+        builder.position_at_end(done)
+
+    @intrinsic
+    def relu_tile(typing, rows, y, y_at, y_row):
+        """y = max(y, 0) for a tile of rows >= 1 rows; NaN stays"""
+
+        def write(context, builder, signature, arguments):
+            rows, y, y_at, y_row = arguments
+            v = _Vectors(context, builder, signature.args[1].dtype)
+            zero = ir.Constant(v.type, [0.0] * v.lanes)
+
+            def write_row(pointers):
+                for place in (v.at(pointers[0], x * v.lanes) for x in range(TILE_VECTORS)):
+                    number = v.load(place)
+                    v.store(builder.select(builder.fcmp_ordered("<=", number, zero), zero, number), place)
+
+            _for_each_row(v, rows, [v.pointer(signature.args[1], y, y_at)], [y_row], write_row)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, y, types.int64, types.int64), write
+
+    @intrinsic
+    def gate_tile(typing, rows, y, y_at, y_row, k, k_at, k_row):
+        """y = y where k > 0, else 0, for a tile of rows >= 1 rows"""
+
+        def write(context, builder, signature, arguments):
+            rows, y, y_at, y_row, k, k_at, k_row = arguments
+            kind = signature.args[1]
+            v = _Vectors(context, builder, kind.dtype)
+            zero = ir.Constant(v.type, [0.0] * v.lanes)
+
+            def write_row(pointers):
+                for x in range(TILE_VECTORS):
+                    place, gate = (v.at(pointer, x * v.lanes) for pointer in pointers)
+                    v.store(builder.select(builder.fcmp_ordered(">", v.load(gate), zero), v.load(place), zero), place)
+
+            _for_each_row(v, rows, [v.pointer(kind, y, y_at), v.pointer(kind, k, k_at)], [y_row, k_row], write_row)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(i, y, i, i, y, i, i), write
+
+    @intrinsic
+    def scale_shift_tile(typing, rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
+        """y = scale * x + shift for a tile of rows >= 1 rows; scale and shift are read from `column` on; y may be x"""
+
+        def write(context, builder, signature, arguments):
+            rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row = arguments
+            kind = signature.args[1]
+            v = _Vectors(context, builder, kind.dtype)
+            vectors = range(TILE_VECTORS)
+            scales, shifts = (
+                [v.load(v.at(v.pointer(kind, array, column), n * v.lanes)) for n in vectors] for array in (scale, shift)
+            )
+
+            def write_row(pointers):
+                for n in vectors:
+                    source, target = (v.at(pointer, n * v.lanes) for pointer in pointers)
+                    v.store(builder.call(v.fma, [v.load(source), scales[n], shifts[n]]), target)
+
+            _for_each_row(v, rows, [v.pointer(kind, x, x_at), v.pointer(kind, y, y_at)], [x_row, y_row], write_row)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(i, x, i, i, x, x, i, x, i, i), write
