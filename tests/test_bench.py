@@ -109,7 +109,8 @@ def _case(unit, work=0.0):
 
 def test_a_ratio_is_the_median_of_the_turns_ratios_and_above_one_when_ours_is_faster():
     # The machine halves its speed in the second and third turn; the ratio does not notice.
-    seconds = {"ours": np.array([1.0, 2.0, 2.0]), "numpy": np.array([3.0, 6.0, 6.0]), "torch": np.array([0.5, 1.0, 2.0])}
+    seconds = {"ours": [1.0, 2.0, 2.0], "numpy": [3.0, 6.0, 6.0], "torch": [0.5, 1.0, 2.0]}
+    seconds = {side: np.array(values) for side, values in seconds.items()}
     numpy, torch = compared(_case("ms"), 2, seconds, {"ours": 8.0, "numpy": 3.5, "torch": 0.1})
     assert numpy.data == {
         "name": "name", "shape": "3 x 4", "threads": 2, "against": "numpy", "ours": 2000.0, "theirs": 6000.0,
@@ -119,7 +120,9 @@ def test_a_ratio_is_the_median_of_the_turns_ratios_and_above_one_when_ours_is_fa
     assert (numpy.first_ours, numpy.first_theirs, numpy.seconds) == (8.0, 3.5, 2.0)
 
 
-@pytest.mark.parametrize(("unit", "work", "ours"), [("GFLOP/s", 6e9, 3.0), ("tokens/s", 400.0, 200.0), ("ms", 0.0, 2e3)])
+@pytest.mark.parametrize(
+    ("unit", "work", "ours"), [("GFLOP/s", 6e9, 3.0), ("tokens/s", 400.0, 200.0), ("ms", 0.0, 2e3)]
+)
 def test_units(unit, work, ours):
     seconds = {"ours": np.array([2.0]), "numpy": np.array([4.0])}
     (row,) = compared(_case(unit, work), 1, seconds, {"ours": 0.0, "numpy": 0.0})

@@ -19,6 +19,7 @@ NEEDS = {
     "torch": ("torch", "transformers"),
     "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
 }
+_BUSY = 0.5  # programs that already run
 
 
 def load(wanted):
@@ -62,8 +63,8 @@ def set_all_threads(threads, sides):
         fixed = _blas()["num_threads"] if _blas() else _threads_of_environment()
         if fixed != threads:
             able.remove("numpy")
-            say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl, from the extra 'compare', can"
-                " change that: make setup EXTRAS=compare")  # fmt: skip
+            say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl can change that and comes"
+                " with the extra 'compare': make setup EXTRAS=compare")  # fmt: skip
     return able
 
 
@@ -103,5 +104,7 @@ def describe(sides):
     if "OPENBLAS_CORETYPE" in os.environ:
         lines.append(f"OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}, which chooses the BLAS kernels")
     if hasattr(os, "getloadavg"):
-        lines.append(f"load before: {os.getloadavg()[0]:.1f} programs running on {os.cpu_count()} cores")
+        load = os.getloadavg()[0]
+        busy = "; others are at work: figures with all threads will be far too low" if load > _BUSY else ""
+        lines.append(f"load before: {load:.1f} programs running on {os.cpu_count()} cores{busy}")
     return lines

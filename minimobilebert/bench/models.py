@@ -9,24 +9,13 @@ import functools
 import numpy as np
 
 from ..config import preset
+from ..inference.engine import Engine
 from ..kernels.backend import use_backend
-from ..model.encoder import encoder_forward
 from ..model.parameters import init_parameters, parameter_shapes
 from .measure import Case
 from .rivals import OnnxEncoder, build_pretraining, torch_encoder
 
 TOKENS = 128
-
-
-def our_encoder(params, config, arrays):
-    """A function that runs our encoder for inference and returns the last hidden state."""
-    input_ids, token_type_ids, attention_mask = arrays
-
-    def run():
-        output, _ = encoder_forward(params, config, input_ids, token_type_ids, attention_mask)
-        return output.hidden_states[-1]
-
-    return run
 
 
 class Subject:
@@ -46,8 +35,12 @@ class Subject:
     def onnx(self):
         return OnnxEncoder(lambda: self.theirs, self.arrays)
 
+    @functools.cached_property
+    def engine(self):
+        return Engine(self.params, self.config)
+
     def ours(self):
-        return our_encoder(self.params, self.config, self.arrays)
+        return lambda: self.engine(*self.arrays)
 
     def build(self, side, threads):
         """The function that `side` does this model with."""
@@ -71,7 +64,10 @@ def in_numpy(function):
 
 
 def inference(name, config=None, tokens=TOKENS, other=None):
-    """The case of inference_mobilebert or inference_bert_base; `other`, a name and a config, is measured as a side too."""
+    """The case of inference_mobilebert or inference_bert_base.
+
+    other: name and config of a second model of ours that is one of the sides
+    """
     subject = Subject(config or preset("mobilebert"), tokens)
     label, second = (other[0], Subject(other[1], tokens)) if other else ("", None)
 

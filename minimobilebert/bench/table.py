@@ -35,7 +35,8 @@ def _cells(row, peaks):
         data["name"], data["shape"], str(data["threads"]), data["against"], _figure(data["ours"], data["unit"]),
         _figure(data["theirs"], data["unit"]), data["unit"], f"{data['ratio']:.2f}",
         f"{data['ratio_low']:.2f}-{data['ratio_high']:.2f}",
-        f"{case.moved / row.seconds / 1e9:.1f}" if case.moved else "", percent, f"{row.first_ours:.2f}", f"{row.first_theirs:.2f}",
+        f"{case.moved / row.seconds / 1e9:.1f}" if case.moved else "", percent,
+        f"{row.first_ours:.2f}", f"{row.first_theirs:.2f}",
     ]  # fmt: skip
 
 
