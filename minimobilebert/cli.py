@@ -277,9 +277,13 @@ _positive.__name__ = "whole number above 0"  # argparse puts it into its message
 
 def _bench_arguments(parser):
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
-                        help="this part alone; again, or with commas, for more (minimobilebert/bench/arguments.py lists them)")  # fmt: skip
+                        help="this part; again, or with commas, for more (minimobilebert/bench/arguments.py has them)")  # fmt: skip
     parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
-    parser.add_argument("--turns", type=_positive, help="how often each side is measured (default: 4 to 15)")
+    parser.add_argument(
+        "--turns",
+        type=_positive,
+        help="how often each side is measured (default: 4 to 15, less often on a slow machine)",
+    )
     parser.add_argument("--svg", metavar="FILE", help="write the matrix product's ladder as a chart (extra plots)")
     _json_option(parser)
 

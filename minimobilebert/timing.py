@@ -27,22 +27,28 @@ def calls_for(functions, least, clock=time.perf_counter):
     return {name: max(1, round(least / max(one, 1e-7))) for name, one in seconds.items()}
 
 
+FEWEST = 3  # turns, however long they take
+
+
 def times_in_turns(
-    functions, turns, *, warm=2, calls=None, settle=0, rest=0.0, step=None, clock=time.perf_counter, sleep=time.sleep
-):
+    functions, turns, *, warm=2, calls=None, settle=0, rest=0.0, limit=None, step=None, clock=time.perf_counter,
+    sleep=time.sleep,
+):  # fmt: skip
     """Measure several functions in turns; each runs `warm` times beforehand.
 
     functions: {name: callable}; calls: {name: calls in a row that are timed as one}, 1 unless given
     settle: calls that are not timed, right before those that are: they bring back the caches that another side emptied
     rest: seconds of sleep before each side, so that the threads of the side before have stopped spinning for more work
+    limit: seconds after which there are no more turns; at least FEWEST are made
     step: called after every turn
-    -> {name: seconds of one call in every turn, array [turns]}
+    -> {name: seconds of one call in every turn, array [turns made]}
     """
     seconds = {name: np.empty(turns) for name in functions}
     for function in functions.values():
         for _ in range(warm):
             function()
-    for turn in range(turns):
+    begin, made = clock(), 0
+    while made < turns and (made < FEWEST or limit is None or clock() - begin < limit):
         for name, function in functions.items():
             count = calls[name] if calls else 1
             if rest:
@@ -52,10 +58,11 @@ def times_in_turns(
             start = clock()
             for _ in range(count):
                 function()
-            seconds[name][turn] = (clock() - start) / count
+            seconds[name][made] = (clock() - start) / count
+        made += 1
         if step:
             step()
-    return seconds
+    return {name: values[:made] for name, values in seconds.items()}
 
 
 def quartiles(values):

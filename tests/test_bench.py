@@ -93,6 +93,13 @@ def test_times_come_from_the_clock_and_leave_out_what_is_not_timed():
     assert rests == [7.0] * 4 and len(steps) == 2
 
 
+def test_a_slow_machine_gets_fewer_turns():
+    for limit, made in ((0.0, 3), (9.0, 5), (1e9, 20), (None, 20)):
+        clock = FakeClock()
+        seconds = times_in_turns({"a": clock.taking(2.0)}, 20, warm=1, limit=limit, clock=clock)
+        assert seconds["a"].tolist() == [2.0] * made
+
+
 def test_first_calls_are_apart():
     clock = FakeClock()
     seconds, results = first_calls({"a": clock.taking(9.0), "b": lambda: 5}, clock)

@@ -63,8 +63,8 @@ def set_all_threads(threads, sides):
         fixed = _blas()["num_threads"] if _blas() else _threads_of_environment()
         if fixed != threads:
             able.remove("numpy")
-            say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl can change that and comes"
-                " with the extra 'compare': make setup EXTRAS=compare")  # fmt: skip
+            say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl can change that, and"
+                " comes with the extra 'compare': make setup EXTRAS=compare")  # fmt: skip
     return able
 
 

@@ -15,6 +15,7 @@ from ..timing import calls_for, first_calls, quartiles, times_in_turns
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
 REST = 0.03  # seconds; idle OpenBLAS threads keep a core busy that long (2^26 clocks) before they sleep
 SHORT_TURNS = 15
+LIMITS = {True: 3.0, False: 40.0}  # seconds for all turns of a short or a long case: a busy machine gets fewer turns
 OURS = "ours"
 KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "ratio_low", "ratio_high")
 
@@ -102,12 +103,13 @@ def measure(case, threads, sides, turns=None, step=None):
     if not (against and case.least_threads <= threads <= case.most_threads):
         return []
     functions = {side: case.build(side, threads) for side in (OURS, *against)}
+    limit = None if turns else LIMITS[case.short]
     turns = turns or case.turns
     first, results = first_calls(functions)
     check_same(case, results)
     del results
     seconds = times_in_turns(
         functions, turns, warm=0, calls=calls_for(functions, LEAST) if case.short else None, settle=int(case.short),
-        rest=REST if threads > 1 else 0.0, step=step and (lambda: step(1.0 / turns)),
+        rest=REST if threads > 1 else 0.0, limit=limit, step=step and (lambda: step(1.0 / turns)),
     )  # fmt: skip
     return compared(case, threads, seconds, first)

@@ -52,13 +52,19 @@ class _Bar:
     """A progress bar in seconds of the parts' estimates: parts differ a hundredfold, so counting them would mislead."""
 
     def __init__(self, bar):
-        self.bar, self.done, self.shown = bar, 0.0, 0
+        self.bar, self.name, self.at, self.end, self.length, self.shown = bar, "", 0.0, 0.0, 0.0, 0
 
-    def add(self, seconds, text):
-        self.done += seconds
-        while self.shown < min(int(self.done), self.bar.total):
+    def begin(self, name, seconds):
+        """The next case; the one before is over, however many turns it had."""
+        self.name, self.at, self.end, self.length = name, self.end, self.end + seconds, seconds
+        self.step(0.0)
+
+    def step(self, share):
+        """This share of the case is done."""
+        self.at = min(self.at + share * self.length, self.end)
+        while self.shown < min(int(self.at), self.bar.total):
             self.shown += 1
-            self.bar.update(text)
+            self.bar.update(self.name)
 
 
 def _add_memory(rows, threads):
@@ -90,14 +96,11 @@ def run(names, threads, sides, turns=None):
             for case in PARTS[name].cases(name):
                 for count in threads:
                     set_all_threads(count, able[count])
-                    step = functools.partial(_advance, bar, PARTS[name].seconds, name)
-                    found += measure(case, count, able[count], turns, step)
+                    bar.begin(name, PARTS[name].seconds)
+                    found += measure(case, count, able[count], turns, bar.step)
             if name == _WITH_MEMORY:
                 _add_memory(found, max(threads))
             rows += found
-        bar.add(total, "done")
+        bar.begin("done", total)
+        bar.step(1.0)
     return rows, peaks
-
-
-def _advance(bar, seconds, name, share):
-    bar.add(seconds * share, name)
