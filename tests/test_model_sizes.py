@@ -80,7 +80,7 @@ def test_activations_by_hand():
     embeddings = 18 + 12 + 12  # trigrams, the norm's input, the output
     bottlenecks = 8 + 8 + 8  # both norms' inputs; the shared one's output (the other's is only added)
     attention = 8 + 8 + 8 + 2 * 2 + 2 * 2 + 8 + 8  # q, k, v, scores, probabilities, weighted values, norm's input
-    feed_forward = 8 + 10 + 10 + 8  # input, before and after relu, the norm's input
+    feed_forward = 8 + 10 + 8  # input, after relu, the norm's input
     output = 8 + 12 + 12  # dense's input, the norm's input, the block's output
     numbers = embeddings + bottlenecks + attention + feed_forward + output
     assert activation_bytes(config, 1, 2, np.float64) == 2 * (8 * numbers + 4 + 4 + 1)

@@ -13,12 +13,12 @@ for the mean and deviation of a LayerNorm):
     input bottleneck       norm(C), and C more where queries, keys and values read its output
     shared bottleneck      norm(C) + C
     self-attention         4C (queries, keys, values, weighted values), 2AT (scores, probabilities), norm(C)
-    each feed-forward      C (input), 2F (before and after the activation), norm(C)
+    each feed-forward      C (input), F after the activation (and F before it, for GELU), norm(C)
     output bottleneck      C (input), norm(H)
     the block's output     H
 
-The rule behind it: a dense layer, a normalisation and an activation each keep their input. An array that several of
-them read exists once, and a sum keeps nothing.
+The rule behind it: a dense layer, a normalisation and GELU each keep their input, ReLU keeps its output, which is the
+next layer's input. An array that several of them read exists once, and a sum keeps nothing.
 """
 
 import numbers
@@ -40,7 +40,8 @@ def _block_numbers(config, tokens, attention_dropout):
     H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
     maps = 3 if attention_dropout else 2  # scores, probabilities, and which of them dropout keeps
     total = 4 * C + maps * config.num_attention_heads * tokens + _norm_numbers(config, C)
-    total += config.num_feedforward_networks * (C + 2 * F + _norm_numbers(config, C))
+    inner = F if config.hidden_act == "relu" else 2 * F
+    total += config.num_feedforward_networks * (C + inner + _norm_numbers(config, C))
     if config.use_bottleneck:
         total += _norm_numbers(config, C)
         if config.bottleneck_attention:
