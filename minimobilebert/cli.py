@@ -277,7 +277,7 @@ _positive.__name__ = "whole number above 0"  # argparse puts it into its message
 
 def _bench_arguments(parser):
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
-                        help="this part; again, or with commas, for more (minimobilebert/bench/arguments.py has them)")  # fmt: skip
+                        help="this part; again, or with commas, for more (bench/arguments.py has them)")  # fmt: skip
     parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
     parser.add_argument(
         "--turns",

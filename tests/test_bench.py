@@ -10,7 +10,7 @@ from minimobilebert.bench import arguments, libraries, measure, run
 from minimobilebert.bench.block import block
 from minimobilebert.bench.ladder import chart, ladder, write_chart
 from minimobilebert.bench.measure import KEYS, Case, check_same, compared
-from minimobilebert.bench.memory import peak_bytes
+from minimobilebert.bench.memory import memory_of_step, peak_bytes
 from minimobilebert.bench.models import inference
 from minimobilebert.bench.products import nonorm_layers, products, relu_layers
 from minimobilebert.bench.run import PARTS, Part
@@ -21,7 +21,7 @@ from minimobilebert.config import preset
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.kernels.ladder import RUNGS, climb
 from minimobilebert.kernels.peak import multiply_again
-from minimobilebert.timing import first_calls, quartiles, times_in_turns
+from minimobilebert.timing import calls_for, first_calls, quartiles, times_in_turns
 
 TINY = {
     "vocab_size": 50, "hidden_size": 16, "embedding_size": 8, "intra_bottleneck_size": 8, "intermediate_size": 16,
@@ -104,6 +104,12 @@ def test_first_calls_are_apart():
     clock = FakeClock()
     seconds, results = first_calls({"a": clock.taking(9.0), "b": lambda: 5}, clock)
     assert seconds == {"a": 9.0, "b": 0.0} and results == {"a": None, "b": 5}
+
+
+def test_short_calls_are_repeated():
+    clock = FakeClock()
+    functions = {"short": clock.taking(9.0, 0.5, 0.7), "long": clock.taking(7.0)}
+    assert calls_for(functions, 2.0, clock) == {"short": 4, "long": 1}
 
 
 def test_quartiles():
@@ -280,6 +286,11 @@ def test_rungs_are_exact_to_rounding(rung, dtype):
 
 def test_peak_counts_its_operations():
     assert multiply_again(2, 3) == 3 * multiply_again(2, 1) == 6 * multiply_again(1, 1) > 0
+
+
+def test_memory_of_a_step_is_measured_in_a_process_of_its_own():
+    taken = memory_of_step("train_classroom_1", "ours", 1)
+    assert taken is None or 1e6 < taken < 2e9
 
 
 def test_peak_memory_grows_with_what_is_used():
