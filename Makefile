@@ -25,9 +25,15 @@ help:
 	@echo "make parity       every layer and gradient against transformers    python -m minimobilebert parity"
 	@echo "make bench        speed beside NumPy, PyTorch, ONNX Runtime        python -m minimobilebert bench"
 	@echo "                  ARGS='--only inference_mobilebert --threads 1'"
-	@echo "make models       sizes of the paper's models                      python -m minimobilebert models"
+	@echo "make models       sizes of the paper's models (TOKENS=n BATCH=n)   python -m minimobilebert models"
 	@echo "make clean        remove .venv, caches and build files; runs stay"
 	@echo "make clean-cache  remove compiled kernels"
+	@echo ""
+	@echo "With your own texts and folders; each explains itself with --help:"
+	@echo "fill-mask         guess the words behind [MASK]                    python -m minimobilebert fill-mask TEXT"
+	@echo "embed             texts to vectors, and how alike they are         python -m minimobilebert embed TEXT TEXT ..."
+	@echo "nsp               does the second text follow the first?           python -m minimobilebert nsp TEXT TEXT"
+	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
 
 setup:
 	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"
@@ -62,7 +68,7 @@ bench: setup
 	@$(MINI) bench $(ARGS)
 
 models: setup
-	@$(MINI) models
+	@$(MINI) models $(if $(TOKENS),--tokens $(TOKENS)) $(if $(BATCH),--batch $(BATCH))
 
 clean: clean-cache
 	rm -rf .venv .pytest_cache .hypothesis build minimobilebert.egg-info

@@ -58,7 +58,7 @@ def gradcheck(arguments):
 def models(arguments):
     from .model.sizes import describe_presets, format_sizes
 
-    rows = describe_presets()
+    rows = describe_presets(arguments.tokens, arguments.batch)
     print(json.dumps(rows, indent=2) if arguments.json else format_sizes(rows))
     return 0
 
@@ -111,12 +111,30 @@ def fill_mask(arguments):
     return 0
 
 
+def _lines_of_standard_input():
+    """Its lines that are not empty, read as UTF-8 whatever the terminal's encoding is -> list of str"""
+    if sys.stdin.isatty():
+        print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
+    lines = sys.stdin.buffer.read().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"standard input, line {number}: found byte 0x{line[error.start]:02x}, expected UTF-8"
+            ) from None
+    return [line.decode("utf-8") for line in lines if line.strip()]
+
+
 def embed(arguments):
     from .inference.embed import embed, format_similarities
 
-    texts = arguments.text or sys.stdin.read().splitlines()
+    texts = arguments.text or _lines_of_standard_input()
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise ValueError(f"text {number}: found nothing, expected words")
     if not texts:
-        raise ValueError("embed: found no text, expected some as arguments or as lines of the standard input")
+        raise ValueError("text: found none, expected some as arguments or as lines of the standard input")
     vectors = embed(_model(arguments), texts, pooling=arguments.pooling)
     rows = [{"text": text, "vector": vector.tolist()} for text, vector in zip(texts, vectors, strict=True)]
     print(json.dumps(rows) if arguments.json else format_similarities(texts, vectors))
@@ -202,6 +220,12 @@ def _gradcheck_arguments(parser):
     _json_option(parser)
 
 
+def _models_arguments(parser):
+    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="length of a sequence (default 128)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="sequences in a batch (default 32)")
+    _json_option(parser)
+
+
 def _parity_arguments(parser):
     parser.add_argument("--seed", type=int, default=1, help="draws small models, weights and batches (default 1)")
     _json_option(parser)
@@ -245,15 +269,15 @@ def _fill_mask_arguments(parser):
 
 
 def _embed_arguments(parser):
-    parser.add_argument("text", nargs="*", help="texts; without any, the lines of the standard input")
+    parser.add_argument("text", nargs="*", help="texts; without any, every line of the standard input is one")
     parser.add_argument("--pooling", default="mean", choices=("mean", "cls"), help="how a text becomes one vector")
     _model_option(parser)
     _json_option(parser)
 
 
 def _nsp_arguments(parser):
-    parser.add_argument("first")
-    parser.add_argument("second")
+    parser.add_argument("first", help="a text")
+    parser.add_argument("second", help="the text that may follow it")
     _model_option(parser)
     _json_option(parser)
 
@@ -300,7 +324,10 @@ COMMANDS = {
     "doctor": ("check Python, packages, processor and texts", "--json", _json_option, doctor),
     "test": ("run the tests", "-k attention", _test_arguments, test),
     "gradcheck": ("check every backward pass against finite differences", "--seed 7", _gradcheck_arguments, gradcheck),
-    "models": ("parameters and operations of every model of the paper", "--json", _json_option, models),
+    "models": (
+        "parameters, operations and memory of every model, beside the paper's figures",
+        "--tokens 384 --batch 8", _models_arguments, models,
+    ),
     "train-tiny": (
         "the whole paper at classroom size: teacher, transfer, distillation, report",
         "--seed 2 --out runs/second --set teacher_steps=500", _train_tiny_arguments, train_tiny,
@@ -370,7 +397,9 @@ def main(argv=None):
         sys.stderr.close()  # the reader (head, less) has left; nobody wants a message about it
         return 0
     except (ValueError, OSError) as error:
-        print(f"minimobilebert: error: {' '.join(str(error).split())}", file=sys.stderr)
+        place = getattr(error, "filename", None)
+        text = f"{place}: {error.strerror}" if place and error.strerror else str(error)
+        print(f"minimobilebert: error: {' '.join(text.split())}", file=sys.stderr)
         return 2
     except TrainingDiverged as error:
         print(f"minimobilebert: failed: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 
 
 @contextlib.contextmanager
@@ -28,6 +29,36 @@ def replacing(path):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_new_folder(folder):
+    """ValueError unless `folder` is new or empty: nothing of somebody's is written over."""
+    folder = pathlib.Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: found something there already, expected a new or empty folder")
+
+
+@contextlib.contextmanager
+def new_folder(folder):
+    """`with new_folder(path) as unfinished:` write files into `unfinished`; they appear in `path` all together.
+
+    `path` must be new or empty. Whatever goes wrong inside, `path` is as it was and what was written is gone.
+    """
+    check_new_folder(folder)
+    folder = pathlib.Path(folder).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if folder.exists():  # empty; kept, because somebody may stand in it
+            for path in sorted(unfinished.iterdir()):
+                os.replace(path, folder / path.name)
+            unfinished.rmdir()
+        else:
+            os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path, text):

@@ -110,7 +110,7 @@ def check_gradients(
             failures.append(diagnosis.Failure(f"d{key}", "skipped", "every entry is at a kink: nothing was checked"))
         if yours.shape == inputs[key].shape:
             errors[f"d{key}"] = slopes.worst_error(tolerance)
-    for key, slopes in expected.items():
+    for key in expected:
         if passes.gradients[key].shape != inputs[key].shape or not errors[f"d{key}"] <= tolerance:
             failures.append(diagnosis.explain(key, passes, expected, tolerance))
     return GradientCheck(name or getattr(backward, "__name__", "backward"), seed, tolerance, errors, skipped, failures)

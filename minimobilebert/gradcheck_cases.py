@@ -52,8 +52,10 @@ def check_every_backward(seed=0, names=None):
         for backend in BACKENDS:
             with use_backend(backend):
                 case = CASES[name](np.random.default_rng(seed))
-                yield name, backend, check_gradients(
-                    case.forward, case.backward, case.inputs, seed=seed, kinks=case.kinks, name=name
+                yield (
+                    name,
+                    backend,
+                    check_gradients(case.forward, case.backward, case.inputs, seed=seed, kinks=case.kinks, name=name),
                 )
 
 
@@ -118,8 +120,11 @@ def linear_activation_backward(rng):
     )  # fmt: skip
 
 
-def _feed_forward(name):
-    """A feed-forward network of two fused layers, whose backward goes through the activation in the second one's dx."""
+def feed_forward(name):
+    """A feed-forward network of two fused layers, whose backward goes through the activation in the second one's dx
+
+    -> forward, backward
+    """
 
     def forward(x, weight, bias, weight2, bias2, scale, shift):
         m, first = linear_activation.linear_activation_forward(x, weight, bias, name)
@@ -143,7 +148,7 @@ def linear_nonorm_backward(rng):
         name, kinks = _activation(rng)
         inner = {f"{key}2": value for key, value in _layer(rng, size, out).items()}
         inputs = {**_alive({"x": rng.normal(size=(*tokens, out)), **_layer(rng, out, size)}), **inner, **norm}
-        return Case(*_feed_forward(name), inputs, kinks)
+        return Case(*feed_forward(name), inputs, kinks)
     x, layer = rng.normal(size=(*tokens, size)), _layer(rng, size, out)
     if rng.random() < 0.3:
         return Case(

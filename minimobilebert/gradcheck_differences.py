@@ -75,8 +75,9 @@ def _largest(*arrays):
 def _slope(passes, key, direction, h, kinks):
     """(L(x + h v) - L(x - h v)) / 2h and its rounding noise; None where a declared kink lies in between."""
     x = passes.inputs[key]
-    for h in (h, h / 10.0, h / 100.0):
-        above, below = {**passes.inputs, key: x + h * direction}, {**passes.inputs, key: x - h * direction}
+    for shorter in (1.0, 10.0, 100.0):
+        step = h / shorter
+        above, below = {**passes.inputs, key: x + step * direction}, {**passes.inputs, key: x - step * direction}
         if kinks is None or _same_side(kinks(*above.values()), kinks(*below.values())):
             break
     else:
@@ -88,7 +89,7 @@ def _slope(passes, key, direction, h, kinks):
         moved = up != down
         squares += float(np.square(dy * up)[moved].sum() + np.square(dy * down)[moved].sum())
     # Each output that moves is right to a few units in its last place; these errors add up like random steps.
-    return total / (2.0 * h), 4.0 * EPSILON * np.sqrt(squares) / (2.0 * h)
+    return total / (2.0 * step), 4.0 * EPSILON * np.sqrt(squares) / (2.0 * step)
 
 
 def _same_side(above, below):

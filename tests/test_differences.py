@@ -266,6 +266,9 @@ def test_half_precision_cannot_hold_the_released_activations():
 def test_the_classroom_recipe_says_where_it_leaves_the_papers():
     """Standard deviation of the first weights, no dropout: the classroom presets only."""
     settings = TinySettings()
-    for config, full in ((settings.teacher_config, preset("ib-bert-large")), (settings.student_config, preset("mobilebert"))):
+    for config, full in (
+        (settings.teacher_config, preset("ib-bert-large")),
+        (settings.student_config, preset("mobilebert")),
+    ):
         assert (config.initializer_range, full.initializer_range) == (0.05, 0.02)
         assert (config.attention_probs_dropout_prob, full.attention_probs_dropout_prob) == (0.0, 0.1)

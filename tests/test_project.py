@@ -1,6 +1,7 @@
 """The project as a whole: floors of the house, command line, sizes of the paper's models, README and Makefile."""
 
 import ast
+import io
 import json
 import pathlib
 import re
@@ -11,7 +12,7 @@ import tomllib
 import pytest
 
 from minimobilebert import bootstrap
-from minimobilebert.cli import COMMANDS, main
+from minimobilebert.cli import COMMANDS, main, make_parser
 from minimobilebert.config import PRESETS, ConfigError, ModelConfig, preset
 from minimobilebert.doctor import diagnose
 from minimobilebert.model.sizes import describe_presets
@@ -19,20 +20,21 @@ from minimobilebert.model.sizes import describe_presets
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minimobilebert"
 
-# What each room may import besides itself. Higher floors may use lower ones, never the other way round.
+# What each room may import besides itself, from the ground up: a room may only name rooms above it in this list.
 GROUND = {"config", "files", "errors", "extras", "terminal", "timing", "__init__"}
 ROOMS = {
     "kernels": set(),
     "ops": {"kernels"},
-    "model": {"ops", "kernels"} | GROUND,
     "text": GROUND,
+    "model": {"ops", "kernels"} | GROUND,
     "distillation": {"model", "ops", "kernels"} | GROUND,
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
-    "inference": {"training", "model", "ops", "text"} | GROUND,
-    "bench": {"pipeline", "parity", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
+    "inference": {"training", "model", "ops", "kernels", "text"} | GROUND,
+    "parity": {"interop", "model", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+    "bench": {"pipeline", "parity", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
 }
 
 
@@ -53,8 +55,15 @@ def test_imports_go_down_only(room):
             assert other == room or other in ROOMS[room], f"{file.relative_to(ROOT)} imports {other}"
 
 
+def test_every_room_has_its_floor():
+    rooms = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+    assert rooms == set(ROOMS)
+    for place, room in enumerate(ROOMS):
+        assert ROOMS[room] - GROUND <= set(list(ROOMS)[:place]), f"{room} may import a room that is not below it"
+
+
 def python(*arguments):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_import_is_light():
@@ -103,6 +112,19 @@ def test_models_are_exactly_as_large_as_the_papers(capsys):
     assert set(rows) == set(PRESETS)
     assert main(["models", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == list(rows.values())
+
+
+def test_models_takes_a_length_and_a_batch(capsys):
+    assert main(["models", "--tokens", "384", "--batch", "8", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == describe_presets(384, 8)
+    assert all({"flops_128", "flops_384", "bytes_total", "paper_parameters"} <= set(row) for row in rows)
+    assert main(["models", "--tokens", "384", "--batch", "8"]) == 0
+    table = capsys.readouterr().out
+    assert "GFLOP@384" in table and "8 x 384" in table
+    for option in ("--tokens", "--batch"):
+        assert main(["models", option, "0"]) == 2
+        assert capsys.readouterr().err == f"minimobilebert: error: {option[2:]}: found 0, expected at least 1\n"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +192,31 @@ def test_every_make_target_calls_its_twin():
     for target in makefile_targets() - {"clean", "clean-cache"}:
         assert target in COMMANDS
         assert re.search(rf"^{target}:.*\n\t@\$\((MINI|PYTHON)\).*\b{target}\b", text, re.MULTILINE), target
-    assert set(COMMANDS) == makefile_targets() - {"clean", "clean-cache"}
+
+
+def cannot_run_alone(command):
+    """Whether a command without any argument ends with exit code 2: it needs a text or a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+        try:
+            return main([command]) == 2
+        except SystemExit as stop:
+            return stop.code == 2
+
+
+def test_every_command_that_runs_without_arguments_has_a_make_target(capsys):
+    """The others take texts and folders of the user's, which a shell quotes better than make does."""
+    for target in makefile_targets() - {"clean", "clean-cache"}:
+        make_parser().parse_args([target])  # nothing is required
+    for command in set(COMMANDS) - makefile_targets():
+        assert cannot_run_alone(command), f"{command} has no make target"
+
+
+def test_make_help_shows_every_command():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    shown = "\n".join(re.findall(r'@echo "(.*)"', text))
+    assert {c for c in COMMANDS if not re.search(rf"-m minimobilebert {c}\b", shown)} == set()
+    assert {t for t in makefile_targets() if not re.search(rf"^make {t}\b", shown, re.MULTILINE)} == set()
 
 
 def test_readme_names_only_what_exists():
@@ -180,6 +226,7 @@ def test_readme_names_only_what_exists():
     targets = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.MULTILINE)
     assert targets and {a or b for a, b in targets} <= makefile_targets()
     files = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`|`([a-z_]+\.py)`", text)
+    assert len(files) > 10
     for inside, alone in files:
         assert (PACKAGE / (inside or alone)).exists() or (ROOT / (inside or alone)).exists(), inside or alone
 

@@ -130,7 +130,7 @@ def test_split_documents(sizes, fraction, seed):
         assert len(places) == min(max(int(n * fraction + 0.5), 1), n - 1)
         # one from each run: two neighbours are less than two runs apart
         longest = -(-n // len(places))
-        assert all(b - a < 2 * longest for a, b in zip([-1, *places], [*places, n]))
+        assert all(b - a < 2 * longest for a, b in zip([-1, *places], [*places, n], strict=True))
 
 
 def test_split_depends_on_the_seed_and_not_on_the_order():

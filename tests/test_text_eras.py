@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 
+from minimobilebert.pipeline.run import Run
+from minimobilebert.pipeline.settings import settings_from_strings
+from minimobilebert.pipeline.stages import fine_tune
+from minimobilebert.pipeline.text_data import TextData
 from minimobilebert.tasks.classification_batches import ClassificationBatches, encode_labelled_texts
-from minimobilebert.tasks.eras import era_of, make_era_task, passages, split_addresses
+from minimobilebert.tasks.eras import ERAS, EraTask, era_of, make_era_task, passages, split_addresses
 from minimobilebert.text.corpus import Document, shipped_documents, split_documents
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.text.wordpiece_trainer import count_words, train_wordpiece
+from minimobilebert.training.model_folder import load_model
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_batches_are_a_function_of_seed_and_step():
     row = [batches(step) for step in range(5)]
     again = ClassificationBatches(texts, 4, seed=1)
     for step in (4, 0, 2):
-        assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step)))
+        assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step), strict=True))
     labels = np.concatenate([batch.labels for batch in row])
     assert sorted(labels[:10]) == sorted(labels[10:]) == list(range(10)), "every text once an epoch"
     assert labels[:10].tolist() != labels[10:].tolist() and labels[:10].tolist() != list(range(10))
@@ -116,7 +121,7 @@ def test_the_whole_task():
     assert task.num_training == 2 * sum(era_of(d.name) + 1 for d in training), "'No.' is too short"
     counts = []
     for batch in [*task.development, *task.evaluation, *map(task.batches, range(20))]:
-        for ids, label in zip(batch.input_ids, batch.labels):
+        for ids, label in zip(batch.input_ids, batch.labels, strict=True):
             assert words[int(label)] in tokenizer.decode(ids).split()
     for batches, size in ((task.development, task.num_development), (task.evaluation, task.num_test)):
         labels = np.concatenate([batch.labels for batch in batches])
@@ -124,3 +129,15 @@ def test_the_whole_task():
         counts.append(np.bincount(labels))
     assert counts[0].sum() + counts[1].sum() == 2 * sum(era_of(d.name) + 1 for d in held_out)
     assert task.majority_accuracy == counts[1][2] / task.num_test
+
+
+def test_a_fine_tuned_model_knows_the_names_of_its_classes(tmp_path):
+    """Two updates on made-up sentences: `labels` is what a Hugging Face folder calls id2label."""
+    tokenizer = WordPieceTokenizer([*SPECIAL_TOKENS, "old", "new", "now"])
+    texts = encode_labelled_texts(["old", "new", "now"], [0, 1, 2], tokenizer, 8)
+    task = EraTask(ClassificationBatches(texts, 2, 1), [], [], ERAS, 3, 3, 0, 0, 0.0)
+    run = Run(tmp_path / "run", settings_from_strings(1, {"task_steps": "2"}))
+    run.use_text(TextData(tokenizer, np.zeros(0, int), None, [], task))
+    fine_tune(run, "student", run.settings.student_config, {})
+    model = load_model(tmp_path / "run" / "student_on_task")
+    assert (model.head, model.num_labels, model.labels) == ("classification", 3, list(ERAS))

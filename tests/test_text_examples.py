@@ -156,7 +156,7 @@ def test_truncation_keeps_the_lengths_of_the_loop(a_length, b_length, limit, see
     a, b = (100, 100 + a_length), (300, 300 + b_length)
     got = truncate_pair(a, b, limit, np.random.default_rng(seed))
     wanted = truncate_oracle(a, b, limit, np.random.default_rng(seed))
-    for (start, stop), (oracle_start, oracle_stop), whole in zip(got, wanted, (a, b)):
+    for (start, stop), (oracle_start, oracle_stop), whole in zip(got, wanted, (a, b), strict=True):
         assert stop - start == oracle_stop - oracle_start
         assert whole[0] <= start < stop <= whole[1]
 
@@ -173,7 +173,7 @@ def test_every_pair_fits_and_the_seed_decides(documents, sentences, longest, seq
     corpus = random_corpus(np.random.default_rng(seed), documents, sentences, longest)
     examples = make_pretraining_examples(corpus, sequence_length, np.random.default_rng(seed))
     again = make_pretraining_examples(corpus, sequence_length, np.random.default_rng(seed))
-    assert all(np.array_equal(x, y) for x, y in zip(examples, again))
+    assert all(np.array_equal(x, y) for x, y in zip(examples, again, strict=True))
     a_length, b_length = np.diff(examples.a_spans)[:, 0], np.diff(examples.b_spans)[:, 0]
     assert len(a_length) >= documents and a_length.min() >= 1 and b_length.min() >= 1
     assert (a_length + b_length).max() <= sequence_length - 3
@@ -308,7 +308,7 @@ def unmasked(batch):
 
 
 def same(x, y):
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(x, y))
+    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(x, y, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -341,12 +341,17 @@ def test_masks_are_drawn_anew_at_every_step(examples):
 def test_every_epoch_has_every_example_once_with_new_masks(examples):
     n = len(examples.next_sentence_labels)
     whole, *_ = assemble_pairs(examples.pieces, examples.a_spans, examples.b_spans, TOKENIZER, 24)
-    expected = sorted((*row, label) for row, label in zip(whole.tolist(), examples.next_sentence_labels.tolist()))
+    expected = sorted(
+        (*row, label) for row, label in zip(whole.tolist(), examples.next_sentence_labels.tolist(), strict=True)
+    )
     batches = batches_of(examples)
     row, masks = [], []
     for step in range(-(-3 * n // 7)):
         batch = batches(step)
-        row += [(*ids, label) for ids, label in zip(unmasked(batch).tolist(), batch.next_sentence_labels.tolist())]
+        row += [
+            (*ids, label)
+            for ids, label in zip(unmasked(batch).tolist(), batch.next_sentence_labels.tolist(), strict=True)
+        ]
         masks += (batch.input_ids == TOKENIZER.mask_id).tolist()
     epochs = [row[n * i : n * (i + 1)] for i in range(3)]
     assert all(sorted(epoch) == expected for epoch in epochs)
@@ -380,7 +385,9 @@ def test_evaluation_batches(examples):
     whole, *_ = assemble_pairs(examples.pieces, examples.a_spans, examples.b_spans, TOKENIZER, 24)
     assert sorted(np.concatenate([unmasked(b) for b in batches]).tolist()) == sorted(whole.tolist())
     few = evaluation_batches(examples, TOKENIZER, 10, 24, 4, 1, count=2)
-    assert len(few) == 2 and all(same(x, y) for x, y in zip(few, batches)), "the same questions every time"
+    assert len(few) == 2 and all(same(x, y) for x, y in zip(few, batches[:2], strict=True)), (
+        "the same questions every time"
+    )
 
 
 def test_errors(examples):

@@ -1,6 +1,7 @@
 """Learning a vocabulary: a case worked by hand, and a trainer that recounts everything after every merge."""
 
 import collections
+import itertools
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def train_by_recounting(counts, vocab_size):
     while len(vocab) < vocab_size:
         pairs = collections.Counter()
         for pieces, n in words:
-            for pair in zip(pieces, pieces[1:]):
+            for pair in itertools.pairwise(pieces):
                 pairs[pair] += n
         best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
         if best is None or pairs[best] < 2:

@@ -46,10 +46,16 @@ def embed(model, texts, *, pooling="mean", batch_size=32):
     return (vectors / np.maximum(lengths, 1e-30)).astype(vectors.dtype)
 
 
+def _shown(text, longest=100):
+    """A text as one line of a list."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 4] + " ..."
+
+
 def format_similarities(texts, vectors):
     """Lines for people: the cosine between every two texts."""
     cosines = vectors @ vectors.T
-    lines = [f"{i + 1:3}  {text}" for i, text in enumerate(texts)]
+    lines = [f"{i + 1:3}  {_shown(text)}" for i, text in enumerate(texts)]
     lines += ["", "     " + "".join(f"{i + 1:8}" for i in range(len(texts)))]
     lines += [f"{i + 1:3}  " + "".join(f"{value:8.3f}" for value in row) for i, row in enumerate(cosines)]
     return "\n".join(lines)

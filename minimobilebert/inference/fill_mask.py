@@ -1,6 +1,8 @@
 """`fill-mask`: what stands behind [MASK]?
 
     p = softmax(masked-word scores at the masked position)
+
+Every [MASK] of a text is answered on its own, with the others still masked.
 """
 
 import numpy as np

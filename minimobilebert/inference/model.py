@@ -3,6 +3,8 @@
     from minimobilebert import Model
     model = Model.load("runs/tiny")
     encoded = model.encode(["The people of the States."], attention_maps=True)
+
+`fill_mask`, `embed` and `next_sentence` beside this file take such a model as their first argument.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
+from ..terminal import say
 from ..text.encoding import encode_pair, pad_batch
 from ..training.model_folder import load_model
 
@@ -50,13 +53,20 @@ class Model(NamedTuple):
     def require_parameter(self, name, purpose):
         """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
         if name not in self.params:
-            raise NoSuchHead(f"model: found {self.head or 'no'} head, expected one for {purpose}")
+            found = f"a {self.head} head" if self.head else "no head"
+            raise NoSuchHead(f"model: found {found}, expected one for {purpose}")
 
     def encodings(self, texts, seconds=None):
-        """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding. Long ones are cut."""
+        """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding
+
+        Texts beyond the model's positions are cut, and a line on stderr says so.
+        """
         seconds = [None] * len(texts) if seconds is None else seconds
         longest = self.config.max_position_embeddings
-        return [encode_pair(self.tokenizer, a, b, max_length=longest) for a, b in zip(texts, seconds, strict=True)]
+        found = [encode_pair(self.tokenizer, a, b, max_length=longest) for a, b in zip(texts, seconds, strict=True)]
+        if long := sum(any(encoding.cut) for encoding in found):
+            say(f"note: {long} of {len(found)} inputs cut to {longest} word pieces (the model's positions)")
+        return found
 
     def encode(self, texts, seconds=None, *, hidden_states=False, attention_maps=False):
         """Run the encoder on texts (or pairs), padded to the longest -> Encoded

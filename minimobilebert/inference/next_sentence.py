@@ -1,6 +1,8 @@
 """`nsp`: does the second text follow the first, or was it picked at random?
 
-    p = softmax(next-sentence scores of the pooled vector)        label 0: follows, 1: random
+    p = softmax(next-sentence scores of the pooled vector)
+
+Label 0 is "follows", label 1 "random", as in BERT.
 """
 
 from ..model.layers import dense
@@ -10,6 +12,9 @@ from ..ops.softmax import softmax_forward
 def next_sentence(model, first, second):
     """-> {"follows": probability, "random": probability}. NoSuchHead where the model has no such head."""
     model.require_parameter("cls.seq_relationship.weight", "next sentences")
+    for name, text in (("first", first), ("second", second)):
+        if not text.strip():
+            raise ValueError(f"{name} text: found nothing, expected words")
     logits, _ = dense(model.params, "cls.seq_relationship", model.encode([first], [second]).pooled)
     follows, random = softmax_forward(logits)[0][0]
     return {"follows": float(follows), "random": float(random)}

@@ -1,6 +1,6 @@
 """`convert`: a Hugging Face folder to a model folder of ours, and back.
 
-Everything is read and checked before anything is written.
+Everything is read and checked before anything is written, and the new folder appears whole or not at all.
 """
 
 import pathlib
@@ -8,9 +8,9 @@ import re
 from typing import NamedTuple
 
 from ..config import ModelConfig
-from ..files import read_json, write_json
+from ..files import check_new_folder, new_folder, read_json, write_json
 from ..model.parameters import parameter_shapes
-from ..training.model_folder import check_new_folder, load_model, save_model
+from ..training.model_folder import load_model, save_model
 from .hf_config import config_from_hf, config_to_hf, head_from_hf
 from .hf_names import match_parameters, names_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
@@ -85,9 +85,8 @@ def to_hf(folder, out):
         settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
     tensors = names_for_hf(saved.params, saved.config, saved.head)
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_tokenizer(out, saved.tokenizer, saved.config)
-    write_tensors(out, tensors)
-    write_json(out / "config.json", settings)
+    with new_folder(out) as unfinished:
+        write_tokenizer(unfinished, saved.tokenizer, saved.config)
+        write_tensors(unfinished, tensors)
+        write_json(unfinished / "config.json", settings)
     return Converted(saved.config, saved.head, len(tensors), {})

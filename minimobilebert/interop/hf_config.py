@@ -94,12 +94,14 @@ def config_to_hf(config, head, num_labels, place):
     family = "mobilebert" if config.use_bottleneck else "bert"
     if config.use_bottleneck and not (config.bottleneck_attention or config.key_query_shared_bottleneck):
         raise InteropError(
-            f"{place}: found a model whose queries and keys read the wide block input (IB-BERT, mobilebert-paper),"
-            " expected bottleneck_attention or key_query_shared_bottleneck: transformers builds its query and key layers"
-            " for the narrow width only, so it cannot hold this model"
+            f"{place}: found a model whose queries and keys read the wide block input (a teacher, or mobilebert-paper),"
+            " expected bottleneck_attention or key_query_shared_bottleneck: transformers builds its query and key"
+            " layers for the narrow width only, so it cannot hold this model"
         )
     if family == "bert" and (config.trigram_input or config.embedding_size != config.hidden_size):
-        raise InteropError(f"{place}: found plain BERT with factorised embeddings, expected none: transformers has no such")
+        raise InteropError(
+            f"{place}: found plain BERT with factorised embeddings, expected none: transformers has no such"
+        )
     needs_pooler = head in ("pretraining", "classification", None)
     if family == "bert" and (config.normalization_type, config.num_feedforward_networks) != ("layer_norm", 1):
         raise InteropError(f"{place}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
@@ -118,5 +120,3 @@ def config_to_hf(config, head, num_labels, place):
         settings["id2label"] = {str(i): f"LABEL_{i}" for i in range(num_labels)}
         settings["label2id"] = {f"LABEL_{i}": i for i in range(num_labels)}
     return settings
-
-

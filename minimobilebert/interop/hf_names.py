@@ -86,7 +86,11 @@ def match_parameters(tensors, shapes, config, place):
 def names_for_hf(params, config, head):
     """Our parameters -> the tensors of their file (tied weights once, as they do)."""
     tensors = dict(params)
-    if config.use_bottleneck and head in ("pretraining", "masked-words") and "cls.predictions.dense.weight" not in params:
+    if (
+        config.use_bottleneck
+        and head in ("pretraining", "masked-words")
+        and "cls.predictions.dense.weight" not in params
+    ):
         tensors["cls.predictions.dense.weight"] = np.zeros((0, config.vocab_size), np.float32)
     if head is None:
         return {name.removeprefix(f"{config.prefix}."): array for name, array in tensors.items()}

@@ -24,7 +24,9 @@ def read_vocabulary(folder, vocab_size):
     settings_file = folder / "tokenizer_config.json"
     settings = read_json(settings_file) if settings_file.exists() else {}
     if settings.get("do_lower_case", True) is False:
-        raise InteropError(f"{settings_file}: do_lower_case: found false, expected true: only uncased models are supported")
+        raise InteropError(
+            f"{settings_file}: do_lower_case: found false, expected true: only uncased models are supported"
+        )
     if (folder / "vocab.txt").exists():
         path = folder / "vocab.txt"
         tokenizer = WordPieceTokenizer.load(path)
@@ -34,7 +36,9 @@ def read_vocabulary(folder, vocab_size):
     else:
         raise InteropError(f"{folder}: found no vocab.txt and no tokenizer.json, expected one of them")
     if tokenizer.vocab_size != vocab_size:
-        raise InteropError(f"{path}: found {tokenizer.vocab_size} pieces, expected {vocab_size} (vocab_size in config.json)")
+        raise InteropError(
+            f"{path}: found {tokenizer.vocab_size} pieces, expected {vocab_size} (vocab_size in config.json)"
+        )
     return tokenizer
 
 

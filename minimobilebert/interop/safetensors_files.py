@@ -87,7 +87,9 @@ def read_tensors(folder):
     """All tensors of a checkpoint folder -> {name: float32 array}. InteropError where there is nothing usable."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise InteropError(f"{folder}: found no folder, expected one with config.json and {SINGLE}")
+        raise InteropError(
+            f"{folder}: found no folder, expected one with config.json and {SINGLE}; nothing is downloaded"
+        )
     if (folder / SINGLE).exists():
         return read_file(folder / SINGLE)
     if (folder / INDEX).exists():
@@ -95,8 +97,8 @@ def read_tensors(folder):
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise InteropError(
-            f"{folder / pickles[0]}: found weights that only unpickling or another framework can read, expected {SINGLE}:"
-            " reading a pickle can run any program, so this project never does"
+            f"{folder / pickles[0]}: found weights that only unpickling or another framework can read, expected"
+            f" {SINGLE}: reading a pickle can run any program, so this project never does"
         )
     raise InteropError(f"{folder}: found no {SINGLE} and no {INDEX}, expected one of them")
 

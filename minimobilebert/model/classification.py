@@ -2,6 +2,8 @@
 
     classification    num_labels outputs    loss = mean of -log softmax(logits)[label]
     regression        1 output              loss = mean of (logit - label)^2
+
+Below the loss the two are the same model.
 """
 
 from typing import Any, NamedTuple

@@ -86,10 +86,12 @@ def _loss_curves(folder, summary):
     yield (
         "Teacher: pre-training loss. Masked words and next sentence, on the training text.",
         curves(_series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
-               | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]), "update", "loss (nats)"),
+               | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]),
+               "update", "loss (nats)"),
     )  # fmt: skip
-    transfer_losses = (_series(transfer or student, "feature_map_transfer", "feature maps", COLOURS["student"])
-                       | _series(transfer or student, "attention_transfer", "attention maps (KL)", COLOURS["teacher"]))  # fmt: skip
+    taught = transfer or student
+    transfer_losses = _series(taught, "feature_map_transfer", "feature maps", COLOURS["student"])
+    transfer_losses |= _series(taught, "attention_transfer", "attention maps (KL)", COLOURS["teacher"])
     if transfer_losses:
         yield (
             _TRANSFER_CAPTIONS[strategy],
@@ -121,8 +123,8 @@ def _activation_bars(summary):
     numbers = [str(i) for i in range(len(scales["teacher"]["largest"]))]
     yield (
         "Largest activation between blocks (0 is the embedding output). In the teacher LayerNorm sets the scale of"
-        " every layer anew. In the students nothing does: NoNorm only scales and shifts, so what one layer adds the next one"
-        " inherits. After the paper's 740,000 updates the released model reaches 1e7.",
+        " every layer anew. In the students nothing does: NoNorm only scales and shifts, so what one layer adds the"
+        " next one inherits. After the paper's 740,000 updates the released model reaches 1e7.",
         bars(groups, numbers, "layer", "largest absolute value"),
     )
 
@@ -146,7 +148,8 @@ def write_report(folder, summary, attention):
 <style>{_STYLE}</style></head><body>
 <h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
 <p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge
-(strategy: {summary["settings"]["strategy"]}), was distilled, and is compared with the same student trained without a teacher for the same number of updates.
+(strategy: {summary["settings"]["strategy"]}), was distilled, and is compared with the same student trained
+without a teacher for the same number of updates.
 All scores are on documents that no model was trained on, with the same masked positions for all.</p>
 <h2>Results</h2>{_html_table(results_table(summary))}
 <h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}

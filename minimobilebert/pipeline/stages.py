@@ -24,13 +24,15 @@ def warmup_linear(settings, peak, steps):
     return WarmupLinearDecay(peak, int(settings.warmup_fraction * steps), steps)
 
 
-def train_stage(run, name, config, step_function, params, schedule, batches, steps, multipliers=None):
-    """Train `params` in place in the folder `name` of the run -> params"""
-    settings = run.settings
+def train_stage(run, name, config, step_function, params, schedule, batches, steps, multipliers=None, labels=None):
+    """Train `params` in place in the folder `name` of the run; labels: names of a task's classes -> params"""
+    settings, configuration = run.settings, run.configuration(config)
+    if labels:
+        configuration["labels"] = list(labels)
     result = train(
         name, step_function, params, AdamW(params, weight_decay=settings.weight_decay), schedule, batches,
         total_steps=steps, folder=run.folder / name, seed=settings.seed, multipliers=multipliers,
-        clip_norm=settings.clip_norm, configuration=run.configuration(config),
+        clip_norm=settings.clip_norm, configuration=configuration,
     )  # fmt: skip
     run.note_seconds(name, result.seconds)
     return params
@@ -65,7 +67,7 @@ def train_from_scratch(run):
 
 
 def fine_tune(run, name, config, pretrained):
-    """Last stage: fine-tune a pre-trained model on the downstream task; a new classifier, everything else taken over."""
+    """Last stage: fine-tune a pre-trained model on the downstream task; a new classifier, the rest taken over."""
     settings = run.settings
 
     def step_function(params, batch, rng):
@@ -79,5 +81,6 @@ def fine_tune(run, name, config, pretrained):
     peak = settings.teacher_task_learning_rate if is_teacher else settings.student_task_learning_rate
     schedule = warmup_linear(settings, peak, settings.task_steps)
     return train_stage(
-        run, f"{name}_on_task", config, step_function, params, schedule, run.data.task.batches, settings.task_steps
-    )
+        run, f"{name}_on_task", config, step_function, params, schedule, run.data.task.batches, settings.task_steps,
+        labels=run.data.task.labels,
+    )  # fmt: skip

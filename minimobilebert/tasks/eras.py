@@ -33,6 +33,7 @@ class EraTask(NamedTuple):
     batches: ClassificationBatches  # step -> ClassificationBatch of training sentences
     development: list  # of ClassificationBatch
     evaluation: list  # of ClassificationBatch, from the test addresses
+    labels: tuple  # names of the classes
     num_labels: int  # 3
     num_training: int  # sentences
     num_development: int
@@ -111,6 +112,7 @@ def make_era_task(documents, held_out_names, tokenizer, batch_size, sequence_len
         batches=ClassificationBatches(train, batch_size, seed),
         development=all_batches(development, batch_size),
         evaluation=all_batches(test, batch_size),
+        labels=ERAS,
         num_labels=len(ERAS),
         num_training=len(train.labels),
         num_development=len(development.labels),

@@ -19,6 +19,7 @@ a heap; an entry whose count is out of date is put back with its present count w
 
 import collections
 import heapq
+import itertools
 
 from tqdm import tqdm
 
@@ -68,7 +69,7 @@ class _PairIndex:
         self.counts = collections.Counter()
         self.words_with = collections.defaultdict(set)  # pair -> numbers of the words that contain it (or did)
         for number, (pieces, count) in enumerate(words):
-            for pair in zip(pieces, pieces[1:]):
+            for pair in itertools.pairwise(pieces):
                 self.counts[pair] += count
                 self.words_with[pair].add(number)
         self.heap = [(-count, pair) for pair, count in self.counts.items()]
@@ -91,9 +92,9 @@ class _PairIndex:
         for number in self.words_with.pop(pair):
             old, count = self.pieces[number], self.word_counts[number]
             new = merge_pair(old, pair, piece)
-            for old_pair in zip(old, old[1:]):
+            for old_pair in itertools.pairwise(old):
                 self.counts[old_pair] -= count
-            for new_pair in zip(new, new[1:]):
+            for new_pair in itertools.pairwise(new):
                 self.counts[new_pair] += count
                 if piece in new_pair:
                     self.words_with[new_pair].add(number)

@@ -50,7 +50,9 @@ def load_checkpoint(path):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             entries = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CheckpointError(f"{path}: found a damaged file ({error}), expected a checkpoint") from None
+        # NumPy takes whatever it does not know for a pickle, and would advise to trust it.
+        reason = "no .npz" if "pickle" in str(error) else error
+        raise CheckpointError(f"{path}: found a damaged file ({reason}), expected a checkpoint") from None
     if _CHECKSUM not in entries or _METADATA not in entries:
         raise CheckpointError(f"{path}: found an .npz file without checksum, expected a checkpoint of this project")
     checksum = entries.pop(_CHECKSUM)

@@ -9,11 +9,20 @@ import pathlib
 from typing import Any, NamedTuple
 
 from ..config import ConfigError, ModelConfig, config_from_dict
+from ..files import new_folder
 from ..model.parameters import parameter_shapes
 from ..text.wordpiece import WordPieceTokenizer
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
+
+# Parameters that tell the head; the first one found counts.
+_TELLING = {
+    "cls.seq_relationship.weight": "pretraining",
+    "cls.predictions.bias": "masked-words",
+    "classifier.weight": "classification",
+    "qa_outputs.weight": "question-answering",
+}
 
 
 class SavedModel(NamedTuple):
@@ -27,28 +36,18 @@ class SavedModel(NamedTuple):
 
 def head_of(names):
     """The head that parameters with these names have -> a name of HEADS or None"""
-    for name, head in (("cls.seq_relationship.weight", "pretraining"), ("cls.predictions.bias", "masked-words"),
-                       ("classifier.weight", "classification"), ("qa_outputs.weight", "question-answering")):  # fmt: skip
+    for name, head in _TELLING.items():
         if name in names:
             return head
     return None
 
 
-def check_new_folder(folder):
-    """ValueError unless `folder` is new or empty: nothing of somebody's is written over."""
-    folder = pathlib.Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: found something there already, expected a new or empty folder")
-
-
 def save_model(folder, params, config, tokenizer, labels=None):
-    """Write a model folder, which must be new or empty."""
-    check_new_folder(folder)
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder / VOCABULARY)
+    """Write a model folder, which must be new or empty; whole or not at all."""
     configuration = {"model": dataclasses.asdict(config), "labels": labels}
-    save_checkpoint(folder / CHECKPOINT, params, {"step": 0, "seconds": 0.0, "configuration": configuration})
+    with new_folder(folder) as unfinished:
+        tokenizer.save(unfinished / VOCABULARY)
+        save_checkpoint(unfinished / CHECKPOINT, params, {"step": 0, "seconds": 0.0, "configuration": configuration})
 
 
 def find_checkpoint(folder):
@@ -57,13 +56,21 @@ def find_checkpoint(folder):
     if folder.is_file():
         return folder
     if not folder.is_dir():
-        raise ValueError(f"{folder}: found no folder, expected a run, a stage of a run, or a converted checkpoint")
+        raise ValueError(
+            f"{folder}: found no folder, expected a run, a stage of a run, or a converted checkpoint; "
+            f"`make train-tiny` makes a run in runs/tiny"
+        )
     for path in (folder / CHECKPOINT, folder / "student" / CHECKPOINT):
         if path.exists():
             return path
     if list(folder.glob("*.safetensors*")):
-        raise ValueError(f"{folder}: found a Hugging Face folder, expected a converted one: convert --from-hf {folder} --to RUN")
-    raise ValueError(f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a finished run")
+        raise ValueError(
+            f"{folder}: found a Hugging Face folder, expected a converted one: convert --from-hf {folder} --to FOLDER"
+        )
+    raise ValueError(
+        f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a finished run; "
+        "the command that began a run also ends it"
+    )
 
 
 def load_model(folder):
