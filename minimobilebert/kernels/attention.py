@@ -17,7 +17,7 @@ from .jit import jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
 from .panels import multiply_panels, pack_panel, pack_panels, panels_of, small_aside_of
 from .rows import row_maximum
-from .simd import TILE_ROWS, lanes_of, multiply_tile, width_of
+from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
@@ -36,12 +36,12 @@ def _merge_heads(x):
     return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)
 
 
-def attention_scores_forward_numpy(query, key, value, mask, heads, keep):
+def attention_scores_forward_numpy(query, key, value, mask, heads, keep, keep_scores=True):
     """Scores, softmax and weighted values of every head.
 
     query, key, value [B, T, A*K]; mask [B, T] bool, True for real keys;
     keep [B, A, T, T] (dropout's mask, already scaled) or None
-    -> context [B, T, A*K], scores [B, A, T, T], probabilities [B, A, T, T] before dropout
+    -> context [B, T, A*K], scores [B, A, T, T] (None without keep_scores), probabilities [B, A, T, T] before dropout
     """
     q, k, v = (_split_heads(x, heads) for x in (query, key, value))
     scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
@@ -51,7 +51,7 @@ def attention_scores_forward_numpy(query, key, value, mask, heads, keep):
     exponentials = np.exp(shifted)
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     used = probabilities if keep is None else probabilities * keep
-    return _merge_heads(used @ v), scores, probabilities
+    return _merge_heads(used @ v), scores if keep_scores else None, probabilities
 
 
 def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, probabilities, keep):
@@ -106,50 +106,67 @@ def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, tur
 
 
 @jit_matmul
-def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, aside):
+def head_size_of(tokens, like):
+    """Numbers of scratch memory that `times_head` needs: one panel, and a tile."""
+    return (tokens + TILE_ROWS) * width_of(like)
+
+
+@jit_matmul
+def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
     """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
 
-    out lies like x. The head is read where it lies, with neighbouring columns where it is narrower than a tile; what
-    comes of those is computed aside and left there.
+    out lies like x. The head is first copied to lie without gaps: its rows are a power of two apart as a rule and would
+    push each other out of the cache. Where it is narrower than a tile, the copy has neighbouring columns beside it, and
+    what comes of those is computed aside and left there.
     """
-    zero, panel = np.int64(0), width_of(out)
-    b, b_at, b_k = x, x_at, width
-    if width < panel:
-        b, b_at, b_k = np.empty(tokens * panel, out.dtype), zero, panel
-        pack_panel(x, x_at, width, np.int64(1), tokens, width, b, zero)
-    count = (rows + TILE_ROWS - 1) // TILE_ROWS
-    for t in range(count):
-        t0, t1 = rows * t // count, rows * (t + 1) // count
-        for j in range(column, column + size, panel):
-            used = min(panel, column + size - j)
-            first = _window(j, used, panel, max(width, panel))[0]
-            place, direct = out_at + t0 * width + j, used == panel
+    zero, panel, lanes = np.int64(0), width_of(out), lanes_of(out)
+    aside, count = tokens * panel, (rows + TILE_ROWS - 1) // TILE_ROWS
+    for j in range(column, column + size, panel):
+        used = min(panel, column + size - j)
+        first = j
+        if width < panel:
+            first = zero
+            pack_panel(x, x_at, width, np.int64(1), tokens, width, scratch, zero)
+        else:
+            first = _window(j, used, panel, width)[0]
+            for k in range(tokens):
+                for c in range(0, panel, lanes):
+                    copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
+        direct = used == panel
+        for t in range(count):
+            t0, t1 = rows * t // count, rows * (t + 1) // count
+            place = out_at + t0 * width + j
             multiply_tile(
-                t1 - t0, a, a_at + t0 * a_row, a_row, a_k, b, b_at + first, b_k, tokens, zeros, zero, zeros, -1, zero,
-                out if direct else aside, place if direct else zero, width if direct else panel,
+                t1 - t0, a, a_at + t0 * a_row, a_row, a_k, scratch, zero, panel, tokens, zeros, zero, zeros, -1, zero,
+                out if direct else scratch, place if direct else aside, width if direct else panel,
             )  # fmt: skip
             if not direct:
                 for i in range(t1 - t0):
-                    y, z = out[place + i * width : place + i * width + used], aside[i * panel + j - first :]
+                    y, z = out[place + i * width : place + i * width + used], scratch[aside + i * panel + j - first :]
                     for c in range(used):
                         y[c] = z[c]
 
 
 @jit_matmul
-def masked_softmax(scores, mask, scale, probabilities):
-    """Steps 1 and 2 for one row: scores become scale * scores, or MASKED_SCORE for padding keys; all [T]"""
+def scale_and_mask(scores, mask, scale):
+    """Step 1 for one row [T], in place: scale * scores, or MASKED_SCORE for padding keys"""
     masked = scores.dtype.type(MASKED_SCORE)
     for j in range(scores.size):
         scores[j] = scores[j] * scale if mask[j] else masked
-    largest = max(row_maximum(scores, probabilities), masked)
-    for j in range(scores.size):
-        probabilities[j] = exp_scalar(scores[j] - largest)
-    total = scores.dtype.type(0.0)
-    for j in range(scores.size):
-        total += probabilities[j]
-    inverse = scores.dtype.type(1.0) / total
-    for j in range(scores.size):
-        probabilities[j] *= inverse
+
+
+@jit_matmul
+def softmax_in_place(row):
+    """Step 2 for one row [T]: scores become probabilities. A row of masked scores only becomes equal shares."""
+    largest = max(row_maximum(row), row.dtype.type(MASKED_SCORE))
+    for j in range(row.size):
+        row[j] = exp_scalar(row[j] - largest)
+    total = row.dtype.type(0.0)
+    for j in range(row.size):
+        total += row[j]
+    inverse = row.dtype.type(1.0) / total
+    for j in range(row.size):
+        row[j] *= inverse
 
 
 @jit_matmul_parallel
@@ -164,14 +181,20 @@ def _attention_forward(query, key, value, mask, heads, keep, context, scores, pr
         b, column = head // heads, head % heads * size
         here, at = head * square, b * tokens * width
         zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
-        aside = np.empty(small_aside_of(query), query.dtype)
+        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
         turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
         times_turned(
-            tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros, scores, here, aside
+            tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros,
+            probabilities, here, aside,
         )  # fmt: skip
-        for i in range(tokens):
-            row = here + i * tokens
-            masked_softmax(scores[row : row + tokens], mask[b], scale, probabilities[row : row + tokens])
+        for i in range(here, here + square, tokens):
+            row = probabilities[i : i + tokens]
+            scale_and_mask(row, mask[b], scale)
+            if scores.size:
+                kept = scores[i : i + tokens]
+                for j in range(tokens):
+                    kept[j] = row[j]
+            softmax_in_place(row)
         used, used_at = probabilities, here
         if keep.size:
             used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
@@ -207,7 +230,7 @@ def _attention_backward(dcontext, dscores, query, key, value, mask, heads, proba
         b, column = head // heads, head % heads * size
         here, at = head * square, b * tokens * width
         zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
-        aside = np.empty(small_aside_of(query), query.dtype)
+        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
         turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
         ds, used, used_at = np.empty(square, query.dtype), probabilities, here
         times_turned(
@@ -234,15 +257,16 @@ def _flat(array, dtype):
     return np.zeros(0, dtype) if array is None else np.ascontiguousarray(array).reshape(-1)
 
 
-def attention_scores_forward_numba(query, key, value, mask, heads, keep):
+def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_scores=True):
     """The compiled twin of `attention_scores_forward_numpy`."""
     batch, tokens, _ = query.shape
     context = empty(query.shape, query.dtype)
-    scores, probabilities = (empty((batch, heads, tokens, tokens), query.dtype) for _ in range(2))
+    probabilities = empty((batch, heads, tokens, tokens), query.dtype)
+    scores = empty(probabilities.shape, query.dtype) if keep_scores else None
     if query.size:
         _attention_forward(
             *(_flat(x, query.dtype) for x in (query, key, value)), np.ascontiguousarray(mask), heads,
-            _flat(keep, query.dtype), context.reshape(-1), scores.reshape(-1), probabilities.reshape(-1),
+            _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
         )  # fmt: skip
     return context, scores, probabilities
 

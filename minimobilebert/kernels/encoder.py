@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from .attention import masked_softmax, times_head, times_turned, turned_size
+from .attention import head_size_of, scale_and_mask, softmax_in_place, times_head, times_turned, turned_size
 from .finish import NOTHING, SCALE_SHIFT
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .layernorm import normalize_row
@@ -81,20 +81,18 @@ def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, 
     while first < row + rows:
         sequence = first // tokens
         count = min(row + rows, (sequence + 1) * tokens) - first
-        at, square = side + sequence * tokens * C, count * tokens
+        at = side + sequence * tokens * C
         for head in range(heads):
             column = head * size
             times_turned(
                 count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros,
                 scores, zero, aside,
             )  # fmt: skip
-            for i in range(count):
-                masked_softmax(
-                    scores[i * tokens : (i + 1) * tokens], mask[sequence], scale,
-                    scores[square + i * tokens : square + (i + 1) * tokens],
-                )  # fmt: skip
+            for i in range(0, count * tokens, tokens):
+                scale_and_mask(scores[i : i + tokens], mask[sequence], scale)
+                softmax_in_place(scores[i : i + tokens])
             times_head(
-                count, scores, square, tokens, one, v, at, column, size, C, tokens, zeros,
+                count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
                 context, (first - row) * C, aside,
             )  # fmt: skip
         first += count
@@ -133,10 +131,10 @@ def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
         np.empty((parts, most * C), kind),
         np.empty((parts, most * C), kind),
     )
-    m, scores = np.empty((parts, most * F), kind), np.empty((parts, 2 * most * tokens), kind)
+    m, scores = np.empty((parts, most * F), kind), np.empty((parts, most * tokens), kind)
     q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
     turned = np.empty((parts, turned_size(tokens, C // heads, C, h)), kind)
-    aside = np.empty((parts, small_aside_of(h)), kind)
+    aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, h))), kind)
     zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
     for turn in range(layers + 1):
         for unit in prange(parts):

@@ -183,7 +183,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         flat_add, add_row = flat_out, out_row
     elif add is not None:
         flat_add, add_row, _ = place(add)
-    width, parts, threads = width_of(out), (1, 1), get_num_threads()
+    width, parts, threads = width_of(none), (1, 1), get_num_threads()
     if threads > 1 and rows * columns * depth >= SERIAL_BELOW:
         row_parts = min(max(rows // 8, 1), threads)
         parts = (row_parts, min(threads // row_parts, -(-columns // width)))
@@ -191,7 +191,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
     arguments = (
         parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
         empty(-(-columns // width) * width * depth, out.dtype) if pack else none, none if bias is None else bias,
-        flat_add, add_row, flat_out, out_row, empty(parts[0] * parts[1] * aside_of(out), out.dtype), kind,
+        flat_add, add_row, flat_out, out_row, empty(parts[0] * parts[1] * aside_of(none), out.dtype), kind,
         none if kept is None else kept.reshape(-1), none if scale is None else scale, none if shift is None else shift,
     )  # fmt: skip
     if parts == (1, 1):

@@ -20,6 +20,7 @@ from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, transpose_blo
 
 DEPTH_BLOCK = 256  # rows of b in one block: the rows of a that one tile reads stay in the first-level cache
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
+TILES_AT_ONCE = 8  # tiles of a that are packed together
 
 
 @jit_matmul
@@ -30,14 +31,21 @@ def panels_of(columns, like):
 
 @jit_matmul
 def small_aside_of(like):
-    """Numbers of scratch memory that `multiply_panels` needs for a packed b: a tile, the rows of a that it reads."""
-    return TILE_ROWS * width_of(like) + DEPTH_BLOCK * lanes_of(like)
+    """Numbers of scratch memory that `multiply_panels` needs for a packed b and an a that lies in its own rows: a tile."""
+    return TILE_ROWS * width_of(like)
+
+
+@jit_matmul
+def tile_size_of(like):
+    """Numbers of a packed tile of a. The gap between two keeps them from falling on the same lines of the cache."""
+    return (DEPTH_BLOCK + 1) * lanes_of(like)
 
 
 @jit_matmul
 def aside_of(like):
-    """The same for a b that lies in its own rows: a block of it, as panels, is added."""
-    return small_aside_of(like) + DEPTH_BLOCK * width_of(like) + B_BLOCK_BYTES // like.itemsize
+    """The same for any a and b: TILES_AT_ONCE tiles of a and a block of b are added."""
+    blocks = B_BLOCK_BYTES // like.itemsize + 2 * DEPTH_BLOCK * width_of(like)
+    return small_aside_of(like) + TILES_AT_ONCE * tile_size_of(like) + blocks
 
 
 @jit_matmul
@@ -79,16 +87,33 @@ def pack_panels(b, b_at, b_k, b_column, depth, columns, out, out_at):
 
 
 @jit_matmul
-def _copy_rows(a, a_at, a_k, rows, depth, out, out_at):
-    """Rows of a transposed matrix as a tile reads them, closer together: out[k * lanes + i] = a[i, k]"""
-    lanes = lanes_of(a)
+def _pack_rows(b, b_at, b_panel, b_k, panels, depth, columns, out, out_at, out_panel):
+    """Rows of b as panels, all panels of a row at once: memory is read in the order in which it lies."""
+    width, lanes = width_of(b), lanes_of(b)
     for k in range(depth):
-        here, there = a_at + k * a_k, out_at + k * lanes
-        if here + lanes <= a.size:
-            copy_vector(a, here, out, there)
-        else:
-            for i in range(rows):
-                out[there + i] = a[here + i]
+        for panel in range(panels):
+            here, there = b_at + panel * b_panel + k * b_k, out_at + panel * out_panel + k * width
+            if (panel + 1) * width <= columns:
+                for j in range(0, width, lanes):
+                    copy_vector(b, here + j, out, there + j)
+            else:
+                for j in range(width):
+                    out[there + j] = b[here + j] if panel * width + j < columns else 0
+
+
+@jit_matmul
+def _pack_tiles(a, a_at, a_k, first, last, count, rows, depth, out, out_at):
+    """The rows of a transposed matrix that tiles `first` to `last` - 1 read: out[tile, k * lanes + i] = a[i, k]"""
+    lanes, step = lanes_of(a), tile_size_of(a)
+    for k in range(depth):
+        for t in range(first, last):
+            t0 = rows * t // count
+            here, there = a_at + k * a_k + t0, out_at + (t - first) * step + k * lanes
+            if here + lanes <= a.size:
+                copy_vector(a, here, out, there)
+            else:  # the last numbers in memory
+                for i in range(rows * (t + 1) // count - t0):
+                    out[there + i] = a[here + i]
 
 
 @jit_matmul
@@ -105,10 +130,10 @@ def multiply_panels(
     width, lanes = width_of(out), lanes_of(out)
     panels, blocks = panels_of(columns, out), (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
     a_aside = aside_at + TILE_ROWS * width
-    b_aside = a_aside + DEPTH_BLOCK * lanes
+    b_aside = a_aside + TILES_AT_ONCE * tile_size_of(out)
     # dy.T @ x: both lie across their rows, a power of two apart as a rule, and would push each other out of the cache.
     copy = a_row == 1 and a_k > 1 and TILE_ROWS <= lanes
-    copy_b = b_k != width and (rows >= 512 or (copy and rows > 2 * TILE_ROWS))
+    copy_b = b_k != width and (rows >= 512 or (copy and rows > 4 * TILE_ROWS))
     target, target_at, target_row = out, out_at, out_row
     if keeps(kind, kept):
         target, target_at, target_row = kept, kept_at, kept_row
@@ -122,16 +147,19 @@ def multiply_panels(
             k0, k1 = depth * block // blocks, depth * (block + 1) // blocks
             y, y_at, y_panel, y_k = b, b_at + first * b_panel + k0 * b_k, b_panel, b_k
             if copy_b:
-                y, y_at, y_panel, y_k = aside, b_aside, width * (k1 - k0), width
-                for panel in range(first, min(first + step, panels)):
-                    here, used = b_at + panel * b_panel + k0 * b_k, min(width, columns - panel * width)
-                    pack_panel(b, here, b_k, 1, k1 - k0, used, aside, b_aside + (panel - first) * y_panel)
+                _pack_rows(
+                    b, y_at, b_panel, b_k, min(step, panels - first), k1 - k0, columns - first * width,
+                    aside, b_aside, width * (k1 - k0) + lanes,
+                )  # fmt: skip
+                y, y_at, y_panel, y_k = aside, b_aside, width * (k1 - k0) + lanes, width
             for t in range(count):
                 t0, t1 = rows * t // count, rows * (t + 1) // count
                 x, x_at, x_k = a, a_at + t0 * a_row + k0 * a_k, a_k
                 if copy:
-                    _copy_rows(a, x_at, a_k, t1 - t0, k1 - k0, aside, a_aside)
-                    x, x_at, x_k = aside, a_aside, lanes
+                    if t % TILES_AT_ONCE == 0:
+                        last = min(t + TILES_AT_ONCE, count)
+                        _pack_tiles(a, a_at + k0 * a_k, a_k, t, last, count, rows, k1 - k0, aside, a_aside)
+                    x, x_at, x_k = aside, a_aside + t % TILES_AT_ONCE * tile_size_of(out), lanes
                 for panel in range(first, min(first + step, panels)):
                     j0 = panel * width
                     place, used = target_at + t0 * target_row + j0, min(width, columns - j0)

@@ -135,6 +135,14 @@ if PATH == "plain":
             for j in range(width_of(y)):
                 y[y_at + i * y_row + j] = x[x_at + i * x_row + j] * scale[column + j] + shift[column + j]
 
+    @jit_matmul
+    def maximum_of(x, x_at, vectors):
+        """The maximum without vector instructions."""
+        largest = x[x_at]
+        for j in range(x_at, x_at + vectors * lanes_of(x)):
+            largest = x[j] if x[j] > largest else largest
+        return largest
+
     @jit_inline
     def copy_vector(source, source_at, target, target_at):
         """The copy without vector instructions."""
@@ -400,3 +408,38 @@ else:
 
         i = types.int64
         return types.void(i, x, i, i, x, x, i, x, i, i), write
+
+    @intrinsic
+    def maximum_of(typing, x, x_at, vectors):
+        """The largest of vectors * lanes numbers from x_at on; vectors >= 1. NaN may be passed over.
+
+        LLVM does not vectorise a running maximum: it would have to know that there is no NaN.
+        """
+
+        def write(context, builder, signature, arguments):
+            x, x_at, vectors = arguments
+            v = _Vectors(context, builder, signature.args[0].dtype)
+            start = v.pointer(signature.args[0], x, x_at)
+            before, loop, done = builder.block, builder.append_basic_block("max"), builder.append_basic_block("max_done")
+            first = v.load(start)
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            left, place, best = builder.phi(_INT), builder.phi(start.type), builder.phi(v.type)
+            number = v.load(place)
+            better = builder.select(builder.fcmp_ordered(">", number, best), number, best)
+            left_next, place_next = builder.sub(left, _INT(1)), v.at(place, v.lanes)
+            for variable, initial, following in (
+                (left, vectors, left_next), (place, start, place_next), (best, first, better)
+            ):  # fmt: skip
+                variable.add_incoming(initial, before)
+                variable.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
+            builder.position_at_end(done)
+            step = v.lanes // 2
+            while step:  # the upper half against the lower half, until one number is left
+                other = v.shuffle(better, better, [(j + step) % v.lanes for j in range(v.lanes)])
+                better = builder.select(builder.fcmp_ordered(">", other, better), other, better)
+                step //= 2
+            return builder.extract_element(better, _INDEX(0))
+
+        return x.dtype(x, types.int64, types.int64), write

@@ -34,8 +34,8 @@ def _shares_key_and_query(config):
     return config.key_query_shared_bottleneck and not config.bottleneck_attention
 
 
-def block_forward(params, config, layer, h, mask, rng=None):
-    """h [B, T, H], mask [B, T] bool -> y [B, T, H], cache"""
+def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
+    """h [B, T, H], mask [B, T] bool; keep_scores: as in ops/attention.py -> y [B, T, H], cache"""
     name = f"{config.prefix}.encoder.layer.{layer}."
     n, input_bottleneck, attention_bottleneck = h, None, None
     if config.use_bottleneck:
@@ -45,7 +45,7 @@ def block_forward(params, config, layer, h, mask, rng=None):
     if _shares_key_and_query(config):
         names = _names(f"{name}bottleneck.attention")
         query_key_input, attention_bottleneck = dense_norm(params, *names, h, None, config)
-    x, self_attention = self_attention_forward(params, config, name, query_key_input, value_input, n, mask, rng)
+    x, self_attention = self_attention_forward(params, config, name, query_key_input, value_input, n, mask, rng, keep_scores)
 
     feed_forwards = []
     for ffn in feed_forward_names(config):

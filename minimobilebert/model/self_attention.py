@@ -27,13 +27,13 @@ class SelfAttentionCache(NamedTuple):
     output: Any  # step 3
 
 
-def self_attention_forward(params, config, name, query_key_input, value_input, residual, mask, rng=None):
+def self_attention_forward(params, config, name, query_key_input, value_input, residual, mask, rng=None, keep_scores=True):
     """query_key_input, value_input [B, T, H or C]; residual [B, T, C]; mask [B, T] -> y [B, T, C], cache"""
     q, query = dense(params, f"{name}attention.self.query", query_key_input)
     k, key = dense(params, f"{name}attention.self.key", query_key_input)
     v, value = dense(params, f"{name}attention.self.value", value_input)
     rate = config.attention_probs_dropout_prob
-    c, attention = attention_forward(q, k, v, mask, config.num_attention_heads, rate, rng)
+    c, attention = attention_forward(q, k, v, mask, config.num_attention_heads, rate, rng, keep_scores)
     names = f"{name}attention.output.dense", f"{name}attention.output.LayerNorm"
     # The released code drops out here in plain BERT only.
     rate = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
