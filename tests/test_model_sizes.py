@@ -93,7 +93,7 @@ def test_activations_grow_with_the_square_of_the_length_only_in_attention():
     config = PRESETS["mobilebert"]
     at = [activation_bytes(config, 8, tokens) for tokens in (100, 200, 300, 400)]
     second = np.diff(at, 2)
-    assert second[0] == second[1] == 24 * 3 * 4 * 4 * 8 * 2 * 100**2
+    assert second[0] == second[1] == 24 * 2 * 4 * 4 * 8 * 2 * 100**2
     assert activation_bytes(config, 7, 50) == 7 * activation_bytes(config, 1, 50)
 
 
