@@ -10,7 +10,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck parity models clean clean-cache
+.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck parity bench models clean clean-cache
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -23,6 +23,8 @@ help:
 	@echo "make ablate       the paper's Tables 7, 8, 9 at classroom size     python -m minimobilebert ablate"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
 	@echo "make parity       every layer and gradient against transformers    python -m minimobilebert parity"
+	@echo "make bench        speed beside NumPy, PyTorch, ONNX Runtime        python -m minimobilebert bench"
+	@echo "                  ARGS='--only inference_mobilebert --threads 1'"
 	@echo "make models       sizes of the paper's models (TOKENS=n BATCH=n)   python -m minimobilebert models"
 	@echo "make clean        remove .venv, caches and build files; runs stay"
 	@echo "make clean-cache  remove compiled kernels"
@@ -60,6 +62,10 @@ gradcheck: setup
 parity: EXTRAS = compare
 parity: setup
 	@$(MINI) parity --seed $(SEED)
+
+bench: EXTRAS = compare
+bench: setup
+	@$(MINI) bench $(ARGS)
 
 models: setup
 	@$(MINI) models $(if $(TOKENS),--tokens $(TOKENS)) $(if $(BATCH),--batch $(BATCH))

@@ -8,6 +8,7 @@ import sys
 
 from . import __version__
 from .errors import TrainingDiverged
+from .extras import require
 
 
 def _pairs(words):
@@ -166,6 +167,32 @@ def ablate(arguments):
     return 0
 
 
+def bench(arguments):
+    from .bench.arguments import libraries_of, parts_of, threads_of
+    from .bench.libraries import describe, load
+
+    names, threads = parts_of(arguments.only), threads_of(arguments.threads)
+    if arguments.svg:
+        if "ladder" not in names:
+            raise ValueError("--svg: found no ladder among the parts, expected it: it is what the chart shows")
+        require("matplotlib", "plots")
+    others = load(libraries_of(names))  # before our kernels: see libraries.py
+
+    from .bench.ladder import chart, write_chart
+    from .bench.run import run
+    from .bench.table import format_rows
+
+    print("\n".join(describe(others)), file=sys.stderr)
+    rows, peaks = run(names, threads, others, arguments.turns)
+    if arguments.svg:
+        write_chart(arguments.svg, rows, peaks)
+    if arguments.json:
+        print(json.dumps([row.data for row in rows], indent=2))
+    else:
+        print("\n\n".join(filter(None, [format_rows(rows, peaks), chart(rows, peaks)])))
+    return 0
+
+
 def sweep(arguments):
     from .pipeline.sweep import RATES, format_rows, run
 
@@ -262,6 +289,29 @@ def _ablate_arguments(parser):
     _json_option(parser)
 
 
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_positive.__name__ = "whole number above 0"  # argparse puts it into its message
+
+
+def _bench_arguments(parser):
+    parser.add_argument("--only", action="append", default=[], metavar="NAME",
+                        help="this part; again, or with commas, for more (bench/arguments.py has them)")  # fmt: skip
+    parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
+    parser.add_argument(
+        "--turns",
+        type=_positive,
+        help="how often each side is measured (default: 4 to 15, less often on a slow machine)",
+    )
+    parser.add_argument("--svg", metavar="FILE", help="write the matrix product's ladder as a chart (extra plots)")
+    _json_option(parser)
+
+
 def _sweep_arguments(parser):
     parser.add_argument("--run", default="runs/tiny", metavar="FOLDER", help="a finished run (default runs/tiny)")
     parser.add_argument("--rates", help="learning rates, comma separated")
@@ -305,6 +355,10 @@ COMMANDS = {
     "parity": (
         "compare with transformers: every layer, every gradient (extra compare)",
         "--seed 2", _parity_arguments, parity,
+    ),
+    "bench": (
+        "speed beside NumPy, PyTorch and ONNX Runtime, in turns (the last two: extra compare)",
+        "--only matmul_forward,ladder --threads 1", _bench_arguments, bench,
     ),
     "ablate": (
         "the paper's Tables 7, 8 and 9 at classroom size, with several seeds",

@@ -21,6 +21,8 @@ from .ops import (
     gelu,
     layernorm,
     linear,
+    linear_activation,
+    linear_nonorm,
     nonorm,
     relu,
     softmax,
@@ -71,19 +73,93 @@ def _mask(rng, batch, tokens):
     return np.arange(tokens) < rng.integers(1, tokens + 1, batch)[:, None]
 
 
-@_case
-def linear_backward(rng):
-    size, out = _features(rng), _features(rng)
-    inputs = {"x": rng.normal(size=(*_tokens(rng), size)), "weight": rng.normal(size=(out, size))}
-    if rng.random() < 0.3:
-        return Case(lambda x, weight: linear.linear_forward(x, weight, None), linear.linear_backward, inputs)
-    return Case(linear.linear_forward, linear.linear_backward, {**inputs, "bias": rng.normal(size=out)})
-
-
 def _with_weight_and_bias(rng, size):
     return {
         "x": rng.normal(size=(*_tokens(rng), size)), "weight": rng.normal(size=size), "bias": rng.normal(size=size)
     }  # fmt: skip
+
+
+def _layer(rng, size, out):
+    return {"weight": rng.normal(size=(out, size)), "bias": rng.normal(size=out)}
+
+
+@_case
+def linear_backward(rng):
+    tokens, size, out = _tokens(rng), _features(rng), _features(rng)
+    inputs = {"x": rng.normal(size=(*tokens, size)), **_layer(rng, size, out)}
+    if rng.random() < 0.3:
+        del inputs["bias"]
+        return Case(lambda x, weight: linear.linear_forward(x, weight, None), linear.linear_backward, inputs)
+    if rng.random() < 0.5:
+        inputs["residual"] = rng.normal(size=(*tokens, out))
+        return Case(linear.linear_forward, lambda dy, cache: (*linear.linear_backward(dy, cache), dy), inputs)
+    return Case(linear.linear_forward, linear.linear_backward, inputs)
+
+
+def _activation(rng):
+    """Its name, and what check_gradients wants to know of its kink, given the numbers in front of it."""
+    name = str(rng.choice(["relu", "gelu", "gelu_tanh"]))
+    return name, (lambda x, weight, bias, *_: x @ weight.T + bias) if name == "relu" else None
+
+
+def _alive(inputs):
+    """Lift the bias where every unit is off: a dead ReLU has no gradient, not even of NaN."""
+    s = inputs["x"] @ inputs["weight"].T + inputs["bias"]
+    inputs["bias"] += max(0.0, 0.5 - s.max(initial=0.5 if s.size == 0 else -np.inf))
+    return inputs
+
+
+@_case
+def linear_activation_backward(rng):
+    size, out = _features(rng), _features(rng)
+    name, kinks = _activation(rng)
+    return Case(
+        lambda x, weight, bias: linear_activation.linear_activation_forward(x, weight, bias, name),
+        linear_activation.linear_activation_backward,
+        _alive({"x": rng.normal(size=(*_tokens(rng), size)), **_layer(rng, size, out)}), kinks,
+    )  # fmt: skip
+
+
+def feed_forward(name):
+    """A feed-forward network of two fused layers, whose backward goes through the activation in the second one's dx
+
+    -> forward, backward
+    """
+
+    def forward(x, weight, bias, weight2, bias2, scale, shift):
+        m, first = linear_activation.linear_activation_forward(x, weight, bias, name)
+        y, second = linear_nonorm.linear_nonorm_forward(m, weight2, bias2, x, scale, shift)
+        return y, (first, second)
+
+    def backward(dy, cache):
+        first, second = cache
+        ds, dweight2, dbias2, dx, dscale, dshift = linear_nonorm.linear_nonorm_backward(dy, second, through=first)
+        dx, dweight, dbias = linear.linear_backward(ds, first.linear, add=dx)
+        return dx, dweight, dbias, dweight2, dbias2, dscale, dshift
+
+    return forward, backward
+
+
+@_case
+def linear_nonorm_backward(rng):
+    tokens, size, out = _tokens(rng), _features(rng), _features(rng)
+    norm = {"scale": rng.normal(size=out), "shift": rng.normal(size=out)}
+    if rng.random() < 0.4:
+        name, kinks = _activation(rng)
+        inner = {f"{key}2": value for key, value in _layer(rng, size, out).items()}
+        inputs = {**_alive({"x": rng.normal(size=(*tokens, out)), **_layer(rng, out, size)}), **inner, **norm}
+        return Case(*feed_forward(name), inputs, kinks)
+    x, layer = rng.normal(size=(*tokens, size)), _layer(rng, size, out)
+    if rng.random() < 0.3:
+        return Case(
+            lambda x, weight, bias, *norm: linear_nonorm.linear_nonorm_forward(x, weight, bias, None, *norm),
+            lambda dy, cache: tuple(linear_nonorm.linear_nonorm_backward(dy, cache)[i] for i in (0, 1, 2, 4, 5)),
+            {"x": x, **layer, **norm},
+        )  # fmt: skip
+    return Case(
+        linear_nonorm.linear_nonorm_forward, linear_nonorm.linear_nonorm_backward,
+        {"x": x, **layer, "residual": rng.normal(size=(*tokens, out)), **norm},
+    )  # fmt: skip
 
 
 @_case

@@ -113,7 +113,9 @@ def test_next_sentence_is_a_softmax_of_the_pooled_vector(model):
 
 
 def test_a_model_without_the_head_says_so(model):
-    bare = model._replace(params={k: v for k, v in model.params.items() if not k.startswith("cls.")}, head=None)
+    bare = dataclasses.replace(
+        model, params={k: v for k, v in model.params.items() if not k.startswith("cls.")}, head=None
+    )
     for ask in (lambda: fill_mask(bare, "[MASK]"), lambda: next_sentence(bare, "a", "bird")):
         with pytest.raises(NoSuchHead, match="found no head, expected one for"):
             ask()

@@ -132,8 +132,8 @@ def test_operands_that_do_not_fit_are_one_clear_line(backend, a, b, more, words)
 
 PATHS = """
 import numpy as np
-from minimobilebert.kernels import matmul as module
-assert module.PATH == {path!r}, module.PATH
+from minimobilebert.kernels import matmul as module, simd
+assert simd.PATH == {path!r}, simd.PATH
 rng = np.random.default_rng(5)
 for dtype, limit in ((np.float32, 1e-5), (np.float64, 1e-13)):
     for m, k, n in {shapes}:

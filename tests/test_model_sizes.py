@@ -46,7 +46,7 @@ def measured(config, lengths, dtype, dropout, head=None, masked=3):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_formula_equals_the_real_caches_to_the_byte(backend, name, dtype, dropout, head):
     config = CONFIGS[name].replace(**DROPOUTS)
-    expected = activation_bytes(config, 3, 9, dtype, dropout=dropout, head=head, masked_words=3)
+    expected = activation_bytes(config, 3, 9, dtype, dropout=dropout, head=head, masked_words=3, keep_scores=head is None)
     assert measured(config, (9, 4, 7), dtype, dropout, head) == expected
 
 
@@ -71,7 +71,9 @@ def test_any_size_and_any_mixture_of_settings(
 def test_both_attention_flags_at_once():
     """MobileBERT_TINY's flag wins over the shared bottleneck, as in the forward pass."""
     config = CONFIGS["mobilebert-tiny"].replace(key_query_shared_bottleneck=True)
-    assert measured(config, (5, 3), np.float32, False) == activation_bytes(config, 2, 5, dropout=False)
+    assert measured(config, (5, 3), np.float32, False) == activation_bytes(
+        config, 2, 5, dropout=False, keep_scores=True
+    )
 
 
 def test_activations_by_hand():
@@ -79,11 +81,11 @@ def test_activations_by_hand():
     config = CONFIGS["mobilebert"].replace(num_hidden_layers=1, num_feedforward_networks=1)
     embeddings = 18 + 12 + 12  # trigrams, the norm's input, the output
     bottlenecks = 8 + 8 + 8  # both norms' inputs; the shared one's output (the other's is only added)
-    attention = 8 + 8 + 8 + 2 * 2 + 2 * 2 + 8 + 8  # q, k, v, scores, probabilities, weighted values, norm's input
-    feed_forward = 8 + 10 + 10 + 8  # input, before and after relu, the norm's input
+    attention = 8 + 8 + 8 + 2 * 2 + 2 * 2 + 8 + 8  # q, k, v, scores for transfer, probabilities, weighted values, norm's input
+    feed_forward = 8 + 10 + 8  # input, after relu, the norm's input
     output = 8 + 12 + 12  # dense's input, the norm's input, the block's output
     numbers = embeddings + bottlenecks + attention + feed_forward + output
-    assert activation_bytes(config, 1, 2, np.float64) == 2 * (8 * numbers + 4 + 4 + 1)
+    assert activation_bytes(config, 1, 2, np.float64, keep_scores=True) == 2 * (8 * numbers + 4 + 4 + 1)
 
 
 def test_activations_grow_with_the_square_of_the_length_only_in_attention():
@@ -91,7 +93,7 @@ def test_activations_grow_with_the_square_of_the_length_only_in_attention():
     config = PRESETS["mobilebert"]
     at = [activation_bytes(config, 8, tokens) for tokens in (100, 200, 300, 400)]
     second = np.diff(at, 2)
-    assert second[0] == second[1] == 24 * 3 * 4 * 4 * 8 * 2 * 100**2
+    assert second[0] == second[1] == 24 * 2 * 4 * 4 * 8 * 2 * 100**2
     assert activation_bytes(config, 7, 50) == 7 * activation_bytes(config, 1, 50)
 
 

@@ -85,7 +85,8 @@ def test_a_relu_on_the_other_side_of_its_kink_changes_gradients_and_nothing_else
     batch = draw_batch(case, "two segments", np.random.default_rng(2))
     name = f"mobilebert.encoder.layer.{case.config.num_hidden_layers - 1}.intermediate.dense.bias"
     _, cache = pretraining_forward(params, case.config, batch)
-    before = cache.encoder.blocks[-1].feed_forwards[-1].activation.x[0, 0, 0]
+    linear = cache.encoder.blocks[-1].feed_forwards[-1].intermediate.linear
+    before = linear.x[0, 0] @ linear.weight[0] + params[name][0]
     runs = []
     for side in (-1e-9, 1e-9):
         bias = params[name].copy()
@@ -388,30 +389,30 @@ def test_a_wrong_setting_is_found_and_placed(setting, tensor):
     assert first_tensor(config=_CONFIG.replace(**setting)) == (tensor, "forward")
 
 
-def halved_weight(backward):
-    def wrong(dy, cache):
-        dx, dweight, dbias = backward(dy, cache)
-        return dx, 0.5 * dweight, dbias
+def scaled(position, factor):
+    """A backward that gives `factor` times its gradient at `position`, and the others as they are."""
 
-    return wrong
+    def damage(backward):
+        def wrong(*arguments, **ways):
+            gradients = list(backward(*arguments, **ways))
+            gradients[position] = factor * gradients[position]
+            return tuple(gradients)
 
+        return wrong
 
-def lost_input(backward):
-    def wrong(*arguments):
-        dx, *rest = backward(*arguments)
-        return 1.001 * dx, *rest
-
-    return wrong
+    return damage
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("module", "function", "wrong", "tensor"),
     [
-        ("layers", "nonorm_backward", halved_weight, "encoder.layer.2.output.bottleneck.LayerNorm.weight"),
-        ("layers", "nonorm_backward", lost_input, "encoder.layer.2.output.bottleneck.dense.bias"),
-        ("heads", "layernorm_backward", lost_input, "cls.predictions.transform.dense.bias"),
-        ("self_attention", "attention_backward", lost_input, "encoder.layer.2.attention.self.query.bias"),
+        ("layers", "linear_nonorm_backward", scaled(4, 0.5), "encoder.layer.2.output.bottleneck.LayerNorm.weight"),
+        ("layers", "linear_nonorm_backward", scaled(1, 1.001), "encoder.layer.2.output.bottleneck.dense.weight"),
+        ("layers", "linear_nonorm_backward", scaled(0, 1.001), "encoder.layer.2.output.LayerNorm.bias"),
+        ("layers", "nonorm_backward", scaled(0, 1.001), "embeddings.embedding_transformation.bias"),
+        ("heads", "layernorm_backward", scaled(0, 1.001), "cls.predictions.transform.dense.bias"),
+        ("self_attention", "attention_backward", scaled(0, 1.001), "encoder.layer.2.attention.self.query.bias"),
     ],
 )
 def test_a_wrong_backward_is_found_where_it_first_shows(monkeypatch, module, function, wrong, tensor):
@@ -437,9 +438,11 @@ def test_the_second_use_of_the_word_table_is_not_forgotten(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_a_divergence_reaches_the_report(monkeypatch):
     need_compare()
-    original = minimobilebert.model.layers.relu_forward
-    monkeypatch.setitem(_ACTIVATIONS, "gelu", (original, _ACTIVATIONS["gelu"][1]))
-    monkeypatch.setattr("minimobilebert.model.layers.gelu_backward", lambda dy, cache: dy)
+    original = minimobilebert.model.layers.linear_activation_forward
+    monkeypatch.setattr(
+        "minimobilebert.model.layers.linear_activation_forward",
+        lambda x, weight, bias, activation: original(x, weight, bias, "relu"),
+    )
     part = check_case(_MUTANT, (1, 0))
     assert not part["ok"]
     assert (part["first"]["tensor"], part["first"]["dtype"], part["first"]["variant"]) == (

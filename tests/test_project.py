@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minimobilebert"
 
 # What each room may import besides itself, from the ground up: a room may only name rooms above it in this list.
-GROUND = {"config", "files", "errors", "extras", "terminal", "__init__"}
+GROUND = {"config", "files", "errors", "extras", "terminal", "timing", "__init__"}
 ROOMS = {
     "kernels": set(),
     "ops": {"kernels"},
@@ -31,9 +31,10 @@ ROOMS = {
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
-    "inference": {"training", "model", "ops", "text"} | GROUND,
+    "inference": {"training", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
-    "pipeline": {"distillation", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+    "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+    "bench": {"pipeline", "parity", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
 }
 
 

@@ -132,20 +132,33 @@ def test_multipliers_scale_the_learning_rate(backend, kind):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100.0))
-def test_clipping_keeps_direction_and_bounds_the_norm(seed, limit):
+def test_clipping_bounds_the_norm_and_leaves_the_gradients(seed, limit):
     grads = random_dict(np.random.default_rng(seed))
     before = {name: g.copy() for name, g in grads.items()}
-    norm = clip_by_global_norm(grads, limit)
+    norm, factor = clip_by_global_norm(grads, limit)
     assert norm == pytest.approx(np.linalg.norm(np.concatenate([g.ravel() for g in before.values()])), rel=1e-12)
-    factor = min(1.0, limit / norm)
+    assert factor == pytest.approx(min(1.0, limit / norm), rel=1e-12)
     for name in grads:
-        np.testing.assert_allclose(grads[name], before[name] * factor, rtol=1e-12)
+        np.testing.assert_array_equal(grads[name], before[name])
+
+
+@pytest.mark.parametrize("kind", [AdamW, LAMB])
+def test_an_update_with_a_factor_is_one_with_smaller_gradients(backend, kind):
+    rng = np.random.default_rng(2)
+    scaled, grads = random_dict(rng), random_dict(rng)
+    plain = {name: array.copy() for name, array in scaled.items()}
+    one, two = kind(scaled), kind(plain)
+    for _ in range(3):
+        one.step(scaled, grads, 0.1, None, 0.25)
+        two.step(plain, {name: 0.25 * g for name, g in grads.items()}, 0.1)
+    for name in scaled:
+        np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-12)
 
 
 def test_clipping_reports_a_norm_that_is_not_finite():
     grads = {"a": np.array([1.0, np.nan])}
-    assert np.isnan(clip_by_global_norm(grads, 1.0))
-    assert grads["a"][0] == 1.0
+    norm, factor = clip_by_global_norm(grads, 1.0)
+    assert np.isnan(norm) and factor == 1.0
 
 
 def test_warmup_linear_decay_by_hand():

@@ -17,8 +17,8 @@ def auxiliary_transfer_step(params, config, teacher, teacher_config, batch, sett
 
     -> {"loss", "feature_map_transfer", "attention_transfer", "distillation_loss", "nsp_loss"}, gradients
     """
-    theirs, _ = pretraining_forward(teacher, teacher_config, batch)
-    ours, cache = pretraining_forward(params, config, batch, rng)
+    theirs, _ = pretraining_forward(teacher, teacher_config, batch, keep_scores=True)
+    ours, cache = pretraining_forward(params, config, batch, rng, keep_scores=True)
     distillation, dwords, dnext = distillation_losses(ours, theirs, batch, alpha)
     layers = range(config.num_hidden_layers)
     transfer, gradients = transfer_losses(

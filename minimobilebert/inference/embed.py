@@ -8,7 +8,6 @@ Vectors are scaled to length 1, so that their dot product is the cosine of their
 
 import numpy as np
 
-from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
 from ..terminal import progress_bar
 from ..text.encoding import pad_batch
@@ -35,8 +34,7 @@ def embed(model, texts, *, pooling="mean", batch_size=32):
     with progress_bar("embed", len(batches)) as bar:
         for indices in batches:
             inputs = pad_batch([encodings[i] for i in indices], model.tokenizer.pad_id)
-            output, _ = encoder_forward(model.params, model.config, *inputs)
-            hidden = output.hidden_states[-1]
+            hidden = model.engine(*inputs)
             vectors[indices] = (
                 hidden.mean(axis=1) if pooling == "mean" else pooler_forward(model.params, model.config, hidden)[0]
             )

@@ -7,7 +7,6 @@ Every [MASK] of a text is answered on its own, with the others still masked.
 
 import numpy as np
 
-from ..model.encoder import encoder_forward
 from ..model.heads import masked_word_forward
 from ..ops.softmax import softmax_forward
 
@@ -38,9 +37,9 @@ def fill_mask(model, text, top=5):
     if top < 1:
         raise ValueError(f"top: found {top}, expected at least 1")
     ids = np.array([masked_ids(model, text)], np.int32)
-    output, _ = encoder_forward(model.params, model.config, ids, np.zeros_like(ids), np.ones(ids.shape, bool))
+    hidden = model.engine(ids, np.zeros_like(ids), np.ones(ids.shape, bool))
     masks = np.flatnonzero(ids[0] == model.tokenizer.mask_id)
-    logits, _ = masked_word_forward(model.params, model.config, output.hidden_states[-1][0][masks])
+    logits, _ = masked_word_forward(model.params, model.config, hidden[0][masks])
     probabilities, _ = softmax_forward(logits)
     answers = []
     for row in probabilities:

@@ -7,6 +7,8 @@
 `fill_mask`, `embed` and `next_sentence` beside this file take such a model as their first argument.
 """
 
+import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from ..model.heads import pooler_forward
 from ..terminal import say
 from ..text.encoding import encode_pair, pad_batch
 from ..training.model_folder import load_model
+from .engine import Engine
 
 
 class Encoded(NamedTuple):
@@ -34,7 +37,8 @@ class NoSuchHead(ValueError):
     """The model was not trained for what it is asked. One line says what it has."""
 
 
-class Model(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
     params: dict  # {name: array}, Hugging Face's names
     config: ModelConfig
     head: str | None  # "pretraining", "masked-words", "classification", "question-answering", or None
@@ -49,6 +53,11 @@ class Model(NamedTuple):
         ValueError, naming the file, where something is missing or damaged.
         """
         return cls(*load_model(folder))
+
+    @functools.cached_property
+    def engine(self):
+        """What runs the encoder; the weights are packed for it at its first call."""
+        return Engine(self.params, self.config)
 
     def require_parameter(self, name, purpose):
         """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
@@ -77,9 +86,14 @@ class Model(NamedTuple):
         """
         encodings = self.encodings(texts, seconds)
         input_ids, token_type_ids, attention_mask = pad_batch(encodings, self.tokenizer.pad_id)
-        output, _ = encoder_forward(self.params, self.config, input_ids, token_type_ids, attention_mask)
-        pooled, _ = pooler_forward(self.params, self.config, output.hidden_states[-1])
-        return Encoded(
-            [[self.tokenizer.vocab[i] for i in e.ids] for e in encodings], attention_mask, output.hidden_states[-1],
-            pooled, output.hidden_states if hidden_states else None, output.attention_maps if attention_maps else None,
-        )  # fmt: skip
+        tokens = [[self.tokenizer.vocab[i] for i in encoding.ids] for encoding in encodings]
+        states = maps = None
+        if hidden_states or attention_maps:  # the engine keeps neither
+            output, _ = encoder_forward(self.params, self.config, input_ids, token_type_ids, attention_mask)
+            hidden = output.hidden_states[-1]
+            states = output.hidden_states if hidden_states else None
+            maps = output.attention_maps if attention_maps else None
+        else:
+            hidden = self.engine(input_ids, token_type_ids, attention_mask)
+        pooled, _ = pooler_forward(self.params, self.config, hidden)
+        return Encoded(tokens, attention_mask, hidden, pooled, states, maps)

@@ -5,15 +5,18 @@ import math
 import numpy as np
 
 from .backend import by_backend
-from .exponential import exp_scalar, normal_cdf_scalar, tanh_scalar
-from .jit import jit_inline, jit_parallel, prange
-
-INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
-SQRT_8_OVER_PI = 2.0 * math.sqrt(2.0 / math.pi)
-CUBIC = 0.044715
-# From |x| = 40 on, e^(-x^2 / 2) and e^(-2u) are 0 even in float64, so both derivatives are exactly 0 or 1. Stopping
-# there keeps a huge x from becoming 0 * infinity.
-FLAT = 40.0
+from .exponential import normal_cdf_scalar, tanh_scalar
+from .finish import (
+    CUBIC,
+    FLAT,
+    INVERSE_SQRT_2PI,
+    SQRT_8_OVER_PI,
+    gelu_slope,
+    gelu_tanh_scalar,
+    gelu_tanh_slope,
+    relu_scalar,
+)
+from .jit import jit_parallel, prange
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
 
@@ -71,18 +74,10 @@ def tanh_backward_numpy(dy, y):
     return dy * (1 - y * y)
 
 
-@jit_inline
-def _clip(x, limit):
-    # In this order a comparison with NaN, always false, leaves NaN as it is.
-    x = limit if x > limit else x
-    return -limit if x < -limit else x
-
-
 @jit_parallel
 def _relu_forward(x, y):
-    zero = x.dtype.type(0.0)
     for i in prange(x.size):
-        y[i] = zero if x[i] <= zero else x[i]  # NaN is not <= 0 and passes
+        y[i] = relu_scalar(x[i], x)
 
 
 @jit_parallel
@@ -100,29 +95,20 @@ def _gelu_forward(x, y):
 
 @jit_parallel
 def _gelu_backward(dy, x, dx):
-    half, scale, flat = x.dtype.type(-0.5), x.dtype.type(INVERSE_SQRT_2PI), x.dtype.type(FLAT)
     for i in prange(x.size):
-        v = _clip(x[i], flat)
-        density = scale * exp_scalar(half * v * v)
-        dx[i] = dy[i] * (normal_cdf_scalar(v) + v * density)
+        dx[i] = dy[i] * gelu_slope(x[i], x)
 
 
 @jit_parallel
 def _gelu_tanh_forward(x, y):
-    one, slope, cubic = x.dtype.type(1.0), x.dtype.type(-SQRT_8_OVER_PI), x.dtype.type(CUBIC)
     for i in prange(x.size):
-        y[i] = x[i] / (one + exp_scalar(x[i] * slope * (one + cubic * x[i] * x[i])))
+        y[i] = gelu_tanh_scalar(x[i], x)
 
 
 @jit_parallel
 def _gelu_tanh_backward(dy, x, dx):
-    one, slope, cubic = x.dtype.type(1.0), x.dtype.type(SQRT_8_OVER_PI), x.dtype.type(CUBIC)
-    three, flat = x.dtype.type(3.0), x.dtype.type(FLAT)
     for i in prange(x.size):
-        v = _clip(x[i], flat)
-        square = cubic * v * v
-        s = one / (one + exp_scalar(-slope * v * (one + square)))
-        dx[i] = dy[i] * (s + v * s * (one - s) * slope * (one + three * square))
+        dx[i] = dy[i] * gelu_tanh_slope(x[i], x)
 
 
 @jit_parallel
@@ -168,3 +154,7 @@ gelu_tanh_forward = by_backend(numpy=gelu_tanh_forward_numpy, numba=_forward(_ge
 gelu_tanh_backward = by_backend(numpy=gelu_tanh_backward_numpy, numba=_backward(_gelu_tanh_backward))
 tanh_forward = by_backend(numpy=tanh_forward_numpy, numba=_forward(_tanh_forward))
 tanh_backward = by_backend(numpy=tanh_backward_numpy, numba=_backward(_tanh_backward))
+
+# By the name that a configuration has for them.
+ACTIVATION_FORWARD = {"relu": relu_forward, "gelu": gelu_forward, "gelu_tanh": gelu_tanh_forward}
+ACTIVATION_BACKWARD = {"relu": relu_backward, "gelu": gelu_backward, "gelu_tanh": gelu_tanh_backward}

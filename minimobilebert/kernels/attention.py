@@ -1,9 +1,9 @@
 """Scaled dot-product attention, one head at a time (see ops/attention.py for the equations).
 
 The heads stay where the projections left them, side by side in the last axis: head a owns the columns
-a*K .. (a+1)*K, so nothing is transposed or copied in memory. Each thread takes whole heads. Inside a head
-the keys and values are first turned to [K, T], which makes every inner loop run along T, contiguous and
-long enough to fill the vector registers even where a head has only 8 features.
+a*K .. (a+1)*K, so nothing is transposed or copied in memory but the one operand that the register tile reads in
+panels (panels.py). Each thread takes whole heads; one head's score matrix stays in the second-level cache from the
+product that makes it, through softmax, to the product that uses it.
 """
 
 import math
@@ -12,7 +12,12 @@ import numpy as np
 
 from .backend import by_backend
 from .exponential import exp_scalar
+from .finish import NOTHING
 from .jit import jit_matmul, jit_matmul_parallel, prange
+from .memory import empty
+from .panels import multiply_panels, pack_panel, pack_panels, panels_of, small_aside_of
+from .rows import row_maximum
+from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
@@ -31,12 +36,12 @@ def _merge_heads(x):
     return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)
 
 
-def attention_scores_forward_numpy(query, key, value, mask, heads, keep):
+def attention_scores_forward_numpy(query, key, value, mask, heads, keep, keep_scores=True):
     """Scores, softmax and weighted values of every head.
 
     query, key, value [B, T, A*K]; mask [B, T] bool, True for real keys;
     keep [B, A, T, T] (dropout's mask, already scaled) or None
-    -> context [B, T, A*K], scores [B, A, T, T], probabilities [B, A, T, T] before dropout
+    -> context [B, T, A*K], scores [B, A, T, T] (None without keep_scores), probabilities [B, A, T, T] before dropout
     """
     q, k, v = (_split_heads(x, heads) for x in (query, key, value))
     scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
@@ -46,7 +51,7 @@ def attention_scores_forward_numpy(query, key, value, mask, heads, keep):
     exponentials = np.exp(shifted)
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     used = probabilities if keep is None else probabilities * keep
-    return _merge_heads(used @ v), scores, probabilities
+    return _merge_heads(used @ v), scores if keep_scores else None, probabilities
 
 
 def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, probabilities, keep):
@@ -69,160 +74,213 @@ def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, 
     return _merge_heads(ds @ k), _merge_heads(ds.swapaxes(-1, -2) @ q), _merge_heads(dvalue)
 
 
-@jit_matmul
-def _transpose_head(x, b, a, size, out):
-    """out[k, t] = x[b, t, a*size + k]"""
-    for t in range(x.shape[1]):
-        for k in range(size):
-            out[k, t] = x[b, t, a * size + k]
+# ------------------------------------------------------------------------------- the fast kernel
 
 
 @jit_matmul
-def _weighted_rows(weights, rows, out):
-    """out[j] = sum over k of weights[k] * rows[k, j]; four rows at a time, so `out` is touched a quarter as often."""
-    size, tokens = rows.shape
-    for j in range(tokens):
-        out[j] = 0.0
-    whole = size // 4 * 4
-    for k in range(0, whole, 4):
-        w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-        for j in range(tokens):
-            out[j] += w0 * rows[k, j] + w1 * rows[k + 1, j] + w2 * rows[k + 2, j] + w3 * rows[k + 3, j]
-    for k in range(whole, size):
-        for j in range(tokens):
-            out[j] += weights[k] * rows[k, j]
+def _window(column, size, least, width):
+    """First and number of `least` or more columns, of `width`, that hold the `size` columns from `column` on."""
+    wanted = min(max(size, least), width)
+    return min(column, width - wanted), wanted
 
 
 @jit_matmul
-def _add_outer(column, row, out):
-    """out[k, j] += column[k] * row[j]"""
-    for k in range(out.shape[0]):
-        c = column[k]
-        for j in range(out.shape[1]):
-            out[k, j] += c * row[j]
+def turned_size(tokens, size, width, like):
+    """Numbers that one turned head takes as panels."""
+    return panels_of(tokens, like) * width_of(like) * _window(0, size, lanes_of(like), width)[1]
 
 
 @jit_matmul
-def _dots(row, rows, out):
-    """out[k] = sum over j of row[j] * rows[k, j]"""
-    for k in range(rows.shape[0]):
-        total = row.dtype.type(0.0)
-        for j in range(rows.shape[1]):
-            total += row[j] * rows[k, j]
-        out[k] = total
+def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, turned, zeros, out, out_at, aside):
+    """out[i, j] = sum over k of a[i, k] * x[j, column + k] for one head of x [tokens, width] at x_at; k < size
 
-
-@jit_matmul_parallel
-def _attention_forward(query, key, value, mask, heads, keep, has_keep, context, scores, probabilities):
-    batch, tokens, width = query.shape
-    size = width // heads
-    scale = query.dtype.type(1.0 / math.sqrt(size))
-    masked = query.dtype.type(MASKED_SCORE)
-    for head in prange(batch * heads):
-        b, a = head // heads, head % heads
-        keys = np.empty((size, tokens), query.dtype)
-        values = np.empty((size, tokens), query.dtype)
-        used = np.empty(tokens, query.dtype)
-        _transpose_head(key, b, a, size, keys)
-        _transpose_head(value, b, a, size, values)
-        for i in range(tokens):
-            row, probability = scores[b, a, i], probabilities[b, a, i]
-            _weighted_rows(query[b, i, a * size : (a + 1) * size], keys, row)
-            largest = masked
-            for j in range(tokens):
-                row[j] = row[j] * scale if mask[b, j] else masked
-                if row[j] > largest:
-                    largest = row[j]
-            for j in range(tokens):
-                probability[j] = exp_scalar(row[j] - largest)
-            total = query.dtype.type(0.0)
-            for j in range(tokens):
-                total += probability[j]
-            inverse = query.dtype.type(1.0) / total
-            for j in range(tokens):
-                probability[j] *= inverse
-            if has_keep:
-                for j in range(tokens):
-                    used[j] = probability[j] * keep[b, a, i, j]
-                _dots(used, values, context[b, i, a * size : (a + 1) * size])
-            else:
-                _dots(probability, values, context[b, i, a * size : (a + 1) * size])
-
-
-@jit_matmul_parallel
-def _attention_backward(
-    dcontext, dscores, has_dscores, query, key, value, mask, probabilities, keep, has_keep, dquery, dkey, dvalue
-):
-    batch, heads, tokens, _ = probabilities.shape
-    size = query.shape[2] // heads
-    scale = query.dtype.type(1.0 / math.sqrt(size))
-    zero = query.dtype.type(0.0)
-    for head in prange(batch * heads):
-        b, a = head // heads, head % heads
-        first, last = a * size, (a + 1) * size
-        keys = np.empty((size, tokens), query.dtype)
-        values = np.empty((size, tokens), query.dtype)
-        dkeys = np.zeros((size, tokens), query.dtype)
-        dvalues = np.zeros((size, tokens), query.dtype)
-        ds = np.empty(tokens, query.dtype)
-        used = np.empty(tokens, query.dtype)
-        _transpose_head(key, b, a, size, keys)
-        _transpose_head(value, b, a, size, values)
-        for i in range(tokens):
-            dc, probability = dcontext[b, i, first:last], probabilities[b, a, i]
-            _weighted_rows(dc, values, ds)  # gradient of this row's (dropped-out) probabilities
-            if has_keep:
-                for j in range(tokens):
-                    used[j] = probability[j] * keep[b, a, i, j]
-                    ds[j] *= keep[b, a, i, j]
-                _add_outer(dc, used, dvalues)
-            else:
-                _add_outer(dc, probability, dvalues)
-            row = zero
-            for j in range(tokens):
-                row += ds[j] * probability[j]
-            for j in range(tokens):
-                ds[j] = probability[j] * (ds[j] - row)
-            if has_dscores:
-                for j in range(tokens):
-                    ds[j] += dscores[b, a, i, j]
-            for j in range(tokens):
-                ds[j] = ds[j] * scale if mask[b, j] else zero
-            _dots(ds, keys, dquery[b, i, first:last])
-            _add_outer(query[b, i, first:last], ds, dkeys)
-        for t in range(tokens):
-            for k in range(size):
-                dkey[b, t, first + k] = dkeys[k, t]
-                dvalue[b, t, first + k] = dvalues[k, t]
-
-
-def _or_nothing(array, dtype):
-    """Numba needs an array where Python would pass None."""
-    return np.zeros((0, 0, 0, 0), dtype) if array is None else np.ascontiguousarray(array)
-
-
-def attention_scores_forward_numba(query, key, value, mask, heads, keep):
-    """The compiled twin of `attention_scores_forward_numpy`."""
-    query, key, value = (np.ascontiguousarray(x) for x in (query, key, value))
-    batch, tokens, _ = query.shape
-    context = np.empty_like(query)
-    scores, probabilities = np.empty((2, batch, heads, tokens, tokens), query.dtype)
-    _attention_forward(
-        query, key, value, np.ascontiguousarray(mask), heads, _or_nothing(keep, query.dtype), keep is not None,
-        context, scores, probabilities,
+    The head is turned to [size, tokens] panels in `turned`, with neighbours where it is narrower than a vector.
+    """
+    zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
+    first, depth = _window(column, size, lanes_of(out), width)
+    pack_panels(x, x_at + first, one, width, depth, tokens, turned, zero)
+    multiply_panels(
+        rows, a, a_at, a_row, one, size, turned, (column - first) * panel, panel * depth, panel, tokens, zeros, zero,
+        none, -one, zero, out, out_at, tokens, aside, zero, NOTHING, none, zero, zero, none, none, zero,
     )  # fmt: skip
+
+
+@jit_matmul
+def head_size_of(tokens, like):
+    """Numbers of scratch memory that `times_head` needs: one panel, and a tile."""
+    return (tokens + TILE_ROWS) * width_of(like)
+
+
+@jit_matmul
+def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
+    """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
+
+    out lies like x. The head is first copied to lie without gaps: its rows are a power of two apart as a rule and would
+    push each other out of the cache. Where it is narrower than a tile, the copy has neighbouring columns beside it, and
+    what comes of those is computed aside and left there.
+    """
+    zero, panel, lanes = np.int64(0), width_of(out), lanes_of(out)
+    aside, count = tokens * panel, (rows + TILE_ROWS - 1) // TILE_ROWS
+    for j in range(column, column + size, panel):
+        used = min(panel, column + size - j)
+        first = j
+        if width < panel:
+            first = zero
+            pack_panel(x, x_at, width, np.int64(1), tokens, width, scratch, zero)
+        else:
+            first = _window(j, used, panel, width)[0]
+            for k in range(tokens):
+                for c in range(0, panel, lanes):
+                    copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
+        direct = used == panel
+        for t in range(count):
+            t0, t1 = rows * t // count, rows * (t + 1) // count
+            place = out_at + t0 * width + j
+            multiply_tile(
+                t1 - t0, a, a_at + t0 * a_row, a_row, a_k, scratch, zero, panel, tokens, zeros, zero, zeros, -1, zero,
+                out if direct else scratch, place if direct else aside, width if direct else panel,
+            )  # fmt: skip
+            if not direct:
+                for i in range(t1 - t0):
+                    y, z = out[place + i * width : place + i * width + used], scratch[aside + i * panel + j - first :]
+                    for c in range(used):
+                        y[c] = z[c]
+
+
+@jit_matmul
+def scale_and_mask(scores, mask, scale):
+    """Step 1 for one row [T], in place: scale * scores, or MASKED_SCORE for padding keys"""
+    masked = scores.dtype.type(MASKED_SCORE)
+    for j in range(scores.size):
+        scores[j] = scores[j] * scale if mask[j] else masked
+
+
+@jit_matmul
+def softmax_in_place(row):
+    """Step 2 for one row [T]: scores become probabilities. A row of masked scores only becomes equal shares."""
+    largest = max(row_maximum(row), row.dtype.type(MASKED_SCORE))
+    for j in range(row.size):
+        row[j] = exp_scalar(row[j] - largest)
+    total = row.dtype.type(0.0)
+    for j in range(row.size):
+        total += row[j]
+    inverse = row.dtype.type(1.0) / total
+    for j in range(row.size):
+        row[j] *= inverse
+
+
+@jit_matmul_parallel
+def _attention_forward(query, key, value, mask, heads, keep, context, scores, probabilities):
+    batch, tokens = mask.shape
+    width = query.size // (batch * tokens)
+    size, square = width // heads, tokens * tokens
+    scale = query.dtype.type(1.0 / math.sqrt(size))
+    for unit in prange(batch * heads):
+        # prange counts in unsigned numbers. Numba compiles a function anew for them, and for every literal argument.
+        head, zero, one = np.int64(unit), np.int64(0), np.int64(1)
+        b, column = head // heads, head % heads * size
+        here, at = head * square, b * tokens * width
+        zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
+        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
+        turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
+        times_turned(
+            tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros,
+            probabilities, here, aside,
+        )  # fmt: skip
+        for i in range(here, here + square, tokens):
+            row = probabilities[i : i + tokens]
+            scale_and_mask(row, mask[b], scale)
+            if scores.size:
+                kept = scores[i : i + tokens]
+                for j in range(tokens):
+                    kept[j] = row[j]
+            softmax_in_place(row)
+        used, used_at = probabilities, here
+        if keep.size:
+            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
+        times_head(
+            tokens, used, used_at, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
+        )  # fmt: skip
+
+
+@jit_matmul
+def _ds_row(probability, ds, dscores, mask, scale):
+    """Steps 2 and 1 in reverse for one row: ds, the gradient of the probabilities, becomes that of q . k; all [T]"""
+    zero = ds.dtype.type(0.0)
+    along = zero
+    for j in range(ds.size):
+        along += ds[j] * probability[j]
+    for j in range(ds.size):
+        ds[j] = probability[j] * (ds[j] - along)
+    if dscores.size:
+        for j in range(ds.size):
+            ds[j] += dscores[j]
+    for j in range(ds.size):
+        ds[j] = ds[j] * scale if mask[j] else zero
+
+
+@jit_matmul_parallel
+def _attention_backward(dcontext, dscores, query, key, value, mask, heads, probabilities, keep, dquery, dkey, dvalue):
+    batch, tokens = mask.shape
+    width = query.size // (batch * tokens)
+    size, square = width // heads, tokens * tokens
+    scale = query.dtype.type(1.0 / math.sqrt(size))
+    for unit in prange(batch * heads):
+        head, zero, one = np.int64(unit), np.int64(0), np.int64(1)
+        b, column = head // heads, head % heads * size
+        here, at = head * square, b * tokens * width
+        zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
+        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
+        turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
+        ds, used, used_at = np.empty(square, query.dtype), probabilities, here
+        times_turned(
+            tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
+        )  # fmt: skip
+        if keep.size:
+            ds *= keep[here : here + square]
+            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
+        times_head(
+            tokens, used, used_at, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
+        )  # fmt: skip
+        for i in range(tokens):
+            row, more = here + i * tokens, min(here + i * tokens, dscores.size)
+            _ds_row(
+                probabilities[row : row + tokens], ds[i * tokens : (i + 1) * tokens],
+                dscores[more : min(more + tokens, dscores.size)], mask[b], scale,
+            )  # fmt: skip
+        times_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, aside)
+        times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
+
+
+def _flat(array, dtype):
+    """The numbers of an array; none where there is no array, because Numba needs one where Python would pass None."""
+    return np.zeros(0, dtype) if array is None else np.ascontiguousarray(array).reshape(-1)
+
+
+def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_scores=True):
+    """The compiled twin of `attention_scores_forward_numpy`."""
+    batch, tokens, _ = query.shape
+    context = empty(query.shape, query.dtype)
+    probabilities = empty((batch, heads, tokens, tokens), query.dtype)
+    scores = empty(probabilities.shape, query.dtype) if keep_scores else None
+    if query.size:
+        _attention_forward(
+            *(_flat(x, query.dtype) for x in (query, key, value)), np.ascontiguousarray(mask), heads,
+            _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
+        )  # fmt: skip
     return context, scores, probabilities
 
 
 def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, probabilities, keep):
     """The compiled twin of `attention_scores_backward_numpy`."""
-    dcontext, query, key, value = (np.ascontiguousarray(x) for x in (dcontext, query, key, value))
-    dquery, dkey, dvalue = np.empty_like(query), np.empty_like(query), np.empty_like(query)
-    _attention_backward(
-        dcontext, _or_nothing(dscores, query.dtype), dscores is not None, query, key, value,
-        np.ascontiguousarray(mask), probabilities, _or_nothing(keep, query.dtype), keep is not None,
-        dquery, dkey, dvalue,
-    )  # fmt: skip
+    kind = query.dtype
+    dquery, dkey, dvalue = (empty(query.shape, kind) for _ in range(3))
+    if query.size:
+        _attention_backward(
+            *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)), np.ascontiguousarray(mask),
+            probabilities.shape[1], _flat(probabilities, kind), _flat(keep, kind),
+            dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
+        )  # fmt: skip
     return dquery, dkey, dvalue
 
 

@@ -38,6 +38,9 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
     def set_threads(threads):
         pass
 
+    def get_num_threads():
+        return 1
+
 else:
     # OpenMP threads that wait for each other by spinning stop a busy machine: on 2 cores shared with another program
     # a parallel kernel took 12 ms instead of 7 us. Asleep they cost about 5 us a kernel. Set the variable to "active"
@@ -45,7 +48,7 @@ else:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     import numba
-    from numba import prange  # noqa: F401  (kernels import it from here)
+    from numba import get_num_threads, prange  # noqa: F401  (kernels import them from here)
     from numba.core import event
 
     # False too where NUMBA_DISABLE_JIT=1 runs every kernel as plain Python, for debugging.
@@ -56,6 +59,7 @@ else:
         digest = hashlib.sha256()
         for file in sorted(kernels.glob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())
+        digest.update(os.environ.get("MINIMOBILEBERT_SIMD", "").encode())  # vector widths are constants in the kernels
         name = f"minimobilebert-{digest.hexdigest()[:16]}"
         if os.environ.get("NUMBA_CACHE_DIR"):
             return pathlib.Path(os.environ["NUMBA_CACHE_DIR"]) / name

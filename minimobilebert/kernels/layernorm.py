@@ -8,7 +8,7 @@ row of equal large numbers at deviation 0 rather than at the rounding error of t
 import numpy as np
 
 from .backend import by_backend
-from .jit import jit_matmul_parallel, prange
+from .jit import jit_matmul, jit_matmul_parallel, prange
 from .rows import ROWS_PER_BLOCK, as_rows, block_count
 
 
@@ -33,26 +33,32 @@ def layernorm_backward_numpy(dy, x, mean, rstd, weight):
     return dx, dweight, dbias
 
 
+@jit_matmul
+def normalize_row(x, weight, bias, eps, y):
+    """One row, x and y [N], which may be the same -> mean, rstd"""
+    zero, one, count = x.dtype.type(0.0), x.dtype.type(1.0), x.dtype.type(x.size)
+    total = zero
+    for j in range(x.size):
+        total += x[j]
+    first = total / count
+    rest, squares = zero, zero
+    for j in range(x.size):
+        d = x[j] - first
+        rest += d
+        squares += d * d
+    correction = rest / count
+    variance = squares / count - correction * correction
+    mean = first + correction
+    rstd = one / np.sqrt(max(variance, zero) + eps)
+    for j in range(x.size):
+        y[j] = (x[j] - mean) * rstd * weight[j] + bias[j]
+    return mean, rstd
+
+
 @jit_matmul_parallel
 def _layernorm_forward(x, weight, bias, eps, y, mean, rstd):
-    rows, size = x.shape
-    zero, one, count = x.dtype.type(0.0), x.dtype.type(1.0), x.dtype.type(size)
-    for i in prange(rows):
-        total = zero
-        for j in range(size):
-            total += x[i, j]
-        first = total / count
-        rest, squares = zero, zero
-        for j in range(size):
-            d = x[i, j] - first
-            rest += d
-            squares += d * d
-        correction = rest / count
-        variance = squares / count - correction * correction
-        mean[i] = first + correction
-        rstd[i] = one / np.sqrt(max(variance, zero) + eps)
-        for j in range(size):
-            y[i, j] = (x[i, j] - mean[i]) * rstd[i] * weight[j] + bias[j]
+    for i in prange(x.shape[0]):
+        mean[i], rstd[i] = normalize_row(x[i], weight, bias, eps, y[i])
 
 
 @jit_matmul_parallel

@@ -5,13 +5,11 @@ import math
 import numpy as np
 
 from .jit import jit_matmul
+from .simd import lanes_of, maximum_of
 
 # Sums over rows go block by block and then over the blocks in order, whichever thread took which block: the result
 # is the same for any number of threads.
 ROWS_PER_BLOCK = 64
-
-LANES = 64
-
 
 def as_rows(x):
     """x [..., N] -> [R, N], contiguous; a view where x already is, a copy where it is strided. R = 0 is fine."""
@@ -24,23 +22,10 @@ def block_count(rows):
 
 
 @jit_matmul
-def row_maximum(row, scratch):
-    """The largest of row [N]; scratch [N] is overwritten.
-
-    One running maximum would wait for itself at every step, so 64 of them run side by side, in vector registers.
-    NaN may be passed over: whoever subtracts the maximum from the row meets it there.
-    """
-    whole = row.size // LANES * LANES
-    largest = row[0]
-    if whole > 0:
-        for k in range(LANES):
-            scratch[k] = row[k]
-        for first in range(LANES, whole, LANES):
-            for k in range(LANES):
-                candidate, best = row[first + k], scratch[k]
-                scratch[k] = candidate if candidate > best else best
-        for k in range(LANES):
-            largest = scratch[k] if scratch[k] > largest else largest
-    for j in range(whole, row.size):
+def row_maximum(row):
+    """The largest of row [N]. NaN may be passed over: whoever subtracts the maximum from the row meets it there."""
+    whole = row.size // lanes_of(row)
+    largest = maximum_of(row, np.int64(0), whole) if whole > 0 else row[0]
+    for j in range(whole * lanes_of(row), row.size):
         largest = row[j] if row[j] > largest else largest
     return largest

@@ -24,7 +24,7 @@ import os
 import platform
 from typing import NamedTuple
 
-from .jit import HAVE_NUMBA
+from .jit import HAVE_NUMBA, jit_inline, jit_matmul
 
 
 class Tile(NamedTuple):
@@ -33,7 +33,8 @@ class Tile(NamedTuple):
     vectors: int  # V
 
 
-TILES = {"avx512": Tile(64, 14, 2), "avx2": Tile(32, 6, 2), "neon": Tile(16, 8, 3)}
+# "plain": the same loops in Python that Numba compiles like any other, for every other processor.
+TILES = {"avx512": Tile(64, 14, 2), "avx2": Tile(32, 6, 2), "neon": Tile(16, 8, 3), "plain": Tile(32, 4, 8)}
 
 
 def _supported():
@@ -57,37 +58,122 @@ SUPPORTED = _supported()
 def choose_path():
     """The tile to use, or "plain" for loops without explicit vectors; MINIMOBILEBERT_SIMD asks for a narrower one."""
     wanted = os.environ.get("MINIMOBILEBERT_SIMD", "")
-    if wanted and wanted not in (*TILES, "plain"):
-        raise ValueError(f"MINIMOBILEBERT_SIMD: found {wanted!r}, expected one of {', '.join((*TILES, 'plain'))}")
+    if wanted and wanted not in TILES:
+        raise ValueError(f"MINIMOBILEBERT_SIMD: found {wanted!r}, expected one of {', '.join(TILES)}")
     if not wanted:
         return SUPPORTED[0] if SUPPORTED else "plain"
     return wanted if wanted in SUPPORTED else "plain"
 
 
-if not HAVE_NUMBA:
-    array_at = carray = get_num_threads = multiply_tile = transpose_block = None
+PATH = choose_path()  # "avx512", "avx2", "neon" or "plain"
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = TILES[PATH]  # constants of the compiled kernels: see the cache in jit.py
+
+
+@jit_inline
+def lanes_of(like):
+    """Numbers in one vector."""
+    return VECTOR_BYTES // like.itemsize
+
+
+@jit_inline
+def width_of(like):
+    """Columns of one tile."""
+    return TILE_VECTORS * VECTOR_BYTES // like.itemsize
+
+
+if PATH == "plain":
+
+    @jit_matmul
+    def multiply_tile(
+        rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row, out, out_at, out_row
+    ):  # fmt: skip
+        """The tile without vector instructions; the arguments are explained below."""
+        width = width_of(out)
+        fours = depth // 4 * 4
+        for i in range(rows):
+            for j in range(width):
+                before = add[add_at + i * add_row + j] if add_at >= 0 else start.dtype.type(0.0)
+                out[out_at + i * out_row + j] = before + start[start_at + j]
+            # Four steps of k at a time, so that a row of the output is read and written a quarter as often.
+            for k in range(0, fours, 4):
+                x, y = a_at + i * a_row + k * a_k, b_at + k * b_k
+                a0, a1, a2, a3 = a[x], a[x + a_k], a[x + 2 * a_k], a[x + 3 * a_k]
+                for j in range(width):
+                    out[out_at + i * out_row + j] += (
+                        a0 * b[y + j] + a1 * b[y + b_k + j] + a2 * b[y + 2 * b_k + j] + a3 * b[y + 3 * b_k + j]
+                    )
+            for k in range(fours, depth):
+                for j in range(width):
+                    out[out_at + i * out_row + j] += a[a_at + i * a_row + k * a_k] * b[b_at + k * b_k + j]
+
+    @jit_matmul
+    def transpose_block(source, source_at, source_row, target, target_at, target_row):
+        """The transpose without vector instructions."""
+        for i in range(lanes_of(source)):
+            for j in range(lanes_of(source)):
+                target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
+
+    @jit_matmul
+    def relu_tile(rows, y, y_at, y_row):
+        """ReLU without vector instructions."""
+        for i in range(rows):
+            for j in range(y_at + i * y_row, y_at + i * y_row + width_of(y)):
+                y[j] = y.dtype.type(0.0) if y[j] <= y.dtype.type(0.0) else y[j]
+
+    @jit_matmul
+    def gate_tile(rows, y, y_at, y_row, k, k_at, k_row):
+        """ReLU's gate without vector instructions."""
+        for i in range(rows):
+            for j in range(width_of(y)):
+                if not k[k_at + i * k_row + j] > y.dtype.type(0.0):
+                    y[y_at + i * y_row + j] = y.dtype.type(0.0)
+
+    @jit_matmul
+    def scale_shift_tile(rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
+        """NoNorm without vector instructions."""
+        for i in range(rows):
+            for j in range(width_of(y)):
+                y[y_at + i * y_row + j] = x[x_at + i * x_row + j] * scale[column + j] + shift[column + j]
+
+    @jit_matmul
+    def maximum_of(x, x_at, vectors):
+        """The maximum without vector instructions."""
+        largest = x[x_at]
+        for j in range(x_at, x_at + vectors * lanes_of(x)):
+            largest = x[j] if x[j] > largest else largest
+        return largest
+
+    @jit_inline
+    def copy_vector(source, source_at, target, target_at):
+        """The copy without vector instructions."""
+        for j in range(lanes_of(source)):
+            target[target_at + j] = source[source_at + j]
+
 else:
     from llvmlite import ir
-    from numba import carray, get_num_threads, types  # noqa: F401
+    from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
     _INT, _INDEX = ir.IntType(64), ir.IntType(32)
 
     class _Vectors:
-        """Writes instructions on vectors of `lanes` numbers of `dtype` where the builder stands."""
+        """Writes instructions on vectors of numbers of `dtype` where the builder stands."""
 
-        def __init__(self, builder, dtype, lanes):
-            self.builder, self.lanes, self.item = builder, lanes, dtype.bitwidth // 8
+        def __init__(self, context, builder, dtype):
+            self.context, self.builder, self.item = context, builder, dtype.bitwidth // 8
+            self.lanes = VECTOR_BYTES // self.item
             self.element = ir.FloatType() if self.item == 4 else ir.DoubleType()
-            self.type = ir.VectorType(self.element, lanes)
+            self.type = ir.VectorType(self.element, self.lanes)
             self.undefined = ir.Constant(self.type, ir.Undefined)
             # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
             fma = ir.FunctionType(self.type, [self.type] * 3)
-            self.fma = cgutils.get_or_insert_function(builder.module, fma, f"llvm.fma.v{lanes}f{dtype.bitwidth}")
+            self.fma = cgutils.get_or_insert_function(builder.module, fma, f"llvm.fma.v{self.lanes}f{dtype.bitwidth}")
 
-        def pointer(self, address):
-            return self.builder.inttoptr(address, self.element.as_pointer())
+        def pointer(self, array_type, array, element):
+            """Where this element of a one-dimensional array is."""
+            data = self.context.make_array(array_type)(self.context, self.builder, array).data
+            return self.at(data, element)
 
         def at(self, pointer, elements):
             return self.builder.gep(pointer, [_INT(elements) if isinstance(elements, int) else elements])
@@ -110,23 +196,10 @@ else:
             first = self.builder.insert_element(self.undefined, self.builder.load(pointer), _INDEX(0))
             return self.shuffle(first, self.undefined, [0] * self.lanes)
 
-    def _for_each_path(builder, lanes, dtype, write):
-        """Branch on the run-time number `lanes`; `write(vectors, tile)` writes the code of one width."""
-        end = builder.append_basic_block("end")
-        switch = builder.switch(lanes, end)
-        for name in SUPPORTED:
-            vectors = _Vectors(builder, dtype, TILES[name].vector_bytes * 8 // dtype.bitwidth)
-            switch.add_case(_INT(vectors.lanes), builder.append_basic_block(name))
-            builder.position_at_end(switch.cases[-1][1])
-            write(vectors, TILES[name])
-            builder.branch(end)
-        builder.position_at_end(end)
-
-    def _write_tile(v, tile, rows, a, a_row, a_k, b, b_k, depth, start, out, out_row, accumulate):
+    def _write_tile(v, rows, a, a_row, a_k, b, b_k, depth, start, add, add_row, nothing_to_add, out, out_row):
         """The tile of one height; see `multiply_tile` for the arguments."""
-        builder, width = v.builder, range(tile.vectors)
+        builder, width = v.builder, range(TILE_VECTORS)
         before = builder.block
-        a, b, start, out = (v.pointer(address) for address in (a, b, start, out))
         row_offsets = [builder.mul(a_row, _INT(row)) for row in range(rows)]
         first = [v.load(v.at(start, x * v.lanes)) for x in width]
         loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
@@ -140,7 +213,7 @@ else:
         new = []
         for row in range(rows):
             a_number = v.load_everywhere(v.at(a_now, row_offsets[row]))
-            new += [builder.call(v.fma, [a_number, b_vectors[x], sums[row * tile.vectors + x]]) for x in width]
+            new += [builder.call(v.fma, [a_number, b_vectors[x], sums[row * TILE_VECTORS + x]]) for x in width]
         left_next = builder.sub(left, _INT(1))
         a_next, b_next = v.at(a_now, a_k), v.at(b_now, b_k)
         for variable, initial, following in zip(
@@ -151,74 +224,222 @@ else:
         builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
 
         builder.position_at_end(done)
-        places = [v.at(v.at(out, builder.mul(out_row, _INT(row))), x * v.lanes) for row in range(rows) for x in width]
-        with builder.if_else(builder.icmp_signed("!=", accumulate, _INT(0))) as (add, overwrite):
-            with add:
-                for value, place in zip(new, places, strict=True):
-                    v.store(builder.fadd(v.load(place), value), place)
+
+        def places(pointer, row_length):
+            starts = [v.at(pointer, builder.mul(row_length, _INT(row))) for row in range(rows)]
+            return [v.at(first_place, x * v.lanes) for first_place in starts for x in width]
+
+        with builder.if_else(nothing_to_add) as (overwrite, added):
             with overwrite:
-                for value, place in zip(new, places, strict=True):
+                for value, place in zip(new, places(out, out_row), strict=True):
                     v.store(value, place)
+            with added:
+                for value, other, place in zip(new, places(add, add_row), places(out, out_row), strict=True):
+                    v.store(builder.fadd(v.load(other), value), place)
 
     @intrinsic
-    def multiply_tile(typing, like, lanes, rows, a, a_row, a_k, b, b_k, depth, start, out, out_row, accumulate):
-        """out[i, :] (+)= start + sum over k of a[i, k] * b[k, :]    for i < rows, k < depth, depth >= 1
+    def multiply_tile(
+        typing, rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row,
+        out, out_at, out_row,
+    ):  # fmt: skip
+        """out[i, :] = add[i, :] + start + sum over k of a[i, k] * b[k, :]    for i < rows, k < depth, depth >= 1
 
-        a, b, start, out are addresses; a_row, a_k, b_k, out_row strides in numbers; `like` an array of the dtype.
-        The rows of b, start and out have V * lanes numbers. `accumulate` adds to out.
+        Every matrix is a place in a one-dimensional array: element i, k of a is a[a_at + i * a_row + k * a_k]. The rows
+        of b, start, add and out have `width_of` neighbouring numbers. add_at = -1: nothing is added. add may be out.
         """
 
         def write(context, builder, signature, arguments):
-            _, lanes, rows, *operands = arguments
-
-            def write_heights(vectors, tile):
-                end = builder.append_basic_block("stored")
-                switch = builder.switch(rows, end)
-                for height in range(1, tile.rows + 1):
-                    switch.add_case(_INT(height), builder.append_basic_block(f"rows{height}"))
-                    builder.position_at_end(switch.cases[-1][1])
-                    _write_tile(vectors, tile, height, *operands)
-                    builder.branch(end)
-                builder.position_at_end(end)
-
-            _for_each_path(builder, lanes, signature.args[0].dtype, write_heights)
+            (
+                rows,
+                a,
+                a_at,
+                a_row,
+                a_k,
+                b,
+                b_at,
+                b_k,
+                depth,
+                start,
+                start_at,
+                add,
+                add_at,
+                add_row,
+                out,
+                out_at,
+                out_row,
+            ) = arguments
+            kind = signature.args[1]
+            v = _Vectors(context, builder, kind.dtype)
+            operands = (
+                v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth,
+                v.pointer(kind, start, start_at), v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
+                v.pointer(kind, out, out_at), out_row,
+            )  # fmt: skip
+            end = builder.append_basic_block("stored")
+            switch = builder.switch(rows, end)
+            for height in range(1, TILE_ROWS + 1):
+                switch.add_case(_INT(height), builder.append_basic_block(f"rows{height}"))
+                builder.position_at_end(switch.cases[-1][1])
+                _write_tile(v, height, *operands)
+                builder.branch(end)
+            builder.position_at_end(end)
             return context.get_dummy_value()
 
-        return types.void(like, *[types.int64] * 12), write
+        i = types.int64
+        return types.void(i, a, i, i, i, a, i, i, i, a, i, a, i, i, a, i, i), write
 
     @intrinsic
-    def transpose_block(typing, like, lanes, source, source_row, target, target_row):
-        """target[j, i] = source[i, j]    for i, j < lanes; addresses, and row strides in numbers"""
+    def transpose_block(typing, source, source_at, source_row, target, target_at, target_row):
+        """target[j, i] = source[i, j]    for i, j < lanes; places in one-dimensional arrays, and row strides"""
 
         def write(context, builder, signature, arguments):
-            _, lanes, source, source_row, target, target_row = arguments
-
-            def write_block(v, tile):
-                start, end = v.pointer(source), v.pointer(target)
-                rows = [v.load(v.at(start, builder.mul(source_row, _INT(i)))) for i in range(v.lanes)]
-                step = 1
-                while step < v.lanes:
-                    # Swap bit `step` of the row number with the same bit of the lane number.
-                    low = [j if not j & step else v.lanes + j - step for j in range(v.lanes)]
-                    high = [j + step if not j & step else v.lanes + j for j in range(v.lanes)]
-                    for i in range(v.lanes):
-                        if not i & step:
-                            x, y = rows[i], rows[i + step]
-                            rows[i], rows[i + step] = v.shuffle(x, y, low), v.shuffle(x, y, high)
-                    step *= 2
-                for j in range(v.lanes):
-                    v.store(rows[j], v.at(end, builder.mul(target_row, _INT(j))))
-
-            _for_each_path(builder, lanes, signature.args[0].dtype, write_block)
+            source, source_at, source_row, target, target_at, target_row = arguments
+            kind = signature.args[0]
+            v = _Vectors(context, builder, kind.dtype)
+            start, end = v.pointer(kind, source, source_at), v.pointer(kind, target, target_at)
+            rows = [v.load(v.at(start, builder.mul(source_row, _INT(i)))) for i in range(v.lanes)]
+            step = 1
+            while step < v.lanes:
+                # Swap bit `step` of the row number with the same bit of the lane number.
+                low = [j if not j & step else v.lanes + j - step for j in range(v.lanes)]
+                high = [j + step if not j & step else v.lanes + j for j in range(v.lanes)]
+                for i in range(v.lanes):
+                    if not i & step:
+                        x, y = rows[i], rows[i + step]
+                        rows[i], rows[i + step] = v.shuffle(x, y, low), v.shuffle(x, y, high)
+                step *= 2
+            for j in range(v.lanes):
+                v.store(rows[j], v.at(end, builder.mul(target_row, _INT(j))))
             return context.get_dummy_value()
 
-        return types.void(like, *[types.int64] * 5), write
+        return types.void(source, types.int64, types.int64, source, types.int64, types.int64), write
 
     @intrinsic
-    def array_at(typing, address, like):
-        """The numbers from this address on, as a pointer of the dtype of `like`."""
+    def copy_vector(typing, source, source_at, target, target_at):
+        """target[j] = source[j] for j < lanes"""
 
         def write(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+            source, source_at, target, target_at = arguments
+            kind = signature.args[0]
+            v = _Vectors(context, builder, kind.dtype)
+            v.store(v.load(v.pointer(kind, source, source_at)), v.pointer(kind, target, target_at))
+            return context.get_dummy_value()
 
-        return types.CPointer(like.dtype)(types.int64, like), write
+        return types.void(source, types.int64, source, types.int64), write
+
+    def _for_each_row(v, rows, pointers, steps, write_row):
+        """Write a loop over the rows of a tile; write_row(pointers to the row) writes what is done to one."""
+        builder = v.builder
+        before, loop, done = builder.block, builder.append_basic_block("row"), builder.append_basic_block("rows_done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        left, now = builder.phi(_INT), [builder.phi(pointer.type) for pointer in pointers]
+        write_row(now)
+        left_next = builder.sub(left, _INT(1))
+        following = [v.at(pointer, step) for pointer, step in zip(now, steps, strict=True)]
+        for variable, initial, after in zip(
+            [left, *now], [rows, *pointers], [left_next, *following], strict=True
+        ):  # fmt: skip
+            variable.add_incoming(initial, before)
+            variable.add_incoming(after, loop)
+        builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
+        builder.position_at_end(done)
+
+    @intrinsic
+    def relu_tile(typing, rows, y, y_at, y_row):
+        """y = max(y, 0) for a tile of rows >= 1 rows; NaN stays"""
+
+        def write(context, builder, signature, arguments):
+            rows, y, y_at, y_row = arguments
+            v = _Vectors(context, builder, signature.args[1].dtype)
+            zero = ir.Constant(v.type, [0.0] * v.lanes)
+
+            def write_row(pointers):
+                for place in (v.at(pointers[0], x * v.lanes) for x in range(TILE_VECTORS)):
+                    number = v.load(place)
+                    v.store(builder.select(builder.fcmp_ordered("<=", number, zero), zero, number), place)
+
+            _for_each_row(v, rows, [v.pointer(signature.args[1], y, y_at)], [y_row], write_row)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, y, types.int64, types.int64), write
+
+    @intrinsic
+    def gate_tile(typing, rows, y, y_at, y_row, k, k_at, k_row):
+        """y = y where k > 0, else 0, for a tile of rows >= 1 rows"""
+
+        def write(context, builder, signature, arguments):
+            rows, y, y_at, y_row, k, k_at, k_row = arguments
+            kind = signature.args[1]
+            v = _Vectors(context, builder, kind.dtype)
+            zero = ir.Constant(v.type, [0.0] * v.lanes)
+
+            def write_row(pointers):
+                for x in range(TILE_VECTORS):
+                    place, gate = (v.at(pointer, x * v.lanes) for pointer in pointers)
+                    v.store(builder.select(builder.fcmp_ordered(">", v.load(gate), zero), v.load(place), zero), place)
+
+            _for_each_row(v, rows, [v.pointer(kind, y, y_at), v.pointer(kind, k, k_at)], [y_row, k_row], write_row)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(i, y, i, i, y, i, i), write
+
+    @intrinsic
+    def scale_shift_tile(typing, rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
+        """y = scale * x + shift for a tile of rows >= 1 rows; scale and shift are read from `column` on; y may be x"""
+
+        def write(context, builder, signature, arguments):
+            rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row = arguments
+            kind = signature.args[1]
+            v = _Vectors(context, builder, kind.dtype)
+            vectors = range(TILE_VECTORS)
+            scales, shifts = (
+                [v.load(v.at(v.pointer(kind, array, column), n * v.lanes)) for n in vectors] for array in (scale, shift)
+            )
+
+            def write_row(pointers):
+                for n in vectors:
+                    source, target = (v.at(pointer, n * v.lanes) for pointer in pointers)
+                    v.store(builder.call(v.fma, [v.load(source), scales[n], shifts[n]]), target)
+
+            _for_each_row(v, rows, [v.pointer(kind, x, x_at), v.pointer(kind, y, y_at)], [x_row, y_row], write_row)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(i, x, i, i, x, x, i, x, i, i), write
+
+    @intrinsic
+    def maximum_of(typing, x, x_at, vectors):
+        """The largest of vectors * lanes numbers from x_at on; vectors >= 1. NaN may be passed over.
+
+        LLVM does not vectorise a running maximum: it would have to know that there is no NaN.
+        """
+
+        def write(context, builder, signature, arguments):
+            x, x_at, vectors = arguments
+            v = _Vectors(context, builder, signature.args[0].dtype)
+            start = v.pointer(signature.args[0], x, x_at)
+            before, loop, done = builder.block, builder.append_basic_block("max"), builder.append_basic_block("max_done")
+            first = v.load(start)
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            left, place, best = builder.phi(_INT), builder.phi(start.type), builder.phi(v.type)
+            number = v.load(place)
+            better = builder.select(builder.fcmp_ordered(">", number, best), number, best)
+            left_next, place_next = builder.sub(left, _INT(1)), v.at(place, v.lanes)
+            for variable, initial, following in (
+                (left, vectors, left_next), (place, start, place_next), (best, first, better)
+            ):  # fmt: skip
+                variable.add_incoming(initial, before)
+                variable.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed(">", left_next, _INT(0)), loop, done)
+            builder.position_at_end(done)
+            step = v.lanes // 2
+            while step:  # the upper half against the lower half, until one number is left
+                other = v.shuffle(better, better, [(j + step) % v.lanes for j in range(v.lanes)])
+                better = builder.select(builder.fcmp_ordered(">", other, better), other, better)
+                step //= 2
+            return builder.extract_element(better, _INDEX(0))
+
+        return x.dtype(x, types.int64, types.int64), write

@@ -22,7 +22,7 @@ def softmax_backward_numpy(dy, y):
 @jit_matmul
 def softmax_row(x, y):
     """y = softmax(x) for one row [N] -> the row's maximum, and the sum of e^(x - maximum)"""
-    largest = row_maximum(x, y)  # y serves as scratch before it is written
+    largest = row_maximum(x)
     for j in range(x.size):
         y[j] = exp_scalar(x[j] - largest)
     total = x.dtype.type(0.0)

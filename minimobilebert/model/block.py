@@ -11,9 +11,8 @@ Plain BERT is the same without steps 1, 2 and 5: there n = h and C = H.
 
 from typing import Any, NamedTuple
 
-from ..ops.dropout import dropout_backward, dropout_forward
 from .feed_forward import feed_forward_backward, feed_forward_forward
-from .layers import dense, dense_backward, norm, norm_backward
+from .layers import dense_norm, dense_norm_backward
 from .parameters import feed_forward_names
 from .self_attention import self_attention_backward, self_attention_forward
 
@@ -24,74 +23,67 @@ class BlockCache(NamedTuple):
     self_attention: Any  # step 3
     feed_forwards: list  # step 4
     output_bottleneck: Any  # step 5
-    dropout: Any
-    norm: Any
 
 
-def _bottleneck_forward(params, config, name, h):
-    """Norm(dense(h)); h [B, T, H] -> [B, T, C], cache"""
-    n, dense_cache = dense(params, f"{name}.dense", h)
-    n, norm_cache = norm(params, f"{name}.LayerNorm", n, config)
-    return n, (dense_cache, norm_cache)
-
-
-def _bottleneck_backward(dn, cache, grads, config, name):
-    """dn [B, T, C] -> dh [B, T, H]"""
-    dense_cache, norm_cache = cache
-    dn = norm_backward(dn, norm_cache, grads, f"{name}.LayerNorm", config)
-    return dense_backward(dn, dense_cache, grads, f"{name}.dense")
+def _names(name):
+    """The parameters of a bottleneck: its dense layer and its normalisation."""
+    return f"{name}.dense", f"{name}.LayerNorm"
 
 
 def _shares_key_and_query(config):
     return config.key_query_shared_bottleneck and not config.bottleneck_attention
 
 
-def block_forward(params, config, layer, h, mask, rng=None):
-    """h [B, T, H], mask [B, T] bool -> y [B, T, H], cache"""
+def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
+    """h [B, T, H], mask [B, T] bool; keep_scores: as in ops/attention.py -> y [B, T, H], cache"""
     name = f"{config.prefix}.encoder.layer.{layer}."
     n, input_bottleneck, attention_bottleneck = h, None, None
     if config.use_bottleneck:
-        n, input_bottleneck = _bottleneck_forward(params, config, f"{name}bottleneck.input", h)
+        n, input_bottleneck = dense_norm(params, *_names(f"{name}bottleneck.input"), h, None, config)
 
     query_key_input = value_input = n if config.bottleneck_attention else h
     if _shares_key_and_query(config):
-        query_key_input, attention_bottleneck = _bottleneck_forward(params, config, f"{name}bottleneck.attention", h)
-    x, self_attention = self_attention_forward(params, config, name, query_key_input, value_input, n, mask, rng)
+        names = _names(f"{name}bottleneck.attention")
+        query_key_input, attention_bottleneck = dense_norm(params, *names, h, None, config)
+    x, self_attention = self_attention_forward(params, config, name, query_key_input, value_input, n, mask, rng, keep_scores)
 
     feed_forwards = []
     for ffn in feed_forward_names(config):
         x, cache = feed_forward_forward(params, config, name + ffn, x, rng)
         feed_forwards.append(cache)
 
-    output_bottleneck = dropout = norm_cache = None
+    output_bottleneck = None
     if config.use_bottleneck:
-        x, output_bottleneck = dense(params, f"{name}output.bottleneck.dense", x)
-        x, dropout = dropout_forward(x, config.hidden_dropout_prob, rng)
-        x, norm_cache = norm(params, f"{name}output.bottleneck.LayerNorm", x + h, config)
-    return x, BlockCache(
-        input_bottleneck, attention_bottleneck, self_attention, feed_forwards, output_bottleneck, dropout, norm_cache
-    )
+        names = _names(f"{name}output.bottleneck")
+        x, output_bottleneck = dense_norm(params, *names, x, h, config, rng, config.hidden_dropout_prob)
+    return x, BlockCache(input_bottleneck, attention_bottleneck, self_attention, feed_forwards, output_bottleneck)
 
 
 def block_backward(dy, cache, grads, config, layer, dscores=None):
-    """Reverse of `block_forward`; dy [B, T, H], dscores [B, A, T, T] or None -> dh [B, T, H]"""
+    """Reverse of `block_forward`; dy [B, T, H], dscores [B, A, T, T] or None -> dh [B, T, H]
+
+    h reaches the output on up to four ways; each adds its gradient to dh in the pass that computes it.
+    """
     name = f"{config.prefix}.encoder.layer.{layer}."
-    dx = dy
+    dx, dh = dy, None
     if config.use_bottleneck:
-        dh = norm_backward(dy, cache.norm, grads, f"{name}output.bottleneck.LayerNorm", config)
-        dx = dropout_backward(dh, cache.dropout)
-        dx = dense_backward(dx, cache.output_bottleneck, grads, f"{name}output.bottleneck.dense")
+        dx, dh = dense_norm_backward(dy, cache.output_bottleneck, grads, *_names(f"{name}output.bottleneck"), config)
 
     for ffn, ffn_cache in zip(reversed(feed_forward_names(config)), reversed(cache.feed_forwards), strict=True):
         dx = feed_forward_backward(dx, ffn_cache, grads, config, name + ffn)
 
-    dqk, dv, dn = self_attention_backward(dx, cache.self_attention, grads, config, name, dscores)
-    if not config.use_bottleneck:
-        return dn + dqk + dv  # n, the queries' and the values' input are all h
-    if config.bottleneck_attention:
-        dn = dn + dqk + dv
+    values_read_h = config.use_bottleneck and not config.bottleneck_attention
+    dqk, dv, dn = self_attention_backward(
+        dx, cache.self_attention, grads, config, name, dscores, dh if values_read_h else None
+    )
+    if not values_read_h:
+        dn = dn + dqk + dv  # the queries' and the values' input is n
+        if not config.use_bottleneck:
+            return dn  # and n is h
+    elif _shares_key_and_query(config):
+        names = _names(f"{name}bottleneck.attention")
+        dense_norm_backward(dqk, cache.attention_bottleneck, grads, *names, config, add=dh)
     else:
-        if _shares_key_and_query(config):
-            dqk = _bottleneck_backward(dqk, cache.attention_bottleneck, grads, config, f"{name}bottleneck.attention")
-        dh = dh + dqk + dv
-    return dh + _bottleneck_backward(dn, cache.input_bottleneck, grads, config, f"{name}bottleneck.input")
+        dh += dqk
+    dense_norm_backward(dn, cache.input_bottleneck, grads, *_names(f"{name}bottleneck.input"), config, add=dh)
+    return dh

@@ -25,7 +25,7 @@ class ClassificationCache(NamedTuple):
 def classification_forward(params, config, batch, rng=None):
     """batch: a ClassificationBatch -> logits [B, num_labels], cache"""
     encoder, encoder_cache = encoder_forward(
-        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng
+        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng, keep_scores=False
     )
     pooled, pooler = pooler_forward(params, config, encoder.hidden_states[-1])
     logits, classifier = dense(params, "classifier", pooled)

@@ -24,17 +24,18 @@ class EncoderOutput(NamedTuple):
     attention_maps: list  # of [B, A, T, T], after softmax
 
 
-def encoder_forward(params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None):
+def encoder_forward(params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None, keep_scores=True):
     """Run the embeddings and the first `num_layers` blocks (all of them if None).
 
-    input_ids, token_type_ids [B, T] integers; attention_mask [B, T] bool; rng None: no dropout
+    input_ids, token_type_ids [B, T] integers; attention_mask [B, T] bool; rng None: no dropout;
+    keep_scores False: no attention scores in the output (None for every block), which saves a [B, A, T, T] a block
     -> EncoderOutput, EncoderCache
     """
     mask = np.ascontiguousarray(attention_mask, dtype=bool)
     x, embeddings = embeddings_forward(params, config, input_ids, token_type_ids, rng)
     hidden_states, blocks = [x], []
     for layer in range(config.num_hidden_layers if num_layers is None else num_layers):
-        x, cache = block_forward(params, config, layer, x, mask, rng)
+        x, cache = block_forward(params, config, layer, x, mask, rng, keep_scores)
         hidden_states.append(x)
         blocks.append(cache)
     maps = [cache.self_attention.attention for cache in blocks]

@@ -1,42 +1,31 @@
 """One feed-forward network of a block (Section 3.2: MobileBERT stacks four of them).
 
-1. m = dense(x)                C -> F
-2. m = act(m)
-3. y = Norm(dropout?(dense(m)) + x)      F -> C
+1. m = act(dense(x))                     C -> F
+2. y = Norm(dropout?(dense(m)) + x)      F -> C
 """
 
 from typing import Any, NamedTuple
 
-from ..ops.dropout import dropout_backward, dropout_forward
-from .layers import activation, activation_backward, dense, dense_backward, norm, norm_backward
+from .layers import dense_activation, dense_backward, dense_norm, dense_norm_backward
 
 
 class FeedForwardCache(NamedTuple):
     intermediate: Any  # step 1
-    activation: Any  # step 2
-    output: Any  # step 3
-    dropout: Any
-    norm: Any
+    output: Any  # step 2
 
 
 def feed_forward_forward(params, config, name, x, rng=None):
     """x [B, T, C] -> y [B, T, C], cache"""
-    m, intermediate = dense(params, f"{name}intermediate.dense", x)
-    m, activation_cache = activation(m, config)
-    y, output = dense(params, f"{name}output.dense", m)
-    dropout = None
-    if not config.use_bottleneck:  # the released code drops out here in plain BERT only
-        y, dropout = dropout_forward(y, config.hidden_dropout_prob, rng)
-    y, norm_cache = norm(params, f"{name}output.LayerNorm", y + x, config)
-    return y, FeedForwardCache(intermediate, activation_cache, output, dropout, norm_cache)
+    m, intermediate = dense_activation(params, f"{name}intermediate.dense", x, config)
+    # The released code drops out here in plain BERT only.
+    rate = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
+    y, output = dense_norm(params, f"{name}output.dense", f"{name}output.LayerNorm", m, x, config, rng, rate)
+    return y, FeedForwardCache(intermediate, output)
 
 
 def feed_forward_backward(dy, cache, grads, config, name):
     """dy [B, T, C] -> dx [B, T, C]"""
-    dresidual = norm_backward(dy, cache.norm, grads, f"{name}output.LayerNorm", config)
-    dm = dresidual
-    if not config.use_bottleneck:
-        dm = dropout_backward(dm, cache.dropout)
-    dm = dense_backward(dm, cache.output, grads, f"{name}output.dense")
-    dm = activation_backward(dm, cache.activation, config)
-    return dense_backward(dm, cache.intermediate, grads, f"{name}intermediate.dense") + dresidual
+    names = f"{name}output.dense", f"{name}output.LayerNorm"
+    # Through the activation in the same pass: ds is the gradient of dense(x), in front of step 1's activation.
+    ds, dresidual = dense_norm_backward(dy, cache.output, grads, *names, config, through=cache.intermediate)
+    return dense_backward(ds, cache.intermediate.linear, grads, f"{name}intermediate.dense", add=dresidual)

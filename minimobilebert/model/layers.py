@@ -3,9 +3,14 @@
 `params` and `grads` are flat dicts with the same keys; `name` is the part before `.weight` and `.bias`.
 """
 
+from typing import Any, NamedTuple
+
+from ..ops.dropout import dropout_backward, dropout_forward
 from ..ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.linear import linear_backward, linear_forward
+from ..ops.linear_activation import linear_activation_forward
+from ..ops.linear_nonorm import LinearNoNormCache, linear_nonorm_backward, linear_nonorm_forward
 from ..ops.nonorm import nonorm_backward, nonorm_forward
 from ..ops.relu import relu_backward, relu_forward
 
@@ -21,10 +26,58 @@ def dense(params, name, x):
     return linear_forward(x, params[f"{name}.weight"], params[f"{name}.bias"])
 
 
-def dense_backward(dy, cache, grads, name):
-    """dy [..., out] -> dx [..., in]; files the gradients of `name`"""
-    dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = linear_backward(dy, cache)
+def dense_backward(dy, cache, grads, name, **ways):
+    """dy [..., out] -> dx [..., in]; files the gradients of `name`; ways: `add`, `through` of `linear_backward`"""
+    dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = linear_backward(dy, cache, **ways)
     return dx
+
+
+def dense_activation(params, name, x, config):
+    """activation(dense(x)) in one pass; x [..., in] -> y [..., out], cache"""
+    return linear_activation_forward(x, params[f"{name}.weight"], params[f"{name}.bias"], config.hidden_act)
+
+
+class DenseNormCache(NamedTuple):
+    """Where dense layer, residual and normalisation are separate operations."""
+
+    dense: Any
+    dropout: Any
+    norm: Any
+
+
+def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dropout_rate=0.0):
+    """Norm(dropout(dense(x)) + residual), in one pass where it is NoNorm and nothing is dropped
+
+    x [..., in], residual [..., out] or None -> y [..., out], cache
+    """
+    weight, bias = params[f"{dense_name}.weight"], params[f"{dense_name}.bias"]
+    drops = rng is not None and dropout_rate > 0.0
+    if config.normalization_type == "no_norm" and not drops:
+        scale, shift = params[f"{norm_name}.weight"], params[f"{norm_name}.bias"]
+        return linear_nonorm_forward(x, weight, bias, residual, scale, shift)
+    y, dense_cache = linear_forward(x, weight, bias, None if drops else residual)
+    dropout = None
+    if drops:
+        y, dropout = dropout_forward(y, dropout_rate, rng)
+        y = y if residual is None else y + residual
+    y, norm_cache = norm(params, norm_name, y, config)
+    return y, DenseNormCache(dense_cache, dropout, norm_cache)
+
+
+def dense_norm_backward(dy, cache, grads, dense_name, norm_name, config, **ways):
+    """Reverse of `dense_norm`; files the gradients of both names.
+
+    dy [..., out]; ways: `add`, `through` of `linear_backward` -> dx [..., in], dresidual [..., out]
+    """
+    if isinstance(cache, LinearNoNormCache):
+        (
+            dx, grads[f"{dense_name}.weight"], grads[f"{dense_name}.bias"], dresidual,
+            grads[f"{norm_name}.weight"], grads[f"{norm_name}.bias"],
+        ) = linear_nonorm_backward(dy, cache, **ways)  # fmt: skip
+        return dx, dresidual
+    dresidual = norm_backward(dy, cache.norm, grads, norm_name, config)
+    dropped = dropout_backward(dresidual, cache.dropout)
+    return dense_backward(dropped, cache.dense, grads, dense_name, **ways), dresidual
 
 
 def norm(params, name, x, config):

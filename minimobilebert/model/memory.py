@@ -12,13 +12,14 @@ for the mean and deviation of a LayerNorm):
     embeddings             3E (the dense layer's input), norm(H), H (their output)
     input bottleneck       norm(C), and C more where queries, keys and values read its output
     shared bottleneck      norm(C) + C
-    self-attention         4C (queries, keys, values, weighted values), 2AT (scores, probabilities), norm(C)
-    each feed-forward      C (input), 2F (before and after the activation), norm(C)
+    self-attention         4C (queries, keys, values, weighted values), AT (probabilities), norm(C); AT more (scores) for
+                           attention transfer, and AT more for dropout
+    each feed-forward      C (input), F after the activation (and F before it, for GELU), norm(C)
     output bottleneck      C (input), norm(H)
     the block's output     H
 
-The rule behind it: a dense layer, a normalisation and an activation each keep their input. An array that several of
-them read exists once, and a sum keeps nothing.
+The rule behind it: a dense layer, a normalisation and GELU each keep their input, ReLU keeps its output, which is the
+next layer's input. An array that several of them read exists once, and a sum keeps nothing.
 """
 
 import numbers
@@ -35,12 +36,12 @@ def _norm_numbers(config, width):
     return width + (2 if config.normalization_type == "layer_norm" else 0)
 
 
-def _block_numbers(config, tokens, attention_dropout):
+def _block_numbers(config, tokens, maps):
     """Floating-point numbers that one block keeps for one token, its output included."""
     H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
-    maps = 3 if attention_dropout else 2  # scores, probabilities, and which of them dropout keeps
     total = 4 * C + maps * config.num_attention_heads * tokens + _norm_numbers(config, C)
-    total += config.num_feedforward_networks * (C + 2 * F + _norm_numbers(config, C))
+    inner = F if config.hidden_act == "relu" else 2 * F
+    total += config.num_feedforward_networks * (C + inner + _norm_numbers(config, C))
     if config.use_bottleneck:
         total += _norm_numbers(config, C)
         if config.bottleneck_attention:
@@ -65,20 +66,23 @@ def _head_bytes(config, head, batch, masked_words, number):
     raise ValueError(f"head: found {head!r}, expected pretraining, classification, question-answering or None")
 
 
-def activation_bytes(config, batch, tokens, dtype=np.float32, *, dropout=True, head=None, masked_words=0):
+def activation_bytes(
+    config, batch, tokens, dtype=np.float32, *, dropout=True, head=None, masked_words=0, keep_scores=False
+):  # fmt: skip
     """Bytes that the caches of one forward pass keep alive, parameters not counted.
 
     batch sequences of `tokens` tokens; dropout=False: a pass without a random generator;
     head None (bare encoder), "pretraining" with `masked_words` in the whole batch, "classification" or
-    "question-answering"
+    "question-answering"; keep_scores: with the attention scores that attention transfer needs
     """
     number = np.dtype(dtype).itemsize
-    attention_dropout = dropout and config.attention_probs_dropout_prob > 0.0
+    # Probabilities, which of them dropout keeps, and scores.
+    maps = 1 + (dropout and config.attention_probs_dropout_prob > 0.0) + keep_scores
     H, E = config.hidden_size, config.embedding_size
 
     transformed = E * (3 if config.trigram_input else 1) if config.has_embedding_transformation else 0
     embeddings = transformed + _norm_numbers(config, H) + H
-    per_token = number * (embeddings + config.num_hidden_layers * _block_numbers(config, tokens, attention_dropout))
+    per_token = number * (embeddings + config.num_hidden_layers * _block_numbers(config, tokens, maps))
     per_token += 2 * INDEX_BYTES + 1  # word id, segment, and one byte of the mask, which all blocks share
 
     if dropout and config.hidden_dropout_prob > 0.0:  # one byte for each number that may be dropped

@@ -29,10 +29,10 @@ class PretrainingCache(NamedTuple):
     next_sentence: Any
 
 
-def pretraining_forward(params, config, batch, rng=None):
-    """batch: a PretrainingBatch -> PretrainingOutput, cache"""
+def pretraining_forward(params, config, batch, rng=None, keep_scores=False):
+    """batch: a PretrainingBatch; keep_scores: for attention transfer -> PretrainingOutput, cache"""
     encoder, encoder_cache = encoder_forward(
-        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng
+        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng, keep_scores=keep_scores
     )
     hidden = encoder.hidden_states[-1]
     masked = hidden.reshape(-1, hidden.shape[-1])[batch.masked_positions]

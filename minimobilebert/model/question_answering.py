@@ -26,7 +26,7 @@ class QuestionAnsweringCache(NamedTuple):
 def question_answering_forward(params, config, batch, rng=None):
     """batch with input_ids, token_type_ids, attention_mask [B, T] -> logits [B, T, 2], cache"""
     encoder, encoder_cache = encoder_forward(
-        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng
+        params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng, keep_scores=False
     )
     logits, outputs = dense(params, _NAME, encoder.hidden_states[-1])
     return logits, QuestionAnsweringCache(encoder_cache, outputs)

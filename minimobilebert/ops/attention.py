@@ -29,15 +29,16 @@ class AttentionCache(NamedTuple):
     key: np.ndarray  # [B, T, C]
     value: np.ndarray  # [B, T, C]
     mask: np.ndarray  # [B, T] bool
-    scores: np.ndarray  # [B, A, T, T] step 1, kept because log-probabilities are exact from scores only
+    scores: np.ndarray | None  # [B, A, T, T] step 1, for attention transfer: log-probabilities are exact from scores only
     probabilities: np.ndarray  # [B, A, T, T] step 2
     keep: np.ndarray | None  # [B, A, T, T] 0 or 1 / (1 - rate), or None without dropout
 
 
-def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None):
+def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):
     """Attend with `num_heads` heads.
 
-    query, key, value [B, T, C]; mask [B, T] bool, True for real tokens; rng None: no dropout
+    query, key, value [B, T, C]; mask [B, T] bool, True for real tokens; rng None: no dropout;
+    keep_scores False: the cache has no scores, which only attention transfer needs
     -> context [B, T, C], cache (whose `scores` and `probabilities` are the attention maps)
     """
     keep = None
@@ -45,7 +46,9 @@ def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=
         batch, tokens, _ = query.shape
         kept = rng.random((batch, num_heads, tokens, tokens), dtype=np.float32) >= dropout_rate
         keep = kept.astype(query.dtype) / query.dtype.type(1.0 - dropout_rate)
-    context, scores, probabilities = attention_scores_forward(query, key, value, mask, num_heads, keep)
+    context, scores, probabilities = attention_scores_forward(
+        query, key, value, mask, num_heads, keep, keep_scores
+    )
     return context, AttentionCache(query, key, value, mask, scores, probabilities, keep)
 
 

@@ -7,6 +7,7 @@ million such numbers, so a batch is drawn again until none is that close, as the
 
 import numpy as np
 
+from ..model.parameters import feed_forward_names
 from ..model.pretraining import pretraining_forward
 from ..text.batches import PretrainingBatch
 from .differences import PAD_ID
@@ -21,7 +22,12 @@ def nearest_kink(params, config, batch):
     if config.hidden_act != "relu":
         return np.inf
     _, cache = pretraining_forward(params, config, batch)
-    before = [ffn.activation.x for block in cache.encoder.blocks for ffn in block.feed_forwards]
+    before = []
+    for layer, block in enumerate(cache.encoder.blocks):
+        # The fused layer keeps what comes after ReLU only: the product in front of it is taken again.
+        for name, ffn in zip(feed_forward_names(config), block.feed_forwards, strict=True):
+            bias = params[f"{config.prefix}.encoder.layer.{layer}.{name}intermediate.dense.bias"]
+            before.append(ffn.intermediate.linear.x @ ffn.intermediate.linear.weight.T + bias)
     return min(float(np.abs(x).min()) for x in [*before, cache.words.activation.x])
 
 

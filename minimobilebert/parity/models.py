@@ -44,8 +44,11 @@ def run_ours(params, config, batch):
     return Run(forward, {name: gradients[name] for name in parameter_shapes(config, HEAD)})
 
 
-def build_theirs(params, config):
-    """transformers' pre-training model with our numbers. InteropError where their classes cannot build it."""
+def build_theirs(params, config, attention="eager"):
+    """transformers' pre-training model with our numbers. InteropError where their classes cannot build it.
+
+    attention: their name for how it is computed; None leaves the choice to them. Only "eager" returns attention maps.
+    """
     settings = config_to_hf(config, HEAD, None, "parity")
     torch, transformers = require("torch", "compare"), require("transformers", "compare")
     with warnings.catch_warnings():
@@ -53,7 +56,7 @@ def build_theirs(params, config):
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
         model = transformers.AutoModelForPreTraining.from_config(
             transformers.AutoConfig.for_model(**settings),
-            attn_implementation="eager",  # the others return no attention maps
+            **({"attn_implementation": attention} if attention else {}),
         )
     # Copies: `.to(float64)` and a training step must not reach our arrays.
     tensors = {name: torch.tensor(array) for name, array in names_for_hf(params, config, HEAD).items()}

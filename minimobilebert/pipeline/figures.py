@@ -75,6 +75,25 @@ def bars(groups, x_labels, x_label, y_label):
     return _as_svg(plt, figure)
 
 
+def lying_bars(rows, x_label, marks=()):
+    """One bar a row, the first on top, its value behind it. rows: [(label, value, colour)]; marks: [(x, label)] -> svg"""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6.2, 0.5 + 0.38 * len(rows)))
+    labels, values, colours = zip(*rows, strict=True)
+    places = np.arange(len(rows))
+    drawn = axes.barh(places, values, 0.7, color=colours)
+    axes.bar_label(drawn, [f"{value:.1f}" for value in values], padding=3)
+    for x, label in marks:
+        axes.axvline(x, color=INK, linewidth=0.7, linestyle=":")
+        axes.annotate(label, (x, -0.6), ha="right", fontsize=7, color=INK, annotation_clip=False)
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set(xlabel=x_label)
+    axes.margins(x=0.1)
+    return _as_svg(plt, figure)
+
+
 def attention_grid(tokens, teacher_maps, student_maps):
     """Every head of every layer, the teacher's map left of the student's -> html image"""
     plt = _pyplot()

@@ -1,16 +1,11 @@
-"""How long one forward pass takes, for several models measured in turns.
-
-The machine's speed drifts while we measure. So the models take turns, and what is compared is the ratio of two
-times from the same turn: its median and its quartiles.
-"""
-
-import time
+"""How long one forward pass takes, for several models measured in turns (see timing.py)."""
 
 import numpy as np
 
 from ..config import preset
-from ..model.encoder import encoder_forward
+from ..inference.engine import Engine
 from ..model.parameters import init_parameters, parameter_shapes
+from ..timing import quartiles, times_in_turns
 
 _BLOCKS = {
     "layer_norm-gelu": {"normalization_type": "layer_norm", "hidden_act": "gelu_tanh"},
@@ -27,21 +22,8 @@ def _forward(name, tokens, changes):
     params = init_parameters(parameter_shapes(config), config, rng)
     ids = rng.integers(0, config.vocab_size, (1, tokens)).astype(np.int32)
     segments, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
-    return lambda: encoder_forward(params, config, ids, segments, mask)
-
-
-def times_in_turns(functions, turns):
-    """functions: {name: callable} -> {name: seconds of every turn, array [turns]}; each runs twice beforehand."""
-    seconds = {name: np.empty(turns) for name in functions}
-    for function in functions.values():
-        function()
-        function()
-    for turn in range(turns):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            seconds[name][turn] = time.perf_counter() - start
-    return seconds
+    engine = Engine(params, config)
+    return lambda: engine(ids, segments, mask)
 
 
 def block_latencies(name, tokens, turns=40):
@@ -52,7 +34,7 @@ def block_latencies(name, tokens, turns=40):
     seconds = times_in_turns({kind: _forward(name, tokens, changes) for kind, changes in _BLOCKS.items()}, turns)
     result = {}
     for kind, values in seconds.items():
-        low, ratio, high = np.percentile(values / seconds["layer_norm-gelu"], (25, 50, 75))
-        result[kind] = {"milliseconds": 1e3 * float(np.median(values)), "ratio": float(ratio),
-                        "ratio_low": float(low), "ratio_high": float(high)}  # fmt: skip
+        low, ratio, high = quartiles(values / seconds["layer_norm-gelu"])
+        result[kind] = {"milliseconds": 1e3 * float(np.median(values)), "ratio": ratio,
+                        "ratio_low": low, "ratio_high": high}  # fmt: skip
     return result

@@ -27,8 +27,11 @@ class AdamW:
         self.second = {name: np.zeros_like(array) for name, array in params.items()}
         self.updates = dict.fromkeys(params, 0)
 
-    def step(self, params, gradients, learning_rate, multipliers=None):
-        """Update `params` in place. A parameter without gradient, or with learning rate 0, is left bit for bit."""
+    def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):
+        """Update `params` in place, with every gradient times `factor` (see clipping.py).
+
+        A parameter without gradient, or with learning rate 0, is left bit for bit.
+        """
         for name, gradient in gradients.items():
             rate = learning_rate * (1.0 if multipliers is None else multipliers[name])
             if rate == 0.0:
@@ -37,8 +40,8 @@ class AdamW:
             t = self.updates[name]
             decay = 0.0 if self.exclude(name) else self.weight_decay
             adamw_update(
-                params[name], gradient, self.first[name], self.second[name], rate, decay, self.beta1, self.beta2,
-                self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
+                params[name], gradient, self.first[name], self.second[name], factor, rate, decay,
+                self.beta1, self.beta2, self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
             )  # fmt: skip
 
     def state(self):

@@ -7,13 +7,11 @@ import numpy as np
 
 
 def clip_by_global_norm(gradients, max_norm):
-    """Scale `gradients` {name: array} in place so that their joint norm is at most `max_norm` -> the norm before.
+    """gradients {name: array} -> their joint norm, and the factor that brings it to at most `max_norm`
 
-    A norm that is not finite is returned as it is and nothing is scaled: hiding it would train on nonsense.
+    The gradients are left as they are: the optimiser multiplies by the factor in the one pass that it makes over them.
+    A norm that is not finite has factor 1: hiding it would train on nonsense.
     """
     squares = [float(np.vdot(g, g)) for g in gradients.values()]
     norm = float(np.sqrt(np.sum(squares)))
-    if np.isfinite(norm) and norm > max_norm:
-        for gradient in gradients.values():
-            gradient *= gradient.dtype.type(max_norm / norm)
-    return norm
+    return norm, max_norm / norm if np.isfinite(norm) and norm > max_norm else 1.0

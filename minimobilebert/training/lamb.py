@@ -25,14 +25,18 @@ class LAMB:
         self.first = {name: np.zeros_like(array) for name, array in params.items()}
         self.second = {name: np.zeros_like(array) for name, array in params.items()}
 
-    def step(self, params, gradients, learning_rate, multipliers=None):
-        """Update `params` in place. A parameter without gradient, or with learning rate 0, is left bit for bit."""
+    def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):
+        """Update `params` in place, with every gradient times `factor` (see clipping.py).
+
+        A parameter without gradient, or with learning rate 0, is left bit for bit.
+        """
         for name, gradient in gradients.items():
             rate = learning_rate * (1.0 if multipliers is None else multipliers[name])
             if rate == 0.0:
                 continue
             w, m, v, excluded = params[name], self.first[name], self.second[name], self.exclude(name)
             number = w.dtype.type
+            gradient = gradient * number(factor)
             m += number(1.0 - self.beta1) * (gradient - m)
             v += number(1.0 - self.beta2) * (gradient * gradient - v)
             u = m / (np.sqrt(v) + number(self.eps))

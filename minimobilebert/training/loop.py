@@ -109,10 +109,10 @@ def train(
         for step in range(first, total_steps):
             rng = np.random.default_rng([seed, _DROPOUT_STREAM, step])
             losses, gradients = step_function(params, batches(step), rng)
-            norm = clip_by_global_norm(gradients, clip_norm)
+            norm, factor = clip_by_global_norm(gradients, clip_norm)
             _check_finite(name, step, losses, norm, gradients)
             rate = schedule(step)
-            optimizer.step(params, gradients, rate, multipliers(step) if multipliers else None)
+            optimizer.step(params, gradients, rate, multipliers(step) if multipliers else None, factor)
             done = step + 1
             if done % log_every == 0 or done == total_steps:
                 line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}

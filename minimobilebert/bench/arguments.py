@@ -1,0 +1,42 @@
+"""The parts of `bench` and what the command line may ask for. Imports no kernel: PyTorch must still come first."""
+
+# Every part and the other libraries it is measured beside; NumPy is always there.
+NEEDS = {
+    "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "linear_relu": ("torch",),
+    "linear_residual_nonorm": ("torch",), "attention_forward": ("torch",), "attention_forward_backward": ("torch",),
+    "block_forward": ("torch",), "block_forward_backward": ("torch",),
+    "inference_mobilebert": ("torch", "onnxruntime"), "inference_bert_base": ("torch", "onnxruntime"),
+    "train_mobilebert": ("torch",), "train_classroom_1": ("torch",), "train_classroom_2": ("torch",), "ladder": (),
+}  # fmt: skip
+
+
+def parts_of(only):
+    """Names of parts, each text perhaps several with commas between; none: all -> names in the order above"""
+    wanted = [name for text in only for name in text.split(",") if name]
+    for name in wanted:
+        if name not in NEEDS:
+            raise ValueError(f"--only: found {name!r}, expected one of {', '.join(NEEDS)}")
+    return [name for name in NEEDS if name in wanted] if wanted else list(NEEDS)
+
+
+def libraries_of(parts):
+    """The other libraries that these parts are measured beside -> list"""
+    return list(dict.fromkeys(library for part in parts for library in NEEDS[part]))
+
+
+def all_threads():
+    """The largest number of threads our kernels can use."""
+    import numba
+
+    return numba.config.NUMBA_NUM_THREADS
+
+
+def threads_of(text):
+    """A text like 1,2 -> [1, 2]; empty: one and all"""
+    most = all_threads()
+    if not text:
+        return sorted({1, most})
+    words = text.split(",")
+    if not all(word.isdigit() and 1 <= int(word) <= most for word in words):
+        raise ValueError(f"--threads: found {text!r}, expected numbers from 1 to {most}, comma separated")
+    return sorted({int(word) for word in words})

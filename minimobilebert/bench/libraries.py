@@ -1,0 +1,110 @@
+"""The other sides: which of them are installed, their versions, and one number of threads for all.
+
+PyTorch is loaded before our kernels are. They set OMP_WAIT_POLICY for the threads that they start themselves, and
+PyTorch's should wait for work in the way that it thinks best.
+
+NumPy's threads belong to its BLAS library, and threadpoolctl (extra `compare`) tells that library how many to use.
+Without it the number was fixed when NumPy was loaded, by OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or as all cores;
+then NumPy is measured only where that number is the wanted one.
+"""
+
+import os
+import platform
+
+from ..extras import MissingExtra, require
+from ..terminal import say
+
+# What a side needs. threadpoolctl has a way out, so it is not among them.
+NEEDS = {
+    "torch": ("torch", "transformers"),
+    "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
+}
+_BUSY = 0.5  # programs that already run
+
+
+def load(wanted):
+    """Import what the sides need -> the names of those that can be measured; a line for each that is left out."""
+    found, told = [], set()
+    for side in wanted:
+        try:
+            for module in NEEDS[side]:
+                require(module, "compare")
+        except MissingExtra as missing:
+            if str(missing) not in told:
+                say(f"left out: {side}. {missing}")
+            told.add(str(missing))
+        else:
+            found.append(side)
+    return found
+
+
+def _blas():
+    """What threadpoolctl says about NumPy's BLAS -> dict, or None without threadpoolctl or without a BLAS it knows."""
+    try:
+        control = require("threadpoolctl", "compare")
+    except MissingExtra:
+        return None
+    libraries = [library for library in control.threadpool_info() if library["user_api"] == "blas"]
+    ours = [library for library in libraries if "numpy" in library["filepath"].lower()]
+    return (ours or libraries or [None])[0]
+
+
+def set_all_threads(threads, sides):
+    """From now on everyone uses `threads` threads -> the sides that do; ONNX Runtime's are set with each session."""
+    from ..kernels.jit import set_threads
+
+    set_threads(threads)
+    able = list(sides)
+    if "torch" in sides:
+        require("torch", "compare").set_num_threads(threads)
+    if "numpy" in sides:
+        if _blas() is not None:
+            require("threadpoolctl", "compare").threadpool_limits(threads, user_api="blas")
+        fixed = _blas()["num_threads"] if _blas() else _threads_of_environment()
+        if fixed != threads:
+            able.remove("numpy")
+            say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl can change that, and"
+                " comes with the extra 'compare': make setup EXTRAS=compare")  # fmt: skip
+    return able
+
+
+def _threads_of_environment():
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return os.cpu_count()
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def describe(sides):
+    """Processor, versions, BLAS and load -> lines for people"""
+    import numba
+    import numpy
+
+    from ..kernels.simd import PATH
+
+    versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"Numba {numba.__version__}"]
+    modules = dict.fromkeys(module for side in sides if side in NEEDS for module in NEEDS[side])
+    versions += [f"{name} {require(name, 'compare').__version__}" for name in modules]
+    blas = _blas()
+    lines = [f"processor: {_processor()}, {os.cpu_count()} cores; our vectors: {PATH}", ", ".join(versions)]
+    if blas:
+        lines.append(f"NumPy's BLAS: {blas['internal_api']} {blas['version']}, kernels for {blas.get('architecture')};"
+                     " its threads are set by threadpoolctl")  # fmt: skip
+    else:
+        lines.append("NumPy's BLAS: threads as its environment says (no threadpoolctl)")
+    if "OPENBLAS_CORETYPE" in os.environ:
+        lines.append(f"OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}, which chooses the BLAS kernels")
+    if hasattr(os, "getloadavg"):
+        load = os.getloadavg()[0]
+        busy = "; others are at work: figures with all threads will be far too low" if load > _BUSY else ""
+        lines.append(f"load before: {load:.1f} programs running on {os.cpu_count()} cores{busy}")
+    return lines

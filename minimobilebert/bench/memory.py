@@ -1,0 +1,52 @@
+"""Peak memory of a training step, each side in a process of its own: the highest that it ever had, minus what it had
+after its imports.
+
+Where the system has /proc the peak is read there. getrusage's ru_maxrss would start at the peak of the process that
+started this one: on Linux a new program inherits it.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+_STATUS = pathlib.Path("/proc/self/status")
+STEPS = 2
+
+
+def peak_bytes():
+    """The most memory this process has had in use -> bytes, or None where the system does not say"""
+    if _STATUS.exists():
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines())
+        if "VmHWM" in lines:
+            return 1024 * int(lines["VmHWM"].split()[0])
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def memory_of_step(name, side, threads):
+    """Bytes that `STEPS` steps of a case of training.py take, measured in a new process; None: not known"""
+    code = f"from minimobilebert.bench.memory import child; child({name!r}, {side!r}, {threads})"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if finished.returncode:
+        raise ValueError(f"{name}: memory of {side}: {(finished.stderr.strip() or 'no message').splitlines()[-1]}")
+    found = finished.stdout.split()[-1]
+    return None if found == "None" else int(found)
+
+
+def child(name, side, threads):
+    """What the new process does; prints the bytes."""
+    from .libraries import load, set_all_threads
+
+    sides = load([side]) if side != "ours" else []
+    from .training import CONFIGS, SHAPES, step_of
+
+    set_all_threads(threads, sides)
+    before = peak_bytes()
+    step = step_of(CONFIGS[name], *SHAPES[name], side, threads)
+    for _ in range(STEPS):
+        step()
+    print(None if before is None else peak_bytes() - before)

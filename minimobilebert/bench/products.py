@@ -1,0 +1,118 @@
+"""Matrix products of MobileBERT's shapes, and the two dense layers that are finished inside the product's tiles.
+
+For a dense layer of R rows, `in` inputs and `out` outputs, x [R, in], W [out, in], dy [R, out]:
+
+    matmul_forward           y  = x W^T
+    matmul_dx                dx = dy W
+    matmul_dw                dW = dy^T x
+    linear_relu              y  = max(x W^T + b, 0)
+    linear_residual_nonorm   y  = scale * (x W^T + b + residual) + shift
+
+Against NumPy as one would write it for speed: results into memory that is there already, everything after the product
+in place. Against PyTorch in the same way.
+"""
+
+import functools
+
+import numpy as np
+
+from ..extras import require
+from ..kernels.linear import dense_activation, dense_scale_shift
+from ..kernels.matmul import matmul
+from .measure import Case
+
+ROWS = (128, 1024, 4096)
+LAYERS = ((512, 128), (128, 128), (128, 512), (384, 512), (512, 512))  # in, out
+RELU_LAYER, NONORM_LAYER = (128, 512), (512, 128)  # the two halves of a feed-forward
+
+
+def _numbers(*shapes):
+    rng = np.random.default_rng(1)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def _bytes(*sizes):
+    return 4.0 * sum(sizes)
+
+
+def products(name, rows=ROWS, layers=LAYERS):
+    """The cases of matmul_forward, matmul_dx or matmul_dw."""
+    for R in rows:
+        for inputs, outputs in layers:
+            x, w, dy = _numbers((R, inputs), (outputs, inputs), (R, outputs))
+            a, b = {"matmul_forward": (x, w.T), "matmul_dx": (dy, w), "matmul_dw": (dy.T, x)}[name]
+            yield Case(
+                name, f"{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, ("numpy",),
+                functools.partial(_product, a, b), moved=_bytes(x.size, w.size, dy.size),
+            )  # fmt: skip
+
+
+def _product(a, b, side, threads):
+    out = np.empty((a.shape[0], b.shape[1]), np.float32)
+    if side == "numpy":
+        return lambda: np.matmul(a, b, out=out)
+    return lambda: matmul(a, b, out=out)
+
+
+def relu_layers(name="linear_relu", rows=ROWS, layer=RELU_LAYER):
+    """The cases of linear_relu."""
+    inputs, outputs = layer
+    for R in rows:
+        x, w, b = _numbers((R, inputs), (outputs, inputs), outputs)
+        yield Case(
+            name, f"{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, ("numpy", "torch"),
+            functools.partial(_relu, x, w, b), moved=_bytes(x.size, w.size, b.size, R * outputs),
+        )  # fmt: skip
+
+
+def _relu(x, w, b, side, threads):
+    if side == "torch":
+        torch = require("torch", "compare")
+        x, w, b = (torch.from_numpy(array) for array in (x, w, b))
+        return torch.inference_mode()(lambda: torch.nn.functional.linear(x, w, b).relu_())
+    if side == "numpy":
+        y = np.empty((len(x), len(w)), np.float32)
+
+        def run():
+            np.matmul(x, w.T, out=y)
+            np.add(y, b, out=y)
+            return np.maximum(y, 0.0, out=y)
+
+        return run
+    return lambda: dense_activation(x, w, b, "relu")[0]
+
+
+def nonorm_layers(name="linear_residual_nonorm", rows=ROWS, layer=NONORM_LAYER):
+    """The cases of linear_residual_nonorm. All sides also keep the sum before NoNorm, which its backward needs."""
+    inputs, outputs = layer
+    for R in rows:
+        arrays = _numbers((R, inputs), (outputs, inputs), outputs, (R, outputs), outputs, outputs)
+        yield Case(
+            name, f"{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, ("numpy", "torch"),
+            functools.partial(_nonorm, *arrays),
+            moved=_bytes(R * inputs, inputs * outputs, 3 * outputs, 3 * R * outputs),
+        )  # fmt: skip
+
+
+def _nonorm(x, w, b, residual, scale, shift, side, threads):
+    if side == "torch":
+        torch = require("torch", "compare")
+        x, w, b, residual, scale, shift = (torch.from_numpy(array) for array in (x, w, b, residual, scale, shift))
+
+        def run():
+            s = torch.nn.functional.linear(x, w, b).add_(residual)
+            return torch.addcmul(shift, s, scale), s
+
+        return torch.inference_mode()(run)
+    if side == "numpy":
+        s, y = np.empty((2, len(x), len(w)), np.float32)
+
+        def run():
+            np.matmul(x, w.T, out=s)
+            np.add(s, b, out=s)
+            np.add(s, residual, out=s)
+            np.multiply(s, scale, out=y)
+            return np.add(y, shift, out=y), s
+
+        return run
+    return lambda: dense_scale_shift(x, w, b, residual, scale, shift)

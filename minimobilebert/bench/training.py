@@ -1,0 +1,100 @@
+"""One step of pre-training: loss of masked words and next sentences, backward, clip to norm 1, AdamW. Tokens a second.
+
+transformers computes the scores of all words at every place; ours only at the masked ones, which are all that the loss
+reads. That is a difference of the two programs, not of the work asked for: both end with the same loss and gradients.
+Dropout is 0 on both sides. PyTorch's AdamW is the fused one, its fastest here.
+"""
+
+import functools
+
+import numpy as np
+
+from ..config import preset
+from ..extras import require
+from ..kernels.backend import use_backend
+from ..model.parameters import init_parameters, parameter_shapes
+from ..model.pretraining import pretraining_step
+from ..text.batches import PretrainingBatch
+from ..training.adamw import AdamW
+from ..training.clipping import clip_by_global_norm
+from .measure import Case
+from .rivals import as_tensors, build_pretraining, torch_optimizer
+
+MASKED, RATE, CLIP = 0.15, 1e-4, 1.0
+_NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_CLASSROOM = {"num_attention_heads": 4, "num_feedforward_networks": 4, "max_position_embeddings": 64}
+CONFIGS = {
+    "train_mobilebert": preset("mobilebert", **_NO_DROPOUT),
+    "train_classroom_1": preset(
+        "mobilebert", **_NO_DROPOUT, **_CLASSROOM, vocab_size=2048, hidden_size=128, embedding_size=64,
+        intra_bottleneck_size=32, intermediate_size=128, num_hidden_layers=4,
+    ),
+    "train_classroom_2": preset(
+        "mobilebert", **_NO_DROPOUT, **_CLASSROOM, vocab_size=4096, hidden_size=256, embedding_size=128,
+        intra_bottleneck_size=64, intermediate_size=256, num_hidden_layers=6,
+    ),
+}  # fmt: skip
+SHAPES = {"train_mobilebert": (8, 128), "train_classroom_1": (32, 64), "train_classroom_2": (32, 64)}
+
+
+def random_batch(config, batch, tokens):
+    """Random ids, 15 % of them masked."""
+    rng = np.random.default_rng(1)
+    ids = rng.integers(1, config.vocab_size, (batch, tokens)).astype(np.int32)
+    places = np.sort(rng.choice(ids.size, max(1, round(MASKED * ids.size)), replace=False))
+    labels = rng.integers(1, config.vocab_size, places.size).astype(np.int32)
+    segments, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
+    return PretrainingBatch(ids, segments, mask, places, labels, rng.integers(0, 2, batch).astype(np.int32))
+
+
+def training(name, config=None, shape=None):
+    """The case of train_mobilebert, train_classroom_1 or train_classroom_2."""
+    config, (batch, tokens) = config or CONFIGS[name], shape or SHAPES[name]
+    yield Case(
+        name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", "torch"),
+        functools.partial(step_of, config, batch, tokens), turns=4 if config.num_hidden_layers > 12 else 7,
+        short=False,
+    )  # fmt: skip
+
+
+def first_weights(config):
+    return init_parameters(parameter_shapes(config, "pretraining"), config, np.random.default_rng(1))
+
+
+def step_of(config, batch, tokens, side, threads):
+    """A function that does one step on the same batch again and returns the loss before it."""
+    params, data = first_weights(config), random_batch(config, batch, tokens)
+    if side == "torch":
+        return _torch_step(build_pretraining(params, config).train(), data)
+    optimizer, backend = AdamW(params), "numpy" if side == "numpy" else "numba"
+
+    def run():
+        with use_backend(backend):
+            losses, gradients = pretraining_step(params, config, data)
+            clip_by_global_norm(gradients, CLIP)
+            optimizer.step(params, gradients, RATE)
+        return np.float64(losses["loss"])
+
+    return run
+
+
+def _torch_step(model, data):
+    torch, optimizer = require("torch", "compare"), torch_optimizer(model)
+    for group in optimizer.param_groups:
+        group["lr"] = RATE
+    labels = np.full(data.input_ids.size, -100, np.int64)  # the label of a word that is not asked for
+    labels[data.masked_positions] = data.masked_labels
+    inputs = {
+        **as_tensors(data[:3]), "labels": torch.from_numpy(labels.reshape(data.input_ids.shape)),
+        "next_sentence_label": torch.from_numpy(data.next_sentence_labels.astype(np.int64)),
+    }  # fmt: skip
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        loss = model(**inputs).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        return loss.double()
+
+    return run

@@ -1,0 +1,125 @@
+"""The encoder for inference: weights packed once, all blocks in one compiled call (kernels/encoder.py).
+
+    engine = Engine(params, config)
+    hidden = engine(input_ids, token_type_ids, attention_mask)
+
+gives the last hidden state of `encoder_forward`, without dropout and without anything a backward pass would need. The
+parameters are made read-only: packed copies of them exist, and changing the originals would change nothing.
+"""
+
+import numpy as np
+
+from ..kernels import encoder as kernel
+from ..kernels.backend import current_backend
+from ..kernels.finish import ACTIVATIONS
+from ..kernels.jit import get_num_threads
+from ..kernels.matmul import place
+from ..kernels.panels import pack_panels
+from ..kernels.simd import width_of
+from ..model.embeddings import embeddings_forward
+from ..model.encoder import encoder_forward
+from ..model.parameters import feed_forward_names
+
+MOST_ROWS = 128  # of one part: what it has between two layers stays in the second-level cache
+
+
+def _dense_names(config):
+    """Dense layer and normalisation behind it, in the order of the kernel; None where a model has no such."""
+    bottleneck = config.use_bottleneck
+    shared = config.key_query_shared_bottleneck and not config.bottleneck_attention
+    names = [
+        ("bottleneck.input.dense", "bottleneck.input.LayerNorm") if bottleneck else None,
+        ("bottleneck.attention.dense", "bottleneck.attention.LayerNorm") if shared else None,
+        *((f"attention.self.{part}", None) for part in ("query", "key", "value")),
+        ("attention.output.dense", "attention.output.LayerNorm"),
+        ("output.bottleneck.dense", "output.bottleneck.LayerNorm") if bottleneck else None,
+    ]
+    for ffn in feed_forward_names(config):
+        names += [(f"{ffn}intermediate.dense", None), (f"{ffn}output.dense", f"{ffn}output.LayerNorm")]
+    return names
+
+
+class _Arena:
+    """Arrays that become one, each filled up with zeros to whole panels -> where each begins"""
+
+    def __init__(self, dtype):
+        self.width, self.pieces, self.size = width_of(np.empty(0, dtype)), [], 0
+
+    def add(self, numbers):
+        start = self.size
+        self.pieces.append(numbers)
+        self.size += -(-numbers.size // self.width) * self.width
+        return start
+
+    def add_weight(self, weight):
+        outputs, inputs = weight.shape
+        packed = np.zeros(-(-outputs // self.width) * self.width * inputs, weight.dtype)
+        flat, row, column = place(weight)
+        pack_panels(flat, 0, column, row, inputs, outputs, packed, 0)
+        return self.add(packed)
+
+    def joined(self):
+        arena = np.zeros(self.size + self.width, self.pieces[0].dtype)
+        start = 0
+        for piece in self.pieces:
+            arena[start : start + piece.size] = piece
+            start += -(-piece.size // self.width) * self.width
+        return arena
+
+
+class Engine:
+    """params {name: array}, config: the model. Packing takes a second copy of the blocks' weights."""
+
+    def __init__(self, params, config):
+        self.params, self.config = params, config
+        for array in params.values():
+            array.flags.writeable = False
+        self.arena = self.table = None
+
+    def _pack(self):
+        config, params = self.config, self.params
+        names = _dense_names(config)
+        dtype = params[f"{config.prefix}.embeddings.word_embeddings.weight"].dtype
+        arena = _Arena(dtype)
+        self.table = np.zeros((config.num_hidden_layers, len(names), 4), np.int64)
+        zeros = np.zeros(arena.width, dtype)
+        for layer in range(config.num_hidden_layers):
+            prefix = f"{config.prefix}.encoder.layer.{layer}."
+            for d, pair in enumerate(names):
+                if pair is None:
+                    continue
+                dense, norm = pair
+                slot = self.table[layer, d]
+                slot[0] = arena.add_weight(params[f"{prefix}{dense}.weight"])
+                slot[1] = arena.add(np.concatenate([zeros, params[f"{prefix}{dense}.bias"]]))
+                if norm:
+                    slot[2] = arena.add(params[f"{prefix}{norm}.weight"])
+                    slot[3] = arena.add(params[f"{prefix}{norm}.bias"])
+        self.arena = arena.joined()
+
+    def _reads(self):
+        if self.config.bottleneck_attention:
+            return kernel.READS_INPUT
+        return kernel.READS_SHARED if self.config.key_query_shared_bottleneck else kernel.READS_H
+
+    def __call__(self, input_ids, token_type_ids, attention_mask):
+        """input_ids, token_type_ids [B, T] integers, attention_mask [B, T] bool -> last hidden state [B, T, H]"""
+        config = self.config
+        if current_backend() == "numpy" or not input_ids.size:
+            output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
+            return output.hidden_states[-1]
+        if self.arena is None:
+            self._pack()
+        mask = np.ascontiguousarray(attention_mask, dtype=bool)
+        h, _ = embeddings_forward(self.params, config, input_ids, token_type_ids)
+        rows, threads = mask.size, get_num_threads()
+        parts = min(rows, threads * -(-rows // (threads * MOST_ROWS)))
+        sizes = (config.hidden_size, config.inner_size, config.intermediate_size, config.num_attention_heads,
+                 config.num_feedforward_networks)  # fmt: skip
+        flags = (config.use_bottleneck, self._reads(), config.normalization_type == "layer_norm",
+                 ACTIVATIONS[config.hidden_act])  # fmt: skip
+        kernel.encoder_blocks(
+            parts, config.num_hidden_layers, h.reshape(-1), mask, self.arena, self.table, sizes, flags,
+            h.dtype.type(config.layer_norm_eps),
+        )  # fmt: skip
+        return h

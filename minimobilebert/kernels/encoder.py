@@ -1,0 +1,150 @@
+"""All blocks of an encoder in one compiled call, for inference: nothing is kept for a backward pass.
+
+Between two matrix products of a small batch a program in Python spends as long as in them, and threads that start and
+stop for each product spend longer. Here a thread takes some rows (tokens) through everything that needs no other token:
+
+    part A   bottlenecks, queries, keys, values                      reads its rows of h
+    part B   attention of its queries, feed-forwards, output          reads all keys and values, writes its rows of h
+
+Only between A and B must the threads wait for each other, so part B of one layer and part A of the next are one run:
+as many waits as layers. Keys and values are kept twice, for even and odd layers, because a thread may be in the next
+layer's part A while another one still reads this layer's.
+
+All weights lie in one array, `arena`, as panels (panels.py). `table[layer, d]` says where dense layer d has its panels,
+its bias, and the scale and shift of the normalisation behind it. The order of the dense layers in a block:
+
+    INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
+
+`sizes` is (H, C, F, heads, feed-forwards). `flags` is (use_bottleneck, what queries and keys read: one of READS_...,
+whether to use LayerNorm, the activation: a kind of finish.py).
+"""
+
+import math
+
+import numpy as np
+
+from .attention import head_size_of, scale_and_mask, softmax_in_place, times_head, times_turned, turned_size
+from .finish import NOTHING, SCALE_SHIFT
+from .jit import jit_matmul, jit_matmul_parallel, prange
+from .layernorm import normalize_row
+from .panels import multiply_panels, panels_of, small_aside_of
+from .simd import width_of
+
+INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
+READS_H, READS_SHARED, READS_INPUT = range(3)
+
+
+@jit_matmul
+def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, kind, layer_norm, eps, aside):
+    """y = finish(x W^T + b + add) for some rows, and LayerNorm where `layer_norm` says so; rows lie without gaps"""
+    zero, one, width, none = np.int64(0), np.int64(1), width_of(y), arena[:0]
+    multiply_panels(
+        rows, x, x_at, inputs, one, inputs, arena, slot[0], width * inputs, width, outputs, arena, slot[1],
+        add, add_at, outputs, y, y_at, outputs, aside, zero, kind, none, zero, zero,
+        arena[slot[2] :], arena[slot[3] :], zero,
+    )  # fmt: skip
+    if layer_norm:
+        weight, bias = arena[slot[2] : slot[2] + outputs], arena[slot[3] : slot[3] + outputs]
+        for i in range(rows):
+            row = y[y_at + i * outputs : y_at + (i + 1) * outputs]
+            normalize_row(row, weight, bias, eps, row)
+
+
+@jit_matmul
+def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside):
+    """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
+    H, C, _, _, _ = sizes
+    use_bottleneck, reads, layer_norm, _ = flags
+    zero, minus, plain = np.int64(0), np.int64(-1), np.int64(NOTHING)
+    slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
+    side = (layer % 2) * (q.size // 2) + row * C  # even and odd layers
+    wide, wide_at, wide_size = h, here, H
+    if use_bottleneck:
+        _dense(rows, h, here, H, C, arena, slots[INPUT], h, minus, n, zero, norm, layer_norm, eps, aside)
+    if reads == READS_INPUT:
+        wide, wide_at, wide_size = n, zero, C
+    narrow, narrow_at, narrow_size = wide, wide_at, wide_size
+    if reads == READS_SHARED:
+        _dense(rows, h, here, H, C, arena, slots[SHARED], h, minus, qk, zero, norm, layer_norm, eps, aside)
+        narrow, narrow_at, narrow_size = qk, zero, C
+    for d, y in ((QUERY, q), (KEY, k)):
+        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, False, eps, aside)
+    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, False, eps, aside)
+
+
+@jit_matmul
+def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, zeros, aside):
+    """Attention of the queries from `row` on, which may belong to several sequences; context [rows, C]"""
+    tokens, size, zero, one = mask.shape[1], C // heads, np.int64(0), np.int64(1)
+    scale, side = q.dtype.type(1.0 / math.sqrt(size)), (layer % 2) * (q.size // 2)
+    first = row
+    while first < row + rows:
+        sequence = first // tokens
+        count = min(row + rows, (sequence + 1) * tokens) - first
+        at = side + sequence * tokens * C
+        for head in range(heads):
+            column = head * size
+            times_turned(
+                count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros,
+                scores, zero, aside,
+            )  # fmt: skip
+            for i in range(0, count * tokens, tokens):
+                scale_and_mask(scores[i : i + tokens], mask[sequence], scale)
+                softmax_in_place(scores[i : i + tokens])
+            times_head(
+                count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
+                context, (first - row) * C, aside,
+            )  # fmt: skip
+        first += count
+
+
+@jit_matmul
+def _part_b(
+    row, rows, layer, h, n, context, m, q, k, v, mask, arena, table, sizes, flags, eps, scores, turned, zeros, aside
+):
+    """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
+    H, C, F, heads, feed_forwards = sizes
+    use_bottleneck, _, layer_norm, activation = flags
+    zero, minus, plain = np.int64(0), np.int64(-1), np.int64(NOTHING)
+    slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
+    _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, zeros, aside)
+    # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
+    x, x_at = (n, zero) if use_bottleneck else (h, here)
+    _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, aside)
+    for f in range(feed_forwards):
+        d = FIRST_FEED_FORWARD + 2 * f
+        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, False, eps, aside)
+        _dense(rows, m, zero, F, C, arena, slots[d + 1], x, x_at, x, x_at, norm, layer_norm, eps, aside)
+    if use_bottleneck:
+        _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, aside)
+
+
+@jit_matmul_parallel
+def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
+    """h [B * T * H] through `layers` blocks, in place; mask [B, T] bool; the rows are shared out in `parts` parts."""
+    _, C, F, heads, _ = sizes
+    batch, tokens = mask.shape
+    total, most = batch * tokens, (batch * tokens + parts - 1) // parts
+    kind = h.dtype
+    n, qk, context = (
+        np.empty((parts, most * C), kind),
+        np.empty((parts, most * C), kind),
+        np.empty((parts, most * C), kind),
+    )
+    m, scores = np.empty((parts, most * F), kind), np.empty((parts, most * tokens), kind)
+    q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
+    turned = np.empty((parts, turned_size(tokens, C // heads, C, h)), kind)
+    aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, h))), kind)
+    zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
+    for turn in range(layers + 1):
+        for unit in prange(parts):
+            part, layer = np.int64(unit), np.int64(turn)
+            row = total * part // parts
+            rows = total * (part + 1) // parts - row
+            if layer > 0:
+                _part_b(
+                    row, rows, layer - 1, h, n[part], context[part], m[part], q, k, v, mask, arena, table, sizes, flags,
+                    eps, scores[part], turned[part], zeros, aside[part],
+                )  # fmt: skip
+            if layer < layers:
+                _part_a(row, rows, layer, h, n[part], qk[part], q, k, v, arena, table, sizes, flags, eps, aside[part])

@@ -1,0 +1,301 @@
+"""`bench`: the statistics with known times, rows of the agreed form, what is left out, and the ladder's rungs."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from minimobilebert.bench import arguments, libraries, measure, run
+from minimobilebert.bench.block import block
+from minimobilebert.bench.ladder import chart, ladder, write_chart
+from minimobilebert.bench.measure import KEYS, Case, check_same, compared
+from minimobilebert.bench.memory import memory_of_step, peak_bytes
+from minimobilebert.bench.models import inference
+from minimobilebert.bench.products import nonorm_layers, products, relu_layers
+from minimobilebert.bench.run import PARTS, Part
+from minimobilebert.bench.table import format_rows, summaries
+from minimobilebert.bench.training import training
+from minimobilebert.cli import main
+from minimobilebert.config import preset
+from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.ladder import RUNGS, climb
+from minimobilebert.kernels.peak import multiply_again
+from minimobilebert.timing import calls_for, first_calls, quartiles, times_in_turns
+
+TINY = {
+    "vocab_size": 50, "hidden_size": 16, "embedding_size": 8, "intra_bottleneck_size": 8, "intermediate_size": 16,
+    "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16,
+    "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+}  # fmt: skip
+TINY_MODEL = preset("mobilebert", **TINY)
+TINY_BERT = preset("bert-base", **{**TINY, "embedding_size": 16})
+
+# The same parts with tiny shapes, for the tests that run them.
+SMALL = {
+    "matmul_forward": Part(lambda name: products(name, (5, 8), ((7, 3),)), 2, 0.1),
+    "matmul_dx": Part(lambda name: products(name, (5,), ((7, 3),)), 1, 0.1),
+    "matmul_dw": Part(lambda name: products(name, (5,), ((7, 3),)), 1, 0.1),
+    "linear_relu": Part(lambda name: relu_layers(name, (5,), (7, 3)), 1, 0.1),
+    "linear_residual_nonorm": Part(lambda name: nonorm_layers(name, (5,), (7, 3)), 1, 0.1),
+    "attention_forward": Part(lambda name: run.attention(name, 1, (6,)), 1, 0.1),
+    "attention_forward_backward": Part(lambda name: run.attention(name, 1, (6,), backward=True), 1, 0.1),
+    "block_forward": Part(lambda name: block(name, batch=2, tokens=5, **TINY), 1, 0.1),
+    "block_forward_backward": Part(lambda name: block(name, batch=2, tokens=5, backward=True, **TINY), 1, 0.1),
+    "inference_mobilebert": Part(lambda name: inference(name, TINY_MODEL, 7, ("bert-base", TINY_BERT)), 1, 0.1),
+    "inference_bert_base": Part(lambda name: inference(name, TINY_BERT, 7), 1, 0.1),
+    "train_mobilebert": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
+    "train_classroom_1": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
+    "train_classroom_2": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
+    "ladder": Part(lambda name: ladder(name, (5, 7, 3)), 5, 0.1),
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """`bench` with tiny shapes, no minimal duration, and a peak that is not measured."""
+    monkeypatch.setattr(run, "PARTS", SMALL)
+    monkeypatch.setattr(measure, "LEAST", 0.0)
+    monkeypatch.setattr(measure, "REST", 0.0)
+    monkeypatch.setattr(run, "measure_peak", lambda threads: 1e11 * threads)
+    monkeypatch.setattr(run, "memory_of_step", lambda name, side, threads: 10**6 * len(side))
+
+
+class FakeClock:
+    """Time that passes only when a function says how long it took."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def taking(self, *durations):
+        """A function whose calls take these seconds, again and again."""
+        state = {"call": 0}
+
+        def function():
+            self.now += durations[state["call"] % len(durations)]
+            state["call"] += 1
+
+        return function
+
+
+def test_times_come_from_the_clock_and_leave_out_what_is_not_timed():
+    clock, rests, steps = FakeClock(), [], []
+    functions = {"a": clock.taking(100.0, 1.0, 2.0, 4.0, 1.0, 2.0, 4.0), "b": clock.taking(3.0)}
+    seconds = times_in_turns(
+        functions, 2, warm=1, calls={"a": 2, "b": 1}, settle=1, rest=7.0, step=lambda: steps.append(1), clock=clock,
+        sleep=rests.append,
+    )  # fmt: skip
+    assert seconds["a"].tolist() == [3.0, 3.0]  # 100 was the warm-up and 1 the settling call
+    assert seconds["b"].tolist() == [3.0, 3.0]
+    assert rests == [7.0] * 4 and len(steps) == 2
+
+
+def test_a_slow_machine_gets_fewer_turns():
+    for limit, made in ((0.0, 3), (9.0, 5), (1e9, 20), (None, 20)):
+        clock = FakeClock()
+        seconds = times_in_turns({"a": clock.taking(2.0)}, 20, warm=1, limit=limit, clock=clock)
+        assert seconds["a"].tolist() == [2.0] * made
+
+
+def test_first_calls_are_apart():
+    clock = FakeClock()
+    seconds, results = first_calls({"a": clock.taking(9.0), "b": lambda: 5}, clock)
+    assert seconds == {"a": 9.0, "b": 0.0} and results == {"a": None, "b": 5}
+
+
+def test_short_calls_are_repeated():
+    clock = FakeClock()
+    functions = {"short": clock.taking(9.0, 0.5, 0.7), "long": clock.taking(7.0)}
+    assert calls_for(functions, 2.0, clock) == {"short": 4, "long": 1}
+
+
+def test_quartiles():
+    assert quartiles([1.0, 2.0, 3.0, 4.0, 50.0]) == (2.0, 3.0, 4.0)
+
+
+def _case(unit, work=0.0):
+    return Case("name", "3 x 4", unit, work, ("numpy", "torch"), None)
+
+
+def test_a_ratio_is_the_median_of_the_turns_ratios_and_above_one_when_ours_is_faster():
+    # The machine halves its speed in the second and third turn; the ratio does not notice.
+    seconds = {"ours": [1.0, 2.0, 2.0], "numpy": [3.0, 6.0, 6.0], "torch": [0.5, 1.0, 2.0]}
+    seconds = {side: np.array(values) for side, values in seconds.items()}
+    numpy, torch = compared(_case("ms"), 2, seconds, {"ours": 8.0, "numpy": 3.5, "torch": 0.1})
+    assert numpy.data == {
+        "name": "name", "shape": "3 x 4", "threads": 2, "against": "numpy", "ours": 2000.0, "theirs": 6000.0,
+        "unit": "ms", "ratio": 3.0, "ratio_low": 3.0, "ratio_high": 3.0,
+    }  # fmt: skip
+    assert (torch.data["ratio_low"], torch.data["ratio"], torch.data["ratio_high"]) == (0.5, 0.5, 0.75)
+    assert (numpy.first_ours, numpy.first_theirs, numpy.seconds) == (8.0, 3.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("unit", "work", "ours"), [("GFLOP/s", 6e9, 3.0), ("tokens/s", 400.0, 200.0), ("ms", 0.0, 2e3)]
+)
+def test_units(unit, work, ours):
+    seconds = {"ours": np.array([2.0]), "numpy": np.array([4.0])}
+    (row,) = compared(_case(unit, work), 1, seconds, {"ours": 0.0, "numpy": 0.0})
+    assert row.data["ours"] == ours and row.data["ratio"] == 2.0
+    faster = row.data["theirs"] / ours if unit == "ms" else ours / row.data["theirs"]
+    assert faster == pytest.approx(2.0)
+
+
+def test_different_results_are_not_timed():
+    same, other = np.ones(3), np.array([1.0, 1.0, 1.1])
+    check_same(_case("ms"), {"ours": same, "numpy": same.copy(), "torch": None})
+    for wrong in (other, np.array([1.0, np.nan, 1.0]), np.ones(4)):
+        with pytest.raises(ValueError, match=r"name 3 x 4: found .*torch"):
+            check_same(_case("ms"), {"ours": same, "torch": wrong})
+
+
+def test_summaries():
+    rows = [
+        compared(_case("ms")._replace(shape=shape), 1, {"ours": np.ones(1), "numpy": np.array([theirs])},
+                 {"ours": 1.0, "numpy": 1.0})[0]
+        for shape, theirs in (("a", 2.0), ("b", 0.5), ("c", 8.0))
+    ]  # fmt: skip
+    assert summaries(rows) == [("name", "numpy", 1, pytest.approx(2.0), 0.5, "b", 3)]
+    assert "geometric mean" in format_rows(rows, {1: 1e9})
+    assert "nothing to compare" in format_rows([], {})
+
+
+def bench(capsys, *words):
+    """-> exit code, stdout, stderr"""
+    code = main(["bench", "--turns", "1", *words])
+    return code, *capsys.readouterr()
+
+
+def test_the_names_are_the_same_everywhere():
+    assert list(PARTS) == list(arguments.NEEDS) == list(SMALL)
+
+
+def test_rows_of_all_parts(small, capsys, monkeypatch):
+    """Against NumPy and our BERT_BASE; with other libraries there would be more rows of the same form."""
+    monkeypatch.setattr(libraries, "load", lambda wanted: [])
+    code, out, _ = bench(capsys, "--json")
+    rows = json.loads(out)
+    assert code == 0 and {row["name"] for row in rows} == set(PARTS)
+    assert all(tuple(row) == KEYS for row in rows)
+    places = [tuple(row[key] for key in ("name", "shape", "threads", "against")) for row in rows]
+    assert len(set(places)) == len(places)
+    assert {row["threads"] for row in rows} == {1, arguments.all_threads()}
+    assert {row["against"] for row in rows} == {"numpy", "bert-base"}
+    for row in rows:
+        assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+        faster = row["theirs"] / row["ours"] if row["unit"] == "ms" else row["ours"] / row["theirs"]
+        assert row["ratio"] == pytest.approx(faster)  # one turn: the ratio is that of the two figures
+
+
+def test_rows_beside_torch(small, capsys):
+    pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    names = "linear_relu,linear_residual_nonorm,attention_forward,attention_forward_backward,block_forward"
+    code, out, _ = bench(capsys, "--json", "--threads", "1", "--only", names, "--only",
+                         "block_forward_backward,train_mobilebert")  # fmt: skip
+    rows = json.loads(out)
+    assert code == 0 and {(row["name"], row["against"]) for row in rows} == {
+        (name, side) for name in [*names.split(","), "block_forward_backward", "train_mobilebert"]
+        for side in ("numpy", "torch")
+    }  # fmt: skip
+    (memory,) = [row for row in rows if "ours_memory" in row]
+    assert (memory["name"], memory["against"]) == ("train_mobilebert", "torch")
+    assert (memory["ours_memory"], memory["theirs_memory"]) == (4 * 10**6, 5 * 10**6)
+
+
+def test_missing_libraries_leave_their_rows_out_and_say_so(small, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, err = bench(capsys, "--json", "--threads", "1", "--only", "linear_relu")
+    assert code == 0 and {row["against"] for row in json.loads(out)} == {"numpy"}
+    (line,) = [line for line in err.splitlines() if "left out" in line]
+    assert "torch" in line and "make setup EXTRAS=compare" in line
+
+
+def test_without_threadpoolctl_numpy_takes_part_where_its_threads_are_the_wanted_ones(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert libraries.set_all_threads(1, ["numpy"]) == ["numpy"]
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    assert libraries.set_all_threads(1, ["numpy", "bert-base"]) == ["bert-base"]
+    assert "left out: numpy" in capsys.readouterr().err
+    monkeypatch.undo()
+    libraries.set_all_threads(arguments.all_threads(), ["numpy"])
+
+
+def test_table_and_ladder(small, capsys, tmp_path):
+    code, out, err = bench(capsys, "--only", "ladder,matmul_forward", "--svg", str(tmp_path / "ladder.svg"))
+    assert code == 0 and "% of peak" in out and "processor:" in err
+    bars = [line for line in out.splitlines() if line.endswith("#")]
+    assert [line.split("  ")[0] for line in bars][:3] == list(RUNGS)
+    assert len(bars) == 4 + (arguments.all_threads() > 1)
+    svg = (tmp_path / "ladder.svg").read_text(encoding="utf-8")
+    assert svg.startswith("<svg") and "register blocking" in svg
+
+
+def test_a_bar_is_as_long_as_its_figure(tmp_path):
+    rows = [
+        compared(_case("GFLOP/s", 1e9 * speed)._replace(name="ladder", shape=f"1 x 2 x 3, {rung}"), 1,
+                 {"ours": np.ones(1), "numpy": np.ones(1)}, {"ours": 1.0, "numpy": 1.0})[0]
+        for rung, speed in (("naive", 2.0), ("loop order", 20.0), ("packed", 100.0))
+    ]  # fmt: skip
+    lines = chart(rows, {1: 200e9}).splitlines()[1:]
+    assert [line.count("#") for line in lines] == [1, 10, 50]
+    assert [line.split("%")[0].split()[-1] for line in lines] == ["1", "10", "50"]
+    assert chart([], {}) == ""
+    write_chart(tmp_path / "chart.svg", rows, {1: 200e9})
+    assert "peak, 1 thread" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "matmul_forwards"], "--only: found 'matmul_forwards', expected one of matmul_forward,"),
+        (["--only", "ladder,"], None),
+        (["--threads", "0"], "--threads: found '0', expected numbers from 1 to"),
+        (["--threads", "1,x"], "--threads: found '1,x'"),
+        (["--only", "linear_relu", "--svg", "x.svg"], "--svg: found no ladder"),
+    ],
+)
+def test_unusable_arguments_are_one_line(words, message, small, capsys, monkeypatch):
+    code, _, err = bench(capsys, *words, "--json")
+    if message is None:
+        assert code == 0
+    else:
+        assert code == 2 and message in err and len(err.splitlines()) == 1
+
+
+def test_the_numpy_back_end_is_not_what_is_measured(capsys):
+    with use_backend("numpy"):
+        code, _, err = bench(capsys, "--only", "ladder")
+    assert code == 2 and "back end 'numpy'" in err
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rungs_are_exact_to_rounding(rung, dtype):
+    rng = np.random.default_rng(1)
+    for m, k, n in ((1, 1, 1), (0, 3, 2), (3, 0, 2), (3, 2, 0), (2, 4, 8), (7, 9, 5), (5, 13, 33), (1, 6, 17)):
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        found, wide = climb(rung, a, b), a.astype(np.float64) @ b.astype(np.float64)
+        bound = (k + 2) * np.finfo(dtype).eps * (np.abs(a).astype(np.float64) @ np.abs(b))
+        assert found.dtype == dtype and found.shape == (m, n) and (np.abs(found - wide) <= bound).all()
+
+
+def test_peak_counts_its_operations():
+    assert multiply_again(2, 3) == 3 * multiply_again(2, 1) == 6 * multiply_again(1, 1) > 0
+
+
+def test_memory_of_a_step_is_measured_in_a_process_of_its_own():
+    taken = memory_of_step("train_classroom_1", "ours", 1)
+    assert taken is None or 1e6 < taken < 2e9
+
+
+def test_peak_memory_grows_with_what_is_used():
+    before = peak_bytes()
+    if before is None:
+        pytest.skip("this system does not say")
+    kept = np.ones(64 << 20, np.uint8)
+    assert peak_bytes() >= before and kept.size
