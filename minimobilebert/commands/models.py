@@ -1,0 +1,123 @@
+"""Use a trained model, and exchange it with Hugging Face."""
+
+import json
+import sys
+
+from .options import json_option, model_option
+
+
+def _model(arguments):
+    from ..inference.model import Model
+
+    return Model.load(arguments.model)
+
+
+def fill_mask(arguments):
+    from ..inference.fill_mask import fill_mask, format_answers
+
+    answers = fill_mask(_model(arguments), arguments.text, arguments.top)
+    print(json.dumps(answers, indent=2) if arguments.json else format_answers(arguments.text, answers))
+    return 0
+
+
+def _fill_mask_arguments(parser):
+    parser.add_argument("text", help="with [MASK] where a word is to be guessed")
+    parser.add_argument("--top", type=int, default=5, help="how many candidates (default 5)")
+    model_option(parser)
+    json_option(parser)
+
+
+def _lines_of_standard_input():
+    """Its lines that are not empty, read as UTF-8 whatever the terminal's encoding is -> list of str"""
+    if sys.stdin.isatty():
+        print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
+    lines = sys.stdin.buffer.read().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"standard input, line {number}: found byte 0x{line[error.start]:02x}, expected UTF-8"
+            ) from None
+    return [line.decode("utf-8") for line in lines if line.strip()]
+
+
+def embed(arguments):
+    from ..inference.embed import embed, format_similarities
+
+    texts = arguments.text or _lines_of_standard_input()
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise ValueError(f"text {number}: found nothing, expected words")
+    if not texts:
+        raise ValueError("text: found none, expected some as arguments or as lines of the standard input")
+    vectors = embed(_model(arguments), texts, pooling=arguments.pooling)
+    rows = [{"text": text, "vector": vector.tolist()} for text, vector in zip(texts, vectors, strict=True)]
+    print(json.dumps(rows) if arguments.json else format_similarities(texts, vectors))
+    return 0
+
+
+def _embed_arguments(parser):
+    parser.add_argument("text", nargs="*", help="texts; without any, every line of the standard input is one")
+    parser.add_argument("--pooling", default="mean", choices=("mean", "cls"), help="how a text becomes one vector")
+    model_option(parser)
+    json_option(parser)
+
+
+def nsp(arguments):
+    from ..inference.next_sentence import next_sentence
+
+    answer = next_sentence(_model(arguments), arguments.first, arguments.second)
+    print(json.dumps(answer) if arguments.json else f"follows {answer['follows']:.4f}  random {answer['random']:.4f}")
+    return 0
+
+
+def _nsp_arguments(parser):
+    parser.add_argument("first", help="a text")
+    parser.add_argument("second", help="the text that may follow it")
+    model_option(parser)
+    json_option(parser)
+
+
+def convert(arguments):
+    from ..interop.convert import from_hf, to_hf
+
+    forward = (arguments.from_hf, arguments.to)
+    backward = (arguments.from_run, arguments.to_hf)
+    if all(forward) and not any(backward):
+        done = from_hf(*forward)
+    elif all(backward) and not any(forward):
+        done = to_hf(*backward)
+    else:
+        raise ValueError("convert: expected --from-hf FOLDER --to FOLDER, or --from FOLDER --to-hf FOLDER")
+    for name, reason in done.notes.items():
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    print(f"{done.tensors} tensors, {done.config.prefix}, head: {done.head or 'none'}")
+    return 0
+
+
+def _convert_arguments(parser):
+    parser.add_argument("--from-hf", metavar="FOLDER", help="a folder with config.json, model.safetensors, vocab.txt")
+    parser.add_argument("--to", metavar="FOLDER", help="where to write our model folder; new or empty")
+    parser.add_argument("--from", dest="from_run", metavar="FOLDER", help="a run, a stage of it, or a converted model")
+    parser.add_argument("--to-hf", metavar="FOLDER", help="where to write for Hugging Face; new or empty")
+
+
+COMMANDS = {
+    "fill-mask": (
+        "guess the words behind [MASK]",
+        "'The [MASK] of the United States.' --model runs/tiny --top 3", _fill_mask_arguments, fill_mask,
+    ),
+    "embed": (
+        "turn texts into vectors, and compare them",
+        "'A ship at sea.' 'A boat on the water.' --model runs/tiny", _embed_arguments, embed,
+    ),
+    "nsp": (
+        "does the second text follow the first?",
+        "'We set sail at dawn.' 'The wind was fair.' --model runs/tiny", _nsp_arguments, nsp,
+    ),
+    "convert": (
+        "read or write a Hugging Face checkpoint (extra interop)",
+        "--from-hf mobilebert-uncased --to runs/mobilebert", _convert_arguments, convert,
+    ),
+}  # fmt: skip

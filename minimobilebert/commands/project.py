@@ -1,0 +1,137 @@
+"""Set the project up, test it, measure it."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from ..extras import require
+from .options import json_option, positive
+
+
+def setup(arguments):
+    from ..bootstrap import setup
+
+    return setup([extra for extra in arguments.extras.split(",") if extra])
+
+
+def _setup_arguments(parser):
+    parser.add_argument("--extras", default="", help="more extras than test and plots, comma separated")
+
+
+def doctor(arguments):
+    from ..doctor import diagnose, format_diagnosis
+
+    checks = diagnose()
+    print(json.dumps(checks, indent=2) if arguments.json else format_diagnosis(checks))
+    return 0 if all(check["ok"] for check in checks) else 1
+
+
+def test(arguments):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments.pytest], cwd=root)
+
+
+def _test_arguments(parser):
+    parser.epilog += "; every argument goes to pytest"
+    parser.set_defaults(pytest=[])
+
+
+def gradcheck(arguments):
+    from ..gradcheck_table import format_rows, run_all
+
+    rows = run_all(arguments.seed)
+    print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
+def _gradcheck_arguments(parser):
+    parser.add_argument("--seed", type=int, default=1, help="draws sizes, inputs and upstream gradients (default 1)")
+    json_option(parser)
+
+
+def models(arguments):
+    from ..model.sizes import describe_presets, format_sizes
+
+    rows = describe_presets(arguments.tokens, arguments.batch)
+    print(json.dumps(rows, indent=2) if arguments.json else format_sizes(rows))
+    return 0
+
+
+def _models_arguments(parser):
+    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="length of a sequence (default 128)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="sequences in a batch (default 32)")
+    json_option(parser)
+
+
+def parity(arguments):
+    from ..parity.run import run
+    from ..parity.table import format_report
+
+    report = run(arguments.seed)
+    print(json.dumps(report, indent=2) if arguments.json else format_report(report))
+    return 0 if report["ok"] else 1
+
+
+def _parity_arguments(parser):
+    parser.add_argument("--seed", type=int, default=1, help="draws small models, weights and batches (default 1)")
+    json_option(parser)
+
+
+def bench(arguments):
+    from ..bench.arguments import libraries_of, parts_of, threads_of
+    from ..bench.libraries import describe, load
+
+    names, threads = parts_of(arguments.only), threads_of(arguments.threads)
+    if arguments.svg:
+        if "ladder" not in names:
+            raise ValueError("--svg: found no ladder among the parts, expected it: it is what the chart shows")
+        require("matplotlib", "plots")
+    others = load(libraries_of(names))  # before our kernels: see libraries.py
+
+    from ..bench.ladder import chart, write_chart
+    from ..bench.run import run
+    from ..bench.table import format_rows
+
+    print("\n".join(describe(others)), file=sys.stderr)
+    rows, peaks = run(names, threads, others, arguments.turns)
+    if arguments.svg:
+        write_chart(arguments.svg, rows, peaks)
+    if arguments.json:
+        print(json.dumps([row.data for row in rows], indent=2))
+    else:
+        print("\n\n".join(filter(None, [format_rows(rows, peaks), chart(rows, peaks)])))
+    return 0
+
+
+def _bench_arguments(parser):
+    parser.add_argument("--only", action="append", default=[], metavar="NAME",
+                        help="this part; again, or with commas, for more (bench/arguments.py has them)")  # fmt: skip
+    parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
+    parser.add_argument(
+        "--turns",
+        type=positive,
+        help="how often each side is measured (default: 4 to 15, less often on a slow machine)",
+    )
+    parser.add_argument("--svg", metavar="FILE", help="write the matrix product's ladder as a chart (extra plots)")
+    json_option(parser)
+
+
+COMMANDS = {
+    "setup": ("make .venv and install the project into it", "--extras compare", _setup_arguments, setup),
+    "doctor": ("check Python, packages, processor and texts", "--json", json_option, doctor),
+    "test": ("run the tests", "-k attention", _test_arguments, test),
+    "gradcheck": ("check every backward pass against finite differences", "--seed 7", _gradcheck_arguments, gradcheck),
+    "models": (
+        "parameters, operations and memory of every model, beside the paper's figures",
+        "--tokens 384 --batch 8", _models_arguments, models,
+    ),
+    "parity": (
+        "compare with transformers: every layer, every gradient (extra compare)",
+        "--seed 2", _parity_arguments, parity,
+    ),
+    "bench": (
+        "speed beside NumPy, PyTorch and ONNX Runtime, in turns (the last two: extra compare)",
+        "--only matmul_forward,ladder --threads 1", _bench_arguments, bench,
+    ),
+}  # fmt: skip

@@ -1,0 +1,84 @@
+"""The paper at classroom size: one run, several seeds, several learning rates, several variants."""
+
+import json
+import pathlib
+
+from .options import json_option, numbers, pairs, settings_option
+
+
+def train_tiny(arguments):
+    from ..pipeline.report import format_table, results_table
+    from ..pipeline.train_tiny import run
+
+    summary = run(seed=arguments.seed, out=arguments.out, text=arguments.text, settings=pairs(arguments.set))
+    print(format_table(results_table(summary)))
+    print(f"\n{summary['seconds']['total'] / 60:.1f} minutes. Report: {pathlib.Path(arguments.out) / 'report.html'}")
+    return 0
+
+
+def _train_tiny_arguments(parser):
+    parser.add_argument("--seed", type=int, default=1, help="every random number of the run comes from it (default 1)")
+    parser.add_argument("--out", default="runs/tiny", metavar="FOLDER", help="where to write (default runs/tiny)")
+    parser.add_argument("--text", metavar="FOLDER", help="your own .txt files, one document a file, UTF-8")
+    settings_option(parser)
+
+
+def seeds(arguments):
+    from ..pipeline.seeds import run
+
+    print(run(seeds=numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set)))
+    return 0
+
+
+def _seeds_arguments(parser):
+    parser.add_argument("--seeds", default="1,2,3,4,5", help="which ones, comma separated (default 1,2,3,4,5)")
+    parser.add_argument("--out", default="runs/seeds", metavar="FOLDER", help="where to write (default runs/seeds)")
+    settings_option(parser)
+
+
+def sweep(arguments):
+    from ..pipeline.sweep import RATES, format_rows, run
+
+    rates = [float(rate) for rate in arguments.rates.split(",")] if arguments.rates else RATES
+    rows = run(folder=arguments.run, rates=rates)
+    print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
+    return 0
+
+
+def _sweep_arguments(parser):
+    parser.add_argument("--run", default="runs/tiny", metavar="FOLDER", help="a finished run (default runs/tiny)")
+    parser.add_argument("--rates", help="learning rates, comma separated")
+    json_option(parser)
+
+
+def ablate(arguments):
+    from ..pipeline.ablate import run
+    from ..pipeline.ablation_report import format_ablations
+
+    summary = run(seeds=numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set))
+    print(json.dumps(summary, indent=2) if arguments.json else format_ablations(summary))
+    return 0
+
+
+def _ablate_arguments(parser):
+    parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
+    parser.add_argument("--out", default="runs/ablate", metavar="FOLDER", help="where to write (default runs/ablate)")
+    settings_option(parser)
+    json_option(parser)
+
+
+COMMANDS = {
+    "train-tiny": (
+        "the whole paper at classroom size: teacher, transfer, distillation, report",
+        "--seed 2 --out runs/second --set teacher_steps=500", _train_tiny_arguments, train_tiny,
+    ),
+    "sweep": (
+        "both students at several learning rates, from a finished run",
+        "--rates 4e-3,8e-3", _sweep_arguments, sweep,
+    ),
+    "seeds": ("train-tiny with several seeds, and the table of results", "--seeds 1,2,3", _seeds_arguments, seeds),
+    "ablate": (
+        "the paper's Tables 7, 8 and 9 at classroom size, with several seeds",
+        "--seeds 1,2 --out runs/ablate", _ablate_arguments, ablate,
+    ),
+}  # fmt: skip
