@@ -55,12 +55,12 @@ def explain(key, passes, slopes, tolerance):
     gradient, found = passes.gradients[key], slopes[key]
     name, shape = f"d{key}", passes.inputs[key].shape
     if gradient.shape != shape:
-        kind, text = _of_another_shape(gradient, found.expected)
+        kind, text = pattern_of_shape(gradient, found.expected)
         lines = (("shapes", f"{name} {gradient.shape}, expected {shape}      dtype float64 ok"),)
         return Failure(name, kind, text, lines)
     kept = ~found.skipped
     yours, expected = np.where(kept, found.yours, 0.0), np.where(kept, found.expected, 0.0)
-    kind, text = _of_the_same_shape(key, yours, expected, passes, slopes, tolerance)
+    kind, text = pattern_of_values(key, yours, expected, passes, slopes, tolerance)
     return Failure(name, kind, text, tuple(_where(name, gradient, found, yours, expected, tolerance)))
 
 
@@ -88,7 +88,7 @@ def _close(a, b):
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * np.abs(b).max(initial=0.0))
 
 
-def _of_another_shape(yours, expected):
+def pattern_of_shape(yours, expected):
     if yours.shape == expected.shape[::-1] and _close(yours.T, expected):
         return "transposed", "the transpose of the right gradient"
     for count in range(1, yours.ndim + 1):
@@ -103,7 +103,7 @@ def _of_another_shape(yours, expected):
     return "shape", "a gradient has the shape of its array"
 
 
-def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
+def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
     if not np.isfinite(yours).all():
         return "not finite", "NaN or infinity: 0/0, or an overflow before a division?"
     if not yours.any():
