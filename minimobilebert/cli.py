@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import models, project, training
+from .commands import course, models, project, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS
+COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | course.COMMANDS
 
 
 def make_parser():
@@ -46,6 +46,14 @@ def main(argv=None):
         text = f"{place}: {error.strerror}" if place and error.strerror else str(error)
         print(f"minimobilebert: error: {' '.join(text.split())}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(f"{__package__}."):
+            raise
+        print(f"minimobilebert: error: {arguments.command} is not part of a student edition", file=sys.stderr)
+        return 2
+    except NotImplementedError as error:  # a task of the course, on the way of what was asked for
+        print(f"minimobilebert: failed: {error}", file=sys.stderr)
+        return 1
     except TrainingDiverged as error:
         print(f"minimobilebert: failed: {error}", file=sys.stderr)
         return 1

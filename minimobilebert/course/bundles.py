@@ -53,9 +53,9 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         @prop(task, weight=1)
         def cache_kept(t):
             """the cache holds what the backward needs, under the documented names"""
-            args = draw(t.rng)
-            _, expected = right(t, args)
-            t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
+            for args in (each(t.rng) for each in (draw, *edges)):
+                _, expected = right(t, args)
+                t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
     _edges(task, edges, lambda t, args: compare(t, args, tolerance))
 

@@ -11,7 +11,7 @@ import re
 
 from .comparison import Different
 from .trial import Trial
-from .workers import StudentError, Stopped
+from .workers import Stopped, StudentError
 
 PASSED, FAILED, NOT_WRITTEN, NOT_RUN = "passed", "failed", "not written", "not run"
 

@@ -90,6 +90,18 @@ class Live:
         return compute()
 
 
+class Memory(Live):
+    """The same, each question only once: the same property of the same task and seed asks the same again."""
+
+    def __init__(self):
+        self.answers = {}
+
+    def answer(self, key, compute, known):
+        if key not in self.answers:
+            self.answers[key] = compute()
+        return self.answers[key]
+
+
 class Recorder(Live):
     """The same, and keeps every answer -> `answers`: {key: (structure, arrays)}"""
 

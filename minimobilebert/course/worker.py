@@ -132,7 +132,7 @@ def _where(error):
     """The student's line that failed: the last one that is not the worker's."""
     try:
         frames = traceback.extract_tb(error.__traceback__)
-        mine = [f for f in frames if f.filename != __file__ and ("minimobilebert" in f.filename or f.filename[:1] == "<")]
+        mine = [f for f in frames if f.filename[0] == "<" or "minimobilebert" in f.filename and f.filename != __file__]
         return f"line {mine[-1].lineno} of {mine[-1].name}: {mine[-1].line}"[:300] if mine else ""
     except Exception:
         return ""

@@ -77,7 +77,7 @@ class Worker:
         self.starts += 1
         settings = {"root": str(self.root), "modules": self.modules, "memory": self.memory}
         script = self.root / "minimobilebert" / "course" / "worker.py"
-        environment = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -133,7 +133,8 @@ class Worker:
         if "lost" in outcome:
             self.stop()
             damaged = isinstance(outcome["lost"], wire.WireError)
-            raise Stopped(str(outcome["lost"]) if damaged else "the process that runs the code ended: exit, or no memory")
+            text = "the process that runs the code ended: an exit, or no memory"
+            raise Stopped(str(outcome["lost"]) if damaged else text)
         reply, arrays = outcome["reply"]
         if "error" in reply:
             if reply["error"][0] == "ImportError":
