@@ -10,7 +10,7 @@ import dataclasses
 import re
 
 from .comparison import Different
-from .trial import Trial
+from .trial import NotRecorded, Trial
 from .workers import Stopped, StudentError
 
 PASSED, FAILED, NOT_WRITTEN, NOT_RUN = "passed", "failed", "not written", "not run"
@@ -81,7 +81,7 @@ def _run(each, trial, outcome):
         if different.passes:
             outcome.lines += (("right", ", ".join(different.passes)),)
     except StudentError as error:
-        if error.kind == "NotImplementedError":
+        if error.kind == "NotImplementedError" and "left out" not in error.text:
             outcome.state = NOT_WRITTEN
             other = re.match(r"task (\d\d\.\d)\b", error.text)
             mine = other is None or other[1] == trial.task.id
@@ -94,6 +94,11 @@ def _run(each, trial, outcome):
     except Stopped as error:
         outcome.state, outcome.headline, outcome.looks_like = FAILED, f"{function} was stopped", str(error)
         return FAILED
+    except NotRecorded:
+        raise
+    except Exception as error:  # whatever a result is made of, it must not stop the grading of the others
+        outcome.state, outcome.headline = FAILED, "the result cannot be compared"
+        outcome.looks_like = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return None
 
 

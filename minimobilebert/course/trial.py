@@ -13,7 +13,6 @@ The student's code is in another process (worker.py); in a student edition the r
 inside `compute`, and everything else only uses what `t` gave.
 """
 
-import contextlib
 import importlib
 import zlib
 
@@ -116,6 +115,10 @@ class Recorder(Live):
         return value
 
 
+class NotRecorded(ValueError):
+    """A student edition has no answer to this."""
+
+
 class Replay:
     """Answers with what was recorded."""
 
@@ -128,14 +131,7 @@ class Replay:
         if key not in self.answers:
             seed = key.split("/")[2]
             if int(seed) not in self.seeds:
-                raise ValueError(f"seed: found {seed}, expected {' or '.join(map(str, self.seeds))}: this edition's"
-                                 " numbers are recorded for no other")  # fmt: skip
-            raise ValueError(f"recorded numbers: found none for {key}; make the student edition again")
+                expected = " or ".join(map(str, self.seeds))
+                raise NotRecorded(f"seed: found {seed}, expected {expected}: this edition has no other numbers")
+            raise NotRecorded(f"recorded numbers: found none for {key}; make the student edition again")
         return unflatten(*self.answers[key], known)
-
-
-@contextlib.contextmanager
-def quiet_numpy():
-    """A student's overflow is the student's; ours does not print either."""
-    with np.errstate(all="ignore"):
-        yield

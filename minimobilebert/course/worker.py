@@ -163,7 +163,6 @@ def limit(root, memory_bytes):
                 (root, os.path.dirname(numpy.__file__), os.path.dirname(os.__file__))]  # fmt: skip
     site = [path for path in map(os.path.realpath, sys.path) if path.endswith(("site-packages", "dist-packages"))]
     sys.path[:] = [path for path in sys.path if not os.path.realpath(path).endswith(("site-packages", "dist-packages"))]
-    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 
     def may_read(path):
         if isinstance(path, int):
@@ -196,6 +195,8 @@ def main():
     settings = json.loads(sys.argv[1])
     channel = Channel()
     sys.path.insert(0, settings["root"])
+    # An editable installation would find what this package leaves out in the project it was installed from.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
     from minimobilebert.course import wire
 
     for file in settings["modules"]:
