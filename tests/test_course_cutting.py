@@ -141,7 +141,7 @@ def asked(x: float, y=7, *, z="evil") -> int:
         "def asked(x, y=LIMIT, *, z=None):\n    return (helper(x) + given(y) + LIMIT, list(joined([z])))"
     )
     assert found.helpers == (
-        "import math\nfrom itertools import chain as joined\nSMALL = 0.001\n\ndef helper(x):\n    return math.sqrt(x) + SMALL"
+        "import math\nfrom itertools import chain as joined\nSMALL = 0.001\ndef helper(x):\n    return math.sqrt(x) + SMALL"
     )
 
 

@@ -77,7 +77,7 @@ def test_a_good_manifest(project):
 
 MISTAKES = {
     "no TOML": ('number = "01"', 'number = 01"', "expected TOML"),
-    "an unknown table": ('[[lesson]]\nnumber = "01"', '[[lessons]]\nnumber = "01"', "top level: found lessons"),
+    "an unknown table": ('[[lesson]]\nnumber = "01"', '[terms]\n[[lesson]]\nnumber = "01"', "top level: found terms"),
     "an unknown field": ("minutes = 10\n\n[[lesson.task]]", "minuts = 10\n\n[[lesson.task]]", "unknown field 'minuts'"),
     "a field left out": ('after = "done"\n\n[[lesson]]', "\n[[lesson]]", "task 01.1: found no after"),
     "a text for a number": ("points = 2", 'points = "2"', "task 01.1: points: found '2', expected a whole number"),
@@ -89,7 +89,10 @@ MISTAKES = {
     "another folder": ('folder = "01_first"', 'folder = "first"', "lesson 01: folder: found 'first'"),
     "a folder that is not there": ('folder = "01_first"', 'folder = "01_frist"', "found no lessons/01_frist"),
     "a task of another lesson": ('id = "01.1"', 'id = "03.1"', "task 03.1: found '03.1', expected 01.1 to 01.9"),
-    "lessons in disorder": ('number = "02"\nfolder = "02', 'number = "00"\nfolder = "00', "expected lessons in rising"),
+    "lessons in disorder": (
+        '[[lesson]]\nnumber = "02"',
+        '[[lesson]]\nnumber = "01"\nfolder = "01_x"\ntitle = "x"\nminutes = 1\n\n[[lesson]]\nnumber = "02"',
+        "lesson 01: found it after 01, expected lessons in rising order"),
     "needs a later lesson": ('needs = ["01"]', 'needs = ["03"]', "lesson 02: needs: found '03'"),
     "needs an unknown task": ('needs = ["01.1"]', 'needs = ["02.2"]', "task 02.1: needs: found '02.2'"),
     "a file that is not there": ("ops/nonorm.py:nonorm_forward", "ops/nonrm.py:nonorm_forward", "found no file minimob"),
