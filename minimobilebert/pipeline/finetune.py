@@ -84,7 +84,7 @@ class Plan:
         model = dataclasses.asdict(self.config)
         return {
             "model": model, "labels": self.job.labels, "settings": dataclasses.asdict(self.settings),
-            "start": _fingerprint(self.params.values()), "data": _fingerprint(self.job.examples.fingerprint()),
+            "start": _fingerprint(self.params.values()), "data": _fingerprint(self.job.examples.arrays),
         }  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 Every job has
 
     head, num_labels, labels     what the model gets on top, and the names of its classes
-    examples                     the training rows: `lengths` [N] and `batch(rows)`
+    pairs                        whether a row has two texts
+    examples                     the training rows: `lengths` [N], `batch(rows)`, and the arrays that they are made of
     step_function                (params, config, batch, rng) -> losses, gradients
     logits(params, config)       -> function: batch -> logits, without dropout
     evaluate(logits)             -> {dev split: {score: number}}
@@ -46,6 +47,7 @@ class GlueJob:
         self.num_labels = 1 if self.labels is None else len(self.labels)
         self.step_function = regression_step if self.labels is None else classification_step
         self.logits = classification_logits
+        self.pairs = len(self.task.texts) == 2
 
     def encode(self, split, rows=None):
         """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted on stderr"""
@@ -53,8 +55,6 @@ class GlueJob:
         firsts, seconds, labels = (
             None if column is None else column[:rows] for column in (examples.firsts, examples.seconds, examples.labels)
         )
-        if labels is not None and self.labels is None:
-            labels = np.asarray(labels, np.float32)
         texts = encode_texts(self.tokenizer, firsts, seconds, labels, self.settings.max_length)
         if texts.cut:
             say(f"note: {self.task.name} {split}: {texts.cut} of {len(firsts)} inputs cut to"

@@ -32,6 +32,11 @@ class LabelledTexts(NamedTuple):
         """[N] int64, pieces of each text, with [CLS] and [SEP]"""
         return np.diff(self.starts)
 
+    @property
+    def arrays(self):
+        """What the texts are made of: two sets are the same where these are"""
+        return [self.ids, self.token_type_ids, self.starts, *([] if self.labels is None else [self.labels])]
+
     def batch(self, rows):
         """The texts with these numbers as one ClassificationBatch."""
         starts, stops = self.starts[rows], self.starts[np.add(rows, 1)]
