@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .squad_spans import best_spans, span_scores
+
 
 class Candidate(NamedTuple):
     """An answer: context[start:stop] is its text. "No answer" has no text, and start = stop = 0."""
@@ -39,24 +41,6 @@ class SquadAnswers(NamedTuple):
     answers: dict  # id -> text, "" for no answer
     n_best: dict  # id -> list of Candidate, best first
     null_odds: dict  # id -> float, how much better "no answer" scores than the best answer; None for v1.1
-
-
-def span_scores(starts, ends, allowed, max_answer_length):
-    """starts, ends [n]: logits of a window's pieces; allowed [n] bool -> [n, max_answer_length]: score(i, i + k)
-
-    -inf where piece i may not begin an answer or the window ends before i + k
-    """
-    after = np.concatenate([ends, np.full(max_answer_length - 1, -np.inf)])
-    reach = np.lib.stride_tricks.sliding_window_view(after, max_answer_length)
-    return np.where(allowed[:, None], starts[:, None] + reach, -np.inf)
-
-
-def _best(scores, count):
-    """-> flat indices of the `count` best that are not -inf, best first; equal ones in their order"""
-    flat = scores.ravel()
-    least = np.partition(flat, -count)[-count] if count < len(flat) else -np.inf
-    found = np.flatnonzero((flat >= least) & (flat > -np.inf))
-    return found[np.argsort(-flat[found], kind="stable")][:count]
 
 
 def _finite(logits, length, name, question):
@@ -94,7 +78,7 @@ def _different_texts(windows, context, n_best, max_answer_length):
     """-> list of up to n_best Candidate, best first, each text once; probabilities still 0"""
     count = 2 * n_best
     while True:
-        best = [_best(window.scores, count) for window in windows]
+        best = [best_spans(window.scores, count) for window in windows]
         values = np.concatenate([window.scores.ravel()[flat] for window, flat in zip(windows, best, strict=True)])
         owners = np.repeat(np.arange(len(windows)), [len(flat) for flat in best])
         flats = np.concatenate(best)

@@ -3,6 +3,8 @@
     predictions.json         {id: text}, "" for no answer
     nbest_predictions.json   {id: [{"text", "probability", "start_logit", "end_logit"}, ...]}, best first
     null_odds.json           {id: score of "no answer" - score of the best answer}, v2.0 only
+
+The names and forms are those of BERT's run_squad.
 """
 
 import math

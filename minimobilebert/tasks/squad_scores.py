@@ -93,15 +93,15 @@ def abstain(scores, null_odds, threshold):
 def best_threshold(scores, null_odds, name):
     """The threshold with the best mean of `name` ("exact", "f1") -> mean in percent, threshold
 
-    From "no answer" to all questions, which scores all that have none, one question after the other is answered, in
-    the order of the odds: one with an answer adds its score, one without loses its 1 unless the answer is "". As in
-    the official program questions of equal odds are not taken together, and 0 stands for answering none.
+    Begin with "no answer" to all questions, which scores all that have none, and answer one after the other, in the
+    order of the odds: one with an answer adds its score, one without loses its 1 unless the answer is "". As in the
+    official program questions of equal odds are not taken together, and 0 stands for answering none.
     """
-    total = best = float(sum(s.predicted and not s.has_answer for s in scores))
+    by_id = {s.id: s for s in scores if s.predicted}
+    total = best = float(sum(not s.has_answer for s in by_id.values()))
     threshold = 0.0
-    for s in sorted(scores, key=lambda s: null_odds[s.id]):
-        if s.predicted:
-            total += getattr(s, name) if s.has_answer else -float(not s.empty)
+    for s in (by_id[i] for i in sorted(null_odds, key=null_odds.get) if i in by_id):
+        total += getattr(s, name) if s.has_answer else -float(not s.empty)
         if total > best:
             best, threshold = total, null_odds[s.id]
     return 100.0 * best / len(scores), threshold
