@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import models, project, training
+from .commands import models, project, squad, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS
+COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | squad.COMMANDS
 
 
 def make_parser():

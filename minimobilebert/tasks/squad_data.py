@@ -135,7 +135,7 @@ def _part(dataset, first, stop):
 
 
 def split_by_article(dataset, first):
-    """-> the first so many articles, the rest: two SquadDataset. No text is on both sides. ValueError if one is empty."""
+    """-> the first so many articles, the rest: two SquadDataset without a common text. ValueError if one is empty."""
     count = 1 + max(dataset.articles)
     parts = _part(dataset, 0, first), _part(dataset, first, count)
     if not all(part.questions for part in parts):
