@@ -11,6 +11,7 @@ from .simd import lanes_of, maximum_of
 # is the same for any number of threads.
 ROWS_PER_BLOCK = 64
 
+
 def as_rows(x):
     """x [..., N] -> [R, N], contiguous; a view where x already is, a copy where it is strided. R = 0 is fine."""
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])

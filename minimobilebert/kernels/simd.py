@@ -272,7 +272,8 @@ else:
             v = _Vectors(context, builder, kind.dtype)
             operands = (
                 v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth,
-                v.pointer(kind, start, start_at), v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
+                v.pointer(kind, start, start_at),
+                v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
                 v.pointer(kind, out, out_at), out_row,
             )  # fmt: skip
             end = builder.append_basic_block("stored")
@@ -420,7 +421,8 @@ else:
             x, x_at, vectors = arguments
             v = _Vectors(context, builder, signature.args[0].dtype)
             start = v.pointer(signature.args[0], x, x_at)
-            before, loop, done = builder.block, builder.append_basic_block("max"), builder.append_basic_block("max_done")
+            before = builder.block
+            loop, done = builder.append_basic_block("max"), builder.append_basic_block("max_done")
             first = v.load(start)
             builder.branch(loop)
             builder.position_at_end(loop)
