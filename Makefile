@@ -34,6 +34,7 @@ help:
 	@echo "embed             texts to vectors, and how alike they are         python -m minimobilebert embed TEXT TEXT ..."
 	@echo "nsp               does the second text follow the first?           python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
+	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
 setup:
 	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"

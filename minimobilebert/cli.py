@@ -7,10 +7,10 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import models, project, training
+from .commands import download, models, project, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS
+COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | download.COMMANDS
 
 
 def make_parser():

@@ -30,6 +30,7 @@ ROOMS = {
     "distillation": {"model", "ops", "kernels"} | GROUND,
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
+    "download": {"tasks"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
     "inference": {"training", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
