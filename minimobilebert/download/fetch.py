@@ -1,9 +1,9 @@
 """One file from an address, over as many connections as it takes; the file is there whole, or not at all.
 
 What has come stands in `NAME.part`, and in `NAME.part.json` which file that was: its size and its validator, the ETag
-or the date with which the server marks a version. The next connection asks for the rest of that version only (`Range` with
-`If-Range`, RFC 9110, sections 13.1.5 and 14.2). A server that has another version by now, or does not know ranges,
-answers with the whole file, and the part is begun anew.
+or the date with which the server marks a version. The next connection asks for the rest of that version only (`Range`
+with `If-Range`, RFC 9110, sections 13.1.5 and 14.2). A server that has another version by now, or does not know
+ranges, answers with the whole file, and the part is begun anew.
 """
 
 import contextlib
