@@ -35,6 +35,7 @@ help:
 	@echo "nsp               does the second text follow the first?           python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
 	@echo "squad-score       score answers to SQuAD's questions               python -m minimobilebert squad-score"
+	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
 setup:
 	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"

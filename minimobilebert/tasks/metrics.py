@@ -7,8 +7,8 @@
     Spearman   Pearson of the ranks; equal values share the mean of their ranks
 
 All take predictions [N] and labels [N] and give a float from 0 (or -1) to 1. Where a formula says 0 / 0 the score is 0:
-nobody answered at all, or every answer was the same, and that tells the classes apart as little as guessing does. For
-Matthews and F1 scikit-learn has the same rule; for a constant, SciPy's correlations are NaN, which no table could average.
+nobody answered at all, or every answer was the same, which tells nothing apart, like a guess. scikit-learn has the
+same rule for Matthews and F1; SciPy's correlations of a constant are NaN, which no table could average.
 """
 
 from typing import NamedTuple
