@@ -106,7 +106,9 @@ def test_a_batch_of_pairs_is_what_pad_batch_makes_of_them(data):
     assert all(map(np.array_equal, batch[:3], pad_batch(encodings, TOY.pad_id)))
     assert [x.dtype for x in batch[:3]] == [x.dtype for x in pad_batch(encodings, TOY.pad_id)]
     assert batch.labels.dtype == np.float32
-    assert texts.cut == sum(any(encode_pair(TOY, *pair, max_length=9).cut) for pair in zip(firsts, seconds, strict=True))
+    assert texts.cut == sum(
+        any(encode_pair(TOY, *pair, max_length=9).cut) for pair in zip(firsts, seconds, strict=True)
+    )
 
 
 def of_lengths(lengths):
@@ -139,8 +141,8 @@ def test_a_batch_holds_texts_of_about_one_length_and_epochs_mix_them():
     lengths = np.random.default_rng(1).integers(3, 60, 600)
     batches = TrainingBatches(of_lengths(lengths), 8, seed=1)
     padded = sum(batches(step).input_ids.size for step in range(batches.steps_per_epoch))
-    assert padded < 1.1 * lengths.sum() < 1.5 * lengths.sum() < 8 * sum(
-        lengths[i : i + 8].max() for i in range(0, 600, 8)
+    assert (
+        padded < 1.1 * lengths.sum() < 1.5 * lengths.sum() < 8 * sum(lengths[i : i + 8].max() for i in range(0, 600, 8))
     ), "a tenth of padding; in the order of the file it would be more than half"
     company = [{frozenset(batches.rows(e * 75 + step)) for step in range(75)} for e in range(2)]
     assert len(company[0] & company[1]) < 3

@@ -1,7 +1,7 @@
 """A fine-tuned model's raw answers for a batch, through the fast engine.
 
-    classification    logits [B, num_labels]    of the pooled vector
-    span              logits [B, T, 2]          start and end score of every token
+classification    logits [B, num_labels]    of the pooled vector
+span              logits [B, T, 2]          start and end score of every token
 """
 
 from ..model.heads import pooler_forward

@@ -61,7 +61,9 @@ def usual_settings(task, positions, **changes):
     }
     values |= {name: value for name, value in changes.items() if value is not None}
     if values["max_length"] > positions:
-        raise ValueError(f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)")
+        raise ValueError(
+            f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)"
+        )
     return FineTuningSettings(task=task, **values)
 
 

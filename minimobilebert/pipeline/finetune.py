@@ -12,7 +12,6 @@ The folder of a finished run is a model folder: Model.load, evaluate, predict, a
 """
 
 import dataclasses
-import functools
 import hashlib
 import pathlib
 import time
@@ -71,6 +70,7 @@ class Plan:
     def __init__(self, saved, files, settings):
         self.settings, self.tokenizer = settings, saved.tokenizer
         self.job = make_job(settings, files, saved)
+        self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
         self.steps_per_epoch = self.batches.steps_per_epoch
@@ -121,7 +121,8 @@ def train_ours(plan, folder):
 def format_scores(scores):
     """{split: {score: number}} -> "dev accuracy 0.9037, f1 0.8800" on one line"""
     return "; ".join(
-        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()) for split, found in scores.items()
+        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in found.items() if type(value) is float)
+        for split, found in scores.items()
     )
 
 

@@ -50,7 +50,7 @@ class GlueJob:
         self.pairs = len(self.task.texts) == 2
 
     def encode(self, split, rows=None):
-        """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted on stderr"""
+        """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted"""
         examples = read_split(self.task, self.data, split)
         firsts, seconds, labels = (
             None if column is None else column[:rows] for column in (examples.firsts, examples.seconds, examples.labels)
@@ -67,8 +67,9 @@ class GlueJob:
 
     @functools.cached_property
     def dev(self):
-        """{dev split that is there: LabelledTexts}"""
-        return {split: self.encode(split)[1] for split in self.task.dev_splits if has_split(self.task, self.data, split)}
+        """{dev split that is there: LabelledTexts}; ValueError where there is none"""
+        there = [split for split in self.task.dev_splits if has_split(self.task, self.data, split)]
+        return {split: self.encode(split)[1] for split in there or self.task.dev_splits[:1]}
 
     def answers(self, logits, texts):
         """-> what glue_scores takes: classes [N], or numbers [N] where the task asks for a number"""

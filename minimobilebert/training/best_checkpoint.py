@@ -38,7 +38,9 @@ class BestCheckpoint:
         self.rows = [row for row in self.rows if row["step"] < step]
         row = {"step": step, "selection": selection, **measured}
         if all(_rank(row) > _rank(earlier) for earlier in self.rows):
-            save_checkpoint(self.folder / BEST, params, {"step": step, "seconds": 0.0, "configuration": self.configuration})
+            save_checkpoint(
+                self.folder / BEST, params, {"step": step, "seconds": 0.0, "configuration": self.configuration}
+            )
         self.rows.append(row)
         write_json(self.folder / EVALUATIONS, self.rows)
 
