@@ -34,6 +34,8 @@ class SquadJob:
 
     def _read(self, which, training):
         path = self._path(which)
+        if not path.exists():
+            raise ValueError(f"{path}: found no file, expected SQuAD v{self.version} (--{which}-file names another)")
         leave_out = read_ids(self.files.leave_out) if training and self.files.leave_out else ()
         dataset = read_squad(path, training=training, leave_out=leave_out)
         if dataset.version != self.version:
