@@ -236,7 +236,7 @@ def test_the_command(files, capsys):
 
 
 def test_the_command_refuses_files_it_cannot_use(files, tmp_path, capsys):
-    data, predictions, odds = map(str, files)
+    data, predictions, _ = map(str, files)
     cut = tmp_path / "cut.json"
     cut.write_bytes(pathlib.Path(predictions).read_bytes()[:-4])
     other, short = write(tmp_path / "other.json", {"z": "x"}), write(tmp_path / "short.json", {"a": 1})
