@@ -90,14 +90,15 @@ def read_squad(path, *, training=False, leave_out=()):
     questions, contexts, articles, ids = [], [], [], set()
     version_2, leave_out = declared_v2, frozenset(leave_out)
     for a, article in enumerate(_field(everything, "data", list, path)):
+        paragraphs = _field(article, "paragraphs", list, f"{path}: data[{a}]")
         title = _field(article, "title", str, f"{path}: data[{a}]") if "title" in article else ""
-        for p, paragraph in enumerate(_field(article, "paragraphs", list, f"{path}: data[{a}]")):
+        for p, paragraph in enumerate(paragraphs):
             place = f"{path}: data[{a}].paragraphs[{p}]"
             context = _field(paragraph, "context", str, place)
             for q, found in enumerate(_field(paragraph, "qas", list, place)):
                 name = _field(found, "id", str, f"{place}.qas[{q}]")
                 if name in ids:
-                    raise ValueError(f"{path}: id {name}: found a second time in {place}, expected every id once")
+                    raise ValueError(f"{place}: id {name}: found a second time, expected every id once")
                 ids.add(name)
                 version_2 = version_2 or "is_impossible" in found
                 if name not in leave_out:

@@ -33,7 +33,7 @@ class SquadFeatures(NamedTuple):
     dataset: Any  # SquadDataset
     tokenizer: Any  # WordPieceTokenizer
     max_length: int
-    pieces: np.ndarray  # [P] int32, of all contexts one after the other, then of all questions
+    pieces: np.ndarray  # [P] int32, of all contexts one after the other, then of all questions, then [PAD]
     offsets: np.ndarray  # [pieces of contexts, 2] int32: (start, stop), characters of the piece's context
     question_spans: np.ndarray  # [N, 2] int64: (start, stop) in `pieces`
     first_windows: np.ndarray  # [N + 1] int64: windows of question n are first_windows[n] ... first_windows[n + 1] - 1
@@ -135,7 +135,7 @@ def make_features(dataset, tokenizer, max_length=384, stride=128, max_query=64):
     starts, ends = np.array(labels, np.int32).T.copy() if dataset.training else (None, None)
     return SquadFeatures(
         dataset, tokenizer, max_length,
-        pieces=_array([*(ids for ids, _ in contexts), *questions]),
+        pieces=_array([*(ids for ids, _ in contexts), *questions, [tokenizer.pad_id]]),
         offsets=offsets,
         question_spans=_spans(questions, first=len(offsets)),
         first_windows=np.array(first_windows, np.int64),

@@ -115,12 +115,11 @@ def squad_scores(dataset, answers, null_odds=None, null_threshold=1.0):
     and best_exact, best_exact_thresh, best_f1, best_f1_thresh are what the best threshold would give. ValueError where
     odds are missing or of no use.
     """
-    scores = score_questions(dataset, answers)
+    if dataset.version != "2.0" and null_odds is not None:
+        raise ValueError("null odds: found some for a dataset where every question has an answer, expected none")
+    raw = scores = score_questions(dataset, answers)
     if dataset.version != "2.0":
-        if null_odds is not None:
-            raise ValueError("null odds: found some for a dataset where every question has an answer, expected none")
         return _means(scores)
-    raw = scores
     if null_odds is not None:
         missing = [s.id for s in scores if s.id not in null_odds]
         if missing:

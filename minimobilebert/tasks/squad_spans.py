@@ -14,8 +14,8 @@ def span_scores(starts, ends, allowed, max_answer_length):
 
     -inf where piece i may not begin an answer or the window ends before i + k
     """
-    after = np.concatenate([ends, np.full(max_answer_length - 1, -np.inf)])
-    reach = np.lib.stride_tricks.sliding_window_view(after, max_answer_length)
+    after = np.concatenate([ends, np.full(max_answer_length, -np.inf)])
+    reach = np.lib.stride_tricks.sliding_window_view(after, max_answer_length)[: len(ends)]
     return np.where(allowed[:, None], starts[:, None] + reach, -np.inf)
 
 
