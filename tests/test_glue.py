@@ -100,6 +100,8 @@ def test_a_tab_and_a_line_feed_are_all_the_syntax(glue):
     )
     examples = read_split(glue_task("qqp"), glue, "train")
     assert examples.firsts == texts and examples.seconds == [text[::-1] for text in texts]
+    (glue / "RTE/test.tsv").write_text("sentence1\tindex\tsentence2\n one\t0\ttwo \n\t1\t\n")
+    assert plain(read_split(glue_task("rte"), glue, "test")) == (["0", "1"], [" one", ""], ["two ", ""], None)
 
 
 def test_columns_are_found_by_name(glue):
@@ -136,6 +138,18 @@ def test_the_broken_lines_of_qqp_are_left_out_and_counted(glue, capsys):
         read_split(glue_task("qqp"), glue, "train")
 
 
+@pytest.mark.parametrize(("task", "split"), [("qqp", "test"), ("rte", "train")])
+def test_no_line_is_left_out_elsewhere(tmp_path, task, split):
+    """A submission needs every id, and the other tasks' files have no broken lines."""
+    task = glue_task(task)
+    header = [task.id_column, *task.texts, *([] if split == "test" else [task.label_column])]
+    rows = [[str(i), "a", "b", "entailment"][: len(header)] for i in range(300)]
+    rows[100].pop()
+    (tmp_path / f"{split}.tsv").write_text("\n".join("\t".join(row) for row in [header, *rows]))
+    with pytest.raises(ValueError, match=f"line 102: found {len(header) - 1} fields, expected {len(header)}"):
+        read_split(task, tmp_path, split)
+
+
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 
 
@@ -151,7 +165,7 @@ HEADER = "index\tsentence1\tsentence2\tlabel\n"
         ("rte", "dev", (HEADER + "0\ta\tb\tentailment\n1\ta\tb\tneutral\n").encode(), ": line 3: found label 'neutral', expected entailment or not_entailment"),
         ("rte", "dev", (HEADER + "0\ta\tb\n").encode(), ": line 2: found 3 fields, expected 4 (tab-separated)"),
         ("rte", "dev", (HEADER + "0\ta\tb\tc\tentailment\n").encode(), ": line 2: found 5 fields, expected 4 (tab-separated)"),
-        ("rte", "dev", (HEADER + "0\ta\tb\tentailment\n\n1\ta\tb\tentailment\n").encode(), ": line 3: found an empty line, expected tab-separated fields"),
+        ("rte", "dev", (HEADER + "0\ta\tb\tentailment\n\n\n1\ta\tb\tentailment\n").encode(), ": line 3: found an empty line, expected tab-separated fields"),
         ("rte", "dev", (HEADER + "0\ta\tcaf\xe9\tentailment\n").encode("latin-1"), ": line 2: found byte 0xe9, expected UTF-8"),
         ("rte", "dev", (HEADER + "0\ta\tb\tentailment\n").encode("utf-16"), ": line 1: found byte 0xff, expected UTF-8"),
         ("rte", "test", (HEADER + "0\ta\tb\tentailment\n").encode(), ": line 1: found the label column 'label', expected a test file without"),
