@@ -195,12 +195,18 @@ def _attention_forward(query, key, value, mask, heads, keep, context, scores, pr
                 for j in range(tokens):
                     kept[j] = row[j]
             softmax_in_place(row)
-        used, used_at = probabilities, here
+        # Two calls, not one variable that is either array: a prange that hands a new array over to the name of an old
+        # one frees it too early, and reads what another thread writes there.
         if keep.size:
-            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
-        times_head(
-            tokens, used, used_at, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
-        )  # fmt: skip
+            used = probabilities[here : here + square] * keep[here : here + square]
+            times_head(
+                tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
+            )  # fmt: skip
+        else:
+            times_head(
+                tokens, probabilities, here, tokens, one, value, at, column, size, width, tokens, zeros, context, at,
+                aside,
+            )  # fmt: skip
 
 
 @jit_matmul
@@ -232,16 +238,21 @@ def _attention_backward(dcontext, dscores, query, key, value, mask, heads, proba
         zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
         aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
         turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
-        ds, used, used_at = np.empty(square, query.dtype), probabilities, here
+        ds = np.empty(square, query.dtype)
         times_turned(
             tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
         )  # fmt: skip
         if keep.size:
             ds *= keep[here : here + square]
-            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
-        times_head(
-            tokens, used, used_at, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
-        )  # fmt: skip
+            used = probabilities[here : here + square] * keep[here : here + square]
+            times_head(
+                tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
+            )  # fmt: skip
+        else:
+            times_head(
+                tokens, probabilities, here, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at,
+                aside,
+            )  # fmt: skip
         for i in range(tokens):
             row, more = here + i * tokens, min(here + i * tokens, dscores.size)
             _ds_row(
