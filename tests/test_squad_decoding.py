@@ -140,9 +140,17 @@ def test_a_context_without_a_piece_has_no_answer(version, score):
 
 def test_the_same_words_do_not_fill_the_list():
     features, starts, ends = one("a " * 100 + "b")
-    starts[0, 6:106] = 5  # a hundred times "a", each better than "b"
+    starts[0, 6:106] = 5 + np.arange(100) / 100  # a hundred times "a", each better than "b"
     found = best_answers(features, 0, starts, ends, n_best=3, max_answer_length=1, null=False)
     assert [c.text for c in found] == ["a", "b"]
+
+
+def test_a_window_full_of_the_same_words_hides_nothing():
+    """The four best spans of the first window are all "a"; its "c" is still better than the second window's "b"."""
+    features, starts, ends = one("a a a a a c b b b b", max_length=13, stride=6, max_query=4)
+    starts[0, 6:12], starts[1, 6:10] = [10, 9, 8, 7, 6, 5], 1
+    found = best_answers(features, 0, starts, ends, n_best=2, max_answer_length=1, null=False)
+    assert [c.text for c in found] == ["a", "c"]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
