@@ -7,10 +7,12 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import models, project, squad, training
+from .commands import download, fine_tuning, models, project, squad, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | squad.COMMANDS
+COMMANDS = (
+    project.COMMANDS | training.COMMANDS | fine_tuning.COMMANDS | models.COMMANDS | squad.COMMANDS | download.COMMANDS
+)
 
 
 def make_parser():

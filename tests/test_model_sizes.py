@@ -46,7 +46,9 @@ def measured(config, lengths, dtype, dropout, head=None, masked=3):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_formula_equals_the_real_caches_to_the_byte(backend, name, dtype, dropout, head):
     config = CONFIGS[name].replace(**DROPOUTS)
-    expected = activation_bytes(config, 3, 9, dtype, dropout=dropout, head=head, masked_words=3, keep_scores=head is None)
+    expected = activation_bytes(
+        config, 3, 9, dtype, dropout=dropout, head=head, masked_words=3, keep_scores=head is None
+    )
     assert measured(config, (9, 4, 7), dtype, dropout, head) == expected
 
 
@@ -81,7 +83,9 @@ def test_activations_by_hand():
     config = CONFIGS["mobilebert"].replace(num_hidden_layers=1, num_feedforward_networks=1)
     embeddings = 18 + 12 + 12  # trigrams, the norm's input, the output
     bottlenecks = 8 + 8 + 8  # both norms' inputs; the shared one's output (the other's is only added)
-    attention = 8 + 8 + 8 + 2 * 2 + 2 * 2 + 8 + 8  # q, k, v, scores for transfer, probabilities, weighted values, norm's input
+    attention = (
+        8 + 8 + 8 + 2 * 2 + 2 * 2 + 8 + 8
+    )  # q, k, v, scores for transfer, probabilities, weighted values, norm's input
     feed_forward = 8 + 10 + 8  # input, after relu, the norm's input
     output = 8 + 12 + 12  # dense's input, the norm's input, the block's output
     numbers = embeddings + bottlenecks + attention + feed_forward + output

@@ -31,7 +31,7 @@ def panels_of(columns, like):
 
 @jit_matmul
 def small_aside_of(like):
-    """Numbers of scratch memory that `multiply_panels` needs for a packed b and an a that lies in its own rows: a tile."""
+    """A tile: what `multiply_panels` needs of scratch memory for a packed b and an a that lies in its own rows."""
     return TILE_ROWS * width_of(like)
 
 

@@ -45,7 +45,9 @@ def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
     if _shares_key_and_query(config):
         names = _names(f"{name}bottleneck.attention")
         query_key_input, attention_bottleneck = dense_norm(params, *names, h, None, config)
-    x, self_attention = self_attention_forward(params, config, name, query_key_input, value_input, n, mask, rng, keep_scores)
+    x, self_attention = self_attention_forward(
+        params, config, name, query_key_input, value_input, n, mask, rng, keep_scores
+    )
 
     feed_forwards = []
     for ffn in feed_forward_names(config):

@@ -24,7 +24,9 @@ class EncoderOutput(NamedTuple):
     attention_maps: list  # of [B, A, T, T], after softmax
 
 
-def encoder_forward(params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None, keep_scores=True):
+def encoder_forward(
+    params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None, keep_scores=True
+):
     """Run the embeddings and the first `num_layers` blocks (all of them if None).
 
     input_ids, token_type_ids [B, T] integers; attention_mask [B, T] bool; rng None: no dropout;

@@ -12,8 +12,8 @@ for the mean and deviation of a LayerNorm):
     embeddings             3E (the dense layer's input), norm(H), H (their output)
     input bottleneck       norm(C), and C more where queries, keys and values read its output
     shared bottleneck      norm(C) + C
-    self-attention         4C (queries, keys, values, weighted values), AT (probabilities), norm(C); AT more (scores) for
-                           attention transfer, and AT more for dropout
+    self-attention         4C (queries, keys, values, weighted values), AT (probabilities), norm(C); AT more (scores)
+                           for attention transfer, and AT more for dropout
     each feed-forward      C (input), F after the activation (and F before it, for GELU), norm(C)
     output bottleneck      C (input), norm(H)
     the block's output     H

@@ -27,7 +27,9 @@ class SelfAttentionCache(NamedTuple):
     output: Any  # step 3
 
 
-def self_attention_forward(params, config, name, query_key_input, value_input, residual, mask, rng=None, keep_scores=True):
+def self_attention_forward(
+    params, config, name, query_key_input, value_input, residual, mask, rng=None, keep_scores=True
+):
     """query_key_input, value_input [B, T, H or C]; residual [B, T, C]; mask [B, T] -> y [B, T, C], cache"""
     q, query = dense(params, f"{name}attention.self.query", query_key_input)
     k, key = dense(params, f"{name}attention.self.key", query_key_input)

@@ -29,7 +29,7 @@ class AttentionCache(NamedTuple):
     key: np.ndarray  # [B, T, C]
     value: np.ndarray  # [B, T, C]
     mask: np.ndarray  # [B, T] bool
-    scores: np.ndarray | None  # [B, A, T, T] step 1, for attention transfer: log-probabilities are exact from scores only
+    scores: np.ndarray | None  # [B, A, T, T] step 1, for attention transfer: exact log-probabilities need the scores
     probabilities: np.ndarray  # [B, A, T, T] step 2
     keep: np.ndarray | None  # [B, A, T, T] 0 or 1 / (1 - rate), or None without dropout
 
@@ -46,9 +46,7 @@ def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=
         batch, tokens, _ = query.shape
         kept = rng.random((batch, num_heads, tokens, tokens), dtype=np.float32) >= dropout_rate
         keep = kept.astype(query.dtype) / query.dtype.type(1.0 - dropout_rate)
-    context, scores, probabilities = attention_scores_forward(
-        query, key, value, mask, num_heads, keep, keep_scores
-    )
+    context, scores, probabilities = attention_scores_forward(query, key, value, mask, num_heads, keep, keep_scores)
     return context, AttentionCache(query, key, value, mask, scores, probabilities, keep)
 
 

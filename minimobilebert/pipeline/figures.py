@@ -76,7 +76,7 @@ def bars(groups, x_labels, x_label, y_label):
 
 
 def lying_bars(rows, x_label, marks=()):
-    """One bar a row, the first on top, its value behind it. rows: [(label, value, colour)]; marks: [(x, label)] -> svg"""
+    """One bar a row, the first on top, with its value. rows: [(label, value, colour)], marks: [(x, label)] -> svg"""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 0.5 + 0.38 * len(rows)))
     labels, values, colours = zip(*rows, strict=True)
