@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from squad_examples import CHARACTERS, TOKENIZER, dataset
 
-from minimobilebert.tasks.squad_batches import make_batch
+from minimobilebert.tasks.squad_batches import SquadExamples
 from minimobilebert.tasks.squad_data import read_squad, single_question
 from minimobilebert.tasks.squad_decoding import best_answers, choose_answer, decode, mark_answer
 from minimobilebert.tasks.squad_features import make_features
@@ -88,7 +88,7 @@ def one(context=CONTEXT, version="2.0", **numbers):
 def test_an_answer_is_the_text_as_it_was_written():
     features, starts, ends = one("The ÉCOLE (“Japanese”) sails.")
     text = "ÉCOLE (“Japanese"
-    batch = make_batch(features, np.array([0]))
+    batch = SquadExamples(features).batch(np.array([0]))
     pieces = [TOKENIZER.vocab[i] for i in batch.input_ids[0]]
     starts[0, pieces.index("e")], ends[0, pieces.index("##ese")] = 5, 5
     best = best_answers(features, 0, starts, ends)[0]
@@ -140,9 +140,17 @@ def test_a_context_without_a_piece_has_no_answer(version, score):
 
 def test_the_same_words_do_not_fill_the_list():
     features, starts, ends = one("a " * 100 + "b")
-    starts[0, 6:106] = 5  # a hundred times "a", each better than "b"
+    starts[0, 6:106] = 5 + np.arange(100) / 100  # a hundred times "a", each better than "b"
     found = best_answers(features, 0, starts, ends, n_best=3, max_answer_length=1, null=False)
     assert [c.text for c in found] == ["a", "b"]
+
+
+def test_a_window_full_of_the_same_words_hides_nothing():
+    """The four best spans of the first window are all "a"; its "c" is still better than the second window's "b"."""
+    features, starts, ends = one("a a a a a c b b b b", max_length=13, stride=6, max_query=4)
+    starts[0, 6:12], starts[1, 6:10] = [10, 9, 8, 7, 6, 5], 1
+    found = best_answers(features, 0, starts, ends, n_best=2, max_answer_length=1, null=False)
+    assert [c.text for c in found] == ["a", "c"]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

@@ -5,6 +5,7 @@ import numpy as np
 from .backend import by_backend
 from .jit import jit
 from .memory import empty
+from .rows import compact
 
 
 def add_rows_numpy(indices, rows, num_rows):
@@ -28,7 +29,7 @@ def add_rows_numba(indices, rows, num_rows):
     # Not np.zeros: mapping a whole word table's fresh pages takes longer than all the adding (see memory.py).
     out = empty((num_rows, rows.shape[1]), rows.dtype)
     out.fill(0)
-    _add_rows(np.ascontiguousarray(indices), np.ascontiguousarray(rows), out)
+    _add_rows(compact(indices, np.int64), compact(rows), out)
     return out
 
 
