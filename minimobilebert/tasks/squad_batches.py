@@ -1,5 +1,6 @@
-"""SQuAD's windows as rows of batches, which length_batches.py groups by length: a window of 100 pieces beside one of 384
-would be three quarters padding.
+"""SQuAD's windows as rows of batches, which length_batches.py groups by length.
+
+A window of 100 pieces beside one of 384 would be three quarters padding.
 """
 
 import functools
