@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from squad_examples import CHARACTERS, TOKENIZER, dataset
+from squad_cases import CHARACTERS, TOKENIZER, dataset
 
-from minimobilebert.tasks.squad_batches import SquadBatches, all_squad_batches, make_batch
+from minimobilebert.tasks.length_batches import sorted_batches
+from minimobilebert.tasks.squad_batches import make_batch
 from minimobilebert.tasks.squad_data import read_ids, read_squad
+from minimobilebert.tasks.squad_examples import SquadExamples
 from minimobilebert.tasks.squad_features import answer_pieces, make_features
 from minimobilebert.tasks.squad_windows import max_context, windows_of
 from minimobilebert.text.encoding import encode_pair
@@ -162,8 +164,6 @@ def test_an_answer_is_labelled_where_all_of_it_is():
 def test_a_dataset_for_scoring_has_no_labels():
     features = make_features(dataset([CONTEXT], [(0, "who?", ("ship", None))], training=False), TOKENIZER)
     assert features.starts is None and make_batch(features, np.array([0])).ends is None
-    with pytest.raises(ValueError, match="found a dataset read for scoring"):
-        SquadBatches(features, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -185,45 +185,17 @@ def many(count):
     return make_features(dataset(contexts, [(n, "b", ("a", 0)) for n in range(count)]), TOKENIZER)
 
 
-def test_all_batches_have_every_window_once_and_little_padding():
-    features = many(23)
-    batches = list(all_squad_batches(features, 4))
+def test_batches_by_length_have_every_window_once():
+    examples = SquadExamples(many(23))
+    features = examples.features
+    batches = [examples.batch(rows) for rows in sorted_batches(examples.lengths, 4)]
     assert sorted(np.concatenate([b.windows for b in batches])) == list(range(23))
-    lengths = [b.input_ids.shape[1] for b in batches]
-    assert lengths == sorted(lengths, reverse=True) and len(batches[-1].windows) == 3
     for batch in batches:
+        assert batch.input_ids.shape[1] == features.lengths[batch.windows].max()
         assert batch.attention_mask.sum(axis=1).tolist() == features.lengths[batch.windows].tolist()
         assert (batch.input_ids[~batch.attention_mask] == TOKENIZER.pad_id).all()
         assert batch.starts.tolist() == features.starts[batch.windows].tolist()
         assert batch.ends.tolist() == features.ends[batch.windows].tolist()
-
-
-@pytest.mark.parametrize(("count", "size"), [(24, 4), (23, 4), (3, 5), (50, 3)])
-def test_training_batches(count, size):
-    """The same for the same (seed, step); all windows equally often after whole pools of whole epochs."""
-    features = many(count)
-    batches = SquadBatches(features, size, 7)
-    steps = count * batches.pool  # so many steps are whole pools and whole epochs: size * pool of each
-    seen = np.concatenate([batches(step).windows for step in range(steps)])
-    assert np.bincount(seen, minlength=count).tolist() == [size * batches.pool] * count
-    again = SquadBatches(features, size, 7)
-    assert all(
-        (again(step).windows == seen[step * size : (step + 1) * size]).all() for step in (steps - 1, 0, steps // 2)
-    )
-    assert not np.array_equal(batches._order(0), batches._order(1))
-    other = [SquadBatches(features, size, 8)(step).windows for step in range(steps)]
-    assert not np.array_equal(np.concatenate(other), seen)
-
-
-def test_training_batches_hold_rows_of_like_length_in_mixed_order():
-    features = many(256)
-    batches = SquadBatches(features, 4, 1)
-    assert batches.pool == 64
-    first = [features.lengths[batches(step).windows] for step in range(64)]
-    assert sorted(np.concatenate([batches(step).windows for step in range(64)])) == list(range(256))
-    assert max(lengths.max() - lengths.min() for lengths in first) <= 1
-    means = [lengths.mean() for lengths in first]
-    assert means != sorted(means)
 
 
 @needs_data
