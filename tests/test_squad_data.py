@@ -6,7 +6,7 @@ import pathlib
 import re
 
 import pytest
-from squad_cases import question, squad_json, write
+from squad_examples import question, squad_json, write
 
 from minimobilebert.tasks.squad_data import Answer, read_ids, read_squad, single_question, split_by_article
 

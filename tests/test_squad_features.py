@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from squad_cases import CHARACTERS, TOKENIZER, dataset
+from squad_examples import CHARACTERS, TOKENIZER, dataset
 
-from minimobilebert.tasks.length_batches import sorted_batches
-from minimobilebert.tasks.squad_batches import make_batch
+from minimobilebert.tasks.length_batches import TrainingBatches, sorted_batches
+from minimobilebert.tasks.squad_batches import SquadExamples
 from minimobilebert.tasks.squad_data import read_ids, read_squad
-from minimobilebert.tasks.squad_examples import SquadExamples
 from minimobilebert.tasks.squad_features import answer_pieces, make_features
 from minimobilebert.tasks.squad_windows import max_context, windows_of
 from minimobilebert.text.encoding import encode_pair
@@ -74,7 +73,7 @@ CONTEXT = "The ships (18 of 20), Japanese, sail."
 )
 def test_an_answer_is_labelled_by_the_fewest_pieces(text, pieces, wider):
     features = make_features(dataset([CONTEXT], [(0, "who?", (text, CONTEXT.index(text)))]), TOKENIZER)
-    batch = make_batch(features, np.array([0]))
+    batch = SquadExamples(features).batch(np.array([0]))
     label = batch.input_ids[0, batch.starts[0] : batch.ends[0] + 1]
     assert [TOKENIZER.vocab[i] for i in label] == pieces
     assert features.counts.answers_wider == wider and features.counts.answers_lost == 0
@@ -114,7 +113,7 @@ def test_rows_and_labels(contexts, questions, max_length, stride, data):
         found = []
         for first, length in windows:
             row = [TOKENIZER.cls_id, *query, TOKENIZER.sep_id, *ids[first : first + length], TOKENIZER.sep_id]
-            batch = make_batch(features, np.array([w]))
+            batch = SquadExamples(features).batch(np.array([w]))
             assert batch.input_ids[0].tolist() == row and batch.attention_mask.all()
             assert batch.token_type_ids[0].tolist() == [0] * (len(query) + 2) + [1] * (length + 1)
             assert features.window_questions[w] == n and features.lengths[w] == len(row) <= max_length
@@ -140,7 +139,7 @@ def test_rows_and_labels(contexts, questions, max_length, stride, data):
 def test_a_short_row_is_what_encode_pair_makes():
     features = make_features(dataset([CONTEXT], [(0, "Who sails?", ("ship", 4))]), TOKENIZER)
     pair = encode_pair(TOKENIZER, "Who sails?", CONTEXT)
-    batch = make_batch(features, np.array([0]))
+    batch = SquadExamples(features).batch(np.array([0]))
     assert batch.input_ids[0].tolist() == pair.ids and batch.token_type_ids[0].tolist() == pair.token_type_ids
 
 
@@ -163,7 +162,7 @@ def test_an_answer_is_labelled_where_all_of_it_is():
 
 def test_a_dataset_for_scoring_has_no_labels():
     features = make_features(dataset([CONTEXT], [(0, "who?", ("ship", None))], training=False), TOKENIZER)
-    assert features.starts is None and make_batch(features, np.array([0])).ends is None
+    assert features.starts is None and SquadExamples(features).batch(np.array([0])).ends is None
 
 
 @pytest.mark.parametrize(
@@ -185,17 +184,25 @@ def many(count):
     return make_features(dataset(contexts, [(n, "b", ("a", 0)) for n in range(count)]), TOKENIZER)
 
 
-def test_batches_by_length_have_every_window_once():
-    examples = SquadExamples(many(23))
-    features = examples.features
+def test_all_batches_have_every_window_once_and_little_padding():
+    features = many(23)
+    examples = SquadExamples(features)
     batches = [examples.batch(rows) for rows in sorted_batches(examples.lengths, 4)]
     assert sorted(np.concatenate([b.windows for b in batches])) == list(range(23))
+    lengths = [b.input_ids.shape[1] for b in batches]
+    assert lengths == sorted(lengths, reverse=True) and len(batches[-1].windows) == 3
     for batch in batches:
-        assert batch.input_ids.shape[1] == features.lengths[batch.windows].max()
         assert batch.attention_mask.sum(axis=1).tolist() == features.lengths[batch.windows].tolist()
         assert (batch.input_ids[~batch.attention_mask] == TOKENIZER.pad_id).all()
         assert batch.starts.tolist() == features.starts[batch.windows].tolist()
         assert batch.ends.tolist() == features.ends[batch.windows].tolist()
+
+
+def test_training_batches_have_every_window_once_an_epoch():
+    batches = TrainingBatches(SquadExamples(many(23)), 4, 7)
+    for epoch in range(2):
+        windows = [batches(step).windows for step in range(6 * epoch, 6 * epoch + 6)]
+        assert sorted(np.concatenate(windows)) == list(range(23))
 
 
 @needs_data

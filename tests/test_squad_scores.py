@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from squad_cases import dataset, question, squad_json, write
+from squad_examples import dataset, question, squad_json, write
 
 from minimobilebert.cli import main
 from minimobilebert.tasks.squad_data import Answer
