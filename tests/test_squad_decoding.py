@@ -1,4 +1,4 @@
-"""Answers from logits, against loops over all pairs of places; the files; one question; the marked answer."""
+"""Answers from logits, against loops over all pairs of places; the files; one question."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from squad_examples import CHARACTERS, TOKENIZER, dataset
 
 from minimobilebert.tasks.squad_batches import SquadExamples
 from minimobilebert.tasks.squad_data import read_squad, single_question
-from minimobilebert.tasks.squad_decoding import best_answers, choose_answer, decode, mark_answer
+from minimobilebert.tasks.squad_decoding import best_answers, choose_answer, decode
 from minimobilebert.tasks.squad_features import make_features
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds, write_answers
 from minimobilebert.tasks.squad_scores import squad_scores
@@ -205,14 +205,6 @@ def test_one_question_about_one_passage():
     logits[0, 7] = 4
     best = best_answers(features, 0, logits, logits, null=False)[0]
     assert best[:3] == ("Ship", 4, 8)
-    assert mark_answer("The Ship sails.", best.start, best.stop) == "The [[Ship]] sails."
-
-
-def test_a_long_passage_is_cut_around_the_answer():
-    passage = "one two three\nfour five six seven"
-    start = passage.index("four")
-    assert mark_answer(passage, start, start + 4, around=8) == "... three [[four]] five ..."
-    assert mark_answer(passage, 0, 3, around=99) == "[[one]] two three four five six seven"
 
 
 @pytest.mark.skipif(DATA is None, reason="MINIMOBILEBERT_DATA is not set")
