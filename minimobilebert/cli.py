@@ -7,10 +7,12 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import download, models, project, training
+from .commands import download, fine_tuning, models, project, squad, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | download.COMMANDS
+COMMANDS = (
+    project.COMMANDS | training.COMMANDS | fine_tuning.COMMANDS | models.COMMANDS | squad.COMMANDS | download.COMMANDS
+)
 
 
 def make_parser():

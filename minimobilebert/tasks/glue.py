@@ -76,13 +76,23 @@ def glue_task(name):
     return TASKS[name]
 
 
+def _folder_of(task, data):
+    """The task's folder: in `data`, or `data` itself -> path, which may not exist"""
+    folder = pathlib.Path(data) / task.folder
+    if not folder.is_dir() and any((pathlib.Path(data) / f"{other}.tsv").is_file() for other in task.splits):
+        return pathlib.Path(data)
+    return folder
+
+
+def has_split(task, data, split):
+    """Whether the file of this split is there."""
+    return (_folder_of(task, data) / f"{split}.tsv").is_file()
+
+
 def _path_of(task, data, split):
     if split not in task.splits:
         raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.splits)}")
-    data = pathlib.Path(data)
-    folder = data / task.folder
-    if not folder.is_dir() and any((data / f"{other}.tsv").is_file() for other in task.splits):
-        folder = data  # the task's folder itself
+    folder = _folder_of(task, data)
     path = folder / f"{split}.tsv"
     if path.is_file():
         return path
