@@ -31,7 +31,7 @@ def run(course, fewest_mutants=0):
 
     def check(what, wrong, start):
         wrong = list(wrong)
-        checks.append((what, "; ".join(map(str, wrong[:5])) or None))
+        checks.append((what, "; ".join(map(str, wrong[:20])) or None))
         say(f"{what}: {'ok' if not wrong else checks[-1][1]} ({time.monotonic() - start:.1f} s)")
 
     start = time.monotonic()

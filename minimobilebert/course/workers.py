@@ -18,7 +18,7 @@ START_SECONDS = 60.0  # importing NumPy on a busy machine; not the student's doi
 
 
 INSTALL_SECONDS = 5.0  # of running a student's helpers: constants and functions
-PATIENCE = 20.0  # times as long by the clock as by the processor, for code that waits instead of computing
+PATIENCE = 6.0  # times as long by the clock as by the processor, for code that waits instead of computing
 
 
 def _processor_seconds(pid):
