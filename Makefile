@@ -10,7 +10,8 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck parity bench models clean clean-cache
+.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck parity bench models clean clean-cache \
+	course student check hint progress mutants course-check gradescope
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -29,6 +30,18 @@ help:
 	@echo "make bench        speed beside NumPy, PyTorch, ONNX Runtime        python -m minimobilebert bench"
 	@echo "                  ARGS='--only inference_mobilebert --threads 1'"
 	@echo "make models       sizes of the paper's models (TOKENS=n BATCH=n)   python -m minimobilebert models"
+	@echo ""
+	@echo "The course (lessons/README.md):"
+	@echo "make student      the student edition (LESSONS=1-6 OUT=student)    python -m minimobilebert student"
+	@echo "make check        is a task's function right? (T=02.1 SEED=n)      python -m minimobilebert check 02.1"
+	@echo "make hint         the next hint of a task (T=02.1)                 python -m minimobilebert hint 02.1"
+	@echo "make progress     tasks, points, and what is done                  python -m minimobilebert progress"
+	@echo "make course       check the list of lessons (ARGS=--write)         python -m minimobilebert course"
+	@echo "make mutants      wrong solutions against properties (T=02)        python -m minimobilebert mutants"
+	@echo "make course-check is the course what it promises to be?            python -m minimobilebert course-check"
+	@echo "make gradescope   the autograder's zip (OUT=autograder.zip)        python -m minimobilebert gradescope"
+	@echo "grade             grade what students handed in                    python -m minimobilebert grade FOLDER --out DIR"
+	@echo ""
 	@echo "make clean        remove .venv, caches and build files; runs stay"
 	@echo "make clean-cache  remove compiled kernels"
 	@echo ""
@@ -84,6 +97,32 @@ bench: setup
 
 models: setup
 	@$(MINI) models $(if $(TOKENS),--tokens $(TOKENS)) $(if $(BATCH),--batch $(BATCH))
+
+student: OUT = student
+student: setup
+	@$(MINI) student $(if $(LESSONS),--lessons $(LESSONS)) --out $(OUT) --seed $(SEED)
+
+check: setup
+	@$(MINI) check $(T) $(ARGS) $(if $(filter-out 1,$(SEED)),--seed $(SEED))
+
+hint: setup
+	@$(MINI) hint $(T)
+
+progress: setup
+	@$(MINI) progress
+
+course: setup
+	@$(MINI) course $(ARGS)
+
+mutants: setup
+	@$(MINI) mutants $(T)
+
+course-check: setup
+	@$(MINI) course-check
+
+gradescope: OUT = autograder.zip
+gradescope: setup
+	@$(MINI) gradescope --out $(OUT)
 
 clean: clean-cache
 	rm -rf .venv .pytest_cache .hypothesis build minimobilebert.egg-info

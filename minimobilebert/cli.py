@@ -7,11 +7,12 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import download, fine_tuning, models, project, squad, training
+from .commands import course, download, fine_tuning, models, project, squad, training
 from .errors import TrainingDiverged
 
 COMMANDS = (
     project.COMMANDS | training.COMMANDS | fine_tuning.COMMANDS | models.COMMANDS | squad.COMMANDS | download.COMMANDS
+    | course.COMMANDS
 )
 
 
@@ -48,6 +49,14 @@ def main(argv=None):
         text = f"{place}: {error.strerror}" if place and error.strerror else str(error)
         print(f"minimobilebert: error: {' '.join(text.split())}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(f"{__package__}."):
+            raise
+        print(f"minimobilebert: error: {arguments.command} is not part of a student edition", file=sys.stderr)
+        return 2
+    except NotImplementedError as error:  # a task of the course, on the way of what was asked for
+        print(f"minimobilebert: failed: {error}", file=sys.stderr)
+        return 1
     except TrainingDiverged as error:
         print(f"minimobilebert: failed: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from .ops import (
     layernorm,
     linear,
     linear_activation,
+    linear_fused,
     linear_nonorm,
     nonorm,
     relu,
@@ -134,7 +135,7 @@ def feed_forward(name):
     def backward(dy, cache):
         first, second = cache
         ds, dweight2, dbias2, dx, dscale, dshift = linear_nonorm.linear_nonorm_backward(dy, second, through=first)
-        dx, dweight, dbias = linear.linear_backward(ds, first.linear, add=dx)
+        dx, dweight, dbias = linear_fused.linear_backward_fused(ds, first.linear, add=dx)
         return dx, dweight, dbias, dweight2, dbias2, dscale, dshift
 
     return forward, backward

@@ -6,6 +6,7 @@ run: "the transpose would have passed". The likely cause that follows it is a gu
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 
@@ -55,12 +56,12 @@ def explain(key, passes, slopes, tolerance):
     gradient, found = passes.gradients[key], slopes[key]
     name, shape = f"d{key}", passes.inputs[key].shape
     if gradient.shape != shape:
-        kind, text = _of_another_shape(gradient, found.expected)
+        kind, text = pattern_of_shape(gradient, found.expected)
         lines = (("shapes", f"{name} {gradient.shape}, expected {shape}      dtype float64 ok"),)
         return Failure(name, kind, text, lines)
     kept = ~found.skipped
     yours, expected = np.where(kept, found.yours, 0.0), np.where(kept, found.expected, 0.0)
-    kind, text = _of_the_same_shape(key, yours, expected, passes, slopes, tolerance)
+    kind, text = pattern_of_values(key, yours, expected, passes, slopes, tolerance)
     return Failure(name, kind, text, tuple(_where(name, gradient, found, yours, expected, tolerance)))
 
 
@@ -88,7 +89,7 @@ def _close(a, b):
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * np.abs(b).max(initial=0.0))
 
 
-def _of_another_shape(yours, expected):
+def pattern_of_shape(yours, expected):
     if yours.shape == expected.shape[::-1] and _close(yours.T, expected):
         return "transposed", "the transpose of the right gradient"
     for count in range(1, yours.ndim + 1):
@@ -103,7 +104,7 @@ def _of_another_shape(yours, expected):
     return "shape", "a gradient has the shape of its array"
 
 
-def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
+def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
     if not np.isfinite(yours).all():
         return "not finite", "NaN or infinity: 0/0, or an overflow before a division?"
     if not yours.any():
@@ -148,12 +149,14 @@ def _of_the_same_shape(key, yours, expected, passes, slopes, tolerance):
 
 def _cause_of_factor(factor, passes):
     causes = [(2.0, "one path counted twice"), (0.5, "the 2 of a square's derivative")]
-    for size in sorted({n for array in (*passes.inputs.values(), *passes.dy) for n in array.shape if n > 2}):
+    sizes = {n: "an axis length" for array in (*passes.inputs.values(), *passes.dy) for n in array.shape if n > 2}
+    rows = {math.prod(dy.shape[:-1]): "the number of rows" for dy in passes.dy if math.prod(dy.shape[:-1]) > 2}
+    for size, what in sorted((rows | sizes).items()):
         causes += [
-            (float(size), f"an axis length, {size}: a sum where an average is meant"),
-            (1.0 / size, f"one over an axis length, {size}: an average where a sum is meant"),
-            (size**0.5, f"the square root of an axis length, {size}: a scale left out"),
-            (size**-0.5, f"one over the square root of an axis length, {size}: a scale applied twice"),
+            (float(size), f"{what}, {size}: a sum where an average is meant"),
+            (1.0 / size, f"one over {what}, {size}: an average where a sum is meant"),
+            (size**0.5, f"the square root of {what}, {size}: a scale left out"),
+            (size**-0.5, f"one over the square root of {what}, {size}: a scale applied twice"),
         ]
     fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < CLOSE]
     if not fitting:

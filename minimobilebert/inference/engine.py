@@ -19,6 +19,7 @@ from ..kernels.simd import width_of
 from ..model.embeddings import embeddings_forward
 from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names
+from ..ops.fusion import fused
 
 MOST_ROWS = 128  # of one part: what it has between two layers stays in the second-level cache
 
@@ -105,7 +106,7 @@ class Engine:
     def __call__(self, input_ids, token_type_ids, attention_mask):
         """input_ids, token_type_ids [B, T] integers, attention_mask [B, T] bool -> last hidden state [B, T, H]"""
         config = self.config
-        if current_backend() == "numpy" or not input_ids.size:
+        if current_backend() == "numpy" or not fused() or not input_ids.size:
             output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
             return output.hidden_states[-1]
         if self.arena is None:

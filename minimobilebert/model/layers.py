@@ -6,10 +6,12 @@
 from typing import Any, NamedTuple
 
 from ..ops.dropout import dropout_backward, dropout_forward
+from ..ops.fusion import fused
 from ..ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.linear import linear_backward, linear_forward
 from ..ops.linear_activation import linear_activation_forward
+from ..ops.linear_fused import linear_backward_fused
 from ..ops.linear_nonorm import LinearNoNormCache, linear_nonorm_backward, linear_nonorm_forward
 from ..ops.nonorm import nonorm_backward, nonorm_forward
 from ..ops.relu import relu_backward, relu_forward
@@ -26,15 +28,40 @@ def dense(params, name, x):
     return linear_forward(x, params[f"{name}.weight"], params[f"{name}.bias"])
 
 
-def dense_backward(dy, cache, grads, name, **ways):
-    """dy [..., out] -> dx [..., in]; files the gradients of `name`; ways: `add`, `through` of `linear_backward`"""
-    dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = linear_backward(dy, cache, **ways)
-    return dx
+def dense_backward(dy, cache, grads, name, *, add=None, through=None):
+    """dy [..., out] -> dx [..., in]; files the gradients of `name`
+
+    add [..., in] or None: a gradient that arrives at x on another way, to which dx is added in place
+    through: the cache of the `dense_activation` that made x, or None: with it, back through its activation too
+    """
+    weight, bias = f"{name}.weight", f"{name}.bias"
+    if fused():
+        dx, grads[weight], grads[bias] = linear_backward_fused(dy, cache, add=add, through=through)
+        return dx
+    dx, grads[weight], grads[bias] = linear_backward(dy, cache)
+    if add is not None:
+        add += dx
+        dx = add
+    return dx if through is None else through.backward(dx, through.activation)
+
+
+class DenseActivationCache(NamedTuple):
+    """Where dense layer and activation are separate operations."""
+
+    linear: Any
+    activation: Any
+    backward: Any  # of the activation
 
 
 def dense_activation(params, name, x, config):
-    """activation(dense(x)) in one pass; x [..., in] -> y [..., out], cache"""
-    return linear_activation_forward(x, params[f"{name}.weight"], params[f"{name}.bias"], config.hidden_act)
+    """activation(dense(x)); x [..., in] -> y [..., out], cache"""
+    weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+    if fused():
+        return linear_activation_forward(x, weight, bias, config.hidden_act)
+    forward, backward = _ACTIVATIONS[config.hidden_act]
+    s, linear = linear_forward(x, weight, bias)
+    y, cache = forward(s)
+    return y, DenseActivationCache(linear, cache, backward)
 
 
 class DenseNormCache(NamedTuple):
@@ -46,13 +73,13 @@ class DenseNormCache(NamedTuple):
 
 
 def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dropout_rate=0.0):
-    """Norm(dropout(dense(x)) + residual), in one pass where it is NoNorm and nothing is dropped
+    """Norm(dropout(dense(x)) + residual), in one pass where it is NoNorm, nothing is dropped and fusion is on
 
     x [..., in], residual [..., out] or None -> y [..., out], cache
     """
     weight, bias = params[f"{dense_name}.weight"], params[f"{dense_name}.bias"]
     drops = rng is not None and dropout_rate > 0.0
-    if config.normalization_type == "no_norm" and not drops:
+    if fused() and config.normalization_type == "no_norm" and not drops:
         scale, shift = params[f"{norm_name}.weight"], params[f"{norm_name}.bias"]
         return linear_nonorm_forward(x, weight, bias, residual, scale, shift)
     y, dense_cache = linear_forward(x, weight, bias, None if drops else residual)
@@ -67,7 +94,7 @@ def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dro
 def dense_norm_backward(dy, cache, grads, dense_name, norm_name, config, **ways):
     """Reverse of `dense_norm`; files the gradients of both names.
 
-    dy [..., out]; ways: `add`, `through` of `linear_backward` -> dx [..., in], dresidual [..., out]
+    dy [..., out]; ways: `add`, `through` of `dense_backward` -> dx [..., in], dresidual [..., out]
     """
     if isinstance(cache, LinearNoNormCache):
         (

@@ -37,17 +37,13 @@ def linear_forward(x, weight, bias, residual=None):
     return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight, bias is not None)
 
 
-def linear_backward(dy, cache, *, add=None, through=None):
+def linear_backward(dy, cache):
     """Reverse of `linear_forward`; the gradient of a residual is dy itself.
 
-    dy [..., out]; add [..., in] or None: a gradient that arrives at x on another way; dx is added to it in place;
-    through: the LinearActivationCache of the layer that made x, or None: with it dx is the gradient in front of that
-    layer's activation
-    -> dx [..., in], dweight [out, in], dbias [out] (None where there was no bias)
+    dy [..., out] -> dx [..., in], dweight [out, in], dbias [out] (None where there was no bias)
     """
     dy_rows = as_rows(dy)
     dbias = column_sums(dy_rows) if cache.has_bias else None
     dweight = matmul(dy_rows.T, as_rows(cache.x))
-    activation, kept = (None, None) if through is None else (through.activation, as_rows(through.kept))
-    dx = dense_dx(dy_rows, cache.weight, None if add is None else as_rows(add), activation, kept)
+    dx = dense_dx(dy_rows, cache.weight, None, None, None)
     return dx.reshape(cache.x.shape), dweight, dbias

@@ -18,7 +18,8 @@ import numpy as np
 from ..kernels.elementwise import scale_shift_backward
 from ..kernels.linear import dense_scale_shift
 from ..kernels.rows import as_rows
-from .linear import LinearCache, linear_backward
+from .linear import LinearCache
+from .linear_fused import linear_backward_fused
 
 
 class LinearNoNormCache(NamedTuple):
@@ -37,10 +38,10 @@ def linear_nonorm_forward(x, weight, bias, residual, scale, shift):
 
 
 def linear_nonorm_backward(dy, cache, *, add=None, through=None):
-    """Reverse of `linear_nonorm_forward`; dy [..., out]; add and through as in `linear_backward`
+    """Reverse of `linear_nonorm_forward`; dy [..., out]; add and through as in `linear_backward_fused`
 
     -> dx [..., in], dweight [out, in], dbias [out], dresidual [..., out], dscale [out], dshift [out]
     """
     ds, dscale, dshift = scale_shift_backward(dy, cache.s, cache.scale)
-    dx, dweight, _ = linear_backward(ds, cache.linear, add=add, through=through)
+    dx, dweight, _ = linear_backward_fused(ds, cache.linear, add=add, through=through)
     return dx, dweight, cache.scale * dshift, ds, dscale, dshift

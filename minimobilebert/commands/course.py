@@ -1,0 +1,201 @@
+"""The course: its list, the student edition, what students run, and what teachers run."""
+
+import json
+import pathlib
+import sys
+
+from .options import json_option
+
+
+def _tasks(course, words):
+    """Task ids and lesson numbers ("02.1", "02", "2") -> tasks; all for none"""
+    chosen = []
+    for word in words:
+        numbers = {word, word.zfill(2)}
+        chosen += [task for task in course.tasks if task.lesson in numbers] or [course.task(word)]
+    return chosen or list(course.tasks)
+
+
+def course(arguments):
+    from ..course.manifest import load
+    from ..course.properties import load_properties
+    from ..course.tables import describe, update
+
+    this = load()
+    load_properties(this)
+    changed = update(this, arguments.write)
+    print(describe(this))
+    for path in changed:
+        print(f"{path}: {'written' if arguments.write else 'not up to date; course --write mends it'}", file=sys.stderr)
+    return 1 if changed and not arguments.write else 0
+
+
+def _course_arguments(parser):
+    parser.add_argument("--write", action="store_true", help="write the tables that are made from lessons/course.toml")
+
+
+def student(arguments):
+    from ..course.edition import write_edition
+    from ..course.manifest import chosen_lessons, load
+
+    this = load()
+    tasks = write_edition(this, chosen_lessons(this, arguments.lessons), arguments.out, arguments.seed)
+    print(f"{arguments.out}: {len(tasks)} tasks, {sum(task.points for task in tasks)} points")
+    return 0
+
+
+def _student_arguments(parser):
+    parser.add_argument("--lessons", default="", metavar="1-6", help="whose tasks to cut, such as 1-6 or 2,4 (all)")
+    parser.add_argument("--out", default="student", metavar="FOLDER", help="new or empty (default student)")
+    parser.add_argument("--seed", type=int, default=1, help="draws the checks' numbers: another one each term (1)")
+
+
+def check(arguments):
+    from ..course.check import Checker, watch, written
+    from ..course.manifest import load
+
+    this = load()
+    tasks = _tasks(this, arguments.tasks)
+    if arguments.watch:
+        watch(this, tasks, arguments.seed, print)
+    begun = tasks if arguments.tasks or arguments.all else written(this, tasks)
+    if not begun:
+        print(f"nothing is written yet; begin with {tasks[0].function}: make check T={tasks[0].id}")
+        return 1
+    good, rows = True, []
+    for task, result, text in Checker(this, arguments.seed).check(begun):
+        passed = result is not None and result.passed
+        good &= passed
+        rows.append({"task": task.id, "passed": passed, "text": text})
+        if not arguments.json:
+            print(text, flush=True)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    elif len(begun) > 1 or len(begun) < len(tasks):
+        print(f"{sum(row['passed'] for row in rows)} of {len(tasks)} tasks pass")
+    return 0 if good else 1
+
+
+def _check_arguments(parser):
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all begun)")
+    parser.add_argument("--all", action="store_true", help="also those that are not begun")
+    parser.add_argument("--watch", action="store_true", help="check again whenever a file changes; Ctrl-C ends it")
+    parser.add_argument("--seed", type=int, help="draw other numbers (not in a student edition)")
+    json_option(parser)
+
+
+def hint(arguments):
+    from ..course.check import next_hint
+    from ..course.manifest import load
+
+    this = load()
+    if arguments.task is None:
+        raise ValueError(f"hint: found no task, expected one of {', '.join(task.id for task in this.tasks)}")
+    print(next_hint(this, this.task(arguments.task)))
+    return 0
+
+
+def _hint_arguments(parser):
+    parser.add_argument("task", nargs="?", metavar="TASK", help="02.1")
+
+
+def progress(arguments):
+    from ..course.check import format_progress, progress
+    from ..course.manifest import load
+
+    rows = progress(load())
+    print(json.dumps(rows, indent=2) if arguments.json else format_progress(rows))
+    return 0
+
+
+def _policy(this, path):
+    from ..course.grading import load_policy
+
+    return load_policy(path or this.root / "lessons" / "grading.toml")
+
+
+def grade(arguments):
+    from ..course.grading import format_grades, run
+    from ..course.manifest import load
+
+    this = load()
+    grades = run(this, arguments.submissions, arguments.out, _policy(this, arguments.policy), arguments.handed_in)
+    print(format_grades(grades))
+    print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
+    return 0
+
+
+def _grade_arguments(parser):
+    parser.add_argument("submissions", nargs="+", metavar="SUBMISSION",
+                        help="a folder, .py file, zip or tar; or a folder of these")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="DIR", help="where grades.csv and the .json files go")
+    parser.add_argument("--policy", metavar="FILE", help="lessons, hidden seeds, limits, late policy"
+                        " (default lessons/grading.toml)")  # fmt: skip
+    parser.add_argument("--handed-in", metavar="DATE", help="of all of them, such as 2027-03-01T20:00:00+01:00")
+
+
+def gradescope(arguments):
+    from ..course.gradescope import build, grade_there
+    from ..course.manifest import load
+
+    this = load()
+    if arguments.grade:
+        done = grade_there(this, arguments.grade, _policy(this, None))
+        print(f"{done.score:g} of {done.points}")
+    else:
+        print(build(this, arguments.out))
+    return 0
+
+
+def _gradescope_arguments(parser):
+    parser.add_argument("--out", default="autograder.zip", metavar="FILE", help="default autograder.zip")
+    parser.add_argument("--grade", metavar="FOLDER", help="on Gradescope: grade FOLDER/submission")
+
+
+def mutants(arguments):
+    from ..course import mutants as bank
+    from ..course.grading import Grader, Policy
+    from ..course.manifest import load
+    from ..terminal import progress_bar
+
+    this = load()
+    with Grader(this, Policy()) as grader:
+        found = bank.load_mutants(this, _tasks(this, arguments.tasks))
+        with progress_bar("mutants", len(found)) as bar:
+            rows = bank.run(this, grader, found, progress=bar.update)
+    if arguments.json:
+        print(json.dumps([{"task": m.task, "name": m.name, "explains": m.explains, "passes": m.passes,
+                           "properties": states} for m, states in rows], indent=2))  # fmt: skip
+    else:
+        print(bank.format_rows(rows))
+    return 1 if bank.survivors(rows) else 0
+
+
+def _mutants_arguments(parser):
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all)")
+    json_option(parser)
+
+
+def course_check(arguments):
+    from ..course.course_check import format_checks, run
+    from ..course.manifest import load
+
+    checks = run(load())
+    if arguments.json:
+        print(json.dumps([{"what": what, "wrong": wrong} for what, wrong in checks], indent=2))
+    else:
+        print(format_checks(checks))
+    return 0 if all(wrong is None for _, wrong in checks) else 1
+
+
+COMMANDS = {
+    "course": ("check the list of lessons and tasks, and show it", "--write", _course_arguments, course),
+    "student": ("write the student edition of the project", "--lessons 1-6 --out student", _student_arguments, student),
+    "check": ("is the function of a task right?", "02.1", _check_arguments, check),
+    "hint": ("the next hint of a task", "02.1", _hint_arguments, hint),
+    "progress": ("tasks, points, and what is done", "--json", json_option, progress),
+    "grade": ("grade what students handed in", "submissions --out grades", _grade_arguments, grade),
+    "gradescope": ("write the autograder for Gradescope", "--out autograder.zip", _gradescope_arguments, gradescope),
+    "mutants": ("every wrong solution against every property", "02.1", _mutants_arguments, mutants),
+    "course-check": ("is the course what it promises to be?", "--json", json_option, course_check),
+}

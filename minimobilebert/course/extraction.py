@@ -1,0 +1,141 @@
+"""What is taken out of a student's file, and the rules it must keep.
+
+Taken, for each task whose function the file defines: the BODY of that function, under the project's own signature;
+and the helpers it uses, directly or through each other, from the same file:
+
+    functions, classes and constants at module level that the project's own file does not have
+    functions that the edition left out of that file (`also_blank`)
+    imports of numpy, math and the other modules in ALLOWED
+
+Nothing else of a submission counts: no other file, no change of a function that is not asked for, no decorator.
+A function that breaks a rule earns nothing, and the rule is named. The rules keep honest code honest; what a dishonest
+one cannot do is settled by worker.py.
+"""
+
+import ast
+import dataclasses
+
+from .cutting import FUNCTIONS, body_of, find, with_body
+
+ALLOWED = {"numpy", "math", "itertools", "functools", "collections", "operator", "typing", "dataclasses", "re",
+           "string", "unicodedata", "heapq", "bisect", "fractions", "random", "copy", "numbers", "enum"}  # fmt: skip
+NAMES = {"eval", "exec", "compile", "open", "input", "__import__", "globals", "locals", "vars", "breakpoint", "exit",
+         "quit", "memoryview", "getattr", "setattr", "delattr", "__builtins__", "help"}  # fmt: skip
+ATTRIBUTES = {"os", "sys", "ctypes", "ctypeslib", "subprocess", "builtins", "f2py", "distutils", "testing", "fromfile",
+              "tofile", "memmap", "loadtxt", "savetxt", "genfromtxt", "DataSource", "savez", "savez_compressed",
+              "f_back", "f_globals", "f_locals", "f_builtins", "f_code", "gi_frame", "cr_frame", "ag_frame",
+              "tb_frame", "setflags", "modules", "dump"}  # fmt: skip
+MOST_BYTES = 1_000_000
+
+
+class Refused(ValueError):
+    """Why a function is not taken, in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extracted:
+    source: str
+    helpers: str
+
+
+def parse(data, shown):
+    """bytes of a file -> its tree; Refused where it is no Python"""
+    if len(data) > MOST_BYTES:
+        raise Refused(f"{shown}: found {len(data)} bytes, expected at most {MOST_BYTES}")
+    try:
+        return ast.parse(data.decode("utf-8-sig"))
+    except SyntaxError as error:
+        raise Refused(f"{shown}, line {error.lineno}: {error.msg}") from None
+    except (UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
+        raise Refused(f"{shown}: cannot be read as Python ({type(error).__name__})") from None
+
+
+def extract(tree, shown, name, pristine, replaceable=()):
+    """The function `name` and its helpers -> Extracted
+
+    tree: of the student's file; pristine: the source of the project's own file; replaceable: names in it that the
+    edition left out, for which the student's own are taken
+    """
+    own = ast.parse(pristine)
+    signature, function = find(own, name), find(tree, name)
+    if not isinstance(function, FUNCTIONS):
+        raise Refused(f"{shown}: found no function {name}")
+    if _arguments(function) != _arguments(signature):
+        found, expected = (f"{name.rpartition('.')[2]}({', '.join(_arguments(f))})" for f in (function, signature))
+        raise Refused(f"{shown}, line {function.lineno}: found {found}, expected {expected}")
+    if isinstance(function, ast.AsyncFunctionDef):
+        raise Refused(f"{shown}, line {function.lineno}: found async, expected a plain function")
+    try:
+        helpers = _helpers(tree, function, _bound(own) - set(replaceable))
+        for node in [*body_of(function), *helpers]:
+            _check(node, shown)
+        function.body = body_of(function) or [ast.Pass()]
+        return Extracted(with_body(signature, function), "\n".join(ast.unparse(node) for node in helpers))
+    except RecursionError:
+        raise Refused(f"{shown}: {name} is nested too deeply to be read") from None
+
+
+def _arguments(function):
+    args = function.args
+    names = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    return [*names, *(f"*{a.arg}" for a in [args.vararg] if a), *(f"**{a.arg}" for a in [args.kwarg] if a)]
+
+
+def _names(node):
+    """The names that one module-level statement binds."""
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+        return [node.target.id]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    return []
+
+
+def _bound(tree):
+    return {name for node in tree.body for name in _names(node)}
+
+
+def _helpers(tree, function, taken):
+    """The statements of the student's file that `function` needs and the project's file has not, in their order."""
+    offered = {name: node for node in tree.body for name in _names(node) if name not in taken}
+    offered.pop(function.name, None)
+    wanted, queue = [], [function]
+    while queue:
+        for node in ast.walk(queue.pop()):
+            helper = offered.get(node.id) if isinstance(node, ast.Name) else None
+            if helper is not None and helper not in wanted:
+                wanted.append(helper)
+                queue.append(helper)
+    return [node for node in tree.body if node in wanted]
+
+
+def _check(tree, shown):
+    """Refused for the first thing that a task's function has no use for."""
+    for node in ast.walk(tree):
+        found = None
+        if isinstance(node, ast.Import):
+            found = next((alias.name for alias in node.names if alias.name.partition(".")[0] not in ALLOWED), None)
+            found = found and f"import {found}"
+        elif isinstance(node, ast.ImportFrom):
+            root = (node.module or "").partition(".")[0]
+            inside = node.level > 0 or root == "minimobilebert"
+            if inside and any(word in f"{node.module}." for word in ("course.", "gradcheck")):
+                found = f"import of {node.module}"
+            elif not inside and root not in ALLOWED:
+                found = f"import of {node.module}"
+            elif any(alias.name in ATTRIBUTES for alias in node.names):
+                found = f"import of {node.names[0].name}"
+        elif isinstance(node, ast.Name) and (node.id in NAMES or _is_dunder(node.id)):
+            found = node.id
+        elif isinstance(node, ast.Attribute) and (node.attr in ATTRIBUTES or _is_dunder(node.attr)):
+            found = f".{node.attr}"
+        if found:
+            line = getattr(node, "lineno", "?")
+            raise Refused(f"{shown}, line {line}: found {found}, which no task has a use for (see the grading rules)")
+
+
+def _is_dunder(name):
+    return name.startswith("__") and name.endswith("__") and name not in ("__init__", "__name__", "__doc__")
