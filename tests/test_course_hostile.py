@@ -181,6 +181,11 @@ FILES = {
     "a hostile decorator": (nonorm_file("\n@exit\ndef nonorm_forward(x, weight, bias):\n    return 1\n", ""), ""),
     "a hostile helper": (nonorm_file("\nLINE = open('harm', 'w')\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
                          "found open"),
+    "a helper that fails": (nonorm_file("\nLINE = 1 / 0\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
+                            "ZeroDivisionError"),
+    "a helper that never ends": (
+        nonorm_file("\nLINE = [0 for _ in iter(int, 1)]\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
+        "no answer within"),
 }  # fmt: skip
 
 
@@ -321,8 +326,8 @@ def test_the_process_alone_gives_nothing_away(grader, tmp_path, case, monkeypatc
     graded = grade(grader, hand_in(tmp_path / "in", bodies(body)))
     assert graded.score == 0, reasons(graded)
     assert not harm.exists()
-    if case in FORBIDDEN:
-        assert "not allowed in grading" in reasons(graded)
+    if case in FORBIDDEN:  # a folder that may not be listed is passed over by an import: it finds the cut file again
+        assert "not allowed in grading" in reasons(graded) or (case.startswith("imports") and "not written" in reasons(graded))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the process's limits are POSIX")

@@ -26,7 +26,7 @@ from .manifest import chosen_lessons
 from .properties import load_properties
 from .submission import find_submissions
 from .trial import Live
-from .workers import Stopped, StudentError, Worker
+from .workers import Worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Grader:
             raise ValueError("lessons: found none with a task, expected at least one")
         self.properties = load_properties(course, [task.id for task in self.tasks])
         self.files = {task.file: (course.root / task.file).read_text(encoding="utf-8") for task in self.tasks}
-        self._left_out = cuts_of(self.tasks)
+        self.left_out = cuts_of(self.tasks)
 
     def __enter__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="minimobilebert-grade-")
@@ -155,7 +155,7 @@ class Grader:
                 if isinstance(trees[task.file], Refused):
                     raise trees[task.file]
                 asked = {other.name for other in self.tasks if other.file == task.file}
-                replaceable = set(self._left_out[task.file]) - asked
+                replaceable = set(self.left_out[task.file]) - asked
                 # Parsed anew, because `extract` moves nodes; the first parse only told whether that works.
                 taken[task.id] = extract(parse(data, shown), shown, task.name, self.files[task.file], replaceable)
             except Refused as refused:
@@ -184,11 +184,12 @@ class Grader:
     def _task(self, task, worker):
         """With every hidden seed; the worst counts."""
         worst = None
+        if worker.process is None:
+            worker.start()
+        if task.function in worker.broken:
+            return self._without(task, worker.broken[task.function])
         for seed in self.policy.seeds:
-            try:
-                result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
-            except (StudentError, Stopped) as error:  # while the functions were put in
-                return self._without(task, str(error))
+            result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
             if worst is None or result.score < worst.score:
                 worst = result
             if not worst.passed and worst.score == 0.0:
