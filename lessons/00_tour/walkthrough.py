@@ -89,7 +89,7 @@ else:
         left += counts
     axes.invert_yaxis()
     axes.set_xlabel("parameters, millions")
-    axes.legend(frameon=False, ncols=1, fontsize=8)
+    axes.legend(frameon=False, ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(-0.02, 1.0), columnspacing=1.0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     FIGURES.mkdir(exist_ok=True)

@@ -95,8 +95,11 @@ def own_arrays(t):
 # --- 01.2: direction_error(forward, backward, inputs, rng, step)
 
 
-def error_of(case, wrong, seed, shape, size=1.0):
-    """Runs beside the student's code -> direction_error of a toy operation; wrong: "" or which mistake it makes."""
+def errors_of(case, wrong, seeds, shape, size=1.0):
+    """Runs beside the student's code -> direction_error of a toy operation for each seed, and what it did to get there
+
+    wrong: "" or which mistake the operation's backward makes
+    """
     import numpy as np
 
     from minimobilebert.gradcheck_small import direction_error
@@ -163,44 +166,55 @@ def error_of(case, wrong, seed, shape, size=1.0):
         return dy * (-np.cos(x) if wrong == "sign" else np.cos(x))
 
     here = locals()
-    rng = np.random.default_rng([seed, 1])
-    inputs = (rng.normal(size=shape),)
-    if case == "product":
-        inputs += (rng.normal(size=shape[-1]), rng.normal(size=shape[-1]))
-    before = [x.copy() for x in inputs]
-    calls = []
+    errors, calls, same = [], [], True
 
     def forward(*given):
         calls.append(given)
         return here[case](*given)
 
-    error = direction_error(forward, here[f"{case}_back"], inputs, np.random.default_rng([seed, 2]))
-    same = all(np.array_equal(a, b) for a, b in zip(inputs, before, strict=True))
-    return {"error": error, "calls": len(calls), "inputs unchanged": same}
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 1])
+        inputs = (rng.normal(size=shape),)
+        if case == "product":
+            inputs += (rng.normal(size=shape[-1]), rng.normal(size=shape[-1]))
+        before = [x.copy() for x in inputs]
+        errors.append(direction_error(forward, here[f"{case}_back"], inputs, np.random.default_rng([seed, 2])))
+        same = same and all(np.array_equal(a, b) for a, b in zip(inputs, before, strict=True))
+    return {"errors": errors, "calls": len(calls) / len(seeds), "inputs unchanged": same}
 
 
-# A slope along one random direction can be small by chance, and rounding is large beside it: hence not 1e-9.
-RIGHT, WRONG = 1e-6, 1e-4
+# Along one direction a wrong gradient can be right by chance, and the slope of a right one so small that rounding is
+# large beside it: measured, at most one direction in 4,000 for any operation here. Of five directions the middle one
+# is taken, so that a verdict is wrong only if three of them are.
+RIGHT, WRONG, DIRECTIONS = 1e-6, 1e-4, 5
+
+
+def judged(t, case, wrong="", shape=(3, 4), size=1.0):
+    """-> the error in the middle, NaN counted as large; and what else errors_of says"""
+    seeds = [int(seed) for seed in t.rng.integers(2**31, size=DIRECTIONS)]
+    found = t.run(errors_of, case, wrong, seeds, shape, size)
+    for error in found["errors"]:
+        t.require(isinstance(error, float), f"found {type(error).__name__}, expected a number (float)", "error")
+    return sorted(error if error == error else np.inf for error in found["errors"])[DIRECTIONS // 2], found
 
 
 def accepted(t, case, shape=(3, 4), size=1.0):
-    error = t.run(error_of, case, "", int(t.rng.integers(2**31)), shape, size)["error"]
-    t.require(isinstance(error, float), f"found {type(error).__name__}, expected a number (float)", "error")
+    error, found = judged(t, case, "", shape, size)
     t.require(error <= RIGHT, f"a right backward ({case}) has error {error:.1e}, expected below {RIGHT:.0e}", "error")
+    return found
 
 
 def rejected(t, case, wrong, shape=(3, 4), size=1.0):
-    error = t.run(error_of, case, wrong, int(t.rng.integers(2**31)), shape, size)["error"]
+    error, _ = judged(t, case, wrong, shape, size)
     text = f"a wrong backward ({case}: {wrong}) has error {error:.1e}, expected above {WRONG:.0e}"
-    t.require(not error <= WRONG, text, "error")
+    t.require(error > WRONG, text, "error")
 
 
 @prop("01.2", weight=3, essential=True)
 def right(t):
     """right backward passes have an error near 0"""
     for case in ("square", "centre", "turn", "product", "nothing"):
-        for _ in range(3):
-            accepted(t, case)
+        accepted(t, case)
     accepted(t, "number")
 
 
@@ -208,16 +222,14 @@ def right(t):
 def blind_spots(t):
     """mistakes that a check with dy = 1 does not see are seen"""
     for case, wrong in (("square", "no dy"), ("centre", "zeros"), ("turn", "same way"), ("product", "rows")):
-        for _ in range(3):
-            rejected(t, case, wrong)
+        rejected(t, case, wrong)
 
 
 @prop("01.2", weight=2, essential=True)
 def mistakes(t):
     """factors, signs, NaN, and one wrong gradient among several are seen"""
     for case, wrong in (("square", "half"), ("square", "sign"), ("product", "mean"), ("number", "sign")):
-        for _ in range(3):
-            rejected(t, case, wrong)
+        rejected(t, case, wrong)
     rejected(t, "square", "nan")
 
 
@@ -234,35 +246,31 @@ def scales(t):
 @prop("01.2", weight=1)
 def views(t):
     """a forward that returns a view of its input is judged like any other"""
-    for _ in range(3):
-        accepted(t, "view")
-        rejected(t, "view", "not undone")
+    accepted(t, "view")
+    rejected(t, "view", "not undone")
 
 
 @prop("01.2", weight=1)
 def accuracy(t):
     """the difference is central, and large outputs that do not move leave no trace in it"""
-    for _ in range(3):
-        accepted(t, "cubic")
-        accepted(t, "offset")
+    accepted(t, "cubic")
+    accepted(t, "offset")
 
 
 @prop("01.2", weight=1, essential=True)
 def cheap(t):
     """three forward passes, however many entries there are"""
     for shape in ((2, 3), (40, 50)):
-        found = t.run(error_of, "product", "", int(t.rng.integers(2**31)), shape)
-        t.require(found["error"] <= RIGHT, f"a right backward has error {found['error']:.1e}", "error")
-        t.require(found["calls"] <= 3, f"{found['calls']} forward passes, expected 3: y and cache, above, below")
+        calls = accepted(t, "product", shape)["calls"]
+        t.require(calls <= 3, f"{calls:g} forward passes, expected 3: y and cache, above, below")
 
 
 @prop("01.2", weight=1)
 def untouched_inputs(t):
     """the inputs are left as they are"""
     for case in ("square", "product"):
-        found = t.run(error_of, case, "", int(t.rng.integers(2**31)), (3, 4))
-        t.require(found["error"] <= RIGHT, f"a right backward has error {found['error']:.1e}", "error")
-        t.require(found["inputs unchanged"], "the inputs were changed in place: move copies", "inputs")
+        same = accepted(t, case)["inputs unchanged"]
+        t.require(same, "the inputs were changed in place: move copies", "inputs")
 
 
 # --- 01.3: tanh_backward(dy, cache)

@@ -111,8 +111,8 @@ else:
     print(f"   These {len(blind)} are right for dy = 1 and wrong for nearly every other:")
     for mutant in blind:
         print(f"   {mutant.task}  {mutant.name:<42} {mutant.explains}")
-    print(f"   {sum(b for _, _, b in table)} pass both, because their mistake is no value: they change an input, are slow,"
-          " or fail at a border")  # fmt: skip
+    both = sum(b for _, _, b in table)
+    print(f"   {both} pass both: their mistake is no value. They change an input, are slow, or fail at a border")
 
 # %% [markdown]
 # ## 5. The figures of sections 1 and 4

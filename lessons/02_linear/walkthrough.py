@@ -75,7 +75,8 @@ config = preset("mobilebert")
 dense = {n: s for n, s in parameter_shapes(config).items() if ".layer.0." in n and len(s) == 2}
 forward = sum(2 * out * size for out, size in dense.values())
 everything = forward + 2 * 2 * 128 * config.intra_bottleneck_size  # scores, and the weighted sum of the values
-print(f"\n4. one block of MobileBERT has {len(dense)} dense layers with {sum(a * b for a, b in dense.values()):,} weights")
+weights = sum(out * size for out, size in dense.values())
+print(f"\n4. one block of MobileBERT has {len(dense)} dense layers with {weights:,} weights")
 print(f"   forward {forward:,} operations a token: {100 * forward / everything:.0f} % of the block at 128 tokens")
 rows, size, out = 1024, 512, 128
 flops = {"forward": 2 * rows * size * out, "dx": 2 * rows * out * size, "dweight": 2 * out * rows * size}

@@ -157,7 +157,8 @@ else:
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.5))
     for name, colour in (("ReLU", "#c4531b"), ("GELU (erf)", "#1b6ca8")):
         left.plot(x, values[name][some], color=colour, label=name)
-        right.plot(x, slopes[name][some], color=colour)
+        gap = (name == "ReLU") & (np.abs(x) < 1e-9)  # no slope at the kink: the line has a gap there
+        right.plot(x, np.where(gap, np.nan, slopes[name][some]), color=colour)
     left.set(xlabel="x", ylabel="y")
     right.set(xlabel="x", ylabel="slope")
     left.legend(frameon=False, loc="upper left")
