@@ -37,15 +37,13 @@ for size in (4, 32, 256):
 
 # %% [markdown]
 # ## Padding: replace, do not push
-# One real key with score 0, one padding key whose score is large. NoNorm models do have such scores.
+# One real key and one padding key. NoNorm models do have scores of many thousands.
 
 # %%
-print("padding's score   -6 added   -10000 added   replaced   : the share that padding keeps")
-for score in (0.0, 8.0, 30000.0):
-    shares = []
-    for padded in (score - 6.0, score - 10000.0, MASKED_SCORE):
-        shares.append(1.0 / (1.0 + np.exp(min(-padded, 700.0))))
-    print(f"{score:15.0f}   {shares[0]:8.4f}   {shares[1]:12.4f}   {shares[2]:8.4f}")
+print("score of the real key, of padding   -6 instead   -10000 added   MASKED_SCORE instead   : padding's share")
+for real, score in ((0.0, 0.0), (-8.0, 0.0), (0.0, 30000.0)):
+    shares = [1.0 / (1.0 + np.exp(min(real - new, 700.0))) for new in (-6.0, score - 10000.0, MASKED_SCORE)]
+    print(f"{real:21.0f} {score:12.0f}   {shares[0]:10.4f}   {shares[1]:12.4f}   {shares[2]:20.4f}")
 
 # %% [markdown]
 # From here on your own functions run.
