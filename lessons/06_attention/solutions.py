@@ -8,20 +8,14 @@ from minimobilebert.kernels.attention import MASKED_SCORE
 from minimobilebert.ops.attention import AttentionCache
 
 
-def split(x, heads):
-    """[B, T, C] -> [B, A, T, K]"""
-    return x.reshape(x.shape[0], x.shape[1], heads, -1).transpose(0, 2, 1, 3)
-
-
-def merge(x):
-    """[B, A, T, K] -> [B, T, C]"""
-    batch, heads, tokens, size = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)
-
-
 def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):
+    batch, tokens, width = query.shape
     kind = query.dtype.type
-    q, k, v = split(query, num_heads), split(key, num_heads), split(value, num_heads)
+
+    def split(x):
+        return x.reshape(batch, tokens, num_heads, width // num_heads).transpose(0, 2, 1, 3)
+
+    q, k, v = split(query), split(key), split(value)
     scores = q @ np.swapaxes(k, 2, 3) / kind(math.sqrt(q.shape[-1]))
     scores = np.where(mask[:, None, None, :], scores, kind(MASKED_SCORE))
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -31,14 +25,23 @@ def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=
         keep = (rng.random(p.shape, dtype=np.float32) >= dropout_rate).astype(kind) / kind(1.0 - dropout_rate)
         used = p * keep
     kept = scores if keep_scores else None
-    return merge(used @ v), AttentionCache(query, key, value, mask, kept, p, keep)
+    context = (used @ v).transpose(0, 2, 1, 3).reshape(query.shape)
+    return context, AttentionCache(query, key, value, mask, kept, p, keep)
 
 
 def attention_backward(dcontext, cache, dscores=None):
     p = cache.probabilities
+    batch, tokens, width = cache.query.shape
     heads = p.shape[1]
-    q, k, v = split(cache.query, heads), split(cache.key, heads), split(cache.value, heads)
-    dc = split(dcontext, heads)
+
+    def split(x):
+        return x.reshape(batch, tokens, heads, width // heads).transpose(0, 2, 1, 3)
+
+    def merge(x):
+        return x.transpose(0, 2, 1, 3).reshape(batch, tokens, width)
+
+    q, k, v = split(cache.query), split(cache.key), split(cache.value)
+    dc = split(dcontext)
     used = p if cache.keep is None else p * cache.keep
     dv = np.swapaxes(used, 2, 3) @ dc
     dp = dc @ np.swapaxes(v, 2, 3)
