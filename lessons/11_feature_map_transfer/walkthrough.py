@@ -58,7 +58,8 @@ print("student                      Equation 2   pattern     level      size    
 for name, student in students.items():
     found = terms(student, teacher, mask)
     weighted = " + ".join(f"{RECIPE[key] * found[key]:.2f}" for key in RECIPE)
-    print(f"{name:<28} {found['Equation 2']:>10.4f} " + " ".join(f"{found[key]:>9.4f}" for key in RECIPE), f"  {weighted}")
+    each = " ".join(f"{found[key]:>9.4f}" for key in RECIPE)
+    print(f"{name:<28} {found['Equation 2']:>10.4f} {each}   {weighted}")
 
 # %% [markdown]
 # ## 2. The gradients of the three terms are at right angles

@@ -41,12 +41,14 @@ print(f"entropy of the teacher's rows, on average: {entropy:.6f} (it would be {n
 print("student            KL         cross-entropy   their difference")
 for name, scores in {"random": student, "half way": 0.5 * (student + teacher), "the teacher": teacher.copy()}.items():
     loss, _ = attention_transfer_forward(scores, teacher, mask)
-    print(f"{name:<12} {loss:>12.6f} {cross_entropy(scores, teacher):>14.6f} {cross_entropy(scores, teacher) - loss:>17.6f}")
+    other = cross_entropy(scores, teacher)
+    print(f"{name:<12} {loss:>12.6f} {other:>14.6f} {other - loss:>17.6f}")
 
 direction = rng.normal(size=student.shape)
 loss, cache = attention_transfer_forward(student, teacher, mask)
 gradient = attention_transfer_backward(1.0, cache)
-print(f"along a random direction: cross-entropy changes by {slope(lambda s: cross_entropy(s, teacher), student, direction):.8f},")
+measured = slope(lambda scores: cross_entropy(scores, teacher), student, direction)
+print(f"along a random direction: cross-entropy changes by {measured:.8f},")
 print(f"                the gradient of the KL divergence says {float((gradient * direction).sum()):.8f}")
 
 # %% [markdown]
@@ -57,8 +59,8 @@ shifted = student.copy()
 shifted[0, 0, 2] += 5.0
 doubled = student.copy()
 doubled[0, 0, 2] *= 2.0
-print(f"\nthe loss {loss:.6f}; 5 added to one row of scores: {attention_transfer_forward(shifted, teacher, mask)[0]:.6f};"
-      f" that row doubled: {attention_transfer_forward(doubled, teacher, mask)[0]:.6f}")  # fmt: skip
+moved, sharper = (attention_transfer_forward(scores, teacher, mask)[0] for scores in (shifted, doubled))
+print(f"\nthe loss {loss:.6f}; 5 added to one row of scores: {moved:.6f}; that row doubled: {sharper:.6f}")
 print(f"largest sum of a row of the gradient: {np.abs(gradient.sum(axis=-1)).max():.0e}")
 
 # %% [markdown]
@@ -73,8 +75,8 @@ loud = np.where(real, student, 50.0 * rng.normal(size=student.shape))
 for name, scores in (("as drawn", student), ("other scores in the padding", loud)):
     loss, cache = attention_transfer_forward(scores, teacher, short)
     gradient = attention_transfer_backward(1.0, cache)
-    print(f"{name:<28} loss {loss:.6f}   largest gradient {np.abs(gradient[np.broadcast_to(real, gradient.shape)]).max():.6f}"
-          f"   in the padding {np.abs(gradient[~np.broadcast_to(real, gradient.shape)]).max():.1f}")  # fmt: skip
+    inside, outside = np.abs(np.where(real, gradient, 0.0)).max(), np.abs(np.where(real, 0.0, gradient)).max()
+    print(f"{name:<28} loss {loss:.6f}   largest gradient {inside:.6f}   in the padding {outside:.1f}")
 everything = np.ones_like(short)
 print(f"{'the same, nothing masked':<28} loss {attention_transfer_forward(loud, teacher, everything)[0]:.6f}")
 nothing = np.zeros_like(short)
@@ -121,8 +123,9 @@ for _ in range(200):
     scores -= 20.0 * attention_transfer_backward(1.0, cache)
 gap = np.abs(softmax_forward(scores)[0] - softmax_forward(teacher)[0]).max()
 offset = (scores - teacher).mean(axis=-1)
-print(f"\nafter 200 steps: KL {history[-1][0]:.6f}, cross-entropy {history[-1][1]:.6f}; largest gap of the maps {gap:.4f},")
-print(f"but scores differ from the teacher's by up to {np.abs(offset).max():.2f} a row: what softmax does not see is not learned")
+kl, ce = history[-1]
+print(f"\nafter 200 steps: KL {kl:.6f}, cross-entropy {ce:.6f}; largest gap of the maps {gap:.4f};")
+print(f"rows of scores differ from the teacher's by up to {np.abs(offset).max():.2f} on average")
 
 plt = pyplot()
 if plt:

@@ -91,8 +91,8 @@ for asked in range(LAYERS):
 # layer by layer. Every layer has a level and a size of its own, as layers do.
 
 # %%
-LEVELS, SIZES_OF_LAYERS = np.array([-1.0, 0.0, 0.2, 4.0]), np.array([0.5, 1.0, 1.2, 3.0])
-teacher_hiddens = [level + size * rng.normal(size=(2, 5, 64)) for level, size in zip(LEVELS, SIZES_OF_LAYERS, strict=True)]
+LEVELS_AND_SIZES = ((-1.0, 0.5), (0.0, 1.0), (0.2, 1.2), (4.0, 3.0))
+teacher_hiddens = [level + size * rng.normal(size=(2, 5, 64)) for level, size in LEVELS_AND_SIZES]
 
 
 def statistics_losses(student_hiddens, teacher_hiddens):
@@ -121,7 +121,7 @@ print(f"  a model of one layer:  level {alone[0]:.4f}   size {alone[1]:.4f}")
 
 # %%
 shifts, factors = np.linspace(-6.0, 6.0, 1201), np.linspace(0.05, 8.0, 1591)
-print("\nlayer   level: its teacher's   where the loss is smallest     variance: its teacher's   where the loss is smallest")
+print("\nlayer   level: its teacher's   where the loss is smallest     variance: its teacher's   where it is smallest")
 curves = []
 for layer, hidden in enumerate(teacher_hiddens):
     by_level, by_size = [], []
@@ -132,7 +132,7 @@ for layer, hidden in enumerate(teacher_hiddens):
         by_size.append(np.mean(np.abs(np.var(teacher_hiddens, axis=-1) - value)))
     curves.append(((mean[..., 0] - shifts[:, None, None]) ** 2).mean(axis=(1, 2)))
     best_level, best_size = shifts[int(np.argmin(by_level))], factors[int(np.argmin(by_size))]
-    print(f"{layer:>5}   {mean.mean():>20.2f} {best_level:>28.2f} {variance.mean():>27.2f} {best_size:>28.2f}")
+    print(f"{layer:>5}   {mean.mean():>20.2f} {best_level:>28.2f} {variance.mean():>27.2f} {best_size:>22.2f}")
 means = [hidden.mean() for hidden in teacher_hiddens]
 variances = [hidden.var(axis=-1).mean() for hidden in teacher_hiddens]
 print(f"average of the layers' levels {np.mean(means):.2f}; of their variances {np.mean(variances):.2f};"

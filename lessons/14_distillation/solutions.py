@@ -3,21 +3,8 @@
 import numpy as np
 
 from minimobilebert.model.pretraining import mean_cross_entropy
-from minimobilebert.ops.cross_entropy import SoftCrossEntropyCache
+from minimobilebert.ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from minimobilebert.ops.softmax import softmax_forward
-
-
-def soft_cross_entropy_forward(logits, targets):
-    z = logits - logits.max(axis=1, keepdims=True)
-    e = np.exp(z)
-    sums = e.sum(axis=1, keepdims=True)
-    losses = (targets * (np.log(sums) - z)).sum(axis=1)
-    return losses, SoftCrossEntropyCache(e / sums, targets)
-
-
-def soft_cross_entropy_backward(dlosses, cache):
-    mass = cache.targets.sum(axis=1, keepdims=True)
-    return (cache.probabilities * mass - cache.targets) * dlosses[:, None]
 
 
 def mixed_targets(teacher_logits, labels, alpha):

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 14: pre-training distillation
-# `python lessons/14_distillation/walkthrough.py`, some seconds. It runs the functions of tasks 14.1 to 14.4:
-# in a student edition it works once they are written.
+# `python lessons/14_distillation/walkthrough.py`, some seconds. It runs the functions of tasks 14.1 and 14.2
+# (and lesson 04's soft cross-entropy): in a student edition it works once they are written.
 
 # %%
 import numpy as np
@@ -31,6 +31,10 @@ try:
     targets = mixed_targets(teacher_logits, label, 0.5)
     losses, cache = soft_cross_entropy_forward(student_logits, targets)
     soft_cross_entropy_backward(np.ones(1), cache)
+    two = np.zeros((1, 2))
+    outputs = PretrainingOutput(student_logits, two, None), PretrainingOutput(teacher_logits, two, None)
+    none = np.zeros((1, 1), np.int32)
+    distillation_losses(*outputs, PretrainingBatch(none, none, none == 0, label * 0, label, label * 0), 0.5)
 except NotImplementedError as error:
     raise SystemExit(f"this walkthrough runs your functions, and one of them is still to be written: {error}") from None
 
@@ -42,11 +46,16 @@ except NotImplementedError as error:
 onehot, teacher = mixed_targets(teacher_logits, label, 1.0), mixed_targets(teacher_logits, label, 0.0)
 print(f"{'':<18}" + "".join(f"{word:>11}" for word in WORDS) + "      sum")
 p = softmax_forward(student_logits)[0]
+
+
+def slope(y):
+    """The gradient at the student's logits"""
+    return soft_cross_entropy_backward(np.ones(1), soft_cross_entropy_forward(student_logits, y)[1])
+
+
 for name, numbers in {
     "student p": p, "label": onehot, "teacher": teacher, "mixed, alpha 0.5": targets,
-    "gradient, label": soft_cross_entropy_backward(np.ones(1), soft_cross_entropy_forward(student_logits, onehot)[1]),
-    "gradient, teacher": soft_cross_entropy_backward(np.ones(1), soft_cross_entropy_forward(student_logits, teacher)[1]),
-    "gradient, mixed": soft_cross_entropy_backward(np.ones(1), cache),
+    "gradient, label": slope(onehot), "gradient, teacher": slope(teacher), "gradient, mixed": slope(targets),
 }.items():  # fmt: skip
     print(f"{name:<18}" + "".join(f"{number:>11.4f}" for number in numbers[0]) + f"{numbers.sum() + 0.0:>9.4f}")
 
@@ -55,7 +64,8 @@ for name, numbers in {
 
 # %%
 hard, soft = (float(soft_cross_entropy_forward(student_logits, y)[0][0]) for y in (onehot, teacher))
-print(f"\nL_MLM {hard:.6f}, L_KD {soft:.6f}, half of each {0.5 * hard + 0.5 * soft:.6f}; against mixed targets {losses[0]:.6f}")
+half = 0.5 * hard + 0.5 * soft
+print(f"\nL_MLM {hard:.6f}, L_KD {soft:.6f}, half of each {half:.6f}; against mixed targets {losses[0]:.6f}")
 
 # %% [markdown]
 # ## 3. The smallest value
@@ -102,7 +112,10 @@ probabilities = softmax_forward(contexts @ truth)[0]
 words = np.array([rng.choice(VOCABULARY, p=row) for row in probabilities])
 fresh_truth = softmax_forward(fresh @ truth)[0]
 floor = entropy(fresh_truth).mean()
-teachers = {"good teacher": truth + 0.2 * rng.normal(size=truth.shape), "poor teacher": truth + rng.normal(size=truth.shape)}
+teachers = {
+    "good teacher": truth + 0.2 * rng.normal(size=truth.shape),
+    "poor teacher": truth + 1.0 * rng.normal(size=truth.shape),
+}
 
 
 def train(targets, steps=300, rate=1.0):
@@ -119,7 +132,8 @@ def above_floor(weight):
 
 
 ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-print("\ncross-entropy on new contexts, above the smallest possible\nalpha           " + "".join(f"{a:>8}" for a in ALPHAS) + "   the teacher itself")
+print("\ncross-entropy on new contexts, above the smallest possible")
+print(f"{'alpha':<16}" + "".join(f"{alpha:>8}" for alpha in ALPHAS) + "   the teacher itself")
 found = {}
 for name, weight in teachers.items():
     found[name] = [above_floor(train(mixed_targets(contexts @ weight, words, alpha))) for alpha in ALPHAS]
@@ -140,7 +154,8 @@ if plt:
 
 # %%
 ids = np.zeros((3, 8), np.int32)
-batch = PretrainingBatch(ids, ids, ids == 0, np.arange(5), rng.integers(0, 6, 5).astype(np.int32), np.array([0, 1, 0], np.int32))
+labels = rng.integers(0, 6, 5).astype(np.int32)
+batch = PretrainingBatch(ids, ids, ids == 0, np.arange(5), labels, np.array([0, 1, 0], np.int32))
 
 
 def output():
@@ -152,4 +167,5 @@ losses, dwords, dnext = distillation_losses(ours, theirs, batch, 0.5)
 again, _, _ = distillation_losses(ours, theirs._replace(next_sentence_logits=-theirs.next_sentence_logits), batch, 0.5)
 print(f"\nL_PD {losses['loss']:.6f} = words {losses['distillation_loss']:.6f} + next sentence {losses['nsp_loss']:.6f};"
       f" with the teacher's next-sentence logits turned round {again['loss']:.6f}")  # fmt: skip
-print(f"sums of the gradients' rows: words {np.abs(dwords.sum(axis=1)).max():.0e}, next sentence {np.abs(dnext.sum(axis=1)).max():.0e}")
+sums = [np.abs(gradient.sum(axis=1)).max() for gradient in (dwords, dnext)]
+print(f"largest sum of a gradient's row: words {sums[0]:.0e}, next sentence {sums[1]:.0e}")

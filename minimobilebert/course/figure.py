@@ -1,12 +1,13 @@
 """The figures of the lessons' walkthroughs: drawn where matplotlib is installed, the same bytes in every run.
 
-    plt = pyplot()                          # None without the extra `plots`; a line says so
-    if plt:
-        figure, axes = plt.subplots()
-        ...
-        save(figure, __file__, "terms")     # lessons/NN_name/figures/terms.svg
+plt = pyplot()                          # None without the extra `plots`; a line says so
+if plt:
+    figure, axes = plt.subplots()
+    ...
+    save(figure, __file__, "terms")     # lessons/NN_name/figures/terms.svg
 """
 
+import io
 import pathlib
 
 from ..extras import MissingExtra, require
@@ -32,10 +33,8 @@ def pyplot():
 
 def save(figure, walkthrough, name):
     """Write a figure beside its walkthrough -> path"""
-    import io
-
-    text = io.StringIO()
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text, nothing = io.StringIO(), dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", bbox_inches="tight", metadata=nothing)
     path = pathlib.Path(walkthrough).resolve().parent / "figures" / f"{name}.svg"
     path.parent.mkdir(exist_ok=True)
     # Trailing blanks are the renderer's, and no reader of a diff wants them.
