@@ -35,8 +35,9 @@ try:
     outputs = PretrainingOutput(student_logits, two, None), PretrainingOutput(teacher_logits, two, None)
     none = np.zeros((1, 1), np.int32)
     distillation_losses(*outputs, PretrainingBatch(none, none, none == 0, label * 0, label, label * 0), 0.5)
-except NotImplementedError as error:
-    raise SystemExit(f"this walkthrough runs your functions, and one of them is still to be written: {error}") from None
+except NotImplementedError as missing:
+    print(f"This walkthrough runs your own functions, and one is missing: {missing}")
+    raise SystemExit(0) from None
 
 # %% [markdown]
 # ## 1. One masked word
