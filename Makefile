@@ -10,7 +10,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor train-tiny seeds sweep ablate test gradcheck parity bench models clean clean-cache \
+.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck parity bench models clean clean-cache \
 	course student check hint progress mutants course-check gradescope
 
 help:
@@ -22,6 +22,9 @@ help:
 	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
 	@echo "make sweep        both students at several learning rates          python -m minimobilebert sweep"
 	@echo "make ablate       the paper's Tables 7, 8, 9 at classroom size     python -m minimobilebert ablate"
+	@echo "make glue         fine-tune GLUE's tasks, with three seeds         python -m minimobilebert glue"
+	@echo "                  DATA=data/glue  MODEL=folder  ARGS='--tasks rte'"
+	@echo "make squad        fine-tune SQuAD v1.1 and v2.0                    python -m minimobilebert squad"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
 	@echo "make parity       every layer and gradient against transformers    python -m minimobilebert parity"
 	@echo "make bench        speed beside NumPy, PyTorch, ONNX Runtime        python -m minimobilebert bench"
@@ -47,6 +50,12 @@ help:
 	@echo "embed             texts to vectors, and how alike they are         python -m minimobilebert embed TEXT TEXT ..."
 	@echo "nsp               does the second text follow the first?           python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
+	@echo "finetune          one task, one model: any settings, or a search   python -m minimobilebert finetune"
+	@echo "evaluate          score a fine-tuned model on a task's dev rows    python -m minimobilebert evaluate"
+	@echo "predict           write its answers for the task's site            python -m minimobilebert predict"
+	@echo "answer            find the answer to a question in a passage       python -m minimobilebert answer"
+	@echo "squad-score       score answers to SQuAD's questions               python -m minimobilebert squad-score"
+	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
 setup:
 	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"
@@ -68,6 +77,12 @@ sweep: setup
 
 ablate: setup
 	@$(MINI) ablate $(if $(SET),--set $(SET))
+
+glue: setup
+	@$(MINI) glue $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+squad: setup
+	@$(MINI) squad $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 gradcheck: setup
 	@$(MINI) gradcheck --seed $(SEED)

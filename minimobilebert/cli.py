@@ -7,10 +7,13 @@ import argparse
 import sys
 
 from . import __version__
-from .commands import course, models, project, training
+from .commands import course, download, fine_tuning, models, project, squad, training
 from .errors import TrainingDiverged
 
-COMMANDS = project.COMMANDS | training.COMMANDS | models.COMMANDS | course.COMMANDS
+COMMANDS = (
+    project.COMMANDS | training.COMMANDS | fine_tuning.COMMANDS | models.COMMANDS | squad.COMMANDS | download.COMMANDS
+    | course.COMMANDS
+)
 
 
 def make_parser():

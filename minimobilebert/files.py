@@ -73,9 +73,15 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """The value in a JSON file; ValueError with file, line and reason where it is damaged."""
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    """The value in a JSON file, with or without a byte-order mark; ValueError with file and reason if it is damaged."""
+    content = pathlib.Path(path).read_bytes()
     try:
-        return json.loads(text)
+        return json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        place = error.start + len(content) - len(error.object)  # utf-8-sig counts from behind the mark
+        raise ValueError(f"{path}: found byte 0x{content[place]:02x} at byte {place}, expected text in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno}: {error.msg}, expected JSON") from None
+        reason = error.msg if content.strip() else "found an empty file"
+        raise ValueError(f"{path}: line {error.lineno}: {reason}, expected JSON") from None
+    except RecursionError:
+        raise ValueError(f"{path}: found brackets nested too deeply, expected JSON") from None

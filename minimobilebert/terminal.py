@@ -18,12 +18,12 @@ def say(text):
 class _Bar:
     """A tqdm bar on a terminal; elsewhere (a log file, CI) a line with percent and ETA every ten seconds."""
 
-    def __init__(self, name, total, first):
+    def __init__(self, name, total, first, unit):
         self.name, self.total, self.done, self.first = name, total, first, first
         self.start = self.last_line = time.perf_counter()
         self.bar = None
         if sys.stderr.isatty():
-            self.bar = tqdm(desc=name, total=total, initial=first, unit="step", file=sys.stderr, dynamic_ncols=True)
+            self.bar = tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def update(self, text=""):
         """One step done; `text` is shown behind the bar."""
@@ -45,9 +45,9 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def progress_bar(name, total, first=0):
+def progress_bar(name, total, first=0, unit="step"):
     """`with progress_bar("teacher", 1000) as bar: ... bar.update("loss 4.2")`"""
-    bar = _Bar(name, total, first)
+    bar = _Bar(name, total, first, unit)
     try:
         yield bar
     finally:

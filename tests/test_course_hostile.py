@@ -321,8 +321,8 @@ def test_the_process_alone_gives_nothing_away(grader, tmp_path, case, monkeypatc
     graded = grade(grader, hand_in(tmp_path / "in", bodies(body)))
     assert graded.score == 0, reasons(graded)
     assert not harm.exists()
-    if case in FORBIDDEN:
-        assert "not allowed in grading" in reasons(graded)
+    if case in FORBIDDEN:  # a folder that may not be listed is passed over by an import: it finds the cut file again
+        assert "not allowed in grading" in reasons(graded) or (case.startswith("imports") and "not written" in reasons(graded))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the process's limits are POSIX")

@@ -30,11 +30,12 @@ ROOMS = {
     "distillation": {"model", "ops", "kernels"} | GROUND,
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
+    "download": {"tasks"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
-    "inference": {"training", "model", "ops", "text", "kernels"} | GROUND,
+    "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "bench": {"pipeline", "parity", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
+    "bench": {"pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
 }
 GRADCHECK = {"gradcheck", "gradcheck_diagnosis", "gradcheck_differences"}
 ROOMS["course"] = {"kernels"} | GRADCHECK | GROUND

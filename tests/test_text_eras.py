@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minimobilebert.pipeline.run import Run
 from minimobilebert.pipeline.settings import settings_from_strings
 from minimobilebert.pipeline.stages import fine_tune
 from minimobilebert.pipeline.text_data import TextData
-from minimobilebert.tasks.classification_batches import ClassificationBatches, encode_labelled_texts
+from minimobilebert.tasks.classification_batches import encode_texts
 from minimobilebert.tasks.eras import ERAS, EraTask, era_of, make_era_task, passages, split_addresses
+from minimobilebert.tasks.length_batches import TrainingBatches
 from minimobilebert.text.corpus import Document, shipped_documents, split_documents
+from minimobilebert.text.encoding import encode_pair, pad_batch
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.text.wordpiece_trainer import count_words, train_wordpiece
 from minimobilebert.training.model_folder import load_model
@@ -72,7 +76,7 @@ TOY = WordPieceTokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
 
 
 def test_encoding_and_padding():
-    texts = encode_labelled_texts(["a b c", "", "a b c d e f g"], [2, 0, 1], TOY, 6)
+    texts = encode_texts(TOY, ["a b c", "", "a b c d e f g"], None, [2, 0, 1], 6)
     a, cls, sep, pad = TOY.id_of("a"), TOY.cls_id, TOY.sep_id, TOY.pad_id
     batch = texts.batch(np.array([2, 0, 1]))
     assert batch.input_ids.tolist() == [
@@ -84,25 +88,66 @@ def test_encoding_and_padding():
     assert np.array_equal(batch.attention_mask, batch.input_ids != pad)
     assert not batch.token_type_ids.any() and batch.labels.tolist() == [1, 2, 0]
     assert batch.input_ids.dtype == batch.token_type_ids.dtype == batch.labels.dtype == np.int32
-    with pytest.raises(ValueError, match="sequence_length: found 2"):
-        encode_labelled_texts(["a"], [0], TOY, 2)
+    assert texts.cut == 1 and texts.batch(np.array([1])).input_ids.tolist() == [[cls, sep]]
+    with pytest.raises(ValueError, match="max_length: found 1, expected an integer of at least 2"):
+        encode_texts(TOY, ["a"], None, [0], 1)
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_a_batch_of_pairs_is_what_pad_batch_makes_of_them(data):
+    words = st.text("abcdefgh ", max_size=20)
+    count = data.draw(st.integers(1, 6))
+    firsts, seconds = ([data.draw(words) for _ in range(count)] for _ in range(2))
+    texts = encode_texts(TOY, firsts, seconds, [0.5] * count, 9)
+    rows = np.array(data.draw(st.lists(st.integers(0, count - 1), min_size=1)))
+    encodings = [encode_pair(TOY, firsts[i], seconds[i], max_length=9) for i in rows]
+    batch = texts.batch(rows)
+    assert all(map(np.array_equal, batch[:3], pad_batch(encodings, TOY.pad_id)))
+    assert [x.dtype for x in batch[:3]] == [x.dtype for x in pad_batch(encodings, TOY.pad_id)]
+    assert batch.labels.dtype == np.float32
+    assert texts.cut == sum(
+        any(encode_pair(TOY, *pair, max_length=9).cut) for pair in zip(firsts, seconds, strict=True)
+    )
+
+
+def of_lengths(lengths):
+    """Texts of these lengths, whose label is their number."""
+    return encode_texts(TOY, ["a " * (n - 2) for n in lengths], None, list(range(len(lengths))), None)
 
 
 def test_batches_are_a_function_of_seed_and_step():
-    texts = encode_labelled_texts(["a " * i for i in range(1, 11)], list(range(10)), TOY, 16)
-    batches = ClassificationBatches(texts, 4, seed=1)
-    row = [batches(step) for step in range(5)]
-    again = ClassificationBatches(texts, 4, seed=1)
-    for step in (4, 0, 2):
+    texts = of_lengths(range(3, 13))
+    batches = TrainingBatches(texts, 4, seed=1)
+    assert batches.steps_per_epoch == 3
+    row = [batches(step) for step in range(6)]
+    again = TrainingBatches(texts, 4, seed=1)
+    for step in (4, 0, 5, 2):
         assert all(np.array_equal(x, y) for x, y in zip(row[step], again(step), strict=True))
-    labels = np.concatenate([batch.labels for batch in row])
-    assert sorted(labels[:10]) == sorted(labels[10:]) == list(range(10)), "every text once an epoch"
-    assert labels[:10].tolist() != labels[10:].tolist() and labels[:10].tolist() != list(range(10))
-    assert ClassificationBatches(texts, 10, seed=2)(0).labels.tolist() != labels[:10].tolist()
-    for batch in row:  # text i has i words
+    labels = [batch.labels.tolist() for batch in row]
+    assert sorted(sum(labels[:3], [])) == sorted(sum(labels[3:], [])) == list(range(10)), "every text once an epoch"
+    assert sorted(map(len, labels[:3])) == [2, 4, 4]
+    assert labels[:3] != labels[3:]
+    assert [TrainingBatches(texts, 4, seed=2)(step).labels.tolist() for step in range(3)] != labels[:3]
+    for batch in row:
         assert (batch.attention_mask.sum(axis=1) == batch.labels + 3).all()
     with pytest.raises(ValueError, match="batch_size: found 0"):
-        ClassificationBatches(texts, 0, seed=1)
+        TrainingBatches(texts, 0, seed=1)
+    with pytest.raises(ValueError, match="no example to train on"):
+        TrainingBatches(of_lengths([]), 1, seed=1)
+
+
+def test_a_batch_holds_texts_of_about_one_length_and_epochs_mix_them():
+    lengths = np.random.default_rng(1).integers(3, 60, 600)
+    batches = TrainingBatches(of_lengths(lengths), 8, seed=1)
+    padded = sum(batches(step).input_ids.size for step in range(batches.steps_per_epoch))
+    assert (
+        padded < 1.1 * lengths.sum() < 1.5 * lengths.sum() < 8 * sum(lengths[i : i + 8].max() for i in range(0, 600, 8))
+    ), "a tenth of padding; in the order of the file it would be more than half"
+    company = [{frozenset(batches.rows(e * 75 + step)) for step in range(75)} for e in range(2)]
+    assert len(company[0] & company[1]) < 3
+    order = [batches(step).input_ids.shape[1] for step in range(75)]
+    assert order != sorted(order) and order != sorted(order, reverse=True)
 
 
 def test_the_whole_task():
@@ -134,8 +179,8 @@ def test_the_whole_task():
 def test_a_fine_tuned_model_knows_the_names_of_its_classes(tmp_path):
     """Two updates on made-up sentences: `labels` is what a Hugging Face folder calls id2label."""
     tokenizer = WordPieceTokenizer([*SPECIAL_TOKENS, "old", "new", "now"])
-    texts = encode_labelled_texts(["old", "new", "now"], [0, 1, 2], tokenizer, 8)
-    task = EraTask(ClassificationBatches(texts, 2, 1), [], [], ERAS, 3, 3, 0, 0, 0.0)
+    texts = encode_texts(tokenizer, ["old", "new", "now"], None, [0, 1, 2], 8)
+    task = EraTask(TrainingBatches(texts, 2, 1), [], [], ERAS, 3, 3, 0, 0, 0.0)
     run = Run(tmp_path / "run", settings_from_strings(1, {"task_steps": "2"}))
     run.use_text(TextData(tokenizer, np.zeros(0, int), None, [], task))
     fine_tune(run, "student", run.settings.student_config, {})

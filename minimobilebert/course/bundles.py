@@ -18,9 +18,10 @@ import numpy as np
 
 from .. import gradcheck_diagnosis as diagnosis
 from ..gradcheck_differences import Slopes, entry_slopes
-from .comparison import Different, equal, relative_errors
+from .comparison import Different, equal
 from .properties import prop
 from .trial import reference
+from .wire import Record, Seeded, fields_of, kind_of
 
 DRAWS = 3
 STEP, TOLERANCE = 1e-5, 1e-6  # of central differences in float64: their own error is near 1e-9
@@ -33,7 +34,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
     """Collect the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
 
     def right(t, args):
-        result = t.expected(lambda: reference(t.task.function)(**args), _arrays(args))
+        result = t.expected(lambda: reference(t.task.function)(**_live(args)), _arrays(args))
         return _split(result, names, cache)
 
     def compare(t, args, tolerance, dtype=np.float64, given=None):
@@ -209,7 +210,7 @@ def _edges(task, edges, compare):
 
 def _run_forward(forward, args, outputs):
     """-> the shapes of the outputs, and the cache"""
-    result = reference(forward)(**args)
+    result = reference(forward)(**_live(args))
     ys = _as_tuple(result[0]) if outputs > 1 and len(result) == 2 else result[:outputs]
     return {"shapes": [list(np.shape(y)) for y in ys], "cache": result[-1]}
 
@@ -224,7 +225,7 @@ class _Reference:
         self.dy = [np.asarray(part) for part in (_as_tuple(dy) if outputs > 1 else (dy,))]
 
     def evaluate(self, inputs):
-        result = self.function(**{**self.args, **{key: array.copy() for key, array in inputs.items()}})
+        result = self.function(**{**_live(self.args), **{key: array.copy() for key, array in inputs.items()}})
         ys = _as_tuple(result[0]) if self.outputs > 1 and len(result) == 2 else result[: self.outputs]
         return [np.array(y, dtype=np.float64) for y in ys]
 
@@ -309,6 +310,11 @@ def _split_mine(result, names, cache):
     return parts, kept
 
 
+def _live(args):
+    """The arguments with their random generators made anew, as the student's process does"""
+    return {key: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v for key, v in args.items()}
+
+
 def _as_tuple(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
@@ -341,8 +347,6 @@ def _double(value):
 
 def _mapped(value, change):
     """`change` applied to every array inside named tuples, tuples, lists and dicts."""
-    from .wire import Record, fields_of, kind_of
-
     if isinstance(value, np.ndarray):
         return change(value)
     if (fields := fields_of(value)) is not None:
@@ -384,5 +388,3 @@ def _laid_out(value, layout):
 def _laid_out_all(given, layout):
     return tuple(_laid_out(value, layout) for value in given)
 
-
-__all__ = ["backward_properties", "forward_properties", "relative_errors"]

@@ -56,7 +56,8 @@ def blank(source, messages):
             cuts.append((body[0].lineno - 1, body[0].col_offset, body[-1].end_lineno, f"{statement}\n"))
         else:
             # Comments between the docstring and the first statement go too: they explain the solution.
-            start = function.body[0].end_lineno if len(body) < len(function.body) else body[0].lineno - 1
+            first = min([body[0].lineno, *(d.lineno for d in getattr(body[0], "decorator_list", ()))])
+            start = function.body[0].end_lineno if len(body) < len(function.body) else first - 1
             cuts.append((start, None, body[-1].end_lineno, f"{' ' * body[0].col_offset}{statement}\n"))
     for start, column, end, text in sorted(cuts, reverse=True, key=lambda cut: cut[0]):
         kept = lines[start][:column] if column is not None else ""

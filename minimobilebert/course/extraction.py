@@ -78,7 +78,7 @@ def extract(tree, shown, name, pristine, replaceable=()):
 def _arguments(function):
     args = function.args
     names = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
-    return [*names, *(f"*{extra.arg}" for extra in (args.vararg, args.kwarg) if extra)]
+    return [*names, *(f"*{a.arg}" for a in [args.vararg] if a), *(f"**{a.arg}" for a in [args.kwarg] if a)]
 
 
 def _names(node):

@@ -123,7 +123,7 @@ class Grader:
             raise ValueError("lessons: found none with a task, expected at least one")
         self.properties = load_properties(course, [task.id for task in self.tasks])
         self.files = {task.file: (course.root / task.file).read_text(encoding="utf-8") for task in self.tasks}
-        self._left_out = cuts_of(self.tasks)
+        self.left_out = cuts_of(self.tasks)
 
     def __enter__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="minimobilebert-grade-")
@@ -155,7 +155,7 @@ class Grader:
                 if isinstance(trees[task.file], Refused):
                     raise trees[task.file]
                 asked = {other.name for other in self.tasks if other.file == task.file}
-                replaceable = set(self._left_out[task.file]) - asked
+                replaceable = set(self.left_out[task.file]) - asked
                 # Parsed anew, because `extract` moves nodes; the first parse only told whether that works.
                 taken[task.id] = extract(parse(data, shown), shown, task.name, self.files[task.file], replaceable)
             except Refused as refused:

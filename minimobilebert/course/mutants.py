@@ -98,7 +98,7 @@ def _replaced(what, entry, solutions, task):
 
 def extracted(grader, task, source, shown):
     """The task's function out of a solution or a mutant, as out of a submission; ValueError where it is refused"""
-    replaceable = set(grader._left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
+    replaceable = set(grader.left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
     try:
         return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable)
     except (Refused, SyntaxError) as error:

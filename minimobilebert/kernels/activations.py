@@ -17,6 +17,7 @@ from .finish import (
     relu_scalar,
 )
 from .jit import jit_parallel, prange
+from .rows import compact
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
 
@@ -129,7 +130,7 @@ def _forward(kernel):
 
     def forward(x):
         y = np.empty(x.shape, x.dtype)
-        kernel(np.ascontiguousarray(x).reshape(-1), y.reshape(-1))
+        kernel(compact(x).reshape(-1), y.reshape(-1))
         return y
 
     return forward
@@ -140,7 +141,7 @@ def _backward(kernel):
 
     def backward(dy, x):
         dx = np.empty(x.shape, x.dtype)
-        kernel(np.ascontiguousarray(dy).reshape(-1), np.ascontiguousarray(x).reshape(-1), dx.reshape(-1))
+        kernel(compact(dy).reshape(-1), compact(x).reshape(-1), dx.reshape(-1))
         return dx
 
     return backward

@@ -16,7 +16,7 @@ from .finish import NOTHING
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
 from .panels import multiply_panels, pack_panel, pack_panels, panels_of, small_aside_of
-from .rows import row_maximum
+from .rows import compact, row_maximum
 from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
@@ -101,7 +101,7 @@ def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, tur
     pack_panels(x, x_at + first, one, width, depth, tokens, turned, zero)
     multiply_panels(
         rows, a, a_at, a_row, one, size, turned, (column - first) * panel, panel * depth, panel, tokens, zeros, zero,
-        none, -one, zero, out, out_at, tokens, aside, zero, NOTHING, none, zero, zero, none, none, zero,
+        none, -one, zero, out, out_at, tokens, aside, zero, np.int64(NOTHING), none, zero, zero, none, none, zero,
     )  # fmt: skip
 
 
@@ -195,12 +195,18 @@ def _attention_forward(query, key, value, mask, heads, keep, context, scores, pr
                 for j in range(tokens):
                     kept[j] = row[j]
             softmax_in_place(row)
-        used, used_at = probabilities, here
+        # Two calls, not one variable that is either array: a prange that hands a new array over to the name of an old
+        # one frees it too early, and reads what another thread writes there.
         if keep.size:
-            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
-        times_head(
-            tokens, used, used_at, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
-        )  # fmt: skip
+            used = probabilities[here : here + square] * keep[here : here + square]
+            times_head(
+                tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
+            )  # fmt: skip
+        else:
+            times_head(
+                tokens, probabilities, here, tokens, one, value, at, column, size, width, tokens, zeros, context, at,
+                aside,
+            )  # fmt: skip
 
 
 @jit_matmul
@@ -232,16 +238,21 @@ def _attention_backward(dcontext, dscores, query, key, value, mask, heads, proba
         zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
         aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
         turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
-        ds, used, used_at = np.empty(square, query.dtype), probabilities, here
+        ds = np.empty(square, query.dtype)
         times_turned(
             tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
         )  # fmt: skip
         if keep.size:
             ds *= keep[here : here + square]
-            used, used_at = probabilities[here : here + square] * keep[here : here + square], zero
-        times_head(
-            tokens, used, used_at, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
-        )  # fmt: skip
+            used = probabilities[here : here + square] * keep[here : here + square]
+            times_head(
+                tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
+            )  # fmt: skip
+        else:
+            times_head(
+                tokens, probabilities, here, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at,
+                aside,
+            )  # fmt: skip
         for i in range(tokens):
             row, more = here + i * tokens, min(here + i * tokens, dscores.size)
             _ds_row(
@@ -254,7 +265,7 @@ def _attention_backward(dcontext, dscores, query, key, value, mask, heads, proba
 
 def _flat(array, dtype):
     """The numbers of an array; none where there is no array, because Numba needs one where Python would pass None."""
-    return np.zeros(0, dtype) if array is None else np.ascontiguousarray(array).reshape(-1)
+    return np.zeros(0, dtype) if array is None else compact(array).reshape(-1)
 
 
 def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_scores=True):
@@ -265,7 +276,7 @@ def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_sc
     scores = empty(probabilities.shape, query.dtype) if keep_scores else None
     if query.size:
         _attention_forward(
-            *(_flat(x, query.dtype) for x in (query, key, value)), np.ascontiguousarray(mask), heads,
+            *(_flat(x, query.dtype) for x in (query, key, value)), compact(mask), heads,
             _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
         )  # fmt: skip
     return context, scores, probabilities
@@ -277,7 +288,7 @@ def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, 
     dquery, dkey, dvalue = (empty(query.shape, kind) for _ in range(3))
     if query.size:
         _attention_backward(
-            *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)), np.ascontiguousarray(mask),
+            *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)), compact(mask),
             probabilities.shape[1], _flat(probabilities, kind), _flat(keep, kind),
             dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
         )  # fmt: skip

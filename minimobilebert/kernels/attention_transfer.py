@@ -5,6 +5,7 @@ import numpy as np
 from .backend import by_backend
 from .exponential import exp_scalar
 from .jit import jit_matmul_parallel, prange
+from .rows import compact
 
 
 def softmax_divergence_numpy(student, teacher, mask, weights):
@@ -71,7 +72,7 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
 
 def softmax_divergence_numba(student, teacher, mask, weights):
     """The compiled twin of `softmax_divergence_numpy`."""
-    student, teacher, mask, weights = (np.ascontiguousarray(x) for x in (student, teacher, mask, weights))
+    student, teacher, mask, weights = (compact(x) for x in (student, teacher, mask, weights))
     divergence, gap = np.empty(student.shape[:3], student.dtype), np.empty_like(student)
     _softmax_divergence(student, teacher, mask, weights, divergence, gap)
     return divergence, gap

@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit_matmul_parallel, prange
+from .rows import compact
 from .softmax import softmax_row
 
 
@@ -77,26 +78,26 @@ def _soft_cross_entropy_backward(dlosses, probabilities, targets, dlogits):
 
 
 def _forward(kernel, logits, second):
-    logits = np.ascontiguousarray(logits)
+    logits = compact(logits)
     losses, probabilities = np.empty(len(logits), logits.dtype), np.empty_like(logits)
-    kernel(logits, np.ascontiguousarray(second), losses, probabilities)
+    kernel(logits, compact(second), losses, probabilities)
     return losses, probabilities
 
 
 def _backward(kernel, dlosses, probabilities, second):
     dlogits = np.empty_like(probabilities)
-    kernel(np.ascontiguousarray(dlosses), probabilities, np.ascontiguousarray(second), dlogits)
+    kernel(compact(dlosses), probabilities, compact(second), dlogits)
     return dlogits
 
 
 def cross_entropy_forward_numba(logits, labels):
     """The compiled twin of `cross_entropy_forward_numpy`."""
-    return _forward(_cross_entropy_forward, logits, labels)
+    return _forward(_cross_entropy_forward, logits, compact(labels, np.int64))
 
 
 def cross_entropy_backward_numba(dlosses, probabilities, labels):
     """The compiled twin of `cross_entropy_backward_numpy`."""
-    return _backward(_cross_entropy_backward, dlosses, probabilities, labels)
+    return _backward(_cross_entropy_backward, dlosses, probabilities, compact(labels, np.int64))
 
 
 def soft_cross_entropy_forward_numba(logits, targets):

@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit
+from .rows import compact
 
 
 def add_rows_numpy(indices, rows, num_rows):
@@ -25,7 +26,7 @@ def _add_rows(indices, rows, out):
 def add_rows_numba(indices, rows, num_rows):
     """The compiled twin of `add_rows_numpy`."""
     out = np.zeros((num_rows, rows.shape[1]), rows.dtype)
-    _add_rows(np.ascontiguousarray(indices), np.ascontiguousarray(rows), out)
+    _add_rows(compact(indices, np.int64), compact(rows), out)
     return out
 
 

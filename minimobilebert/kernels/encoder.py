@@ -55,7 +55,7 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
     """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
     H, C, _, _, _ = sizes
     use_bottleneck, reads, layer_norm, _ = flags
-    zero, minus, plain = np.int64(0), np.int64(-1), np.int64(NOTHING)
+    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.bool_(False)
     slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
     side = (layer % 2) * (q.size // 2) + row * C  # even and odd layers
     wide, wide_at, wide_size = h, here, H
@@ -68,8 +68,8 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
         _dense(rows, h, here, H, C, arena, slots[SHARED], h, minus, qk, zero, norm, layer_norm, eps, aside)
         narrow, narrow_at, narrow_size = qk, zero, C
     for d, y in ((QUERY, q), (KEY, k)):
-        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, False, eps, aside)
-    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, False, eps, aside)
+        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, no, eps, aside)
+    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, no, eps, aside)
 
 
 @jit_matmul
@@ -105,7 +105,7 @@ def _part_b(
     """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
     H, C, F, heads, feed_forwards = sizes
     use_bottleneck, _, layer_norm, activation = flags
-    zero, minus, plain = np.int64(0), np.int64(-1), np.int64(NOTHING)
+    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.bool_(False)
     slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
     _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, zeros, aside)
     # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
@@ -113,7 +113,7 @@ def _part_b(
     _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, aside)
     for f in range(feed_forwards):
         d = FIRST_FEED_FORWARD + 2 * f
-        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, False, eps, aside)
+        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, no, eps, aside)
         _dense(rows, m, zero, F, C, arena, slots[d + 1], x, x_at, x, x_at, norm, layer_norm, eps, aside)
     if use_bottleneck:
         _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, aside)

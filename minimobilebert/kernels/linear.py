@@ -88,7 +88,7 @@ def dense_scale_shift_numba(x, weight, bias, residual, scale, shift):
     s = empty((len(x), len(weight)), x.dtype)
     y = _product(
         x, weight.T, len(weight), bias=bias, add=residual, kind=SCALE_SHIFT, kept=s,
-        scale=np.ascontiguousarray(scale), shift=np.ascontiguousarray(shift),
+        scale=scale, shift=shift,
     )  # fmt: skip
     return y, s
 

@@ -25,6 +25,7 @@ from .backend import by_backend
 from .jit import get_num_threads, jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
 from .panels import aside_of, multiply_panels, pack_panel, pack_panels, panels_of
+from .rows import compact
 from .simd import width_of
 
 SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
@@ -111,8 +112,8 @@ def _matmul_serial(
         pack_panels(b, 0, b_k, b_column, depth, columns, packed, 0)
         b_k = width
     _part(
-        0, parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns), add, add_row,
-        out, out_row, aside, kind, kept, scale, shift,
+        np.int64(0), parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns),
+        add, add_row, out, out_row, aside, kind, kept, scale, shift,
     )  # fmt: skip
 
 
@@ -171,7 +172,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
     """out = finish(add + bias + a @ b); see panels.py and finish.py
 
     a [M, K] and b [K, N] may have any strides; out and add [M, N] have neighbouring columns, and add may be out;
-    kept [M, N], scale [N], shift [N] are contiguous. Nothing is checked. -> out
+    kept [M, N] is contiguous. Nothing is checked. -> out
     """
     none = _NONE[out.dtype]
     (rows, depth), columns = a.shape, b.shape[1]
@@ -190,9 +191,11 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
     pack = b_column != 1 or columns % width != 0
     arguments = (
         parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
-        empty(-(-columns // width) * width * depth, out.dtype) if pack else none, none if bias is None else bias,
-        flat_add, add_row, flat_out, out_row, empty(parts[0] * parts[1] * aside_of(none), out.dtype), kind,
-        none if kept is None else kept.reshape(-1), none if scale is None else scale, none if shift is None else shift,
+        empty(-(-columns // width) * width * depth, out.dtype) if pack else none,
+        none if bias is None else compact(bias), flat_add, add_row, flat_out, out_row,
+        empty(parts[0] * parts[1] * aside_of(none), out.dtype), kind,
+        none if kept is None else kept.reshape(-1), none if scale is None else compact(scale),
+        none if shift is None else compact(shift),
     )  # fmt: skip
     if parts == (1, 1):
         _matmul_serial(*arguments)

@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit, jit_parallel, prange
+from .rows import compact
 
 _PARALLEL_FROM = 1 << 16  # numbers; below it starting threads costs more than the work
 _CHUNK = 1 << 14
@@ -51,7 +52,7 @@ def adamw_update_numba(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
             (factor, 1.0 - rate * decay, 1.0 - beta1, 1.0 - beta2, eps, rate / correction1, 1.0 / np.sqrt(correction2)),
         )
     )
-    flat = [x.reshape(-1) for x in (w, np.ascontiguousarray(g), m, v)]
+    flat = [x.reshape(-1) for x in (w, compact(g), m, v)]
     if w.size < _PARALLEL_FROM:
         _adamw(*flat, numbers)
     else:

@@ -1,4 +1,4 @@
-"""What the row-wise kernels share: their matrix shape, the largest number of a row, and blocks of rows to sum."""
+"""What many kernels share: arrays as they are compiled for, rows and their largest number, blocks of rows to sum."""
 
 import math
 
@@ -12,9 +12,15 @@ from .simd import lanes_of, maximum_of
 ROWS_PER_BLOCK = 64
 
 
+def compact(x, dtype=None):
+    """x contiguous and writable, a copy only where it is not: Numba compiles a kernel anew for every other kind."""
+    x = np.ascontiguousarray(x, dtype)
+    return x if x.flags.writeable else x.copy()
+
+
 def as_rows(x):
-    """x [..., N] -> [R, N], contiguous; a view where x already is, a copy where it is strided. R = 0 is fine."""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    """x [..., N] -> [R, N], compact; R = 0 is fine."""
+    return compact(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def block_count(rows):

@@ -161,7 +161,7 @@ else:
         """Writes instructions on vectors of numbers of `dtype` where the builder stands."""
 
         def __init__(self, context, builder, dtype):
-            self.context, self.builder, self.item = context, builder, dtype.bitwidth // 8
+            self.context, self.builder, self.dtype, self.item = context, builder, dtype, dtype.bitwidth // 8
             self.lanes = VECTOR_BYTES // self.item
             self.element = ir.FloatType() if self.item == 4 else ir.DoubleType()
             self.type = ir.VectorType(self.element, self.lanes)
@@ -190,6 +190,21 @@ else:
             """The vector of these lanes of x (0 ... lanes-1) and y (lanes ... 2*lanes-1)."""
             mask = ir.Constant(ir.VectorType(_INDEX, self.lanes), [_INDEX(lane) for lane in lanes])
             return self.builder.shuffle_vector(x, y, mask)
+
+        def call_once_written(self, name, operands, body):
+            """Call a function that is written once for all its callers: `body(vectors inside, *operands)` writes it.
+
+            Code this long, copied into every caller and optimised anew there, would be half of the time to compile.
+            """
+            module, kind = self.builder.module, ir.FunctionType(ir.VoidType(), [x.type for x in operands])
+            function = cgutils.get_or_insert_function(module, kind, f"minimobilebert_{name}_{8 * self.item}")
+            if function.is_declaration:
+                function.linkage = "linkonce_odr"  # the copies of several modules become one
+                function.attributes.add("noinline")
+                builder = ir.IRBuilder(function.append_basic_block("entry"))
+                body(_Vectors(self.context, builder, self.dtype), *function.args)
+                builder.ret_void()
+            self.builder.call(function, operands)
 
         def load_everywhere(self, pointer):
             """One number, copied to all lanes."""
@@ -249,45 +264,46 @@ else:
         """
 
         def write(context, builder, signature, arguments):
-            (
-                rows,
-                a,
-                a_at,
-                a_row,
-                a_k,
-                b,
-                b_at,
-                b_k,
-                depth,
-                start,
-                start_at,
-                add,
-                add_at,
-                add_row,
-                out,
-                out_at,
-                out_row,
-            ) = arguments
-            kind = signature.args[1]
+            rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row, *target = arguments
+            kind, (out, out_at, out_row) = signature.args[1], target
             v = _Vectors(context, builder, kind.dtype)
             operands = (
-                v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth,
+                rows, v.pointer(kind, a, a_at), a_row, a_k, v.pointer(kind, b, b_at), b_k, depth,
                 v.pointer(kind, start, start_at),
                 v.pointer(kind, add, add_at), add_row, builder.icmp_signed("<", add_at, _INT(0)),
                 v.pointer(kind, out, out_at), out_row,
             )  # fmt: skip
-            end = builder.append_basic_block("stored")
-            switch = builder.switch(rows, end)
-            for height in range(1, TILE_ROWS + 1):
-                switch.add_case(_INT(height), builder.append_basic_block(f"rows{height}"))
-                builder.position_at_end(switch.cases[-1][1])
-                _write_tile(v, height, *operands)
-                builder.branch(end)
-            builder.position_at_end(end)
+
+            def body(inside, rows, *operands):
+                end = inside.builder.append_basic_block("stored")
+                switch = inside.builder.switch(rows, end)
+                for height in range(1, TILE_ROWS + 1):
+                    switch.add_case(_INT(height), inside.builder.append_basic_block(f"rows{height}"))
+                    inside.builder.position_at_end(switch.cases[-1][1])
+                    _write_tile(inside, height, *operands)
+                    inside.builder.branch(end)
+                inside.builder.position_at_end(end)
+
+            v.call_once_written("multiply_tile", operands, body)
             return context.get_dummy_value()
 
         i = types.int64
         return types.void(i, a, i, i, i, a, i, i, i, a, i, a, i, i, a, i, i), write
+
+    def _write_transpose(v, start, source_row, end, target_row):
+        rows = [v.load(v.at(start, v.builder.mul(source_row, _INT(i)))) for i in range(v.lanes)]
+        step = 1
+        while step < v.lanes:
+            # Swap bit `step` of the row number with the same bit of the lane number.
+            low = [j if not j & step else v.lanes + j - step for j in range(v.lanes)]
+            high = [j + step if not j & step else v.lanes + j for j in range(v.lanes)]
+            for i in range(v.lanes):
+                if not i & step:
+                    x, y = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = v.shuffle(x, y, low), v.shuffle(x, y, high)
+            step *= 2
+        for j in range(v.lanes):
+            v.store(rows[j], v.at(end, v.builder.mul(target_row, _INT(j))))
 
     @intrinsic
     def transpose_block(typing, source, source_at, source_row, target, target_at, target_row):
@@ -297,20 +313,8 @@ else:
             source, source_at, source_row, target, target_at, target_row = arguments
             kind = signature.args[0]
             v = _Vectors(context, builder, kind.dtype)
-            start, end = v.pointer(kind, source, source_at), v.pointer(kind, target, target_at)
-            rows = [v.load(v.at(start, builder.mul(source_row, _INT(i)))) for i in range(v.lanes)]
-            step = 1
-            while step < v.lanes:
-                # Swap bit `step` of the row number with the same bit of the lane number.
-                low = [j if not j & step else v.lanes + j - step for j in range(v.lanes)]
-                high = [j + step if not j & step else v.lanes + j for j in range(v.lanes)]
-                for i in range(v.lanes):
-                    if not i & step:
-                        x, y = rows[i], rows[i + step]
-                        rows[i], rows[i + step] = v.shuffle(x, y, low), v.shuffle(x, y, high)
-                step *= 2
-            for j in range(v.lanes):
-                v.store(rows[j], v.at(end, builder.mul(target_row, _INT(j))))
+            operands = v.pointer(kind, source, source_at), source_row, v.pointer(kind, target, target_at), target_row
+            v.call_once_written("transpose_block", operands, _write_transpose)
             return context.get_dummy_value()
 
         return types.void(source, types.int64, types.int64, source, types.int64, types.int64), write

@@ -1,4 +1,4 @@
-"""Fine-tuning models: encoder, pooler, and one linear layer on the pooled vector.
+"""Fine-tuning models: encoder, pooler, and one linear layer on the pooled vector, of which training drops a part.
 
     classification    num_labels outputs    loss = mean of -log softmax(logits)[label]
     regression        1 output              loss = mean of (logit - label)^2
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.dropout import dropout_backward, dropout_forward
 from .encoder import encoder_backward, encoder_forward
 from .heads import pooler_backward, pooler_forward
 from .layers import dense, dense_backward
@@ -19,6 +20,7 @@ from .pretraining import mean_cross_entropy
 class ClassificationCache(NamedTuple):
     encoder: Any
     pooler: Any
+    dropout: Any
     classifier: Any
 
 
@@ -28,14 +30,15 @@ def classification_forward(params, config, batch, rng=None):
         params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng, keep_scores=False
     )
     pooled, pooler = pooler_forward(params, config, encoder.hidden_states[-1])
+    pooled, dropout = dropout_forward(pooled, config.hidden_dropout_prob, rng)
     logits, classifier = dense(params, "classifier", pooled)
-    return logits, ClassificationCache(encoder_cache, pooler, classifier)
+    return logits, ClassificationCache(encoder_cache, pooler, dropout, classifier)
 
 
 def classification_backward(dlogits, cache, config):
     """dlogits [B, num_labels] -> gradients, a flat dict like the parameters"""
     grads = {}
-    dpooled = dense_backward(dlogits, cache.classifier, grads, "classifier")
+    dpooled = dropout_backward(dense_backward(dlogits, cache.classifier, grads, "classifier"), cache.dropout)
     dhidden = np.zeros_like(cache.encoder.output)
     dhidden[:, 0] = pooler_backward(dpooled, cache.pooler, grads, config)
     encoder_backward({len(cache.encoder.blocks): dhidden}, cache.encoder, grads, config)

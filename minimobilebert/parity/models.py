@@ -44,22 +44,30 @@ def run_ours(params, config, batch):
     return Run(forward, {name: gradients[name] for name in parameter_shapes(config, HEAD)})
 
 
-def build_theirs(params, config, attention="eager"):
-    """transformers' pre-training model with our numbers. InteropError where their classes cannot build it.
+_CLASSES = {
+    "pretraining": "AutoModelForPreTraining",
+    "classification": "AutoModelForSequenceClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+}
+
+
+def build_theirs(params, config, attention="eager", head=HEAD, num_labels=None):
+    """transformers' model with our numbers. InteropError where their classes cannot build it.
 
     attention: their name for how it is computed; None leaves the choice to them. Only "eager" returns attention maps.
+    head, num_labels: what `params` have above the encoder
     """
-    settings = config_to_hf(config, HEAD, None, "parity")
+    settings = config_to_hf(config, head, num_labels, "parity")
     torch, transformers = require("torch", "compare"), require("transformers", "compare")
     with warnings.catch_warnings():
         # Where E = H their free decoder matrix has no entries, and PyTorch remarks that it cannot initialise it.
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-        model = transformers.AutoModelForPreTraining.from_config(
+        model = getattr(transformers, _CLASSES[head]).from_config(
             transformers.AutoConfig.for_model(**settings),
             **({"attn_implementation": attention} if attention else {}),
         )
     # Copies: `.to(float64)` and a training step must not reach our arrays.
-    tensors = {name: torch.tensor(array) for name, array in names_for_hf(params, config, HEAD).items()}
+    tensors = {name: torch.tensor(array) for name, array in names_for_hf(params, config, head).items()}
     report = model.load_state_dict(tensors, strict=False)
     left = set(report.missing_keys) - _TIED
     if not config.has_embedding_transformation:  # they build it all the same, and do not use it

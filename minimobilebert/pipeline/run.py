@@ -8,6 +8,19 @@ import time
 from ..files import read_json, write_json
 
 
+def check_same_run(file, asked):
+    """ValueError where `file` is the config.json of a run with other settings than `asked`: two runs must not mix."""
+    if not file.exists():
+        return
+    found = read_json(file)
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"{file}: found a run with {name} = {found.get(name)}, expected {name} = {value};"
+                " choose another folder with --out (make: OUT=...)"
+            )
+
+
 class Run:
     """What every stage of a run gets.
 
@@ -21,15 +34,7 @@ class Run:
         """ValueError where `folder` already holds a run with other settings: two runs must not mix."""
         self.folder, self.settings, self.data = pathlib.Path(folder), settings, None
         self.asked = {**dataclasses.asdict(settings), "text": str(text_folder or "shipped")}
-        file = self.folder / "config.json"
-        if file.exists():
-            found = read_json(file)
-            for name, value in self.asked.items():
-                if found.get(name) != value:
-                    raise ValueError(
-                        f"{file}: found a run with {name} = {found.get(name)}, expected {name} = {value};"
-                        " choose another folder with --out (make: OUT=...)"
-                    )
+        check_same_run(self.folder / "config.json", self.asked)
         self._seconds_file = self.folder / "seconds.json"
         self.seconds = read_json(self._seconds_file) if self._seconds_file.exists() else {}
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .classification_batches import ClassificationBatches, all_batches, encode_labelled_texts
+from .classification_batches import all_batches, encode_texts
+from .length_batches import TrainingBatches
 
 ERAS = ("before 1860", "1860-1929", "1930 and later")
 FIRST_YEARS = (1860, 1930)
@@ -30,7 +31,7 @@ class EraSplit(NamedTuple):
 
 
 class EraTask(NamedTuple):
-    batches: ClassificationBatches  # step -> ClassificationBatch of training sentences
+    batches: TrainingBatches  # step -> ClassificationBatch of training sentences
     development: list  # of ClassificationBatch
     evaluation: list  # of ClassificationBatch, from the test addresses
     labels: tuple  # names of the classes
@@ -89,7 +90,7 @@ def label_passages(documents, tokenizer, sequence_length, sentences_per_passage=
         found = passages(document, sentences_per_passage)
         texts += found
         labels += [era_of(document.name)] * len(found)
-    return encode_labelled_texts(texts, labels, tokenizer, sequence_length)
+    return encode_texts(tokenizer, texts, None, labels, sequence_length)
 
 
 def majority_accuracy(train, test):
@@ -109,7 +110,7 @@ def make_era_task(documents, held_out_names, tokenizer, batch_size, sequence_len
         for part in split_addresses(documents, held_out_names, seed)
     )
     return EraTask(
-        batches=ClassificationBatches(train, batch_size, seed),
+        batches=TrainingBatches(train, batch_size, seed),
         development=all_batches(development, batch_size),
         evaluation=all_batches(test, batch_size),
         labels=ERAS,

@@ -66,13 +66,15 @@ def _delayed_interrupt():
 
 def train(
     name, step_function, params, optimizer, schedule, batches, *, total_steps, folder, seed, configuration,
-    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0,
+    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0, after_step=None,
 ):  # fmt: skip
     """Train `params` in place until `total_steps`, going on from the newest checkpoint in `folder`.
 
     step_function(params, batch, rng) -> losses {name: float, with "loss"}, gradients {name: array}
     schedule(step) -> learning rate; batches(step) -> batch; multipliers(step) -> {name: factor} or None
     configuration: a dict that a checkpoint must agree with
+    after_step(steps done, params): called before a checkpoint could hold the step, so that whatever it writes is there
+    when a run goes on behind it; after a kill the same step may be done, and written, twice
     -> Finished. OtherConfiguration where a checkpoint is of another configuration; TrainingDiverged where the loss is
     not finite; KeyboardInterrupt, after saving a checkpoint, on Ctrl-C.
     """
@@ -118,6 +120,8 @@ def train(
                 line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}
                 log.write(json.dumps(line) + "\n")
                 log.flush()
+            if after_step:
+                after_step(done, params)
             bar.update(f"loss {losses['loss']:.3f}")
             if interrupted:
                 save(done)

@@ -1,0 +1,25 @@
+"""Fetch data and weights from their publishers."""
+
+
+def download(arguments):
+    from ..download.run import download
+
+    only = [name for word in arguments.only for name in word.split(",") if name]
+    for path in download(arguments.what, arguments.to, only):
+        print(path)
+    return 0
+
+
+def _download_arguments(parser):
+    parser.add_argument("what", choices=("glue", "squad", "mobilebert"), help="what to fetch")
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write; what is there stays")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME",
+                        help="only this part; with commas more (glue: its tasks; squad: v1.1, v2.0)")  # fmt: skip
+
+
+COMMANDS = {
+    "download": (
+        "fetch GLUE, SQuAD or Google's MobileBERT",
+        "glue --to data/glue --only rte,sst2", _download_arguments, download,
+    ),
+}  # fmt: skip

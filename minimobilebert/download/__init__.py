@@ -1,0 +1,1 @@
+"""Data and weights from their publishers' addresses: fetched once, checked, unpacked with care."""

@@ -1,0 +1,67 @@
+"""`download`: fetch what is not there yet, unpack it, and say what to do by hand where there is no connection."""
+
+import pathlib
+
+from ..files import check_new_folder
+from ..tasks.glue import glue_task
+from ..terminal import say
+from .addresses import SOURCES
+from .fetch import Unreachable, fetch
+from .mrpc import split_mrpc
+from .unpack import unpack
+
+
+def _chosen(sources, what, only):
+    """The parts to fetch -> {part: files}, in the order of the table"""
+    if what not in sources:
+        raise ValueError(f"download: found {what!r}, expected one of {', '.join(sources)}")
+    parts = sources[what]
+    for name in only:
+        if name not in parts:
+            raise ValueError(f"--only: found {name!r}, expected some of {', '.join(parts)}")
+    return {name: files for name, files in parts.items() if not only or name in only}
+
+
+def _glue(name, files, to, options):
+    """One task's folder, unless it is there -> its path. The archive is removed when the tables are out."""
+    task = glue_task(name)
+    folder, tables = to / task.folder, [f"{split}.tsv" for split in task.splits]
+    if all((folder / table).is_file() for table in tables):
+        say(f"{folder}: there already")
+        return folder
+    check_new_folder(folder)  # before anything large is fetched
+    paths = [fetch(file, to, **options) for file in files]
+    if name == "mrpc":
+        split_mrpc(*paths, folder)
+    else:
+        unpack(paths[0], task.folder, tables, folder)
+    for path in paths:
+        path.unlink()
+    return folder
+
+
+def download(what, to, only=(), sources=SOURCES, **options):
+    """Fetch "glue", "squad" or "mobilebert" into the folder `to` -> list of paths that are there now.
+
+    only: parts of it (tasks of GLUE, versions of SQuAD). sources: a table like addresses.SOURCES. options: of fetch().
+    What is there already is not fetched again; interrupted at any moment, the same call goes on.
+    """
+    to = pathlib.Path(to)
+    parts = _chosen(sources, what, only)
+    done = []
+    try:
+        for name, files in parts.items():
+            if what == "glue":
+                done.append(_glue(name, files, to, options))
+            else:
+                done += [fetch(file, to, **options) for file in files]
+    except Unreachable:
+        say(f"no connection; fetch these by hand into {to} and give the same command again:")
+        for name, files in parts.items():
+            if what == "glue" and to / glue_task(name).folder in done:
+                continue
+            for file in files:
+                if not (to / file.name).exists():
+                    say(f"  {file.address}")
+        raise
+    return done

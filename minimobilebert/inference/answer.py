@@ -1,0 +1,72 @@
+"""`answer`: where in the passage is the answer to the question? And the answers that came next.
+
+    score = start score + end score of the tokens that begin and end the answer
+
+A passage longer than the model reads goes through in overlapping windows (tasks/squad_windows.py); a piece that is in
+several counts where it has most of its context.
+"""
+
+import numpy as np
+
+from ..tasks.length_batches import sorted_batches
+from ..tasks.squad_data import single_question
+from ..tasks.squad_decoding import best_answers
+from ..tasks.squad_examples import SquadExamples
+from ..tasks.squad_features import make_features
+from .logits import span_logits
+
+_BATCH = 32
+_AROUND = 300  # characters of a long passage on each side of the answer
+_BOLD, _PLAIN = "\x1b[1;32m", "\x1b[0m"
+
+
+def span_scores_of(logits, features, batch_size=_BATCH):
+    """Every window's scores, batches by length, then back in their order -> starts, ends: lists of arrays [tokens]"""
+    examples = SquadExamples(features)
+    starts, ends = [None] * len(examples.lengths), [None] * len(examples.lengths)
+    for rows in sorted_batches(examples.lengths, batch_size):
+        found = logits(examples.batch(rows))
+        for row, scores in zip(rows, found, strict=True):
+            starts[row], ends[row] = np.ascontiguousarray(scores[: examples.lengths[row]].T)
+    return starts, ends
+
+
+def answer(model, question, passage, top=5, may_be_none=False):
+    """The `top` best answers -> list of {"text", "start", "stop", "score", "probability"}, best first
+
+    start, stop: characters of the passage; may_be_none: "no answer" is one of the candidates, with text "" (a model
+    that was trained with questions without an answer). Probabilities are among the 20 best. ValueError for empty texts,
+    NoSuchHead where the model was not fine-tuned for questions.
+    """
+    model.require_parameter("qa_outputs.weight", "questions (fine-tune it: finetune --task squad1)")
+    if top < 1:
+        raise ValueError(f"top: found {top}, expected at least 1")
+    length = min(384, model.config.max_position_embeddings)
+    features = make_features(
+        single_question(question, passage), model.tokenizer, length,
+        stride=max(1, length // 3), max_query=min(64, max(1, length // 2 - 4)),
+    )  # fmt: skip
+    scores = span_scores_of(span_logits(model.params, model.config), features)
+    found = best_answers(features, 0, *scores, n_best=max(top, 20), null=may_be_none)
+    return [
+        {"text": c.text, "start": c.start, "stop": c.stop, "score": c.score, "probability": c.probability}
+        for c in found[:top]
+    ]
+
+
+def format_answers(passage, answers, colour):
+    """The passage with the best answer marked, then all answers with their scores; colour: for a terminal"""
+    best, lines = answers[0], []
+    if best["text"]:
+        before, after = passage[: best["start"]], passage[best["stop"] :]
+        before = before if len(before) <= _AROUND else "... " + before[-_AROUND:].partition(" ")[2]
+        after = after if len(after) <= _AROUND else after[:_AROUND].rpartition(" ")[0] + " ..."
+        marks = (_BOLD, _PLAIN) if colour else ("[[", "]]")
+        lines.append(" ".join(f"{before}{marks[0]}{best['text']}{marks[1]}{after}".split()))
+    else:
+        lines.append("no answer in this passage")
+    lines += ["", " score  probability  answer"]
+    for row in answers:
+        text = " ".join(row["text"].split()) or "(no answer)"
+        lines.append(f"{row['score']:6.2f}  {row['probability']:11.4f}  {text}")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""The settings of a fine-tuning run, their usual values, and the space in which the paper searched.
+
+Paper, Section 4.4 and 4.5: batch size 16, 32 or 48; learning rate 1e-5 to 10e-5; 2 to 10 epochs; the best on dev.
+
+The usual values are points of that space. GLUE: those with which the released `run_classifier.py` starts (5e-5, 32,
+3 epochs), and 5 epochs for the four tasks with fewer than 10,000 rows, where 3 are a few hundred updates. SQuAD:
+those of the released README (4e-5, 32, 5 epochs; windows of 384 pieces every 128, questions of at most 64).
+"""
+
+import dataclasses
+
+SEARCH = {
+    "batch": (16, 32, 48),
+    "lr": tuple(n * 1e-5 for n in range(1, 11)),
+    "epochs": tuple(range(2, 11)),
+}
+SQUAD = ("squad1", "squad2")
+_FEW_ROWS = ("cola", "mrpc", "rte", "stsb")
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningSettings:
+    """What decides the result of a run, beside the texts and the weights it starts from."""
+
+    task: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    max_length: int  # pieces, with [CLS] and [SEP]
+    seed: int = 1
+    warmup: float = 0.1  # share of the updates
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    rows: int | None = None  # train on the first so many only
+    stride: int = 128  # SQuAD: from one window to the next
+    max_query: int = 64  # SQuAD: pieces of the question
+
+    def __post_init__(self):
+        for name in ("learning_rate", "batch_size", "epochs", "clip_norm", "stride", "max_query"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected more than 0")
+        if not 0.0 <= self.warmup < 1.0:
+            raise ValueError(f"warmup: found {self.warmup}, expected a share of the updates, 0 to below 1")
+        if self.weight_decay < 0.0 or self.seed < 0:
+            raise ValueError(f"weight_decay, seed: found {self.weight_decay}, {self.seed}, expected 0 or more")
+        if self.rows is not None and self.rows < 1:
+            raise ValueError(f"rows: found {self.rows}, expected at least 1")
+
+
+def usual_settings(task, positions, **changes):
+    """The usual settings of a task, with those `changes` that are not None -> FineTuningSettings
+
+    positions: the length of the model's position table, beyond which no text can go
+    """
+    squad = task in SQUAD
+    values = {
+        "learning_rate": 4e-5 if squad else 5e-5,
+        "batch_size": 32,
+        "epochs": 5 if squad or task in _FEW_ROWS else 3,
+        "max_length": min(384 if squad else 128, positions),
+    }
+    values |= {name: value for name, value in changes.items() if value is not None}
+    if values["max_length"] > positions:
+        raise ValueError(
+            f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)"
+        )
+    return FineTuningSettings(task=task, **values)
+
+
+def search_space(words):
+    """`lr=1e-5,3e-5 batch=32`: the paper's space with these values in place of its own -> {name: values}"""
+    space = dict(SEARCH)
+    for word in words:
+        name, _, values = word.partition("=")
+        if name not in SEARCH or not values:
+            raise ValueError(f"--search: found {word!r}, expected one of lr=..., batch=..., epochs=...")
+        try:
+            space[name] = tuple((float if name == "lr" else int)(value) for value in values.split(","))
+        except ValueError:
+            raise ValueError(f"--search: found {word!r}, expected numbers, comma separated") from None
+    return space

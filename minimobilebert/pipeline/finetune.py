@@ -1,0 +1,169 @@
+"""`finetune`: a pre-trained encoder, a new head, a labelled task, and the one training loop.
+
+    out/config.json            what was asked for; another command in the same folder is refused
+    out/vocab.txt
+    out/metrics.jsonl          a line for every tenth update
+    out/evaluations.json       the scores on dev after every epoch
+    out/best.npz               the best parameters so far; at the end they are checkpoint-final.npz
+    out/checkpoint-*.npz       while it runs: what the same command goes on from, after Ctrl-C or a kill
+    out/summary.json           the best scores, seconds, settings
+
+The folder of a finished run is a model folder: Model.load, evaluate, predict, answer and convert take it.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import time
+
+import numpy as np
+
+from ..files import read_json, write_json
+from ..model.parameters import init_parameters, parameter_shapes
+from ..tasks.length_batches import TrainingBatches
+from ..terminal import say
+from ..training.adamw import AdamW
+from ..training.best_checkpoint import BestCheckpoint
+from ..training.loop import train
+from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
+from ..training.schedules import WarmupLinearDecay
+from .fine_tuning_settings import usual_settings
+from .jobs import make_job
+from .run import check_same_run
+
+_HEAD_STREAM = 411
+_CHECKPOINT_SECONDS = 60.0  # parameters and moments are three times the model: not too often
+
+
+def first_parameters(saved, job, seed):
+    """The encoder of a SavedModel with a new head -> parameters, ModelConfig
+
+    The pooler comes along where the model has one; plain BERT without one gets a new one, as transformers does it. For
+    questions and their answers there is none: every token speaks for itself.
+    """
+    config = saved.config
+    if job.head == "question-answering":
+        config = config.replace(classifier_activation=False)
+    elif not config.use_bottleneck:
+        config = config.replace(classifier_activation=True)
+    rng = np.random.default_rng([seed, _HEAD_STREAM])
+    encoder = {name: shape for name, shape in parameter_shapes(config).items() if name not in saved.params}
+    shapes = parameter_shapes(config, job.head, job.num_labels)
+    new = {name: shape for name, shape in shapes.items() if name in encoder or not name.startswith(f"{config.prefix}.")}
+    fresh = init_parameters(new, config, rng)
+    return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
+
+
+def _fingerprint(arrays):
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
+
+
+class Plan:
+    """Everything that a run is made of: shared by our trainer and by the one it is compared with.
+
+    job, params, config, settings; batches(step), steps_per_epoch, total_steps, schedule(step)
+    """
+
+    def __init__(self, saved, files, settings):
+        self.settings, self.tokenizer = settings, saved.tokenizer
+        self.job = make_job(settings, files, saved)
+        self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
+        self.params, self.config = first_parameters(saved, self.job, settings.seed)
+        self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
+        self.steps_per_epoch = self.batches.steps_per_epoch
+        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.schedule = WarmupLinearDecay(
+            settings.learning_rate, int(settings.warmup * self.total_steps), self.total_steps
+        )
+
+    def configuration(self):
+        """What a checkpoint must agree on before a run goes on from it."""
+        model = dataclasses.asdict(self.config)
+        return {
+            "model": model, "labels": self.job.labels, "settings": dataclasses.asdict(self.settings),
+            "start": _fingerprint(self.params.values()), "data": _fingerprint(self.job.examples.arrays),
+        }  # fmt: skip
+
+
+def train_ours(plan, folder):
+    """Our trainer -> rows of evaluations, the best of them, seconds of training, seconds of evaluation"""
+    settings, job, config = plan.settings, plan.job, plan.config
+    configuration = plan.configuration()
+    keeper = BestCheckpoint(folder, configuration)
+
+    def evaluate(step, params):
+        if step % plan.steps_per_epoch:
+            return
+        start = time.perf_counter()
+        scores = job.evaluate(job.logits(params, config))
+        seconds = time.perf_counter() - start
+        epoch = step // plan.steps_per_epoch
+        keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
+        say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
+
+    def step_function(params, batch, rng):
+        return job.step_function(params, config, batch, rng)
+
+    finished = train(
+        settings.task, step_function, plan.params, AdamW(plan.params, weight_decay=settings.weight_decay),
+        plan.schedule, plan.batches, total_steps=plan.total_steps, folder=folder, seed=settings.seed,
+        configuration=configuration, clip_norm=settings.clip_norm, checkpoint_seconds=_CHECKPOINT_SECONDS,
+        after_step=evaluate,
+    )  # fmt: skip
+    keeper.take_the_place_of(pathlib.Path(folder) / CHECKPOINT)
+    evaluating = sum(row["seconds"] for row in keeper.rows)
+    return keeper.rows, keeper.best, finished.seconds - evaluating, evaluating
+
+
+def format_scores(scores):
+    """{split: {score: number}} -> "dev accuracy 0.9037, f1 0.8800" on one line"""
+    return "; ".join(
+        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in found.items() if type(value) is float)
+        for split, found in scores.items()
+    )
+
+
+def run(*, task, model, out, files, trainer=train_ours, **changes):
+    """Fine-tune the model folder `model` on a task, in the folder `out` -> the summary, a dict
+
+    files: TaskFiles; changes: fields of FineTuningSettings that are not to be as usual, or None
+    trainer: (Plan, folder) -> as `train_ours`
+    ValueError for whatever cannot be used, before anything is written.
+    """
+    out = pathlib.Path(out)
+    saved = load_model(model)
+    settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
+    asked = {**dataclasses.asdict(settings), **files.described(), "start_model": str(model)}
+    check_same_run(out / "config.json", asked)
+    if (finished := out / "summary.json").exists():
+        say(f"{out} holds this run already; delete the folder to run it again")
+        return read_json(finished)
+    start = time.perf_counter()
+    plan = Plan(saved, files, settings)
+    reading = time.perf_counter() - start
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "config.json", asked)
+    if not (out / VOCABULARY).exists():
+        plan.tokenizer.save(out / VOCABULARY)
+    rows, best, training, evaluating = trainer(plan, out)
+    summary = {
+        "task": task, "best": best, "evaluations": rows, "settings": asked, "rows": len(plan.job.examples.lengths),
+        "steps": plan.total_steps, "seconds": {"reading": reading, "training": training, "evaluation": evaluating},
+    }  # fmt: skip
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def format_summary(summary):
+    """The result of a run for people."""
+    seconds = summary["seconds"]
+    lines = ["epoch  scores"]
+    for row in summary["evaluations"]:
+        mark = "  <- best, kept" if row["step"] == summary["best"]["step"] else ""
+        lines.append(f"{row['epoch']:>5}  {format_scores(row['scores'])}{mark}")
+    lines.append(f"{summary['rows']} rows, {summary['steps']} updates; training {seconds['training']:.1f} s,"
+                 f" evaluation {seconds['evaluation']:.1f} s")  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,52 @@
+"""`finetune --search`: every point of the search space, each a run in its own folder, and the best one on dev.
+
+Interrupted, the same command goes on; points that are done are only read. Of the weights only the best point's stay.
+"""
+
+import itertools
+import pathlib
+
+from ..files import write_json
+from ..terminal import say
+from ..training.model_folder import CHECKPOINT
+from .fine_tuning_settings import search_space
+from .finetune import format_scores, run
+
+
+def search(*, words, out, **arguments):
+    """words: of `--search`; out: the folder of the points' folders; arguments: as `finetune.run` takes them
+
+    -> {"best": folder, "points": [{"folder", "lr", "batch", "epochs", "selection", "best_epoch", "scores", "seconds"}]}
+    """
+    space, out = search_space(words), pathlib.Path(out)
+    points = list(itertools.product(space["epochs"], space["batch"], space["lr"]))
+    say(f"{len(points)} points")
+    rows, best = [], None
+    for number, (epochs, batch, lr) in enumerate(points, start=1):
+        folder = out / f"lr-{lr:g}-batch-{batch}-epochs-{epochs}"
+        say(f"point {number} of {len(points)}: {folder.name}")
+        changes = {**arguments, "learning_rate": lr, "batch_size": batch, "epochs": epochs}
+        summary = run(out=folder, **changes)
+        found = summary["best"]
+        rows.append({
+            "folder": str(folder), "lr": lr, "batch": batch, "epochs": epochs, "selection": found["selection"],
+            "best_epoch": found["epoch"], "scores": found["scores"], "seconds": summary["seconds"]["training"],
+        })  # fmt: skip
+        if best is None or rows[-1]["selection"] > best["selection"]:
+            best, loser = rows[-1], best
+        else:
+            loser = rows[-1]
+        if loser:
+            (pathlib.Path(loser["folder"]) / CHECKPOINT).unlink(missing_ok=True)
+    result = {"best": best["folder"], "points": rows}
+    write_json(out / "summary.json", result)
+    return result
+
+
+def format_search(result):
+    """The points as a table, the best first."""
+    lines = ["| learning rate | batch | epochs | best epoch | dev | seconds |", "|---|---|---|---|---|---|"]
+    for row in sorted(result["points"], key=lambda row: -row["selection"]):
+        lines.append(f"| {row['lr']:g} | {row['batch']} | {row['epochs']} | {row['best_epoch']} |"
+                     f" {format_scores(row['scores'])} | {row['seconds']:.0f} |")  # fmt: skip
+    return "\n".join([*lines, "", f"best: {result['best']}"])

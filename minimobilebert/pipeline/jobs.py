@@ -1,0 +1,50 @@
+"""Which files a task is read from, and the job that reads them."""
+
+import dataclasses
+import pathlib
+
+from .fine_tuning_settings import SQUAD
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFiles:
+    """data: GLUE's folder of folders, or SQuAD's folder. The rest is for SQuAD.
+
+    train_file, dev_file: in place of those in `data`; split_articles: train on so many articles of the training file,
+    score on the rest; leave_out: a JSON list of the ids that are not to be trained on
+    """
+
+    data: str | None = None
+    train_file: str | None = None
+    dev_file: str | None = None
+    split_articles: int | None = None
+    leave_out: str | None = None
+
+    def described(self):
+        """-> {name: value} for config.json"""
+        return dataclasses.asdict(self)
+
+    def folder(self):
+        """ValueError unless `data` is a folder."""
+        if self.data is None:
+            raise ValueError("--data: found none, expected the folder with the task's files")
+        if not pathlib.Path(self.data).is_dir():
+            raise ValueError(f"{self.data}: found no folder, expected one with the task's files")
+        return pathlib.Path(self.data)
+
+
+def make_job(settings, files, saved):
+    """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
+    if settings.task in SQUAD:
+        from .squad_job import SquadJob
+
+        job = SquadJob(settings, files, saved.tokenizer)
+    else:
+        from .glue_job import GlueJob
+
+        job = GlueJob(settings, files.folder(), saved.tokenizer)
+    if job.pairs and saved.config.type_vocab_size < 2:
+        raise ValueError(
+            f"model: found {saved.config.type_vocab_size} kind of segment, expected 2: {settings.task} is about pairs"
+        )
+    return job

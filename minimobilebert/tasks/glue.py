@@ -1,0 +1,173 @@
+"""GLUE: eight tasks, and their examples from the folders as the publishers ship them.
+
+The table says what differs between the tasks: columns, classes, scores, splits. Labels are numbered in the order of
+the table; two conventions are about for MNLI, and this is the one of the Hugging Face and TensorFlow data sets (BERT's
+own code counts contradiction, entailment, neutral). WNLI is left out, as in the paper (Table 4).
+
+What the files are like (the reader takes all of it):
+- columns are found by the header's names; only CoLA's train and dev files have no header;
+- MRPC starts with a byte-order mark; its test file may come with labels, which are then not looked at;
+- test files carry the ids that a submission must repeat in the column `index` (QQP: `id`);
+- the older QQP.zip has a few broken lines in train and dev; as in the field's other readers they are left out, and
+  counted on stderr. More than one in a hundred is not that defect but another file, and an error.
+"""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from ..terminal import say
+from .tsv import find_column, read_rows
+
+_COLA_COLUMNS = ["source", "label", "mark", "sentence"]
+_MATCHED = ("dev_matched", "dev_mismatched"), ("test_matched", "test_mismatched")
+
+
+class GlueTask(NamedTuple):
+    name: str  # on the command line: "sst2"
+    folder: str  # in GLUE's data: "SST-2"
+    texts: tuple  # columns of the one or two texts
+    label_column: str
+    labels: tuple | None  # words in the file, in the order of the class numbers; None: a number from 0 to 5
+    score_names: tuple  # what GLUE reports, see metrics.py
+    dev_splits: tuple = ("dev",)
+    test_splits: tuple = ("test",)
+    id_column: str = "index"
+
+    @property
+    def splits(self):
+        return ("train", *self.dev_splits, *self.test_splits)
+
+    def selection(self, scores):
+        """The number that picks the best checkpoint: the mean of the task's scores -> float"""
+        return sum(scores[name] for name in self.score_names) / len(self.score_names)
+
+
+_BINARY, _ENTAILMENT = ("0", "1"), ("entailment", "not_entailment")
+_PAIR = ("sentence1", "sentence2")
+TASKS = {
+    task.name: task
+    for task in (
+        GlueTask("cola", "CoLA", ("sentence",), "label", _BINARY, ("matthews",)),
+        GlueTask("sst2", "SST-2", ("sentence",), "label", _BINARY, ("accuracy",)),
+        GlueTask("mrpc", "MRPC", ("#1 String", "#2 String"), "Quality", _BINARY, ("f1", "accuracy")),
+        GlueTask("stsb", "STS-B", _PAIR, "score", None, ("pearson", "spearman")),
+        GlueTask("qqp", "QQP", ("question1", "question2"), "is_duplicate", _BINARY, ("f1", "accuracy"), id_column="id"),
+        GlueTask("mnli", "MNLI", _PAIR, "gold_label", ("entailment", "neutral", "contradiction"), ("accuracy",),
+                 *_MATCHED),
+        GlueTask("qnli", "QNLI", ("question", "sentence"), "label", _ENTAILMENT, ("accuracy",)),
+        GlueTask("rte", "RTE", _PAIR, "label", _ENTAILMENT, ("accuracy",)),
+    )
+}  # fmt: skip
+
+
+class GlueExamples(NamedTuple):
+    ids: list  # of str, as in the file, for a test file that has them; else row numbers from 0
+    firsts: list  # of str
+    seconds: list | None  # of str; None for tasks with one text
+    labels: np.ndarray | None  # [N] int32 class numbers, [N] float32 scores for STS-B; None for test files
+
+
+def glue_task(name):
+    """The task with this command-line name -> GlueTask"""
+    if name not in TASKS:
+        raise ValueError(f"task: found {name!r}, expected one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _folder_of(task, data):
+    """The task's folder: in `data`, or `data` itself -> path, which may not exist"""
+    folder = pathlib.Path(data) / task.folder
+    if not folder.is_dir() and any((pathlib.Path(data) / f"{other}.tsv").is_file() for other in task.splits):
+        return pathlib.Path(data)
+    return folder
+
+
+def has_split(task, data, split):
+    """Whether the file of this split is there."""
+    return (_folder_of(task, data) / f"{split}.tsv").is_file()
+
+
+def _path_of(task, data, split):
+    if split not in task.splits:
+        raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.splits)}")
+    folder = _folder_of(task, data)
+    path = folder / f"{split}.tsv"
+    if path.is_file():
+        return path
+    if folder.is_dir():
+        raise ValueError(f"{path}: found no file, expected the split {split} of {task.name}")
+    raise ValueError(
+        f"{path}: found no folder {task.folder} in {data}, expected GLUE's"
+        f" (python -m minimobilebert download glue --to {data} --only {task.name})"
+    )
+
+
+def _label(text, task, place):
+    if task.labels is None:
+        try:
+            score = float(text)
+        except ValueError:
+            score = -1.0
+        if not 0.0 <= score <= 5.0:  # also refuses NaN
+            raise ValueError(f"{place}: found score {text!r}, expected a number from 0 to 5")
+        return score
+    if text not in task.labels:
+        raise ValueError(f"{place}: found label {text!r}, expected {' or '.join(task.labels)}")
+    return task.labels.index(text)
+
+
+def _columns_and_rows(task, path):
+    """Header and rows of a file; CoLA's header is made up where there is none."""
+    rows = read_rows(path)
+    first = next(rows, None)
+    if first is None:
+        raise ValueError(f"{path}: found an empty file, expected tab-separated lines")
+    if task.name == "cola" and task.texts[0] not in first.fields:
+        return _COLA_COLUMNS, read_rows(path)
+    return first.fields, rows
+
+
+def read_split(task, data, split):
+    """One split of a task -> GlueExamples.
+
+    `data` is the folder that holds SST-2 and its like, or the task's folder itself. ValueError in one line with file
+    and line number wherever the file is not what it should be.
+    """
+    path = _path_of(task, data, split)
+    is_test = split in task.test_splits
+    columns, rows = _columns_and_rows(task, path)
+    text_places = [find_column(path, columns, name) for name in task.texts]
+    id_place = find_column(path, columns, task.id_column) if is_test and task.id_column in columns else None
+    label_place = None if is_test else find_column(path, columns, task.label_column)
+    if is_test and task.label_column in columns and task.name != "mrpc":
+        raise ValueError(f"{path}: line 1: found the label column {task.label_column!r}, expected a test file without")
+
+    texts, ids, labels, skipped = [[] for _ in text_places], {}, [], []
+    for line, fields in rows:
+        if len(fields) != len(columns):
+            skipped.append(f"{path}: line {line}: found {len(fields)} fields, expected {len(columns)} (tab-separated)")
+            if task.name != "qqp" or is_test:
+                raise ValueError(skipped[0])
+            continue
+        for column, place in zip(texts, text_places, strict=True):
+            column.append(fields[place])
+        if label_place is not None:
+            labels.append(_label(fields[label_place], task, f"{path}: line {line}"))
+        if id_place is not None and ids.setdefault(fields[id_place], line) != line:
+            first = ids[fields[id_place]]
+            raise ValueError(f"{path}: line {line}: found id {fields[id_place]!r} of line {first}, expected a new one")
+    number = len(texts[0])
+    if number == 0 and not skipped:
+        raise ValueError(f"{path}: found a header and no rows, expected examples")
+    if len(skipped) * 100 > number:
+        raise ValueError(skipped[0])
+    if skipped:
+        say(f"{skipped[0]}; left out {len(skipped)} such {'line' if len(skipped) == 1 else 'lines'}")
+    return GlueExamples(
+        list(ids) if id_place is not None else list(range(number)),
+        texts[0],
+        texts[1] if len(texts) == 2 else None,
+        None if is_test else np.array(labels, np.float32 if task.labels is None else np.int32),
+    )

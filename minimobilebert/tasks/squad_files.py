@@ -1,0 +1,54 @@
+"""The files that SQuAD's programs exchange: answers, n-best lists, and the odds of "no answer".
+
+    predictions.json         {id: text}, "" for no answer
+    nbest_predictions.json   {id: [{"text", "probability", "start_logit", "end_logit"}, ...]}, best first
+    null_odds.json           {id: score of "no answer" - score of the best answer}, v2.0 only
+
+The names and forms are those of BERT's run_squad.
+"""
+
+import math
+import pathlib
+
+from ..files import read_json, write_json
+
+
+def write_answers(folder, found):
+    """SquadAnswers -> the files above, in `folder`; list of their paths."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lists = {
+        name: [
+            {"text": c.text, "probability": c.probability, "start_logit": c.start_logit, "end_logit": c.end_logit}
+            for c in candidates
+        ]
+        for name, candidates in found.n_best.items()
+    }
+    files = {"predictions.json": found.answers, "nbest_predictions.json": lists, "null_odds.json": found.null_odds}
+    paths = []
+    for name, value in files.items():
+        if value is not None:
+            paths.append(folder / name)
+            write_json(paths[-1], value)
+    return paths
+
+
+def _read(path, usable, expected):
+    found = read_json(path)
+    if type(found) is not dict:
+        raise ValueError(f"{path}: found {type(found).__name__}, expected an object: an id and {expected} each")
+    for name, value in found.items():
+        if not usable(value):
+            raise ValueError(f"{path}: id {name}: found {value!r}, expected {expected}")
+    return found
+
+
+def read_answers(path):
+    """predictions.json -> dict: id -> text. ValueError names the file, and the id whose answer is no text."""
+    return _read(path, lambda value: type(value) is str, "a text")
+
+
+def read_null_odds(path):
+    """null_odds.json -> dict: id -> float. ValueError names the file, and the id whose odds are no finite number."""
+    odds = _read(path, lambda value: type(value) in (int, float) and math.isfinite(value), "a number")
+    return {name: float(value) for name, value in odds.items()}

@@ -1,0 +1,188 @@
+"""Functions cut out of source texts: what goes, what stays, and what is taken out of a submission."""
+
+import ast
+
+import pytest
+
+from minimobilebert.course.cutting import blank, defines
+from minimobilebert.course.extraction import Refused, extract, parse
+
+SOURCE = '''"""Module."""
+import numpy as np
+
+SCALE = 2.0
+
+
+def plain(x, y=1):
+    """What it does.
+
+    More.
+    """
+    # the secret is a sum
+    z = x + y  # really
+
+    return z
+
+
+def one_line(x): return x * SCALE
+
+
+def only_words(x):
+    """Nothing else."""
+
+
+class Thing:
+    """A thing."""
+
+    @staticmethod
+    def method(a, *, b=(1, 2)):
+        return a, \\
+            b
+
+    def other(self):
+        return self
+
+
+def last(x):
+    if x:
+        return "\\N{BULLET} é"
+    return [
+        x,
+    ]
+'''
+
+
+def test_bodies_go_and_the_rest_stays_as_it_is():
+    text = blank(SOURCE, {"plain": "A", "one_line": "B", "only_words": "C", "Thing.method": "D", "last": "E"})
+    for gone in ("secret", "z = x", "x * SCALE", "return a", "return [", "BULLET"):
+        assert gone not in text
+    for kept in ('"""Module."""', "More.", "def plain(x, y=1):", "SCALE = 2.0", "@staticmethod", "return self"):
+        assert kept in text
+    scope = {}
+    exec(text, scope)
+    for call, message in ((lambda: scope["plain"](1), "A"), (lambda: scope["one_line"](1), "B"),
+                          (lambda: scope["only_words"](1), "C"), (lambda: scope["Thing"].method(1), "D"),
+                          (lambda: scope["last"](1), "E")):  # fmt: skip
+        with pytest.raises(NotImplementedError, match=f"^{message}$"):
+            call()
+    assert scope["plain"].__doc__.startswith("What it does.") and scope["Thing"]().other() is not None
+
+
+def test_cutting_one_leaves_every_other_line():
+    text = blank(SOURCE, {"plain": "A"})
+    before, after = SOURCE.splitlines(), text.splitlines()
+    assert before[:11] == after[:11] and after[11:13] == ["    raise NotImplementedError('A')", ""]
+    assert before[before.index("def one_line(x): return x * SCALE") :] == after[after.index(before[17]) :]
+
+
+def test_every_function_of_the_package_can_be_cut():
+    from minimobilebert.course.manifest import ROOT
+
+    for path in sorted((ROOT / "minimobilebert").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        names = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+        cut = ast.parse(blank(source, dict.fromkeys(names, "gone")))
+        for node in cut.body:
+            if isinstance(node, ast.FunctionDef):
+                assert ast.unparse(node.body[-1]) == "raise NotImplementedError('gone')", f"{path}: {node.name}"
+
+
+def test_an_unknown_name_is_named():
+    with pytest.raises(ValueError, match="nothing: found no such function"):
+        blank(SOURCE, {"nothing": ""})
+    assert defines(SOURCE, "Thing.method") and not defines(SOURCE, "Thing") and not defines("def f(:", "f")
+
+
+PRISTINE = '''import numpy as np
+from .rows import as_rows
+
+LIMIT = 3.0
+
+
+def given(x):
+    raise NotImplementedError("task 01.1 asks for this: it is left out of a student edition")
+
+
+def asked(x, y=LIMIT, *, z=None):
+    """Asked for."""
+    raise NotImplementedError("task 01.1")
+'''
+
+
+def taken(text, replaceable=()):
+    return extract(parse(text.encode(), "s.py"), "s.py", "asked", PRISTINE, replaceable)
+
+
+def test_only_the_body_and_what_it_uses_is_taken():
+    found = taken('''
+import numpy as np
+import math
+from itertools import chain as joined
+import torch
+LIMIT = 99.0
+SMALL = 1e-3
+UNUSED = 1
+
+def helper(x):
+    return math.sqrt(x) + SMALL
+
+def unused():
+    return 1
+
+def given(x):
+    return "changed"
+
+@staticmethod
+def asked(x: float, y=7, *, z="evil") -> int:
+    """My own words."""
+    return helper(x) + given(y) + LIMIT, list(joined([z]))
+''')
+    assert found.source == (
+        "def asked(x, y=LIMIT, *, z=None):\n    return (helper(x) + given(y) + LIMIT, list(joined([z])))"
+    )
+    assert found.helpers == (
+        "import math\nfrom itertools import chain as joined\nSMALL = 0.001\ndef helper(x):\n    return math.sqrt(x) + SMALL"
+    )
+
+
+def test_what_the_edition_left_out_may_be_filled_in():
+    text = "def given(x):\n    return 5\n\ndef asked(x, y=1, *, z=None):\n    return given(x)\n"
+    assert taken(text).helpers == ""
+    assert taken(text, {"given"}).helpers == "def given(x):\n    return 5"
+
+
+REFUSED = {
+    "found asked(x), expected asked(x, y, z)": "def asked(x):\n    return x",
+    "found asked(x, y, z, **k), expected": "def asked(x, y, *, z, **k):\n    return x",
+    "found no function asked": "def askd(x, y, z):\n    return x",
+    "found async": "async def asked(x, y, *, z):\n    return x",
+    "line 2: found open": "def asked(x, y, *, z):\n    return open(x)",
+    "line 1: found import torch": "import torch\n\ndef asked(x, y, *, z):\n    return torch.tensor(x)",
+    "line 2: found .__class__": "def asked(x, y, *, z):\n    return x.__class__",
+    "s.py, line 1: ": "def asked(x, y, *, z:\n    return x",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_is_not_taken_is_one_clear_line(words):
+    with pytest.raises(Refused) as caught:
+        taken(REFUSED[words])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+HONEST = """
+def asked(x, y=1, *, z=None):
+    import numpy as np
+    from math import sqrt
+    from ..ops.softmax import softmax_forward
+    total = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        total[index] += sqrt(x[index])
+    np.add.at(total, [0], 1)
+    with np.errstate(over="ignore"):
+        return np.load if z else sorted(total.reshape(-1), key=lambda v: -v), f"{x!r}", __name__
+"""
+
+
+def test_honest_code_is_taken():
+    assert taken(HONEST).source.startswith("def asked(x, y=LIMIT")

@@ -1,0 +1,267 @@
+"""The student edition, used as a student uses it: nothing is given away, every command works, training is theirs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_train_tiny import SMALL, write_text
+
+from minimobilebert.course.check import watch
+from minimobilebert.course.edition import cuts_of, find_leaks, solution_lines, write_edition
+from minimobilebert.course.manifest import load
+from minimobilebert.course.mutants import extracted, solutions_of
+from minimobilebert.course.recording import load_recordings
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory):
+    """An untouched edition of lessons 2 and 3; tests that write into it take a copy."""
+    out = tmp_path_factory.mktemp("edition") / "student"
+    write_edition(load(), ["02", "03"], out)
+    return out
+
+
+def python(folder, *arguments, **environment):
+    command = [sys.executable, "-m", "minimobilebert", *map(str, arguments)]
+    here = {**os.environ, "MINIMOBILEBERT_BACKEND": "numpy", "PYTHONPATH": str(folder), **environment}
+    return subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
+
+
+def write_function(folder, name, body):
+    """Replace the body of one of lesson 2 or 3's functions by `body`, indented lines."""
+    path = folder / "minimobilebert" / "ops" / ("linear.py" if name.startswith("linear") else "nonorm.py")
+    text = path.read_text()
+    pattern = rf'(def {name}\(.*?""".*?"""\n)    raise NotImplementedError\(.*?\)\n'
+    new, count = re.subn(pattern, lambda match: match[1] + body, text, flags=re.S)
+    assert count == 1
+    path.write_text(new)
+
+
+def solution(name):
+    """The body of a function in lesson 2's or 3's solutions"""
+    import ast
+
+    for folder in ("02_linear", "03_normalisation"):
+        text = (load().root / "lessons" / folder / "solutions.py").read_text()
+        for node in ast.parse(text).body:
+            if getattr(node, "name", "") == name:
+                return "\n".join(text.splitlines()[node.lineno : node.end_lineno]) + "\n"
+    raise AssertionError(name)
+
+
+def test_only_what_was_chosen_is_a_task(edition):
+    course = load(edition)
+    assert {task.lesson for task in course.tasks} == {"02", "03"}
+    assert course.edition == {"lessons": ["02", "03"], "seed": 1}
+    assert all(not task.also_blank for task in course.tasks)  # the list itself would tell where to look
+
+
+def test_the_bodies_are_gone_in_every_back_end(edition):
+    course = load()
+    tasks = [task for task in course.tasks if task.lesson in ("02", "03")]
+    cuts = cuts_of(tasks)
+    assert "minimobilebert/kernels/elementwise.py" in cuts
+    for file, functions in cuts.items():
+        text = (edition / file).read_text()
+        for name, message in functions.items():
+            assert re.search(rf'def {re.escape(name.rpartition(".")[2])}\(', text)
+            assert repr(message)[1:-1] in text
+
+
+def test_nothing_else_gives_them_away(edition):
+    names = {path.relative_to(edition).as_posix() for path in edition.rglob("*")}
+    for gone in ("tests", ".git", "minimobilebert/bench", "minimobilebert/parity", "minimobilebert/gradcheck_cases.py",
+                 "minimobilebert/course/grading.py", "lessons/grading.toml", "lessons/AUTHORS.md"):  # fmt: skip
+        assert gone not in names
+    assert not [name for name in names if name.endswith(("solutions.py", "mutants.toml", ".pyc", ".nbi", ".nbc"))]
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_a_line_of_a_solution_anywhere_is_found(tmp_path):
+    course = load()
+    tasks = [task for task in course.tasks if task.lesson == "02"]
+    assert any("rows.T @ x" in line for line in solution_lines(course, tasks))
+    (tmp_path / "notes.md").write_text("Remember:   dweight = rows.T   @ x.reshape(-1)\nor dx = dy @ cache.weight  # so\n")
+    assert find_leaks(course, tasks, tmp_path) == ["notes.md:2: shows task 02.2's 'dx = dy @ cache.weight'"]
+
+
+def test_an_edition_that_would_show_a_solution_is_not_written(tmp_path):
+    import dataclasses
+
+    course = load()
+    lessons = [dataclasses.replace(lesson, tasks=tuple(dataclasses.replace(task, also_blank=()) for task in lesson.tasks))
+               for lesson in course.lessons]  # fmt: skip
+    bare = dataclasses.replace(course, lessons=tuple(lessons))
+    with pytest.raises(ValueError, match="shows task .* add that place to the task's also_blank"):
+        write_edition(bare, ["02"], tmp_path / "out", record=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_is_written_only_into_a_new_folder_and_never_from_an_edition(edition, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(ValueError, match="expected a new or empty folder"):
+        write_edition(load(), ["02"], tmp_path)
+    with pytest.raises(ValueError, match="found a student edition"):
+        write_edition(load(edition), ["02"], tmp_path / "again")
+    with pytest.raises(ValueError, match="--lessons: found none with a task"):
+        write_edition(load(), ["00"], tmp_path / "none")
+
+
+def test_the_same_seed_records_the_same_and_another_seed_others(edition, tmp_path):
+    write_edition(load(), ["02", "03"], tmp_path / "again")
+    write_edition(load(), ["02", "03"], tmp_path / "other", seed=2)
+    first, again, other = (load_recordings(load(f)).answers for f in (edition, tmp_path / "again", tmp_path / "other"))
+    assert set(first) == set(again) and not set(first) & set(other)
+    for key, (structure, arrays) in first.items():
+        assert structure == again[key][0]
+        for a, b in zip(arrays, again[key][1], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_recording_is_named(edition, copy_of):
+    folder = copy_of(edition)
+    path = next(folder.rglob("recorded.npz"))
+    path.write_bytes(path.read_bytes()[:200])
+    found = python(folder, "check", "02")
+    assert found.returncode == 2 and "recorded.npz: damaged" in found.stderr and "Traceback" not in found.stderr
+
+
+@pytest.fixture
+def copy_of(tmp_path):
+    import shutil
+
+    def copy(folder):
+        return shutil.copytree(folder, tmp_path / "copy")
+
+    return copy
+
+
+def test_a_student_s_way_through_a_task(edition, copy_of):
+    """Not written; wrong; a hint; right; and what progress says on the way."""
+    folder = copy_of(edition)
+    found = python(folder, "check")
+    assert found.returncode == 1 and "nothing is written yet; begin with minimobilebert/ops/linear.py" in found.stdout
+    found = python(folder, "check", "03.6")
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[0] == "task 03.6  nonorm_forward: not written yet"
+    assert "make hint T=03.6" in found.stdout
+
+    hints = load().task("03.6").hints
+    for count in (1, 2, 3, 3):
+        found = python(folder, "hint", "03.6")
+        assert found.returncode == 0
+        assert [hint in found.stdout for hint in hints] == [True] * count + [False] * (3 - count)
+    assert "that was the last one" in found.stdout
+
+    write_function(folder, "nonorm_forward", "    return weight * (x + bias), NoNormCache(x, weight)\n")
+    found = python(folder, "check")
+    assert found.returncode == 1 and "task 03.6  nonorm_forward: y is wrong" in found.stdout
+    assert "make check T=03.6 SEED=1" in found.stdout and "0 of 4 tasks pass" in found.stdout
+    rows = {row["task"]: row for row in json.loads(python(folder, "progress", "--json").stdout)}
+    assert (rows["03.6"]["state"], rows["03.6"]["hints"], rows["02.1"]["state"]) == ("failed", 3, "not checked")
+
+    path = folder / "minimobilebert/ops/nonorm.py"
+    path.write_text(path.read_text().replace("weight * (x + bias)", "print('here') or weight * x + bias"))
+    assert "changed since" in python(folder, "progress").stdout
+    found = python(folder, "check", "03.6")
+    assert found.returncode == 0 and "passed, 6 properties, 2 points" in found.stdout
+    assert load().task("03.6").after in found.stdout and "here" in found.stderr
+    assert "1 of 4 tasks, 2 of 16 points" in python(folder, "progress").stdout
+
+
+def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):
+    folder = copy_of(edition)
+    write_function(folder, "nonorm_forward", "    import scipy\n    return weight * x + bias, NoNormCache(x, weight)\n")
+    found = python(folder, "check", "03.6")
+    assert found.returncode == 1 and "found import scipy, which no task has a use for" in found.stdout
+    path = folder / "minimobilebert/ops/nonorm.py"
+    path.write_text(path.read_text().replace("def nonorm_forward(x, weight, bias):", "def nonorm_forward(x, w, b):"))
+    found = python(folder, "check", "03.6")
+    assert "found nonorm_forward(x, w, b), expected nonorm_forward(x, weight, bias)" in found.stdout
+    path.write_text(path.read_text() + "\ndef broken(:\n")
+    found = python(folder, "check", "03.6")
+    assert found.returncode == 1 and re.search(r"nonorm.py, line \d+: ", found.stdout) and "Traceback" not in found.stderr
+
+
+def test_a_changed_given_function_is_noted(edition, copy_of):
+    course = load(edition)
+    file = next(task.file for task in course.tasks)
+    folder = copy_of(edition)
+    originals = json.loads((folder / "lessons/originals.json").read_text())
+    originals[file] += "\n\ndef given(x):\n    return x\n"
+    (folder / "lessons/originals.json").write_text(json.dumps(originals))
+    path = folder / file
+    path.write_text(path.read_text() + "\n\ndef given(x):\n    return 2 * x\n")
+    assert "note        given in minimobilebert/ops/linear.py was changed" in python(folder, "check", "02.1").stdout
+
+
+def test_teachers_commands_are_not_in_it_and_say_so(edition):
+    for arguments in (["grade", "x", "--out", "y"], ["mutants"], ["course-check"], ["student"], ["bench"]):
+        found = python(edition, *arguments)
+        assert found.returncode == 2 and "is not part of a student edition" in found.stderr, arguments
+        assert "Traceback" not in found.stderr
+
+
+def test_seeds_that_were_not_recorded(edition):
+    found = python(edition, "check", "02.1", "--seed", "9")
+    assert found.returncode in (1, 2) and "Traceback" not in found.stderr
+
+
+def test_watch_checks_again_after_a_change(edition, copy_of):
+    course, said = load(copy_of(edition)), []
+
+    def show(text):
+        said.append(text)
+        if len(said) == 2:
+            write_function(course.root, "nonorm_forward", solution("nonorm_forward"))
+
+    watch(course, [course.task("03.6")], None, show, turns=2)
+    assert "not written yet" in said[0] and "passed" in said[2] and "watching nonorm.py" in said[3]
+
+
+def test_training_uses_the_student_s_functions(edition, tmp_path, copy_of):
+    """Not written: it stops and says which. Right: it trains. Wrong on purpose: it computes something else."""
+    text = write_text(tmp_path / "text")
+    settings = [f"{name}={value}" for name, value in {**SMALL, "teacher_steps": 2, "distillation_steps": 2}.items()]
+    folder = copy_of(edition)
+
+    def train(name):
+        return python(folder, "train-tiny", "--text", text, "--out", tmp_path / name, "--set", *settings)
+
+    found = train("none")
+    assert found.returncode == 1 and re.search(r"failed: task 0\d\.\d \(", found.stderr)
+    assert "not written yet: 02.1, 02.2, 03.6, 03.7" in found.stderr
+    for name in ("linear_forward", "linear_backward", "nonorm_forward", "nonorm_backward"):
+        write_function(folder, name, solution(name))
+    found = train("right")
+    assert found.returncode == 0, found.stderr
+    path = folder / "minimobilebert/ops/nonorm.py"
+    path.write_text(path.read_text().replace("weight * x + bias", "weight * x + bias + 0.5"))
+    assert train("wrong").returncode == 0
+    right, wrong = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("right", "wrong"))
+    assert right["student"] != wrong["student"]
+    assert right["teacher"] == wrong["teacher"]  # it normalises with LayerNorm
+    command = [sys.executable, "-m", "minimobilebert", "train-tiny", "--text", str(text), "--out", str(tmp_path / "own"),
+               "--set", *settings]  # fmt: skip
+    here = {**os.environ, "MINIMOBILEBERT_BACKEND": "numpy"}
+    subprocess.run(command, cwd=load().root, env=here, capture_output=True, check=True)
+    own = json.loads((tmp_path / "own" / "summary.json").read_text())
+    assert right["student"]["mlm_loss"] == pytest.approx(own["student"]["mlm_loss"], rel=1e-3)
+
+
+def test_solutions_can_be_handed_in():
+    """Every solution keeps the rules that a submission must keep."""
+    course = load()
+
+    class Everything:
+        tasks = course.tasks
+        files = {task.file: (course.root / task.file).read_text() for task in course.tasks}
+        left_out = cuts_of(course.tasks)
+
+    for lesson in course.lessons:
+        for task in lesson.tasks:
+            assert extracted(Everything, task, solutions_of(course, lesson), "solutions.py").source

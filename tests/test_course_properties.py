@@ -1,0 +1,310 @@
+"""Properties on other tasks than the course's: lists, dicts, drivers, call-backs, generators; and what failures say."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from minimobilebert.course import bundles, comparison, properties
+from minimobilebert.course.checking import FAILED, NOT_WRITTEN, PASSED, format_result, run_task
+from minimobilebert.course.comparison import Different
+from minimobilebert.course.manifest import ROOT, Task, load
+from minimobilebert.course.properties import Property, load_properties, prop
+from minimobilebert.course.trial import Live, Recorder, Replay, reference
+from minimobilebert.course.wire import Seeded
+from minimobilebert.course.workers import Worker
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """The project itself as the student's code; functions put into it are taken out again."""
+    with Worker(ROOT) as worker:
+        worker.start()
+        yield worker
+
+
+def task(function, points=8):
+    return Task("42.1", "Some task", function, points, ("a", "b", "c"), "well done", 5, lesson="42")
+
+
+def of(*checks, essential=True):
+    return [Property("42.1", check.__name__, check.__doc__ or "a title", 1, essential and i == 0, check)
+            for i, check in enumerate(checks)]  # fmt: skip
+
+
+def run(worker, function, *checks, oracle=None, seed=1, code=None):
+    """Run checks on the project's function, or on `code` in its place."""
+    if code is None:
+        return run_task(task(function), of(*checks), worker, oracle or Live(), seed)
+    with Worker(ROOT) as other:
+        other.install(function, code)
+        return run_task(task(function), of(*checks), other, oracle or Live(), seed)
+
+
+def test_a_function_on_dicts(worker):
+    def clips(t):
+        gradients = {"a": t.rng.normal(size=(2, 3)), "b": t.rng.normal(size=4)}
+        right = t.expected(lambda: reference(t.task.function)(gradients, 0.5))
+        t.same("norm and factor", t.call(gradients, 0.5), right)
+
+    function = "minimobilebert/training/clipping.py:clip_by_global_norm"
+    assert run(worker, function, clips).passed
+    wrong = run(worker, function, clips, code="def clip_by_global_norm(gradients, max_norm):\n    return 1.0, 1.0")
+    assert wrong.state == FAILED and wrong.score == 0 and "norm and factor[0] is wrong" in wrong.outcomes[0].headline
+
+
+def three_steps(parameters, gradients):
+    from minimobilebert.training.adamw import AdamW
+
+    optimiser = AdamW(parameters)
+    for gradient in gradients:
+        optimiser.step(parameters, gradient, 0.01)
+    return parameters, optimiser.state()
+
+
+def test_a_method_through_a_driver(worker):
+    def updates(t):
+        given = {"a.weight": t.rng.normal(size=(2, 3))}, [{"a.weight": t.rng.normal(size=(2, 3))} for _ in range(3)]
+        t.same("parameters", t.run(three_steps, *given), t.expected(lambda: three_steps(*copy.deepcopy(given))))
+
+    assert run(worker, "minimobilebert/training/adamw.py:AdamW.step", updates).passed
+    code = "def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):\n    pass"
+    assert not run(worker, "minimobilebert/training/adamw.py:AdamW.step", updates, code=code).passed
+
+
+def test_a_function_that_calls_back_and_how_often(worker):
+    """A task may get a function; the calls arrive here and can be counted."""
+
+    def differences(t):
+        calls = []
+
+        def square(x):
+            calls.append(x.copy())
+            return float((x * x).sum())
+
+        x = t.rng.normal(size=3)
+        t.equal("slope", t.call(square, x), 2 * x, tolerance=1e-6)
+        t.require(len(calls) == 6, f"{len(calls)} evaluations, expected two for each of 3 entries")
+
+    code = """def clip_by_global_norm(gradients, max_norm):
+    import numpy as np
+    slope = np.zeros_like(max_norm)
+    for i in range(max_norm.size):
+        e = np.zeros_like(max_norm); e[i] = 1e-4
+        slope[i] = (gradients(max_norm + e) - gradients(max_norm - e)) / 2e-4
+    return slope"""
+    function = "minimobilebert/training/clipping.py:clip_by_global_norm"
+    assert run(worker, function, differences, code=code).passed
+    lazy = code.replace("(gradients(max_norm + e) - gradients(max_norm - e)) / 2e-4", "2 * max_norm[i]")
+    assert "0 evaluations" in run(worker, function, differences, code=lazy).outcomes[0].looks_like
+
+
+def test_a_generator_is_made_anew_there(worker):
+    def dropout(t):
+        x = t.rng.normal(size=(3, 4))
+        right = t.expected(lambda: reference(t.task.function)(x, 0.5, np.random.default_rng(7)))
+        t.same("dropout", t.call(x, 0.5, Seeded(7)), right)
+
+    assert run(worker, "minimobilebert/ops/dropout.py:dropout_forward", dropout).passed
+
+
+def test_text_and_classes_cross_over(worker):
+    def pieces(t):
+        words = t.run(wordpieces, ["[UNK]", "un", "##able", "##a"], "unable")
+        t.same("pieces", words, ["un", "##able"])
+
+    assert run(worker, "minimobilebert/text/wordpiece.py:WordPiece.tokenize", pieces).passed
+
+
+def wordpieces(vocabulary, text):
+    from minimobilebert.text.encoding import SPECIAL_TOKENS
+    from minimobilebert.text.wordpiece import WordPiece
+
+    return WordPiece([*SPECIAL_TOKENS, *(v for v in vocabulary if v not in SPECIAL_TOKENS)]).tokenize(text)
+
+
+NONORM = "minimobilebert/ops/nonorm.py"
+BACKWARD = """def nonorm_backward(dy, cache):
+    tokens = tuple(range(dy.ndim - 1))
+    {before}
+    return {dx}, {dweight}, {dbias}"""
+RIGHT = {"dx": "dy * cache.weight", "dweight": "(dy * cache.x).sum(axis=tokens)", "dbias": "dy.sum(axis=tokens)",
+         "before": "pass"}  # fmt: skip
+
+LOOKS = {
+    "zeros": ({"dx": "0 * dy"}, "dx is wrong", "zeros: is the result written"),
+    "sign": ({"dweight": "-(dy * cache.x).sum(axis=tokens)"}, "dweight is wrong", "opposite sign"),
+    "factor": ({"dx": "2 * dy * cache.weight"}, "dx is wrong", "a constant factor 2"),
+    "mean": ({"dbias": "dy.mean(axis=tokens)"}, "dbias is wrong", "an average where a sum is meant"),
+    "no dy": ({"dx": "0 * dy + cache.weight"}, "dx is wrong", "it is the same for every dy"),
+    "not summed": ({"dbias": "dy.sum(axis=0)"}, "dbias is wrong", "not summed over axis"),
+    "swapped": ({"dweight": RIGHT["dbias"], "dbias": RIGHT["dweight"]}, "dweight is wrong", "the gradient of bias"),
+    "dtype": ({"dx": "(dy * cache.weight).astype('f4')"}, "dx is wrong", "dx is float32 though everything"),
+    "missing": ({"dbias": "None"}, "dbias is wrong", "dbias is NoneType, expected an array"),
+    "raises": ({"dx": "dy / undefined"}, "nonorm_backward raised NameError", "name 'undefined' is not defined"),
+    "NaN": ({"dx": "dy * float('nan')"}, "dx is wrong", "NaN or infinity"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nonorm_properties():
+    return load_properties(load(), ["03.7"])["03.7"]
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_a_wrong_gradient_looks_like(name, nonorm_properties):
+    change, headline, words = LOOKS[name]
+    with Worker(ROOT) as worker:
+        worker.install(f"{NONORM}:nonorm_backward", BACKWARD.format(**{**RIGHT, **change}))
+        result = run_task(load().task("03.7"), nonorm_properties, worker, Live(), 1)
+    first = result.outcomes[0]
+    assert first.state == FAILED and first.headline == headline and words in first.looks_like
+
+
+def test_the_report_names_everything_a_student_needs(nonorm_properties):
+    with Worker(ROOT) as worker:
+        worker.install(f"{NONORM}:nonorm_backward", BACKWARD.format(**{**RIGHT, "dx": "2.0 * dy * cache.weight"}))
+        result = run_task(load().task("03.7"), nonorm_properties, worker, Live(), 1187)
+    lines = format_result(result, "lessons/03_normalisation").splitlines()
+    assert lines[0] == "task 03.7  nonorm_backward: dx is wrong"
+    found = {line.split(maxsplit=1)[0]: line for line in lines[1:]}
+    assert "dx[" in found["where"] and "the worst of 30 entries; 30 of them wrong" in found["where"]
+    assert "finite difference" in found["yours"] and "ratio 2 on every entry" in found["yours"]
+    assert "dtype float64 ok" in found["shapes"]
+    assert found["right"].endswith("dweight, dbias")
+    assert "a constant factor 2. Is it one path counted twice" in found["looks"]
+    assert "gradients, exactly, sizes, types, strides, untouched, in_time" in found["fails"]
+    assert "make check T=03.7 SEED=1187" in found["replay"] and "lessons/03_normalisation/README.md" in found["replay"]
+
+
+def test_partial_credit_by_weight_and_none_without_the_essential(nonorm_properties):
+    """Writing into dy fails `untouched` alone: one weight of ten."""
+    task = load().task("03.7")
+    for change, score in (({"before": "dy_ = dy.copy(); dy[...] = 0; dy = dy_"}, 3.6), ({"dx": "dy"}, 0.0), ({}, 4.0)):
+        with Worker(ROOT) as worker:
+            worker.install(f"{NONORM}:nonorm_backward", BACKWARD.format(**{**RIGHT, **change}))
+            result = run_task(task, nonorm_properties, worker, Live(), 1)
+        assert result.score == score, [(o.name, o.state, o.looks_like) for o in result.outcomes]
+
+
+def test_not_written_stops_the_task_and_names_the_missing_one(worker):
+    def calls(t):
+        t.call(np.ones((2, 3)), np.ones(3), np.ones(3))
+
+    function = f"{NONORM}:nonorm_forward"
+    code = "def nonorm_forward(x, weight, bias):\n    raise NotImplementedError({!r})"
+    result = run(worker, function, calls, calls, code=code.format("task 42.1 (Some task): write it"))
+    assert [o.state for o in result.outcomes] == [NOT_WRITTEN, "not run"] and result.state == NOT_WRITTEN
+    assert "not written yet\n  write   minimobilebert/ops/nonorm.py:nonorm_forward" in format_result(result, "x")
+    other = run(worker, function, calls, code=code.format("task 02.1 (Other): write it"))
+    assert other.outcomes[0].headline == "needs task 02.1, which is not written yet"
+
+
+def test_a_recording_answers_as_the_reference_did(worker, nonorm_properties):
+    task, recorder = load().task("03.7"), Recorder()
+    assert run_task(task, nonorm_properties, worker, recorder, 5).passed
+    replay = Replay(recorder.answers, [5])
+    assert run_task(task, nonorm_properties, worker, replay, 5).passed
+    with pytest.raises(ValueError, match="seed: found 6, expected 5"):
+        run_task(task, nonorm_properties, worker, replay, 6)
+    arrays = sum(array.nbytes for _, parts in recorder.answers.values() for array in parts)
+    assert arrays < 20_000  # what was drawn is drawn again, not recorded
+
+
+def test_draws_depend_on_seed_task_and_property(worker):
+    drawn = []
+
+    def first(t):
+        drawn.append(t.rng.random())
+
+    def second(t):
+        drawn.append(t.rng.random())
+
+    for seed in (1, 1, 2):
+        run(worker, f"{NONORM}:nonorm_forward", first, second, seed=seed)
+    assert drawn[:2] == drawn[2:4] and len(set(drawn)) == 4
+
+
+# --- comparing
+
+
+SAME = [1, 2.5, "a", None, True, [1, (2, 3)], {"a": np.ones(3), 2: [np.float32(1)]}, {1, 2}, np.array(["x"]), np.int64(3)]
+
+
+@pytest.mark.parametrize("value", SAME, ids=repr)
+def test_equal_things_are_the_same(value):
+    comparison.same("it", copy.deepcopy(value), value, 1e-12)
+
+
+DIFFERENT = [
+    (1, 2, "another value"), (1, True, "another value"), (True, 1.0, "expected 1.0"), ("a", "b", "another value"),
+    ([1, 2], [1, 2, 3], "a list of 2, expected a list of 3"), ({"a": 1}, {"b": 1}, "keys of it: no 'b'; unexpected 'a'"),
+    (None, np.ones(2), "it is None, expected an array float64[2]"), (np.ones(2), [1.0, 1.0], "expected a list of 2"),
+    (np.ones(2, np.float32), np.ones(2), "float32 out of float64"), (np.ones((2, 3)).T, np.ones((2, 3)), "transpose"),
+    (np.array([1, 2]), np.array([1, 3]), "other values"), (np.array([np.nan]), np.array([1.0]), "NaN or infinity"),
+    (np.array(["a"]), np.array([1.0]), "expected an array float64[1]"), (1j * np.ones(1), np.ones(1), "expected an array"),
+    ({"a": {"b": [1.0]}}, {"a": {"b": [1.1]}}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("yours", "expected", "words"), DIFFERENT, ids=lambda value: repr(value)[:20])
+def test_different_things_are_said_to_be(yours, expected, words):
+    with pytest.raises(Different) as caught:
+        comparison.same("it", yours, expected, 1e-12)
+    assert words in caught.value.looks_like
+
+
+def test_the_path_to_a_difference_is_its_name():
+    with pytest.raises(Different) as caught:
+        comparison.same("it", {"a": [0, {"b": 1.0}]}, {"a": [0, {"b": 2.0}]}, 1e-12)
+    assert caught.value.tensor == "it['a'][1]['b']"
+
+
+def test_infinity_and_nan_may_be_expected():
+    comparison.equal("y", np.array([np.inf, -np.inf, np.nan, 1.0]), np.array([np.inf, -np.inf, np.nan, 1.0]), 1e-12)
+    with pytest.raises(Different):
+        comparison.equal("y", np.array([np.inf, 1.0]), np.array([-np.inf, 1.0]), 1e-12)
+
+
+# --- mistakes of an author
+
+
+def test_an_author_s_mistakes_are_one_clear_line(tmp_path):
+    course = load()
+    lesson = course.lesson("03")
+    folder = tmp_path / "lessons" / lesson.folder
+    folder.mkdir(parents=True)
+    import dataclasses
+
+    here = dataclasses.replace(course, root=tmp_path, lessons=(lesson,))
+    path = folder / "properties.py"
+    with pytest.raises(ValueError, match="found no file, expected the properties of lesson 03"):
+        load_properties(here)
+    begin = "from minimobilebert.course.properties import prop\n"
+    for text, words in (
+        ('@prop("09.9")\ndef f(t):\n    "x"', "f: found task '09.9', expected one of 03"),
+        ('@prop("03.7")\ndef f(t):\n    pass', "f: found no docstring"),
+        ('@prop("03.7")\ndef f(t):\n    "x"\n@prop("03.7")\ndef f(t):\n    "x"', "task 03.7: found f twice"),
+        ('@prop("03.7")\ndef f(t):\n    "x"', "found no essential property"),
+    ):
+        path.write_text(begin + text + "\n")
+        with pytest.raises(ValueError, match=words):
+            load_properties(here)
+
+
+def test_a_bundle_collects_the_usual_properties():
+    properties._collected.clear()
+    bundles.forward_properties("01.1", lambda rng: {}, edges=[lambda rng: {}])
+    bundles.backward_properties("01.2", lambda rng: {}, forward="f", wrt=(), large=lambda rng: {})
+    prop("01.3", weight=3)(len)
+    names = [(each.task, each.name) for each in properties._collected]
+    properties._collected.clear()
+    assert names == [
+        *(("01.1", name) for name in ("values", "cache_kept", "sizes", "types", "strides", "untouched")),
+        *(("01.2", name) for name in ("gradients", "exactly", "types", "strides", "untouched", "in_time")),
+        ("01.3", "len"),
+    ]
+
+
+def test_the_states_are_words():
+    assert (PASSED, FAILED, NOT_WRITTEN) == ("passed", "failed", "not written")
