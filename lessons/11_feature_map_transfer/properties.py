@@ -58,7 +58,12 @@ def no_text(rng):
 
 
 def large(rng):
-    return maps(rng, rng.integers(40, 65, 8), 64, 128)
+    return maps(rng, rng.integers(20, 33, 4), 32, 128)
+
+
+def large_with_statistics(rng):
+    """Smaller, because the cache holds several arrays of this size and is recorded"""
+    return maps(rng, rng.integers(16, 25, 4), 24, 90)
 
 
 # --- 11.1
@@ -136,5 +141,11 @@ def kinks(student, teacher, **others):
 
 forward_properties("11.4", draw, names=("loss",), edges=[with_factors, *edges])
 backward_properties(
-    "11.5", draw, forward=RELEASED, wrt=("student",), edges=[with_factors, *edges], large=large, kinks=kinks
+    "11.5",
+    draw,
+    forward=RELEASED,
+    wrt=("student",),
+    edges=[with_factors, *edges],
+    large=large_with_statistics,
+    kinks=kinks,
 )

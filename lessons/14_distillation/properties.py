@@ -28,7 +28,7 @@ forward_properties("14.1", mixed, names=("y",), cache=False, edges=[
     lambda rng: teacher(rng, 3, 6, scale=900.0),
     lambda rng: teacher(rng, 0, 5),
     lambda rng: teacher(rng, 2, 1),
-], large=lambda rng: teacher(rng, 64, 500))  # fmt: skip
+], large=lambda rng: teacher(rng, 24, 500))  # fmt: skip
 
 # --- 14.2
 
