@@ -6,6 +6,7 @@ run: "the transpose would have passed". The likely cause that follows it is a gu
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 
@@ -148,12 +149,14 @@ def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
 
 def _cause_of_factor(factor, passes):
     causes = [(2.0, "one path counted twice"), (0.5, "the 2 of a square's derivative")]
-    for size in sorted({n for array in (*passes.inputs.values(), *passes.dy) for n in array.shape if n > 2}):
+    sizes = {n: "an axis length" for array in (*passes.inputs.values(), *passes.dy) for n in array.shape if n > 2}
+    rows = {math.prod(dy.shape[:-1]): "the number of rows" for dy in passes.dy if math.prod(dy.shape[:-1]) > 2}
+    for size, what in sorted((rows | sizes).items()):
         causes += [
-            (float(size), f"an axis length, {size}: a sum where an average is meant"),
-            (1.0 / size, f"one over an axis length, {size}: an average where a sum is meant"),
-            (size**0.5, f"the square root of an axis length, {size}: a scale left out"),
-            (size**-0.5, f"one over the square root of an axis length, {size}: a scale applied twice"),
+            (float(size), f"{what}, {size}: a sum where an average is meant"),
+            (1.0 / size, f"one over {what}, {size}: an average where a sum is meant"),
+            (size**0.5, f"the square root of {what}, {size}: a scale left out"),
+            (size**-0.5, f"one over the square root of {what}, {size}: a scale applied twice"),
         ]
     fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < CLOSE]
     if not fitting:

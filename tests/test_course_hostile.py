@@ -181,6 +181,11 @@ FILES = {
     "a hostile decorator": (nonorm_file("\n@exit\ndef nonorm_forward(x, weight, bias):\n    return 1\n", ""), ""),
     "a hostile helper": (nonorm_file("\nLINE = open('harm', 'w')\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
                          "found open"),
+    "a helper that fails": (nonorm_file("\nLINE = 1 / 0\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
+                            "ZeroDivisionError"),
+    "a helper that never ends": (
+        nonorm_file("\nLINE = [0 for _ in iter(int, 1)]\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
+        "no answer within"),
 }  # fmt: skip
 
 

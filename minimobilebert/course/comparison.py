@@ -32,6 +32,8 @@ def equal(name, yours, expected, tolerance, dtype=None):
     if not isinstance(yours, (np.ndarray, np.generic, float, int)) or isinstance(yours, bool):
         raise Different(name, (), f"{name} is {describe(yours)}, expected {describe(expected)}")
     yours = np.asarray(yours)
+    if yours.dtype.kind not in "biuf" and yours.dtype.kind != expected.dtype.kind:
+        raise Different(name, (), f"{name} is {describe(yours)}, expected {describe(expected)}")
     if yours.shape != expected.shape:
         kind, text = diagnosis.pattern_of_shape(yours, expected)
         text = "another shape than documented" if kind == "shape" else text
@@ -41,8 +43,6 @@ def equal(name, yours, expected, tolerance, dtype=None):
         lines = [("shapes", f"{name} {yours.shape} ok      dtype {yours.dtype}, expected {np.dtype(dtype)}")]
         text = f"{yours.dtype} out of {np.dtype(dtype)}: a Python float or a new array in between?"
         raise Different(name, lines, text)
-    if yours.dtype.kind not in "biuf" and yours.dtype.kind != expected.dtype.kind:
-        raise Different(name, (), f"{name} is {describe(yours)}, expected {describe(expected)}")
     if expected.dtype.kind not in "fc":
         wrong = yours != expected
         if np.any(wrong):

@@ -26,7 +26,7 @@ from .manifest import chosen_lessons
 from .properties import load_properties
 from .submission import find_submissions
 from .trial import Live
-from .workers import Stopped, StudentError, Worker
+from .workers import Worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,11 +184,12 @@ class Grader:
     def _task(self, task, worker):
         """With every hidden seed; the worst counts."""
         worst = None
+        if worker.process is None:
+            worker.start()
+        if task.function in worker.broken:
+            return self._without(task, worker.broken[task.function])
         for seed in self.policy.seeds:
-            try:
-                result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
-            except (StudentError, Stopped) as error:  # while the functions were put in
-                return self._without(task, str(error))
+            result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
             if worst is None or result.score < worst.score:
                 worst = result
             if not worst.passed and worst.score == 0.0:

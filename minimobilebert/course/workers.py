@@ -17,6 +17,7 @@ from . import wire
 START_SECONDS = 60.0  # importing NumPy on a busy machine; not the student's doing
 
 
+INSTALL_SECONDS = 5.0  # of running a student's helpers: constants and functions
 PATIENCE = 20.0  # times as long by the clock as by the processor, for code that waits instead of computing
 
 
@@ -51,7 +52,7 @@ class Worker:
 
     def __init__(self, root, modules=(), memory=None, show_prints=False):
         self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
-        self.show_prints, self.installed, self.process, self.starts = show_prints, {}, None, 0
+        self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
 
     def __enter__(self):
         return self
@@ -69,15 +70,19 @@ class Worker:
         return self._ask({"do": "run", "source": source, "name": driver.__name__}, [list(args), {}], seconds)[0]
 
     def install(self, function, source, helpers=""):
-        """Replace the body of a function there, also after a restart."""
+        """Replace the body of a function there, also after a restart.
+
+        `broken` holds, after a start, why some could not be installed: a helper that fails, or never ends.
+        """
         self.installed[function] = (source, helpers)
+        self.broken.pop(function, None)
         if self.process is not None:
             self._install(function)
 
     def _install(self, function):
         source, helpers = self.installed[function]
         request = {"do": "install", "function": function, "source": source, "helpers": helpers}
-        self._transact(request, [], START_SECONDS)
+        self._transact(request, [], INSTALL_SECONDS)
 
     def _ask(self, request, value, seconds):
         functions = []
@@ -88,7 +93,6 @@ class Worker:
 
     def start(self):
         """Start the process; StudentError where the student's files cannot be imported."""
-        self.starts += 1
         settings = {"root": str(self.root), "modules": self.modules, "memory": self.memory}
         script = self.root / "minimobilebert" / "course" / "worker.py"
         environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -103,7 +107,14 @@ class Worker:
         )  # fmt: skip
         self._transact(None, [], START_SECONDS)
         for function in self.installed:
-            self._install(function)
+            if function in self.broken:
+                continue
+            try:
+                self._install(function)
+            except (StudentError, Stopped) as error:
+                self.broken[function] = str(error)
+                if self.process is None:
+                    return self.start()
 
     def stop(self):
         """End the process and everything it started."""
