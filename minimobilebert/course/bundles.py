@@ -14,6 +14,9 @@ The backward is checked with the REFERENCE's cache, so a wrong forward costs not
 with central differences of the reference's forward, under random upstream gradients.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from .. import gradcheck_diagnosis as diagnosis
@@ -28,6 +31,19 @@ STEP, TOLERANCE = 1e-5, 1e-6  # of central differences in float64: their own err
 EXACT = 1e-10  # of the same formula in another order; a finite difference is further away
 FLOAT32 = 2e-5  # a few hundred roundings of 6e-8, relative to the largest entry
 SECONDS = 3.0
+
+
+class Backward(NamedTuple):
+    """What `backward_properties` was called with, as far as another check of the same task needs it."""
+
+    draw: Callable
+    forward: str
+    wrt: tuple
+    outputs: int
+    arguments: Callable
+
+
+BACKWARDS = {}  # by task, filled while the lessons' properties are read; weak_checks.py asks
 
 
 def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, float32=FLOAT32, names=("y",), cache=True):
@@ -99,6 +115,7 @@ def backward_properties(
     arguments(dy, cache, args) -> what the backward is called with
     """
     names = [f"d{key}" for key in wrt]
+    BACKWARDS[task] = Backward(draw, forward, wrt, outputs, arguments)
 
     def passed(t, args):
         """The reference's cache, and a random upstream gradient"""
