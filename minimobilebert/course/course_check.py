@@ -1,11 +1,11 @@
 """`course-check`: is the course what it promises to be? Part of the project's own checks.
 
-    1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
-    2. a student edition, untouched: every task says that it is not written; its score is 0
-    3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
-    4. with one solution taken out: that task fails, those that need it fail, and no other does
-    5. every mutant fails
-    6. the project itself, handed in as a submission, earns nothing where it only delegates to kernels
+1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
+2. a student edition, untouched: every task says that it is not written; its score is 0
+3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
+4. with one solution taken out: that task fails, those that need it fail, and no other does
+5. every mutant fails
+6. the project itself, handed in as a submission, earns nothing where it only delegates to kernels
 """
 
 import pathlib
