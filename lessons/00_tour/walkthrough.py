@@ -36,7 +36,7 @@ print(f"MobileBERT has {smaller:.1f} times fewer parameters than BERT-base and d
 
 # %% [markdown]
 # ## 2. A forward and its cache
-# Every operation in `ops/` has this form. Until task 00.1 is written, this cell says so.
+# Every operation in `ops/` has this form. Until this lesson's task is written, this cell says so.
 
 # %%
 try:
