@@ -7,7 +7,12 @@ import numpy as np
 from minimobilebert.course.properties import prop
 from minimobilebert.course.trial import reference
 
-SHAPES = {"layer.dense.weight": (3, 4), "layer.dense.bias": (3,), "layer.LayerNorm.weight": (4,), "table.weight": (5, 2)}
+SHAPES = {
+    "layer.dense.weight": (3, 4),
+    "layer.dense.bias": (3,),
+    "layer.LayerNorm.weight": (4,),
+    "table.weight": (5, 2),
+}
 
 
 # --- 10.1 and 10.4: several updates, and everything that they leave behind
@@ -54,7 +59,12 @@ def gradients_of(rng, size=1.0, dtype=np.float64):
 
 def settings_of(rng):
     low, high = (float(x) for x in rng.uniform((0.6, 0.9), (0.85, 0.99)))
-    return {"beta1": low, "beta2": high, "eps": float(rng.uniform(0.01, 0.1)), "weight_decay": float(rng.uniform(0.1, 0.5))}
+    return {
+        "beta1": low,
+        "beta2": high,
+        "eps": float(rng.uniform(0.01, 0.1)),
+        "weight_decay": float(rng.uniform(0.1, 0.5)),
+    }
 
 
 def compare(t, params, updates, settings, tolerance=1e-10):
@@ -190,7 +200,12 @@ def every_step(t):
     """every step of a run, entry by entry"""
     for _ in range(2):
         total = int(t.rng.integers(30, 60))
-        arguments = (float(t.rng.uniform(1e-4, 1.0)), int(t.rng.integers(5, 20)), total, float(t.rng.uniform(0.05, 0.3)))
+        arguments = (
+            float(t.rng.uniform(1e-4, 1.0)),
+            int(t.rng.integers(5, 20)),
+            total,
+            float(t.rng.uniform(0.05, 0.3)),
+        )
         compare_rates(t, list(range(total + 1)), arguments)
 
 

@@ -154,7 +154,7 @@ print(f"\n6. guessing costs ln 24 + ln 2 = {np.log(24) + np.log(2):.2f}; mean lo
 runs = {}
 for name, make, peak in (
     ("gradient descent, peak 0.1", Descent, 0.1), ("gradient descent, peak 1", Descent, 1.0),
-    ("AdamW, peak 0.01", AdamW, 0.01),
+    ("AdamW, peak 0.01", AdamW, 0.01), ("LAMB, peak 0.02", LAMB, 0.02),
 ):  # fmt: skip
     runs[name] = train(make, WarmupLinearDecay(peak, STEPS // 10, STEPS))
     print(f"   {name:<28} first {runs[name][0]:.2f}, last {np.mean(runs[name][-10:]):.2f}")
@@ -165,7 +165,7 @@ if plt:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.6))
     left.plot(range(1001), [schedule(step) for step in range(1001)], color="#1b6ca8")
     left.set(xlabel="step", ylabel="share of the peak", ylim=(0.0, None))
-    for (name, losses), colour in zip(runs.items(), ("#bbbbbb", "#777777", "#1b6ca8"), strict=True):
+    for (name, losses), colour in zip(runs.items(), ("#bbbbbb", "#777777", "#1b6ca8", "#c4531b"), strict=True):
         right.plot(np.convolve(losses, np.ones(5) / 5, mode="valid"), color=colour, label=name, linewidth=1)
     right.set(xlabel="step", ylabel="loss, mean of 5 steps", ylim=(0.0, None))
     right.legend(fontsize=7)
