@@ -95,7 +95,8 @@ examples = make_pretraining_examples(documents, 64, np.random.default_rng(9))
 ids, types, mask = assemble_pairs(examples.pieces, examples.a_spans[:400], examples.b_spans[:400], tokenizer, 64)
 masked, positions, labels = mask_tokens(ids, mask, tokenizer, 20, np.random.default_rng(1))
 row = 3
-print(f"\nsegment A, B    {tokenizer.decode(ids[row][types[row] == 0])} | {tokenizer.decode(ids[row][types[row] == 1])}")
+first, second = (tokenizer.decode(ids[row][types[row] == segment]) for segment in (0, 1))
+print(f"\nsegment A, B    {first} | {second}")
 print(f"masked          {tokenizer.decode(masked[row][mask[row]], skip_special_tokens=False)}")
 print(f"to be predicted {' '.join(tokenizer.vocab[i] for i in labels[positions // 64 == row])}")
 after = masked.reshape(-1)[positions]
