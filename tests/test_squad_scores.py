@@ -34,6 +34,7 @@ DATA = os.environ.get("MINIMOBILEBERT_DATA")
         ("“The”", ["“", "”"]),
         ("$1,000.00", ["100000"]),
         ("İ", ["i̇"]),
+        ("Straße", ["straße"]),  # lower case, not case folding
         ("\u00a0a\u2003b", ["b"]),
     ],
 )
@@ -161,6 +162,13 @@ def test_an_answer_without_words_still_loses_where_there_is_none():
 def test_odds_above_the_threshold_are_no_answer(threshold, exact):
     found, answers = answered([True, False], ["ship", "x"])
     assert squad_scores(found, answers, {"q0": -1.0, "q1": 1.0}, threshold)["exact"] == exact
+
+
+def test_the_threshold_is_1_by_default_and_the_best_one_does_not_depend_on_it():
+    found, answers = answered([True, False], ["ship", "x"])
+    assert squad_scores(found, answers, {"q0": 0.5, "q1": -1.0})["exact"] == 50.0
+    scores = squad_scores(found, answers, {"q0": 0.5, "q1": 2.0}, -9.0)
+    assert (scores["exact"], scores["best_exact"], scores["best_exact_thresh"]) == (50.0, 100.0, 0.5)
 
 
 def test_a_question_without_a_prediction_scores_0_whatever_the_odds():

@@ -9,9 +9,9 @@ several counts where it has most of its context.
 import numpy as np
 
 from ..tasks.length_batches import sorted_batches
+from ..tasks.squad_batches import SquadExamples
 from ..tasks.squad_data import single_question
 from ..tasks.squad_decoding import best_answers
-from ..tasks.squad_examples import SquadExamples
 from ..tasks.squad_features import make_features
 from .logits import span_logits
 

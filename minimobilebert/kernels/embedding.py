@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit
+from .memory import empty
 from .rows import compact
 
 
@@ -25,7 +26,9 @@ def _add_rows(indices, rows, out):
 
 def add_rows_numba(indices, rows, num_rows):
     """The compiled twin of `add_rows_numpy`."""
-    out = np.zeros((num_rows, rows.shape[1]), rows.dtype)
+    # Not np.zeros: mapping a whole word table's fresh pages takes longer than all the adding (see memory.py).
+    out = empty((num_rows, rows.shape[1]), rows.dtype)
+    out.fill(0)
     _add_rows(compact(indices, np.int64), compact(rows), out)
     return out
 

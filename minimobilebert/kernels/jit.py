@@ -42,10 +42,13 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
         return 1
 
 else:
-    # OpenMP threads that wait for each other by spinning stop a busy machine: on 2 cores shared with another program
-    # a parallel kernel took 12 ms instead of 7 us. Asleep they cost about 5 us a kernel. Set the variable to "active"
-    # to win those back where the machine is yours alone. It is read when the first parallel kernel runs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # How long OpenMP threads wait for the next kernel before they fall asleep. Waking one up takes 50 us, as long as a
+    # small kernel; but threads that never sleep stop a busy machine: on 2 cores shared with another program a kernel
+    # took 12 ms instead of 7 us. So they watch for about a tenth of a millisecond, longer than Python needs between
+    # two kernels. Set OMP_WAIT_POLICY to "active" or "passive" to choose. Read when the first parallel kernel runs.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
     import numba
     from numba import get_num_threads, prange  # noqa: F401  (kernels import them from here)

@@ -2,10 +2,10 @@
 
 A training step makes the same arrays every time. Memory that comes fresh from the operating system has to be mapped
 page by page while it is first written, which costs more than the arithmetic of an addition. So memory of a large array
-comes back here when the last array that looks at it is gone, and the next array of that size gets it.
+comes back here when the last array that looks at it is gone, and the next array of about that size gets it.
 
     x = empty((64, 512), np.float32)        like np.empty: any numbers may be in it
-    del x                                   its memory waits for the next array of 64 * 512 * 4 bytes
+    del x                                   its memory waits for the next array of about 64 * 512 * 4 bytes
 """
 
 import math
@@ -49,6 +49,8 @@ def empty(shape, dtype):
     if size < SMALLEST:
         return np.empty(shape, dtype)
     size += ALIGNMENT
+    step = 1 << (size.bit_length() - 4)  # sizes in steps of an eighth at most: batches of like lengths share memory
+    size = -(-size // step) * step
     waiting = _idle.get(size)
     if waiting:
         memory = waiting.pop()

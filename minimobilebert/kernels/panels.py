@@ -140,7 +140,7 @@ def multiply_panels(
     # Tiles of nearly equal height: 20 rows are done as 10 + 10, which is faster than 14 + 6.
     count = (rows + TILE_ROWS - 1) // TILE_ROWS
     step = max(1, B_BLOCK_BYTES // (out.itemsize * width * min(depth, DEPTH_BLOCK)))
-    if 2 * rows * depth * out.itemsize <= B_BLOCK_BYTES:
+    if not copy and 2 * rows * depth * out.itemsize <= B_BLOCK_BYTES:
         step = 1  # a is the small one: each panel of b is read once from wherever it is, and meets all rows
     for first in range(0, panels, step):
         for block in range(blocks):

@@ -52,14 +52,15 @@ def _block_numbers(config, tokens, maps):
     return total + H
 
 
-def _head_bytes(config, head, batch, masked_words, number):
+def _head_bytes(config, head, batch, masked_words, number, drops):
     """What a head keeps besides the encoder's output, which it only looks at."""
     H = config.hidden_size
     pooled = batch * H * number if config.classifier_activation else 0
     if head in (None, "question-answering"):
         return 0
     if head == "classification":
-        return pooled
+        # What is left of the pooled vector, and which of its numbers: a byte each.
+        return pooled + drops * batch * H * (number + 1)
     if head == "pretraining":
         # The masked words' vectors: as they come, before and after the activation, normalised; mean and deviation.
         return pooled + masked_words * ((4 * H + 2) * number + POSITION_BYTES)
@@ -85,10 +86,11 @@ def activation_bytes(
     per_token = number * (embeddings + config.num_hidden_layers * _block_numbers(config, tokens, maps))
     per_token += 2 * INDEX_BYTES + 1  # word id, segment, and one byte of the mask, which all blocks share
 
-    if dropout and config.hidden_dropout_prob > 0.0:  # one byte for each number that may be dropped
+    drops = dropout and config.hidden_dropout_prob > 0.0
+    if drops:  # one byte for each number that may be dropped
         plain = (1 + config.num_feedforward_networks) * config.inner_size
         per_token += H + config.num_hidden_layers * (H if config.use_bottleneck else plain)
-    return batch * tokens * per_token + _head_bytes(config, head, batch, masked_words, number)
+    return batch * tokens * per_token + _head_bytes(config, head, batch, masked_words, number, drops)
 
 
 def training_step_bytes(config, batch, tokens, dtype=np.float32):

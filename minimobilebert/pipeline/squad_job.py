@@ -6,9 +6,9 @@ import pathlib
 from ..inference.answer import span_scores_of
 from ..inference.logits import span_logits
 from ..model.question_answering import question_answering_step
+from ..tasks.squad_batches import SquadExamples
 from ..tasks.squad_data import read_ids, read_squad, split_by_article
 from ..tasks.squad_decoding import decode
-from ..tasks.squad_examples import SquadExamples
 from ..tasks.squad_features import make_features
 from ..tasks.squad_scores import squad_scores
 from ..terminal import say

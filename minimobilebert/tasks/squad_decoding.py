@@ -141,13 +141,3 @@ def decode(features, start_logits, end_logits, *, n_best=20, max_answer_length=3
         lists[question.id] = found
         answers[question.id], odds[question.id] = choose_answer(found, null_threshold)
     return SquadAnswers(answers, lists, odds if features.dataset.version == "2.0" else None)
-
-
-def mark_answer(context, start, stop, around=60):
-    """The answer in [[ ]] with so many characters of the context on each side, cut at blanks"""
-    before, after = context[:start], context[stop:]
-    if len(before) > around:
-        before = "... " + before[-around:].partition(" ")[2]
-    if len(after) > around:
-        after = after[:around].rpartition(" ")[0] + " ..."
-    return " ".join(f"{before}[[{context[start:stop]}]]{after}".split())
