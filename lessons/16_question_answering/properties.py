@@ -67,7 +67,7 @@ def untouched(t):
 
 # --- 16.2
 
-PARTS = ("whale", "Ship", "an", "The", "a", "U.S.A.", "captain's", "sea-chart", "1851", "them", "theatre", "ANOTHER", "$5")
+PARTS = ("whale", "Ship", "an", "The", "a", "U.S.A.", "captain's", "sea-chart", "1851", "them", "theatre", "ANOTHER")
 
 
 def text_of(rng, count):
@@ -132,7 +132,7 @@ def values(t):
 @prop("16.3", weight=1)
 def repeated_words(t):
     """a word counts as often as it occurs in both"""
-    compare_f1(t, [("red red red", "red"), ("red", "red red red"), ("red red blue", "blue red red red"), ("x x", "x x")])
+    compare_f1(t, [("red red red", "red"), ("red", "red red red"), ("red red blue", "blue red red red")])
 
 
 @prop("16.3", weight=1)

@@ -104,7 +104,7 @@ print(f"pairs looked at: 20 x 20 = 400, the band {LENGTH} x {LONGEST} = {LENGTH 
 # %%
 windows = windows_of(20, 10, 4)
 print("\npieces 0 to 19; X: may begin an answer here, -: in the window, but counts in another one")
-for (first, length), flags in zip(windows, max_context(20, windows), strict=True):
+for (first, _), flags in zip(windows, max_context(20, windows), strict=True):
     print(f"  window {first:>2}  " + " " * first + "".join("X" if flag else "-" for flag in flags))
 
 # %% [markdown]
@@ -114,8 +114,8 @@ for (first, length), flags in zip(windows, max_context(20, windows), strict=True
 # %%
 GOLD = "the white whale"
 PASSAGE = (
-    "It was the white whale that dismasted me; it was Moby Dick that brought me to this dead stump I stand on now. Aye, "
-    "and I'll chase him round Good Hope, and round the Horn, and round the Norway Maelstrom."
+    "It was the white whale that dismasted me; it was Moby Dick that brought me to this dead stump I stand on now. "
+    "Aye, and I'll chase him round Good Hope, and round the Horn, and round the Norway Maelstrom."
 )
 print(f"\n{'answer':<34} {'words that count':<26} exact    F1")
 for answer in (GOLD, "The White Whale!", "white whale", "a whale", "the white whale that", "Moby Dick", PASSAGE):
@@ -124,4 +124,4 @@ for answer in (GOLD, "The White Whale!", "white whale", "a whale", "the white wh
     shown = answer if len(answer) < 34 else "(the whole passage)"
     print(f"{shown:<34} {listed:<26} {int(kept == words(GOLD)):>5} {f1(answer, GOLD, False):>5.2f}")
 print(f"U.S.A. -> {words('U.S.A.')}, at 4 a.m. -> {words('at 4 a.m.')}, sea-chart -> {words('sea-chart')}")
-print(f'no answer against no answer: v1.1 {f1("", "", False):.0f}, v2.0 {f1("", "", True):.0f}')
+print(f"no answer against no answer: v1.1 {f1('', '', False):.0f}, v2.0 {f1('', '', True):.0f}")

@@ -30,7 +30,7 @@ LEFT_OUT = [
         "edition", "edition_texts", "submission", "grading", "gradescope", "mutants", "course_check", "tables",
     )),
 ]  # fmt: skip
-LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHERS.md", "grading.toml", "course.toml"}
+LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
 SHORTEST_LEAK = 24  # characters; shorter lines are everybody's, and so are those that compute nothing
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|\.at\(|argsort|\+= ")
 
