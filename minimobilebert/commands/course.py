@@ -153,22 +153,22 @@ def _gradescope_arguments(parser):
 
 
 def mutants(arguments):
-    from ..course import mutants as bank
     from ..course.grading import Grader, Policy
     from ..course.manifest import load
+    from ..course.mutants import format_rows, load_mutants, run, survivors
     from ..terminal import progress_bar
 
     this = load()
     with Grader(this, Policy()) as grader:
-        found = bank.load_mutants(this, _tasks(this, arguments.tasks))
+        found = load_mutants(this, _tasks(this, arguments.tasks))
         with progress_bar("mutants", len(found)) as bar:
-            rows = bank.run(this, grader, found, progress=bar.update)
+            rows = run(this, grader, found, progress=bar.update)
     if arguments.json:
         print(json.dumps([{"task": m.task, "name": m.name, "explains": m.explains, "passes": m.passes,
                            "properties": states} for m, states in rows], indent=2))  # fmt: skip
     else:
-        print(bank.format_rows(rows))
-    return 1 if bank.survivors(rows) else 0
+        print(format_rows(rows))
+    return 1 if survivors(rows) else 0
 
 
 def _mutants_arguments(parser):

@@ -1,6 +1,8 @@
 """Recorded answers of the reference, one file a lesson: arrays, and their structure as JSON. Read without pickle."""
 
 import json
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -32,7 +34,7 @@ def load_recordings(course):
                 structures = json.loads(file["structure"].tobytes())
                 for key, (structure, first, count) in structures.items():
                     answers[key] = structure, [file[str(i)] for i in range(first, first + count)]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: damaged ({type(error).__name__}), expected the file that came with the"
                              " edition") from None  # fmt: skip
     return Replay(answers, [course.edition["seed"]])

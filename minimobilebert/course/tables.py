@@ -60,7 +60,7 @@ def teaching_plan(course):
         tasks = [task for task in course.tasks if task.lesson in lessons]
         ids, points = ", ".join(task.id for task in tasks), sum(task.points for task in tasks)
         weeks = f"{first}-{last}" if first != last else first
-        lines.append(f"| A{number} | {weeks} | `\"{int(lessons[0])}-{int(lessons[-1])}\"` | {ids} | {points} |")
+        lines.append(f'| A{number} | {weeks} | `"{int(lessons[0])}-{int(lessons[-1])}"` | {ids} | {points} |')
     return "\n".join([*lines, "", f"{sum(task.points for task in course.tasks)} points in all."])
 
 

@@ -1,6 +1,6 @@
 """The process that runs a student's code. It gets arrays and gives arrays back; what they should be it never learns.
 
-Started by workers.py as `python -I -B worker.py SETTINGS`, with requests on standard input and answers on standard
+Started by workers.py as `python -I -B -u worker.py SETTINGS`, with requests on standard input and answers on standard
 output. The grader's process compares, counts and keeps the points, so nothing that is done HERE to NumPy, to the
 grader's files or to the caller's frames can change a score: there is no reference, no test and no result in here.
 

@@ -100,7 +100,7 @@ class Worker:
             if name in os.environ:
                 environment[name] = os.environ[name]
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", str(script), json.dumps(settings)], cwd=self.root,
+            [sys.executable, "-I", "-B", "-u", str(script), json.dumps(settings)], cwd=self.root,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=os.name == "posix",
             stderr=None if self.show_prints else subprocess.DEVNULL,
             env={**environment, "MINIMOBILEBERT_BACKEND": "numpy"},
