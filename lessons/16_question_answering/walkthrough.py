@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 16: question answering
-# `python lessons/16_question_answering/walkthrough.py`, a few seconds. It runs the functions of tasks 16.1 to 16.3: in
-# a student edition it works once they are written.
+# `python lessons/16_question_answering/walkthrough.py`, a few seconds. It runs the lesson's three functions: in a
+# student edition it works once they are written.
 
 # %%
 import numpy as np
@@ -41,7 +41,7 @@ for name, logits, label in (("start", start_logits, [2]), ("end", end_logits, [3
 
 # %% [markdown]
 # ## 2. All spans of one window
-# A row for each first piece, a column for each length: the band that task 16.1 computes. Piece 0 has more context in
+# A row for each first piece, a column for each length: the band that `span_scores` computes. Piece 0 has more context in
 # the window before this one, so no answer may begin there.
 
 # %%

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 17: real checkpoints and parity
-# `python lessons/17_checkpoints/walkthrough.py`, a few seconds; nothing is downloaded. It runs the functions of tasks
-# 17.1 and 17.2: in a student edition it works once they are written.
+# `python lessons/17_checkpoints/walkthrough.py`, a few seconds; nothing is downloaded. It runs the lesson's two
+# functions: in a student edition it works once they are written.
 
 # %%
 import numpy as np
