@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 16: question answering
-# `python lessons/16_question_answering/walkthrough.py`, a few seconds. It runs the lesson's three functions: in a
-# student edition it works once they are written.
+# `python lessons/16_question_answering/walkthrough.py`, a few seconds. It runs the lesson's three
+# functions: in a student edition it works once they are written.
 
 # %%
 import numpy as np
