@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 11: feature-map transfer
-# `python lessons/11_feature_map_transfer/walkthrough.py`, a few seconds. It runs the functions of tasks 11.1 to 11.5:
-# in a student edition it works once they are written.
+# `python lessons/11_feature_map_transfer/walkthrough.py`, a few seconds. It runs the functions of this lesson's
+# tasks: in a student edition it works once they are written.
 
 # %%
 import numpy as np

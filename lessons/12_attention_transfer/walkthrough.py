@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 12: attention transfer
-# `python lessons/12_attention_transfer/walkthrough.py`, a few seconds. It runs the functions of tasks 12.1 and 12.2:
-# in a student edition it works once they are written.
+# `python lessons/12_attention_transfer/walkthrough.py`, a few seconds. It runs the functions of this lesson's
+# tasks: in a student edition it works once they are written.
 
 # %%
 import numpy as np

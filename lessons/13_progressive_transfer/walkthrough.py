@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 13: progressive transfer, and a bug to find
-# `python lessons/13_progressive_transfer/walkthrough.py`, a few seconds. It runs the functions of tasks 13.1 and
-# 13.2 (and those of lessons 11 and 12): in a student edition it works once they are written.
+# `python lessons/13_progressive_transfer/walkthrough.py`, a few seconds. It runs the functions of this lesson's
+# tasks (and those of lessons 11 and 12): in a student edition it works once they are written.
 
 # %%
 import numpy as np

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Lesson 14: pre-training distillation
-# `python lessons/14_distillation/walkthrough.py`, some seconds. It runs the functions of tasks 14.1 and 14.2
+# `python lessons/14_distillation/walkthrough.py`, some seconds. It runs the functions of this lesson's tasks
 # (and lesson 04's soft cross-entropy): in a student edition it works once they are written.
 
 # %%
