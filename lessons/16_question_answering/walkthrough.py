@@ -41,8 +41,8 @@ for name, logits, label in (("start", start_logits, [2]), ("end", end_logits, [3
 
 # %% [markdown]
 # ## 2. All spans of one window
-# A row for each first piece, a column for each length: the band that `span_scores` computes. Piece 0 has more context in
-# the window before this one, so no answer may begin there.
+# A row for each first piece, a column for each length: the band that `span_scores` computes. Piece 0 has more context
+# in the window before this one, so no answer may begin there.
 
 # %%
 PIECES = ["call", "me", "ishmael", ".", "some", "years", "ago"]
