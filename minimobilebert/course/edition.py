@@ -31,7 +31,7 @@ LEFT_OUT = [
         "weak_checks",
     )),
 ]  # fmt: skip
-LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHERS.md", "grading.toml", "course.toml"}
+LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
 SHORTEST_LEAK = 20  # characters; shorter lines are everybody's, and so are those that compute nothing
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
 
