@@ -75,7 +75,7 @@ def test_the_bodies_are_gone_in_every_back_end(edition):
     for file, functions in cuts.items():
         text = (edition / file).read_text()
         for name, message in functions.items():
-            assert re.search(rf'def {re.escape(name.rpartition(".")[2])}\(', text)
+            assert re.search(rf"def {re.escape(name.rpartition('.')[2])}\(", text)
             assert repr(message)[1:-1] in text
 
 
@@ -92,7 +92,9 @@ def test_a_line_of_a_solution_anywhere_is_found(tmp_path):
     course = load()
     tasks = [task for task in course.tasks if task.lesson == "02"]
     assert any("rows.T @ x" in line for line in solution_lines(course, tasks))
-    (tmp_path / "notes.md").write_text("Remember:   dweight = rows.T   @ x.reshape(-1)\nor dx = dy @ cache.weight  # so\n")
+    (tmp_path / "notes.md").write_text(
+        "Remember:   dweight = rows.T   @ x.reshape(-1)\nor dx = dy @ cache.weight  # so\n"
+    )
     assert find_leaks(course, tasks, tmp_path) == [
         "notes.md:1: shows task 02.2's 'dweight = rows.T @ x'", "notes.md:2: shows task 02.2's 'dx = dy @ cache.weight'"
     ]  # fmt: skip
@@ -193,7 +195,9 @@ def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):
     assert "found nonorm_forward(x, w, b), expected nonorm_forward(x, weight, bias)" in found.stdout
     path.write_text(path.read_text() + "\ndef broken(:\n")
     found = python(folder, "check", "03.6")
-    assert found.returncode == 1 and re.search(r"nonorm.py, line \d+: ", found.stdout) and "Traceback" not in found.stderr
+    assert (
+        found.returncode == 1 and re.search(r"nonorm.py, line \d+: ", found.stdout) and "Traceback" not in found.stderr
+    )
 
 
 def test_a_changed_given_function_is_noted(edition, copy_of):

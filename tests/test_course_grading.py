@@ -61,7 +61,9 @@ def nonorm_forward(x, weight, bias):
     return _student_scale(x, weight) + bias, NoNormCache(x, weight)
 """)
     assert grade(grader, hand_in(tmp_path / "a", text)).score == 6
-    other = text.replace("def _student_scale(x, weight):\n    return FACTOR * weight * x", "from .mine import _student_scale")
+    other = text.replace(
+        "def _student_scale(x, weight):\n    return FACTOR * weight * x", "from .mine import _student_scale"
+    )
     hand_in(tmp_path / "b", other)
     hand_in(tmp_path / "b", "def _student_scale(x, weight):\n    return weight * x", "minimobilebert/ops/mine.py")
     graded = grade(grader, tmp_path / "b")
@@ -83,7 +85,9 @@ def tarred(path, name):
     return path
 
 
-@pytest.mark.parametrize("how", ["folder", "nested folder", "flat folder", "file", "zip", "nested zip", "flat zip", "tar"])
+@pytest.mark.parametrize(
+    "how", ["folder", "nested folder", "flat folder", "file", "zip", "nested zip", "flat zip", "tar"]
+)
 def test_every_way_of_handing_in(grader, tmp_path, how):
     path = {
         "folder": lambda: hand_in(tmp_path / "ada", nonorm_file()),
@@ -198,7 +202,14 @@ def test_the_command_grades(tmp_path, capsys):
     hand_in(tmp_path / "ada", nonorm_file())
     (tmp_path / "policy.toml").write_text('lessons = "3"\nseeds = [3]\n' + 'due = "2027-01-01T00:00:00+00:00"\n'
                                           + "percent_lost_per_day_late = 50")  # fmt: skip
-    arguments = ["grade", str(tmp_path / "ada"), "--out", str(tmp_path / "out"), "--policy", str(tmp_path / "policy.toml")]
+    arguments = [
+        "grade",
+        str(tmp_path / "ada"),
+        "--out",
+        str(tmp_path / "out"),
+        "--policy",
+        str(tmp_path / "policy.toml"),
+    ]
     assert main([*arguments, "--handed-in", "2027-01-01T05:00:00+00:00"]) == 0
     assert "1 days late: 50 % lost" in capsys.readouterr().out
     assert main([*arguments, "--handed-in", "x"]) == 2

@@ -404,4 +404,3 @@ def _laid_out(value, layout):
 
 def _laid_out_all(given, layout):
     return tuple(_laid_out(value, layout) for value in given)
-

@@ -125,7 +125,7 @@ def multiply_panels(
 
     b_panel is the distance between two panels of b, b_k between two rows of one. start [width zeros, then one number a
     column] is the same for every row; add_at = -1 adds nothing; add may be out. aside [aside_of] is scratch memory.
-    kind, kept, scale and shift are explained in finish.py; column is the first column's place in start, scale and shift.
+    kind, kept, scale, shift: see finish.py; column: the first column's place in start, scale and shift.
     """
     width, lanes = width_of(out), lanes_of(out)
     panels, blocks = panels_of(columns, out), (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
