@@ -290,7 +290,7 @@ def some(course, *ids):
 def test_the_course_is_what_it_promises_to_be(monkeypatch):
     monkeypatch.setattr(course_check, "update", lambda *_: [])
     checks = course_check.run(some(load(), "03.6", "03.7"))
-    assert len(checks) == 6 and [wrong for _, wrong in checks if wrong] == []
+    assert len(checks) == 7 and [wrong for _, wrong in checks if wrong] == []
 
 
 def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
@@ -301,5 +301,9 @@ def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
     )  # fmt: skip
     monkeypatch.setattr(course_check.bank, "solutions_of", lambda *_: wrong)
     with Grader(course, POLICY) as grader:
-        assert "03.6" in " ".join(course_check._solved(course, grader))
-        assert any("without task 03.6, 03.7 fails" in text for text in course_check._one_missing(course, grader))
+        calls = {}
+        assert "03.6" in " ".join(course_check._solved(course, grader, calls))
+        assert list(course_check._needs(course, calls)) == [
+            "task 03.7 calls the function of 03.6, which its needs does not name"
+        ]  # fmt: skip
+        assert list(course_check._one_missing(course, grader)) == []

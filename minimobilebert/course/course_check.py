@@ -1,11 +1,12 @@
 """`course-check`: is the course what it promises to be? Part of the project's own checks.
 
-1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
-2. a student edition, untouched: every task says that it is not written; its score is 0
-3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
-4. with one solution taken out: that task fails, those that need it fail, and no other does
-5. every mutant fails
-6. the project itself, handed in as a submission, earns nothing where it only delegates to kernels
+    1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
+    2. a student edition, untouched: every task says that it is not written; its score is 0
+    3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
+    4. a task calls the functions of the tasks that its `needs` names, and of no other: so only those that need a task
+       can fail with it; and with its solution taken out they do
+    5. every mutant fails
+    6. the project itself, handed in as a submission, earns nothing where it only delegates to kernels
 """
 
 import pathlib
@@ -40,9 +41,12 @@ def run(course, fewest_mutants=0):
         start = time.monotonic()
         check("nothing handed in: every task not written, score 0", _untouched(grader), start)
         start = time.monotonic()
-        check("solutions: full score", _solved(course, grader), start)
+        calls = {}
+        check("solutions: full score", _solved(course, grader, calls), start)
         start = time.monotonic()
-        check("one solution missing: only what needs it fails", _one_missing(course, grader), start)
+        check("needs name what a task calls, and only that", _needs(course, calls), start)
+        start = time.monotonic()
+        check("one solution missing: what needs it fails", _one_missing(course, grader), start)
         start = time.monotonic()
         mutants = bank.load_mutants(course, grader.tasks)
         rows = bank.run(course, grader, mutants)
@@ -64,12 +68,32 @@ def _untouched(grader):
                 yield f"task {task.id}: {result.outcomes[0].state}, {result.score} points"
 
 
-def _solved(course, grader):
+def _solved(course, grader, calls):
+    """Everything passes with three seeds; fills calls {task id: ids of the tasks whose functions ran}."""
+    ids = {task.function: task.id for task in grader.tasks}
     with grader.worker() as worker:
         bank.install_solutions(course, grader, worker)
         for task in grader.tasks:
             for seed in (1, 2, 3):
                 yield from _all_pass(task, run_task(task, grader.properties[task.id], worker, Live(), seed))
+    with grader.worker(memory=False) as worker:  # watching takes what the limits forbid
+        bank.install_solutions(course, grader, worker)
+        worker.watch = list(ids)
+        for task in grader.tasks:
+            worker.seen.clear()
+            run_task(task, grader.properties[task.id], worker, Live(), 1, seconds=60.0)
+            calls[task.id] = {ids[function] for function in worker.seen}
+
+
+def _needs(course, calls):
+    """What is not called cannot be missed, so this says for all pairs of tasks which fail together."""
+    for id, called in calls.items():
+        declared = {other.id for other in course.tasks if id in course.needed_by(other.id)}
+        for other in sorted(called - declared):
+            yield f"task {id} calls the function of {other}, which its needs does not name"
+        for other in sorted(declared - called):
+            what = f"needs {other}, whose function it never calls" if other != id else "never calls its own function"
+            yield f"task {id} {what}"
 
 
 def _all_pass(task, result):
@@ -82,21 +106,18 @@ def _all_pass(task, result):
 
 
 def _one_missing(course, grader):
-    """Only the first essential property of each other task is run: it calls the function, and that is what matters."""
+    """Without a task's solution, it and those that need it fail; one essential property of each is run."""
     oracle = Memory()
     with grader.worker(memory=False) as worker:
         taken = bank.install_solutions(course, grader, worker)
         for task in grader.tasks:
             function = taken[task.id]
-            text = f"task {task.id} ({task.title})"
-            worker.install(task.function, _cut(function.source, text))
-            expected = course.needed_by(task.id)
-            for other in grader.tasks:
-                first = next(each.name for each in grader.properties[other.id] if each.essential)
-                result = run_task(other, grader.properties[other.id], worker, oracle, 1, only={first})
-                if result.passed == (other.id in expected):
-                    fate = "passes" if result.passed else f"fails ({result.outcomes[0].headline})"
-                    yield f"without task {task.id}, {other.id} {fate}"
+            worker.install(task.function, _cut(function.source, f"task {task.id} ({task.title})"))
+            for other in (other for other in grader.tasks if other.id in course.needed_by(task.id)):
+                properties = [each for each in grader.properties[other.id] if each.essential]
+                result = run_task(other, properties, worker, oracle, 1)
+                if all(outcome.state == PASSED for outcome in result.outcomes):
+                    yield f"without task {task.id}, {other.id} passes"
             worker.install(task.function, function.source, function.helpers)
 
 

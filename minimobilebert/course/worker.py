@@ -93,6 +93,20 @@ class Server:
 
         return function
 
+    def watched(self, request, arrays):
+        """`answer`, and which of the functions in request["watch"] ran on the way."""
+        codes = {resolve(function)[0].__code__: function for function in request["watch"]}
+
+        def note(frame, event, _):
+            if event == "call" and frame.f_code in codes:
+                self.seen.add(codes[frame.f_code])
+
+        sys.setprofile(note)
+        try:
+            return self.answer(request, arrays)
+        finally:
+            sys.setprofile(None)
+
     def answer(self, request, arrays):
         what = request["do"]
         if what == "install":
@@ -111,8 +125,10 @@ class Server:
         while True:
             request, arrays = self.wire.read_message(self.channel.read)
             try:
-                structure, arrays = self.wire.flatten(self.answer(request, arrays))
-                reply = self.wire.to_bytes({"result": structure}, arrays)
+                self.seen = set()
+                answer = self.watched if request.get("watch") else self.answer
+                structure, arrays = self.wire.flatten(answer(request, arrays))
+                reply = self.wire.to_bytes({"result": structure, "seen": sorted(self.seen)}, arrays)
             except KeyboardInterrupt:
                 os._exit(0)
             except BaseException as error:

@@ -53,6 +53,7 @@ class Worker:
     def __init__(self, root, modules=(), memory=None, show_prints=False):
         self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
         self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
+        self.watch, self.seen = [], set()  # functions to watch (course-check only), and those that ran
 
     def __enter__(self):
         return self
@@ -89,7 +90,7 @@ class Worker:
         structure, arrays = wire.flatten(value, functions=functions)
         if self.process is None:
             self.start()
-        return self._transact({**request, "args": structure}, arrays, seconds, functions)
+        return self._transact({**request, "args": structure, "watch": self.watch}, arrays, seconds, functions)
 
     def start(self):
         """Start the process; StudentError where the student's files cannot be imported."""
@@ -172,6 +173,8 @@ class Worker:
             if reply["error"][0] == "ImportError":
                 self.stop()
             raise StudentError(*map(str, reply["error"][:3]))
+        if self.watch:
+            self.seen.update(reply.get("seen", ()))
         try:
             return wire.unflatten(reply["result"], arrays)
         except wire.WireError as error:
