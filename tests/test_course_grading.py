@@ -14,10 +14,11 @@ import pytest
 from course_submissions import BACKWARD, FILE, FORWARD, hand_in, nonorm_file
 
 from minimobilebert.cli import main
-from minimobilebert.course import course_check, mutants
+from minimobilebert.course import course_check, grading, mutants
 from minimobilebert.course.gradescope import build
 from minimobilebert.course.grading import Grader, Policy, format_grades, gradescope, late_factor, load_policy, run
 from minimobilebert.course.manifest import load
+from minimobilebert.course.properties import load_properties
 from minimobilebert.course.submission import find_submissions, read_submission
 
 POLICY = Policy(lessons="3", seeds=[5])
@@ -289,12 +290,14 @@ def some(course, *ids):
 
 def test_the_course_is_what_it_promises_to_be(monkeypatch):
     monkeypatch.setattr(course_check, "update", lambda *_: [])
-    checks = course_check.run(some(load(), "03.6", "03.7"))
+    checks = course_check.run(some(load(), "02.1", "02.2"))
     assert len(checks) == 7 and [wrong for _, wrong in checks if wrong] == []
 
 
 def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
     """A solution that is wrong, a task that secretly needs another one, a mutant that lives."""
+    whole = load_properties(load())
+    monkeypatch.setattr(grading, "load_properties", lambda _, ids: {id: whole[id] for id in ids})
     course = some(load(), "03.6", "03.7")
     wrong = nonorm_file(FORWARD.replace("+ bias", "- bias"), BACKWARD + "\n").replace(
         "    tokens =", "    from .nonorm import nonorm_forward\n    nonorm_forward(cache.x, cache.weight, cache.weight)\n    tokens ="

@@ -186,7 +186,7 @@ FILES = {
     "a helper that fails": (nonorm_file("\nLINE = 1 / 0\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
                             "ZeroDivisionError"),
     "a helper that never ends": (
-        nonorm_file("\nLINE = [0 for _ in iter(int, 1)]\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
+        nonorm_file("\nLINE = sum(0 for _ in iter(int, 1))\n\ndef nonorm_forward(x, weight, bias):\n    return LINE\n", ""),
         "no answer within"),
 }  # fmt: skip
 

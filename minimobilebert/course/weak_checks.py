@@ -67,7 +67,7 @@ def _agrees(case, function, cotangent, rng):
             continue
 
         def loss(x, key=key):
-            return float(sum((dy * y).sum() for dy, y in zip(dys, forward({**args, key: x})[0], strict=True)))
+            return float(sum(np.sum(dy * y) for dy, y in zip(dys, forward({**args, key: x})[0], strict=True)))
 
         right = central_difference(loss, args[key])
         if np.shape(gradient) != right.shape:

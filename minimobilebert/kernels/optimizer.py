@@ -1,9 +1,9 @@
-"""One pass over a parameter per update (see training/adamw.py), and one over a gradient for its norm."""
+"""One pass over a parameter per update (see training/adamw.py)."""
 
 import numpy as np
 
 from .backend import by_backend
-from .jit import jit, jit_matmul, jit_matmul_parallel, jit_parallel, prange
+from .jit import jit, jit_parallel, prange
 from .rows import compact
 
 _PARALLEL_FROM = 1 << 16  # numbers; below it starting threads costs more than the work
@@ -60,36 +60,3 @@ def adamw_update_numba(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
 
 
 adamw_update = by_backend(numpy=adamw_update_numpy, numba=adamw_update_numba)
-
-
-def sum_of_squares_numpy(x):
-    """sum of x^2 over all numbers of an array -> float"""
-    return float(np.vdot(x, x))
-
-
-@jit_matmul
-def _sum_of_squares(x):
-    total = x.dtype.type(0.0)
-    for i in range(x.size):
-        total += x[i] * x[i]
-    return total
-
-
-@jit_matmul_parallel
-def _sums_of_squares(x, chunk, sums):
-    for part in prange(sums.size):
-        sums[part] = _sum_of_squares(x[part * chunk : min((part + 1) * chunk, x.size)])
-
-
-def sum_of_squares_numba(x):
-    """The compiled twin of `sum_of_squares_numpy`; the same chunks, whatever the number of threads."""
-    # Not np.vdot: it wakes the threads of NumPy's own library, which keep our cores busy long after it is done.
-    x = compact(x).reshape(-1)
-    if x.size < _PARALLEL_FROM:
-        return float(_sum_of_squares(x))
-    sums = np.empty(-(-x.size // _CHUNK))
-    _sums_of_squares(x, _CHUNK, sums)
-    return float(sums.sum())
-
-
-sum_of_squares = by_backend(numpy=sum_of_squares_numpy, numba=sum_of_squares_numba)

@@ -5,8 +5,6 @@ norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / 
 
 import numpy as np
 
-from ..kernels.optimizer import sum_of_squares
-
 
 def clip_by_global_norm(gradients, max_norm):
     """gradients {name: array} -> their joint norm, and the factor that brings it to at most `max_norm`
@@ -14,6 +12,6 @@ def clip_by_global_norm(gradients, max_norm):
     The gradients are left as they are: the optimiser multiplies by the factor in the one pass that it makes over them.
     A norm that is not finite has factor 1: hiding it would train on nonsense.
     """
-    squares = [sum_of_squares(g) for g in gradients.values()]
+    squares = [float(np.vdot(g, g)) for g in gradients.values()]
     norm = float(np.sqrt(np.sum(squares)))
     return norm, max_norm / norm if np.isfinite(norm) and norm > max_norm else 1.0
