@@ -11,7 +11,12 @@ from .commands import course, download, fine_tuning, models, project, squad, tra
 from .errors import TrainingDiverged
 
 COMMANDS = (
-    project.COMMANDS | training.COMMANDS | fine_tuning.COMMANDS | models.COMMANDS | squad.COMMANDS | download.COMMANDS
+    project.COMMANDS
+    | training.COMMANDS
+    | fine_tuning.COMMANDS
+    | models.COMMANDS
+    | squad.COMMANDS
+    | download.COMMANDS
     | course.COMMANDS
 )
 

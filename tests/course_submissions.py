@@ -32,7 +32,9 @@ def nonorm_file(forward=FORWARD, backward=BACKWARD):
 def bodies(body):
     """Both functions with one body, written without indentation"""
     text = "\n".join("    " + line for line in body.strip("\n").splitlines())
-    return nonorm_file(f"\ndef nonorm_forward(x, weight, bias):\n{text}\n", f"\ndef nonorm_backward(dy, cache):\n{text}\n")
+    return nonorm_file(
+        f"\ndef nonorm_forward(x, weight, bias):\n{text}\n", f"\ndef nonorm_backward(dy, cache):\n{text}\n"
+    )
 
 
 def hand_in(folder, text, file=FILE):

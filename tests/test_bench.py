@@ -1,5 +1,6 @@
 """`bench`: the statistics with known times, rows of the agreed form, what is left out, and the ladder's rungs."""
 
+import importlib.util
 import json
 import sys
 
@@ -19,6 +20,7 @@ from minimobilebert.bench.training import training
 from minimobilebert.cli import main
 from minimobilebert.config import preset
 from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.jit import get_num_threads
 from minimobilebert.kernels.ladder import RUNGS, climb
 from minimobilebert.kernels.peak import multiply_again
 from minimobilebert.timing import calls_for, first_calls, quartiles, times_in_turns
@@ -58,6 +60,8 @@ def small(monkeypatch):
     monkeypatch.setattr(measure, "LEAST", 0.0)
     monkeypatch.setattr(measure, "REST", 0.0)
     monkeypatch.setattr(run, "measure_peak", lambda threads: 1e11 * threads)
+    if importlib.util.find_spec("threadpoolctl") is None:  # these tests are not about how fast NumPy is
+        monkeypatch.setattr(libraries, "_threads_of_environment", get_num_threads)
     monkeypatch.setattr(run, "memory_of_step", lambda name, side, threads: 10**6 * len(side))
 
 
@@ -191,8 +195,8 @@ def test_rows_of_all_parts(small, capsys, monkeypatch):
 
 
 def test_rows_beside_torch(small, capsys):
-    pytest.importorskip("transformers")
-    pytest.importorskip("torch")
+    pytest.importorskip("transformers", reason="needs the extra compare: make setup EXTRAS=compare")
+    pytest.importorskip("torch", reason="needs the extra compare: make setup EXTRAS=compare")
     names = "linear_relu,linear_residual_nonorm,attention_forward,attention_forward_backward,block_forward"
     code, out, _ = bench(capsys, "--json", "--threads", "1", "--only", names, "--only",
                          "block_forward_backward,train_mobilebert")  # fmt: skip

@@ -14,10 +14,11 @@ import pytest
 from course_submissions import BACKWARD, FILE, FORWARD, hand_in, nonorm_file
 
 from minimobilebert.cli import main
-from minimobilebert.course import course_check, mutants
+from minimobilebert.course import course_check, grading, mutants
 from minimobilebert.course.gradescope import build
 from minimobilebert.course.grading import Grader, Policy, format_grades, gradescope, late_factor, load_policy, run
 from minimobilebert.course.manifest import load
+from minimobilebert.course.properties import load_properties
 from minimobilebert.course.submission import find_submissions, read_submission
 
 POLICY = Policy(lessons="3", seeds=[5])
@@ -61,7 +62,9 @@ def nonorm_forward(x, weight, bias):
     return _student_scale(x, weight) + bias, NoNormCache(x, weight)
 """)
     assert grade(grader, hand_in(tmp_path / "a", text)).score == 6
-    other = text.replace("def _student_scale(x, weight):\n    return FACTOR * weight * x", "from .mine import _student_scale")
+    other = text.replace(
+        "def _student_scale(x, weight):\n    return FACTOR * weight * x", "from .mine import _student_scale"
+    )
     hand_in(tmp_path / "b", other)
     hand_in(tmp_path / "b", "def _student_scale(x, weight):\n    return weight * x", "minimobilebert/ops/mine.py")
     graded = grade(grader, tmp_path / "b")
@@ -83,7 +86,9 @@ def tarred(path, name):
     return path
 
 
-@pytest.mark.parametrize("how", ["folder", "nested folder", "flat folder", "file", "zip", "nested zip", "flat zip", "tar"])
+@pytest.mark.parametrize(
+    "how", ["folder", "nested folder", "flat folder", "file", "zip", "nested zip", "flat zip", "tar"]
+)
 def test_every_way_of_handing_in(grader, tmp_path, how):
     path = {
         "folder": lambda: hand_in(tmp_path / "ada", nonorm_file()),
@@ -198,7 +203,14 @@ def test_the_command_grades(tmp_path, capsys):
     hand_in(tmp_path / "ada", nonorm_file())
     (tmp_path / "policy.toml").write_text('lessons = "3"\nseeds = [3]\n' + 'due = "2027-01-01T00:00:00+00:00"\n'
                                           + "percent_lost_per_day_late = 50")  # fmt: skip
-    arguments = ["grade", str(tmp_path / "ada"), "--out", str(tmp_path / "out"), "--policy", str(tmp_path / "policy.toml")]
+    arguments = [
+        "grade",
+        str(tmp_path / "ada"),
+        "--out",
+        str(tmp_path / "out"),
+        "--policy",
+        str(tmp_path / "policy.toml"),
+    ]
     assert main([*arguments, "--handed-in", "2027-01-01T05:00:00+00:00"]) == 0
     assert "1 days late: 50 % lost" in capsys.readouterr().out
     assert main([*arguments, "--handed-in", "x"]) == 2
@@ -278,12 +290,14 @@ def some(course, *ids):
 
 def test_the_course_is_what_it_promises_to_be(monkeypatch):
     monkeypatch.setattr(course_check, "update", lambda *_: [])
-    checks = course_check.run(some(load(), "03.6", "03.7"))
+    checks = course_check.run(some(load(), "02.1", "02.2"))
     assert len(checks) == 7 and [wrong for _, wrong in checks if wrong] == []
 
 
 def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
     """A solution that is wrong, a task that secretly needs another one, a mutant that lives."""
+    whole = load_properties(load())
+    monkeypatch.setattr(grading, "load_properties", lambda _, ids: {id: whole[id] for id in ids})
     course = some(load(), "03.6", "03.7")
     wrong = nonorm_file(FORWARD.replace("+ bias", "- bias"), BACKWARD + "\n").replace(
         "    tokens =", "    from .nonorm import nonorm_forward\n    nonorm_forward(cache.x, cache.weight, cache.weight)\n    tokens ="

@@ -155,7 +155,9 @@ def test_answers_learnt_from_the_public_numbers_earn_nothing(grader, tmp_path):
     task = course.task("03.6")
     properties = load_properties(course, [task.id])[task.id]
     with grader.worker() as worker:
-        worker.install(task.function, "def nonorm_forward(x, weight, bias):\n    return weight * x + bias, NoNormCache(x, weight)")
+        worker.install(
+            task.function, "def nonorm_forward(x, weight, bias):\n    return weight * x + bias, NoNormCache(x, weight)"
+        )
         assert run_task(task, properties, worker, oracle, 1).passed
     table = {repr(float(cache.x.flat[0])): y.tolist() for y, cache in oracle.answers.values() if y.size}
     forward = f"\nTABLE = {table!r}\n\ndef nonorm_forward(x, weight, bias):\n    return np.array(TABLE[repr(float(x.flat[0]))]), NoNormCache(x, weight)\n"
@@ -327,7 +329,9 @@ def test_the_process_alone_gives_nothing_away(grader, tmp_path, case, monkeypatc
     assert graded.score == 0, reasons(graded)
     assert not harm.exists()
     if case in FORBIDDEN:  # a folder that may not be listed is passed over by an import: it finds the cut file again
-        assert "not allowed in grading" in reasons(graded) or (case.startswith("imports") and "not written" in reasons(graded))
+        assert "not allowed in grading" in reasons(graded) or (
+            case.startswith("imports") and "not written" in reasons(graded)
+        )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the process's limits are POSIX")

@@ -142,7 +142,9 @@ def test_numbers_stand_in_the_manifest_only():
     for path in sorted((course.root / "lessons").glob("*_*/*")):
         if path.suffix not in (".md", ".py") or path.name in ("properties.py", "solutions.py"):
             continue
-        text = re.sub(r"<!-- course:lesson -->.*?<!-- /course:lesson -->", "", path.read_text(encoding="utf-8"), flags=re.S)
+        text = re.sub(
+            r"<!-- course:lesson -->.*?<!-- /course:lesson -->", "", path.read_text(encoding="utf-8"), flags=re.S
+        )
         for task in course.tasks:
             assert not re.search(rf"[Tt]ask {re.escape(task.id)}\b", text), f"{path}: task {task.id}"
 

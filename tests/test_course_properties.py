@@ -227,7 +227,18 @@ def test_draws_depend_on_seed_task_and_property(worker):
 # --- comparing
 
 
-SAME = [1, 2.5, "a", None, True, [1, (2, 3)], {"a": np.ones(3), 2: [np.float32(1)]}, {1, 2}, np.array(["x"]), np.int64(3)]
+SAME = [
+    1,
+    2.5,
+    "a",
+    None,
+    True,
+    [1, (2, 3)],
+    {"a": np.ones(3), 2: [np.float32(1)]},
+    {1, 2},
+    np.array(["x"]),
+    np.int64(3),
+]
 
 
 @pytest.mark.parametrize("value", SAME, ids=repr)

@@ -68,10 +68,11 @@ def test_any_size_and_layout(backend, dtype, m, k, n, layouts, seed):
 def test_large_enough_for_blocks_and_threads(backend, shape, dtype):
     rng = np.random.default_rng(1)
     m, k, n = shape
-    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    a, b, bias = (rng.normal(size=size).astype(dtype) for size in ((m, k), (k, n), n))
     for x in (a, np.asfortranarray(a)):
         for y in (b, np.asfortranarray(b)):
             assert_product(matmul(x, y), a, b)
+            assert_product(matmul(x, y, bias=bias), a, b, bias)
 
 
 def test_out_and_accumulate(backend):
@@ -101,15 +102,19 @@ def test_what_is_not_finite_reaches_its_own_row_and_column_only(backend, value):
     assert not np.isfinite(found[:, 52]).any() and np.isfinite(found[:, :52]).all()
 
 
-def test_one_and_two_threads_give_the_same_bits():
+@pytest.mark.parametrize("shape", [(257, 300, 123), (6, 770, 1000), (3, 520, 4099)])
+def test_one_and_two_threads_give_the_same_bits(shape):
+    """Rows shared out, and, where there are few, columns; the depth in several blocks, with a bias."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
     rng = np.random.default_rng(4)
-    a, b = rng.normal(size=(257, 300)).astype(np.float32), rng.normal(size=(300, 123)).astype(np.float32)
+    m, k, n = shape
+    a, b, bias = (rng.normal(size=size).astype(np.float32) for size in ((m, k), (k, n), n))
     with use_backend("numba"):
-        two, before = matmul(a, b), numba.get_num_threads()
+        two, before = matmul(a, b, bias=bias), numba.get_num_threads()
+        assert_product(two, a, b, bias)
         numba.set_num_threads(1)
         try:
-            one = matmul(a, b)
+            one = matmul(a, b, bias=bias)
         finally:
             numba.set_num_threads(before)
     np.testing.assert_array_equal(one, two)

@@ -1,6 +1,7 @@
 """Optimisers, schedules, checkpoints and the loop."""
 
 import json
+import math
 import os
 import pathlib
 import signal
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from toy_training import toy
 
 from minimobilebert.errors import TrainingDiverged
+from minimobilebert.kernels.backend import use_backend
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from minimobilebert.training.clipping import clip_by_global_norm
@@ -56,7 +58,6 @@ def test_adamw_is_its_formula_for_100_steps(backend):
 def test_adamw_of_a_large_parameter_equals_numpy_and_any_thread_count():
     """Above the size where threads start, the two back ends and one or two threads agree."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
-    from minimobilebert.kernels.backend import use_backend
 
     def result(name):
         rng = np.random.default_rng(2)
@@ -153,6 +154,18 @@ def test_an_update_with_a_factor_is_one_with_smaller_gradients(backend, kind):
         two.step(plain, {name: 0.25 * g for name, g in grads.items()}, 0.1)
     for name in scaled:
         np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0, 1, 1001, 1 << 16, (1 << 17) + 77])
+def test_the_norm_of_small_and_large_gradients(backend, size, dtype):
+    """Beside math.fsum, which rounds once; sizes around those at which the kernel starts threads and chunks."""
+    x = np.random.default_rng(size).normal(size=(2, size)).astype(dtype)
+    for layout in (x[0], x.T[:, 1], x.T):
+        exact = math.fsum(float(value) ** 2 for value in layout.flat)
+        norm, _ = clip_by_global_norm({"w": layout}, 1.0)
+        # n additions of positive numbers in float32 lose at most a few units in the last place of the partial sums.
+        assert norm == pytest.approx(math.sqrt(exact), rel={np.float32: 1e-5, np.float64: 1e-13}[dtype])
 
 
 def test_clipping_reports_a_norm_that_is_not_finite():

@@ -1,8 +1,48 @@
 """What lesson 03's functions must do."""
 
+import numpy as np
+
 from minimobilebert.course.bundles import backward_properties, forward_properties
 
+RELU = "minimobilebert/ops/relu.py:relu_forward"
+GELU = "minimobilebert/ops/gelu.py:gelu_forward"
+GELU_TANH = "minimobilebert/ops/gelu.py:gelu_tanh_forward"
+LAYERNORM = "minimobilebert/ops/layernorm.py:layernorm_forward"
 NONORM = "minimobilebert/ops/nonorm.py:nonorm_forward"
+
+
+# --- 03.1 to 03.3: activations, number by number
+
+
+def numbers(rng):
+    return {"x": 1.5 * rng.normal(size=rng.permutation([2, 3, 5]))}
+
+
+def many_numbers(rng):
+    return {"x": rng.normal(size=(4, 32, 64))}
+
+
+def far_out(rng):
+    """Where e^(2u) is more than a float64 can hold"""
+    return {"x": np.array([[-300.0, -30.0, -6.0], [6.0, 30.0, 300.0]])}
+
+
+borders = [lambda rng: {"x": rng.normal(size=(0, 3))}, lambda rng: {"x": rng.normal(size=1)}, far_out]
+
+
+def zeros(rng):
+    return {"x": np.array([[-1.0, 0.0, 2.0], [0.0, -0.0, 1e-300]])}
+
+
+# A difference of all entries at once is right to ten or eleven digits, a formula of a few roundings to fifteen.
+FORMULA = 1e-13
+backward_properties("03.1", numbers, forward=RELU, wrt=("x",), edges=[*borders, zeros], large=many_numbers,
+                    kinks=lambda x: x, exact=FORMULA)  # fmt: skip
+backward_properties("03.2", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, exact=FORMULA)
+backward_properties("03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, exact=FORMULA)
+
+
+# --- 03.4 to 03.7: normalisation, token by token
 
 
 def features(rng, *shape):
@@ -25,5 +65,37 @@ def large(rng):
     return features(rng, 8, 64, 128)
 
 
+def four_or_more(rng):
+    """LayerNorm of two features is always -1 and 1, with no gradient worth the name"""
+    return features(rng, *rng.permutation([2, 3]), int(rng.integers(4, 7)))
+
+
+def plain(rng):
+    """No weight and no bias: the form of feature-map transfer"""
+    return {"x": rng.normal(size=(2, 3, 5)), "weight": None, "bias": None}
+
+
+def all_equal(rng):
+    """A token whose features are all equal has variance 0"""
+    return {**features(rng, 2, 4), "x": np.array([[3.0, 3.0, 3.0, 3.0], [1.0, 2.0, 4.0, 8.0]])}
+
+
+def far_from_zero(rng):
+    """A mean of 1e4 beside a deviation of 1"""
+    given = features(rng, 3, 6)
+    return {**given, "x": given["x"] + 1e4}
+
+
+def large_eps(rng):
+    return {**features(rng, 3, 5), "eps": 0.3}
+
+
+normal_edges = [
+    plain, all_equal, far_from_zero, large_eps,
+    lambda rng: features(rng, 5), lambda rng: features(rng, 0, 4), lambda rng: features(rng, 2, 1, 2, 5),
+]  # fmt: skip
+forward_properties("03.4", four_or_more, edges=normal_edges)
+backward_properties("03.5", four_or_more, forward=LAYERNORM, wrt=("x", "weight", "bias"), edges=normal_edges,
+                    large=large)  # fmt: skip
 forward_properties("03.6", draw, edges=edges)
 backward_properties("03.7", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)

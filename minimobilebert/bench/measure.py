@@ -13,7 +13,7 @@ import numpy as np
 from ..timing import calls_for, first_calls, quartiles, times_in_turns
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
-REST = 0.03  # seconds; idle OpenBLAS threads keep a core busy that long (2^26 clocks) before they sleep
+REST = 0.15  # seconds; idle OpenBLAS threads keep a core busy for up to a tenth of a second before they sleep
 SHORT_TURNS = 15
 LIMITS = {True: 3.0, False: 40.0}  # seconds for all turns of a short or a long case: a busy machine gets fewer turns
 OURS = "ours"

@@ -14,6 +14,9 @@ The backward is checked with the REFERENCE's cache, so a wrong forward costs not
 with central differences of the reference's forward, under random upstream gradients.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from .. import gradcheck_diagnosis as diagnosis
@@ -30,6 +33,19 @@ FLOAT32 = 2e-5  # a few hundred roundings of 6e-8, relative to the largest entry
 SECONDS = 3.0
 
 
+class Backward(NamedTuple):
+    """What `backward_properties` was called with, as far as another check of the same task needs it."""
+
+    draw: Callable
+    forward: str
+    wrt: tuple
+    outputs: int
+    arguments: Callable
+
+
+BACKWARDS = {}  # by task, filled while the lessons' properties are read; weak_checks.py asks
+
+
 def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, float32=FLOAT32, names=("y",), cache=True):
     """Collect the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
 
@@ -41,7 +57,9 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         expected, _ = right(t, args)
         mine, _ = _split_mine(t.call(*(given or args).values()), names, cache)
         for name, yours, theirs in zip(names, mine, expected, strict=True):
-            t.equal(name, yours, theirs, tolerance, dtype if np.asarray(theirs).dtype.kind == "f" else None)
+            # A loss is a Python float whatever the inputs are; only arrays have a type to keep.
+            kept = isinstance(theirs, np.ndarray) and theirs.dtype.kind == "f"
+            t.equal(name, yours, theirs, tolerance, dtype if kept else None)
 
     @prop(task, weight=4, essential=True)
     def values(t):
@@ -97,6 +115,7 @@ def backward_properties(
     arguments(dy, cache, args) -> what the backward is called with
     """
     names = [f"d{key}" for key in wrt]
+    BACKWARDS[task] = Backward(draw, forward, wrt, outputs, arguments)
 
     def passed(t, args):
         """The reference's cache, and a random upstream gradient"""
@@ -385,4 +404,3 @@ def _laid_out(value, layout):
 
 def _laid_out_all(given, layout):
     return tuple(_laid_out(value, layout) for value in given)
-

@@ -181,5 +181,3 @@ def watch(course, tasks, seed, show, turns=None):
             show(f"watching {', '.join(path.name for path in files)}; Ctrl-C ends it")
             turns = None if turns is None else turns - 1
         time.sleep(SECONDS_BETWEEN_LOOKS)
-
-

@@ -279,5 +279,3 @@ def format_grades(grades):
         if grade.submission.problem:
             lines.append(f"{'':<{width}}  {grade.submission.problem}")
     return "\n".join(lines)
-
-

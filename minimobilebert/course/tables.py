@@ -2,6 +2,7 @@
 
     <!-- course:table -->   ...   <!-- /course:table -->       in lessons/README.md: all lessons
     <!-- course:lesson -->  ...   <!-- /course:lesson -->      in a lesson's README.md: its title, tasks, neighbours
+    <!-- course:plan -->    ...   <!-- /course:plan -->        in lessons/TEACHING.md: weeks and assignments
 
 `write=False` only says which files differ: a test asks that.
 """
@@ -9,6 +10,11 @@
 import re
 
 from ..files import write_text
+
+# Ten weeks: what is read in each, and which weeks' tasks are handed in together.
+WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
+         ("15", "16", "17"))  # fmt: skip
+ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10))  # first and last week
 
 
 def lessons_table(course):
@@ -39,6 +45,25 @@ def lesson_header(course, lesson):
     return "\n".join(lines)
 
 
+def teaching_plan(course):
+    """The weeks with their hours, and the assignments with their points."""
+    lines = ["| week | lessons | hours | points |", "|---|---|---|---|"]
+    for week, numbers in enumerate(WEEKS, 1):
+        titles = "; ".join(f"{number} {course.lesson(number).title}" for number in numbers)
+        minutes = sum(course.lesson(number).minutes for number in numbers)
+        minutes += sum(task.minutes for task in course.tasks if task.lesson in numbers)
+        points = sum(task.points for task in course.tasks if task.lesson in numbers)
+        lines.append(f"| {week} | {titles} | {minutes / 60:.1f} | {points} |")
+    lines += ["", "| assignment | weeks | `lessons` | tasks | points |", "|---|---|---|---|---|"]
+    for number, (first, last) in enumerate(ASSIGNMENTS, 1):
+        lessons = [lesson for week in WEEKS[first - 1 : last] for lesson in week]
+        tasks = [task for task in course.tasks if task.lesson in lessons]
+        ids, points = ", ".join(task.id for task in tasks), sum(task.points for task in tasks)
+        weeks = f"{first}-{last}" if first != last else first
+        lines.append(f'| A{number} | {weeks} | `"{int(lessons[0])}-{int(lessons[-1])}"` | {ids} | {points} |')
+    return "\n".join([*lines, "", f"{sum(task.points for task in course.tasks)} points in all."])
+
+
 def update(course, write):
     """-> the files that differ from the manifest; with `write` they are brought up to date. ValueError: no marks"""
     changed = []
@@ -58,6 +83,8 @@ def update(course, write):
 def _places(course):
     folder = course.root / "lessons"
     yield folder / "README.md", "table", lessons_table(course)
+    if (folder / "TEACHING.md").exists():
+        yield folder / "TEACHING.md", "plan", teaching_plan(course)
     for lesson in course.lessons:
         path = folder / lesson.folder / "README.md"
         if path.exists():

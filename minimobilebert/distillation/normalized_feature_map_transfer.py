@@ -16,8 +16,8 @@ Backward (the teacher is a constant; N features, w = 1 / number of real tokens):
 
 At a variance gap of exactly 0 the absolute value has a kink; 0 is returned there.
 
-The released code compares every student layer's mean and variance with ALL teacher layers (it reads the list
-`teacher_hiddens` where it means the loop's `teacher_hidden`). Here each layer is compared with its own.
+The released code has a mistake in its terms 2 and 3, which is not made here: lesson 13 asks you to find it, and
+`lessons/differences.md` tells it.
 """
 
 from typing import NamedTuple

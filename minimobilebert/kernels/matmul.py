@@ -96,7 +96,7 @@ def _part(
     j0 = p0 * width
     multiply_panels(
         i1 - i0, a, i0 * a_row, a_row, a_k, depth, b, p0 * b_panel, b_panel, b_k, min(columns, p1 * width) - j0,
-        start, j0, add, i0 * add_row + j0 if add.size else -1, add_row, out, i0 * out_row + j0, out_row,
+        start, np.int64(0), add, i0 * add_row + j0 if add.size else -1, add_row, out, i0 * out_row + j0, out_row,
         aside, part * aside_of(out), kind, kept, i0 * columns + j0, columns, scale, shift, j0,
     )  # fmt: skip
 

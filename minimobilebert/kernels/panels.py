@@ -125,7 +125,7 @@ def multiply_panels(
 
     b_panel is the distance between two panels of b, b_k between two rows of one. start [width zeros, then one number a
     column] is the same for every row; add_at = -1 adds nothing; add may be out. aside [aside_of] is scratch memory.
-    kind, kept, scale, shift and column (that of the first column in scale and shift) are explained in finish.py.
+    kind, kept, scale, shift: see finish.py; column: the first column's place in start, scale and shift.
     """
     width, lanes = width_of(out), lanes_of(out)
     panels, blocks = panels_of(columns, out), (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
@@ -163,7 +163,7 @@ def multiply_panels(
                 for panel in range(first, min(first + step, panels)):
                     j0 = panel * width
                     place, used = target_at + t0 * target_row + j0, min(width, columns - j0)
-                    begin = start_at + width + j0 if block == 0 else start_at
+                    begin = start_at + width + column + j0 if block == 0 else start_at
                     more, more_at, more_row = add, add_at + t0 * add_row + j0 if add_at >= 0 else -1, add_row
                     if block > 0:
                         more, more_at, more_row = target, place, target_row

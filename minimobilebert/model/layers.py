@@ -42,7 +42,7 @@ def dense_backward(dy, cache, grads, name, *, add=None, through=None):
     if add is not None:
         add += dx
         dx = add
-    return dx if through is None else through.backward(dx, through.activation)
+    return dx if through is None else _ACTIVATIONS[through.hidden_act][1](dx, through.activation)
 
 
 class DenseActivationCache(NamedTuple):
@@ -50,7 +50,7 @@ class DenseActivationCache(NamedTuple):
 
     linear: Any
     activation: Any
-    backward: Any  # of the activation
+    hidden_act: str  # its name
 
 
 def dense_activation(params, name, x, config):
@@ -58,10 +58,9 @@ def dense_activation(params, name, x, config):
     weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
     if fused():
         return linear_activation_forward(x, weight, bias, config.hidden_act)
-    forward, backward = _ACTIVATIONS[config.hidden_act]
     s, linear = linear_forward(x, weight, bias)
-    y, cache = forward(s)
-    return y, DenseActivationCache(linear, cache, backward)
+    y, cache = _ACTIVATIONS[config.hidden_act][0](s)
+    return y, DenseActivationCache(linear, cache, config.hidden_act)
 
 
 class DenseNormCache(NamedTuple):

@@ -47,7 +47,10 @@ class WordPieceTokenizer:
         self._cache, self._cache_with_spans = {}, {}
 
     def _cut(self, word):
-        """One word that `basic_tokenize` made -> ids of its pieces, stops: piece k is word[stops[k - 1] : stops[k]]."""
+        """One word that `basic_tokenize` made -> ids of its pieces, stops: piece k is word[stops[k - 1] : stops[k]].
+
+        A word that becomes [UNK] is one piece, from its first letter to its last.
+        """
         if len(word) > MAX_INPUT_CHARS_PER_WORD:
             return [self.unk_id], [len(word)]
         ids, stops, start = [], [], 0

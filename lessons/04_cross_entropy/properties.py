@@ -1,0 +1,144 @@
+"""What lesson 04's functions must do."""
+
+import numpy as np
+
+from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.properties import prop
+from minimobilebert.course.trial import reference
+
+SOFTMAX = "minimobilebert/ops/softmax.py:softmax_forward"
+HARD = "minimobilebert/ops/cross_entropy.py:cross_entropy_forward"
+SOFT = "minimobilebert/ops/cross_entropy.py:soft_cross_entropy_forward"
+
+
+def _reference(function, args):
+    """The reference's result without its cache; only inside t.expected"""
+    return reference(function)(**args)[0]
+
+
+def scores(rng, *shape, scale=2.0):
+    return {"x": scale * rng.normal(size=shape)}
+
+
+def three_axes(rng):
+    return scores(rng, *rng.permutation([2, 3, 5]))
+
+
+def one_row(rng):
+    return scores(rng, 6)
+
+
+def no_rows(rng):
+    return scores(rng, 0, 4)
+
+
+def one_column(rng):
+    return scores(rng, 2, 3, 1)
+
+
+def four_axes(rng):
+    return scores(rng, 2, 1, 3, 4)
+
+
+def thousands(rng):
+    """e^x is infinite for half of these and 0 for the other half; the answer is neither"""
+    return scores(rng, 3, 5, scale=2000.0)
+
+
+edges = [one_row, no_rows, one_column, four_axes]
+forward_properties("04.1", three_axes, edges=edges)
+
+
+@prop("04.1", weight=2, essential=True)
+def thousands_apart(t):
+    """scores in the thousands give probabilities, neither infinity nor NaN"""
+    for args in (thousands(t.rng), {"x": thousands(t.rng)["x"] - 9000.0}, {"x": np.full((2, 3), -1e30)}):
+        right = t.expected(lambda args=args: _reference(SOFTMAX, args))
+        t.equal("y", t.call(*args.values())[0], right)
+
+
+backward_properties(
+    "04.2", three_axes, forward=SOFTMAX, wrt=("x",), edges=edges, large=lambda rng: scores(rng, 5, 24, 120)
+)  # fmt: skip
+
+
+def labelled(rng, rows=None, words=None, scale=2.0):
+    """[M, V] logits with M and V different, and a label a row; a label twice where there are more rows than words"""
+    drawn = rng.permutation([4, 7])
+    rows, words = (drawn[0] if rows is None else rows), (drawn[1] if words is None else words)
+    return {"logits": scale * rng.normal(size=(rows, words)), "labels": rng.integers(0, words, rows)}
+
+
+def far_from_right(rng):
+    """The right word's probability is 0 in floating point; its loss is a few thousand"""
+    return labelled(rng, 5, 3, scale=3000.0)
+
+
+hard_edges = [
+    lambda rng: labelled(rng, 0, 5),
+    lambda rng: labelled(rng, 1, 6),
+    lambda rng: labelled(rng, 4, 1),
+]
+forward_properties("04.3", labelled, edges=hard_edges, names=("losses",))
+
+
+@prop("04.3", weight=2, essential=True)
+def hopelessly_wrong(t):
+    """where the right word's probability is 0 in floating point, the loss is a few thousand, not infinite"""
+    args = far_from_right(t.rng)
+    t.equal("losses", t.call(*args.values())[0], t.expected(lambda: _reference(HARD, args)))
+
+
+def refused(logits, labels):
+    from minimobilebert.ops.cross_entropy import cross_entropy_forward
+
+    try:
+        cross_entropy_forward(logits, labels)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@prop("04.3")
+def labels_that_are_none(t):
+    """a label below 0 or above V - 1 is a ValueError"""
+    args = labelled(t.rng, 4, 6)
+    losses = t.expected(lambda: _reference(HARD, args))
+    t.equal("losses", t.call(*args.values())[0], losses)
+    for label in (-1, 6, -6):
+        labels = args["labels"].copy()
+        labels[2] = label
+        text = f"label {label} of 6 words was taken, expected ValueError"
+        t.require(t.run(refused, args["logits"], labels) is not None, text, "labels")
+
+
+backward_properties(
+    "04.4", labelled, forward=HARD, wrt=("logits",), edges=[far_from_right, *hard_edges],
+    large=lambda rng: labelled(rng, 120, 110),
+)  # fmt: skip
+
+
+def targeted(rng, rows=None, words=None, scale=2.0):
+    """Targets that do not sum to 1, so that the general formula is asked for"""
+    args = labelled(rng, rows, words, scale)
+    return {"logits": args["logits"], "targets": rng.random(args["logits"].shape)}
+
+
+def distributions(rng):
+    """What a teacher gives: rows that sum to 1, with a 0 in them"""
+    args = targeted(rng, 4, 5)
+    args["targets"][:, 2] = 0.0
+    return {**args, "targets": args["targets"] / args["targets"].sum(axis=-1, keepdims=True)}
+
+
+soft_edges = [
+    distributions,
+    lambda rng: targeted(rng, 0, 5),
+    lambda rng: targeted(rng, 1, 6),
+    lambda rng: targeted(rng, 4, 1),
+    lambda rng: {**targeted(rng, 3, 4), "targets": np.zeros((3, 4))},
+]
+forward_properties("04.5", targeted, edges=[lambda rng: targeted(rng, 5, 3, 3000.0), *soft_edges], names=("losses",))
+backward_properties(
+    "04.6", targeted, forward=SOFT, wrt=("logits",), edges=soft_edges, large=lambda rng: targeted(rng, 90, 100)
+)  # fmt: skip

@@ -1,0 +1,143 @@
+"""What lesson 06's functions must do."""
+
+import numpy as np
+
+from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.properties import prop
+from minimobilebert.course.trial import reference
+from minimobilebert.course.wire import Seeded
+
+FORWARD = "minimobilebert/ops/attention.py:attention_forward"
+BACKWARD = "minimobilebert/ops/attention.py:attention_backward"
+
+
+def case(rng, /, batch=2, tokens=4, heads=3, size=5, mask=None, **more):
+    """Queries, keys and values [B, T, A*K]; padding at the end of some sequences"""
+    made = {name: rng.normal(size=(batch, tokens, heads * size)) for name in ("query", "key", "value")}
+    if mask is None:
+        mask = np.arange(tokens) < rng.integers(1, tokens + 1, batch)[:, None]
+    return {**made, "mask": mask, "num_heads": heads, **more}
+
+
+def draw(rng):
+    batch, tokens, heads, size = rng.permutation([2, 3, 4, 5])
+    return case(rng, int(batch), int(tokens), int(heads), int(size))
+
+
+def nothing_masked(rng):
+    return case(rng, mask=np.ones((2, 4), bool))
+
+
+def holes(rng):
+    """Padding need not stand at the end"""
+    return case(rng, mask=np.array([[True, False, True, True], [False, True, True, False]]))
+
+
+def only_padding(rng):
+    """A sequence without a real token: equal shares, and no NaN"""
+    return case(rng, mask=np.array([[True, True, True, True], [False, False, False, False]]))
+
+
+def huge_scores(rng):
+    """NoNorm bounds nothing: queries and keys of thousands"""
+    args = case(rng)
+    return {**args, "query": 3000.0 * args["query"], "key": 1000.0 * args["key"]}
+
+
+def dropped(rng):
+    return case(rng, dropout_rate=0.4, rng=Seeded(int(rng.integers(1000))))
+
+
+edges = [
+    nothing_masked,
+    holes,
+    only_padding,
+    lambda rng: case(rng, heads=1, size=4),
+    lambda rng: case(rng, heads=4, size=1),
+    lambda rng: case(rng, batch=1, tokens=1),
+    lambda rng: case(rng, batch=0),
+]
+forward_properties("06.1", draw, edges=[*edges, huge_scores], names=("context",))
+
+
+def attend(args, cache=False):
+    """The reference's context, or its cache; only inside t.expected"""
+    return reference(FORWARD)(**{k: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v
+                                 for k, v in args.items()})[int(cache)]  # fmt: skip
+
+
+@prop("06.1", weight=2, essential=True)
+def padding(t):
+    """what stands at a padding key changes nothing, whatever it is"""
+    args = case(t.rng, mask=np.array([[True, True, True, False], [True, False, False, False]]))
+    right = t.expected(lambda: attend(args))
+    for size in (1.0, 1e6):
+        other = {**args, **{name: args[name].copy() for name in ("key", "value")}}
+        for name in ("key", "value"):
+            other[name][~args["mask"]] = size * t.rng.normal(size=other[name][~args["mask"]].shape)
+        t.equal("context", t.call(*other.values())[0], right)
+
+
+@prop("06.1", weight=1)
+def scores_of_real_keys(t):
+    """the cache's scores are those in front of softmax, scaled; None where nobody wants them"""
+    args = draw(t.rng)
+    right = t.expected(lambda: attend(args, cache=True).scores)
+    keys = args["mask"][:, None, None, :]
+    cache = t.call(*args.values())[1]
+    scores = getattr(cache, "scores", None)
+    t.require(
+        isinstance(scores, np.ndarray) and scores.shape == right.shape, f"expected an array {right.shape}", "scores"
+    )
+    t.equal("scores", np.where(keys, scores, 0.0), np.where(keys, right, 0.0))
+    t.require(
+        bool((np.where(keys, -1e30, scores) <= -1e29).all()), "a padding key's score is not MASKED_SCORE", "scores"
+    )
+    cache = t.call(*args.values(), keep_scores=False)[1]
+    t.require(getattr(cache, "scores", 0) is None, "scores are kept though keep_scores is False", "scores")
+
+
+@prop("06.1", weight=1)
+def dropout(t):
+    """with a generator, probabilities are dropped and the others grow; the cache keeps them as they were before"""
+    for more in ({"rng": None}, {"dropout_rate": 0.0}, {}):
+        args = {**dropped(t.rng), **more}
+        context, cache = t.expected(lambda args=args: [attend(args), attend(args, cache=True)])
+        mine = t.call(*args.values())
+        t.equal("context", mine[0], context)
+        t.equal("probabilities", mine[1].probabilities, cache.probabilities)
+        t.same("keep", mine[1].keep, cache.keep)
+
+
+backward_properties(
+    "06.2", draw, forward=FORWARD, wrt=("query", "key", "value"), edges=[*edges, dropped],
+    large=lambda rng: case(rng, batch=2, tokens=48, heads=2, size=20, keep_scores=False),
+)  # fmt: skip
+
+
+def backward(t, args, with_scores):
+    """-> the student's gradients and the reference's; a gradient arrives at the scores where `with_scores` says so"""
+    cache = t.expected(lambda: attend(args, cache=True), [v for v in args.values() if isinstance(v, np.ndarray)])
+    dcontext = t.rng.normal(size=args["query"].shape)
+    batch, tokens = args["mask"].shape
+    dscores = t.rng.normal(size=(batch, args["num_heads"], tokens, tokens)) if with_scores else None
+    right = t.expected(lambda: list(reference(BACKWARD)(dcontext, attend(args, cache=True), dscores)))
+    return t.call(dcontext, cache, dscores), right
+
+
+@prop("06.2", weight=2, essential=True)
+def transfer(t):
+    """the gradient that attention transfer sends to the scores is added; padding keys get none of it"""
+    for args in (draw(t.rng), dropped(t.rng), holes(t.rng)):
+        mine, right = backward(t, args, with_scores=True)
+        t.require(isinstance(mine, tuple) and len(mine) == 3, "expected three gradients: dquery, dkey, dvalue")
+        for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=True):
+            t.equal(name, yours, expected)
+
+
+@prop("06.2", weight=1)
+def dropout_backward(t):
+    """what dropout dropped gets no gradient, and the kept ones their growth"""
+    mine, right = backward(t, dropped(t.rng), with_scores=False)
+    for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=False):
+        t.equal(name, yours, expected)

@@ -1,0 +1,332 @@
+"""What lesson 07's functions must do. The operations they are made of are called as a model calls them, unfused."""
+
+import numpy as np
+
+from minimobilebert.config import ModelConfig
+from minimobilebert.course.properties import prop
+
+FLOAT32 = 1e-4  # a block is ten operations deep: some thousand roundings of 6e-8
+
+# Every row of the table in model/self_attention.py
+RELEASED = {"key_query_shared_bottleneck": True, "num_feedforward_networks": 3}
+PAPER = {"num_feedforward_networks": 2}
+TINY = {"bottleneck_attention": True, "num_feedforward_networks": 2}
+BERT = {"use_bottleneck": False}
+# Where both are set the bottleneck of the whole attention comes first, as in the released code
+BOTH = {"bottleneck_attention": True, "key_query_shared_bottleneck": True}
+KINDS = [RELEASED, PAPER, TINY, BERT, BOTH]
+
+
+def model(**changes):
+    """NoNorm and ReLU everywhere: which parts are used is what is checked here, not what they do."""
+    return ModelConfig(**{
+        "vocab_size": 9, "hidden_size": 6, "embedding_size": 6, "intra_bottleneck_size": 4, "num_attention_heads": 2,
+        "intermediate_size": 5, "num_hidden_layers": 2, "max_position_embeddings": 7, "use_bottleneck": True,
+        "normalization_type": "no_norm", "hidden_act": "relu", "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0, **changes,
+    })  # fmt: skip
+
+
+def parameters(rng, config, layer, part=""):
+    """Random numbers for one block (or for the part of it that starts with `part`), norms and biases included"""
+    from minimobilebert.model.parameters import block_shapes
+
+    name = f"{config.prefix}.encoder.layer.{layer}."
+    shapes = {key: shape for key, shape in block_shapes(config).items() if key.startswith(part)}
+    return {name + key: rng.normal(size=shape) * 0.6 for key, shape in shapes.items()}
+
+
+def arrays(*values):
+    found = [list(value.values()) if isinstance(value, dict) else [value] for value in values]
+    return [array for each in found for array in each if isinstance(array, np.ndarray)]
+
+
+# --- drivers: they run beside the student's code, and inside t.expected beside the reference
+
+
+def run_feed_forward(params, config, name, x, seed):
+    import numpy as np
+
+    from minimobilebert.model.feed_forward import feed_forward_forward
+    from minimobilebert.ops.fusion import use_fusion
+
+    before = x.copy()
+    with use_fusion(False):
+        y, cache = feed_forward_forward(params, config, name, x, None if seed is None else np.random.default_rng(seed))
+    return y, cache, bool((x == before).all())
+
+
+def back_feed_forward(dy, cache, config, name):
+    from minimobilebert.model.feed_forward import feed_forward_backward
+    from minimobilebert.ops.fusion import use_fusion
+
+    grads, before = {}, dy.copy()
+    with use_fusion(False):
+        dx = feed_forward_backward(dy, cache, grads, config, name)
+    return dx, grads, bool((dy == before).all())
+
+
+def run_block(params, config, layer, h, mask, seed, keep_scores):
+    import numpy as np
+
+    from minimobilebert.model.block import block_forward
+    from minimobilebert.ops.fusion import use_fusion
+
+    rng, before = None if seed is None else np.random.default_rng(seed), h.copy()
+    with use_fusion(False):
+        y, cache = block_forward(params, config, layer, h, mask, rng, keep_scores)
+    return y, cache, bool((h == before).all())
+
+
+def back_block(dy, cache, config, layer, dscores):
+    from minimobilebert.model.block import block_backward
+    from minimobilebert.ops.fusion import use_fusion
+
+    grads, before = {}, dy.copy()
+    with use_fusion(False):
+        dh = block_backward(dy, cache, grads, config, layer, dscores)
+    return dh, grads, bool((dy == before).all())
+
+
+# --- feed-forward
+
+
+def feed_forward(t, seed=None, tokens=(2, 3), part="ffn.0.", **changes):
+    """-> the arguments of run_feed_forward, and what it gives with the reference"""
+    config = model(**{**RELEASED, **changes})
+    params = parameters(t.rng, config, 1)
+    x = t.rng.normal(size=(*tokens, config.inner_size))
+    given = params, config, f"{config.prefix}.encoder.layer.1.{part}", x, seed
+    return given, t.expected(lambda: run_feed_forward(*given), arrays(params, x))
+
+
+@prop("07.1", weight=4, essential=True)
+def feed_forward_values(t):
+    """the result is right, for a stacked network and for the last one"""
+    for part in ("ffn.0.", "ffn.1.", ""):
+        given, (y, _, _) = feed_forward(t, part=part)
+        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+
+
+@prop("07.1", weight=1)
+def feed_forward_cache(t):
+    """the cache holds both steps' caches"""
+    given, right = feed_forward(t)
+    t.same("cache", t.run(run_feed_forward, *given)[1], right[1])
+
+
+@prop("07.1", weight=1)
+def feed_forward_dropout(t):
+    """dropout in plain BERT, none where there is a bottleneck"""
+    for more in (
+        {"hidden_dropout_prob": 0.4},
+        {**BERT, "hidden_dropout_prob": 0.4, "key_query_shared_bottleneck": False},
+    ):
+        given, (y, _, _) = feed_forward(t, seed=3, part="", **more)
+        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+
+
+@prop("07.1", weight=1)
+def feed_forward_sizes(t):
+    """sizes 0 and 1, and no bottleneck"""
+    for more in ({"tokens": (0, 2)}, {"tokens": (1, 1)}, {**BERT, "key_query_shared_bottleneck": False}):
+        given, (y, _, _) = feed_forward(t, part="", **more)
+        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+
+
+@prop("07.1", weight=1)
+def feed_forward_untouched(t):
+    """x is not changed, and float32 stays float32"""
+    given, (y, _, _) = feed_forward(t)
+    params, config, name, x, seed = given
+    mine, _, untouched = t.run(run_feed_forward, *given)
+    t.equal("y", mine, y)
+    t.require(untouched, "x was changed", "x")
+    params = {key: value.astype(np.float32) for key, value in params.items()}
+    t.equal("y", t.run(run_feed_forward, params, config, name, x.astype(np.float32), seed)[0], y, FLOAT32, np.float32)
+
+
+@prop("07.2", weight=4, essential=True)
+def feed_forward_gradients(t):
+    """dx and the gradients of all six parameters are right, under a random upstream gradient"""
+    for part in ("ffn.1.", ""):
+        compare_feed_forward(t, part=part)
+
+
+def compare_feed_forward(t, seconds=None, **how):
+    given, (y, cache, _) = feed_forward(t, **how)
+    dy = t.rng.normal(size=y.shape)
+    back = dy, cache, given[1], given[2]
+    dx, grads, _ = t.expected(lambda: back_feed_forward(*back))
+    mine = t.run(back_feed_forward, *back, seconds=seconds)
+    t.equal("dx", mine[0], dx)
+    t.same("grads", mine[1], grads)
+    return mine[2]
+
+
+@prop("07.2", weight=1)
+def feed_forward_backward_dropout(t):
+    """plain BERT's dropout is gone through"""
+    compare_feed_forward(t, seed=4, part="", hidden_dropout_prob=0.4, use_bottleneck=False,
+                         key_query_shared_bottleneck=False)  # fmt: skip
+
+
+@prop("07.2", weight=1)
+def feed_forward_backward_sizes(t):
+    """sizes 0 and 1"""
+    for tokens in ((0, 2), (1, 1)):
+        compare_feed_forward(t, tokens=tokens)
+
+
+@prop("07.2", weight=1)
+def feed_forward_backward_untouched(t):
+    """the upstream gradient is not changed"""
+    t.require(compare_feed_forward(t), "dy was changed", "dy")
+
+
+@prop("07.2", weight=1, essential=True)
+def feed_forward_in_time(t):
+    """a larger network takes no longer than a formula needs"""
+    compare_feed_forward(t, seconds=3.0, tokens=(2, 12), hidden_size=24, intra_bottleneck_size=12, intermediate_size=60)
+
+
+# --- the block
+
+
+def block(t, kind, seed=None, tokens=(2, 3), keep_scores=True, **changes):
+    """-> the arguments of run_block, and what it gives with the reference"""
+    config = model(**{**kind, **changes})
+    params = parameters(t.rng, config, 1)
+    h = t.rng.normal(size=(*tokens, config.hidden_size))
+    mask = np.arange(tokens[1]) < t.rng.integers(1, tokens[1] + 1, tokens[0])[:, None]
+    given = params, config, 1, h, mask, seed, keep_scores
+    return given, t.expected(lambda: run_block(*given), arrays(params, h, mask))
+
+
+@prop("07.3", weight=5, essential=True)
+def block_values(t):
+    """the result is right for MobileBERT as released, as in Table 1, for TINY and for plain BERT"""
+    for kind in KINDS:
+        given, (y, _, _) = block(t, kind)
+        t.equal("y", t.run(run_block, *given)[0], y)
+
+
+@prop("07.3", weight=1)
+def block_cache(t):
+    """the cache holds every step's cache, None for a step that was not taken"""
+    for kind in KINDS:
+        given, right = block(t, kind)
+        t.same("cache", t.run(run_block, *given)[1], right[1])
+
+
+@prop("07.3", weight=1)
+def block_dropout(t):
+    """dropout where the released code has it, drawn in the order of the steps"""
+    for kind in (RELEASED, BERT):
+        given, (y, _, _) = block(t, kind, seed=7, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+        t.equal("y", t.run(run_block, *given)[0], y)
+
+
+@prop("07.3", weight=1)
+def block_sizes(t):
+    """one token, no sequence, scores that are not kept"""
+    for more in ({"tokens": (1, 1)}, {"tokens": (0, 2)}, {"keep_scores": False}):
+        given, (y, cache, _) = block(t, RELEASED, **more)
+        mine = t.run(run_block, *given)
+        t.equal("y", mine[0], y)
+        t.same("attention's cache", mine[1].self_attention.attention, cache.self_attention.attention)
+
+
+@prop("07.3", weight=1)
+def block_untouched(t):
+    """h is not changed, and float32 stays float32"""
+    given, (y, _, _) = block(t, PAPER)
+    mine, _, untouched = t.run(run_block, *given)
+    t.equal("y", mine, y)
+    t.require(untouched, "h was changed", "h")
+    params, config, layer, h, *rest = given
+    params = {key: value.astype(np.float32) for key, value in params.items()}
+    mine = t.run(run_block, params, config, layer, h.astype(np.float32), *rest)[0]
+    t.equal("y", mine, y, FLOAT32, np.float32)
+
+
+def _with_key_bias_beside_query(grads):
+    """The key bias has a gradient of 0 but for rounding (lesson 06), so it is measured by the query bias's size."""
+    keys = [name for name in grads if name.endswith("key.bias")] if isinstance(grads, dict) else []
+    beside = {name: name.replace("key", "query") for name in keys}
+    if any(beside[name] not in grads or np.shape(grads[name]) != np.shape(grads[beside[name]]) for name in keys):
+        return grads
+    return {**grads, **{name: np.stack([grads[name], grads[beside[name]]]) for name in keys}}
+
+
+def compare_block(t, kind, with_scores=False, seconds=None, **how):
+    given, (y, cache, _) = block(t, kind, **how)
+    config, layer, h = given[1:4]
+    dy = t.rng.normal(size=y.shape)
+    batch, tokens = h.shape[:2]
+    dscores = t.rng.normal(size=(batch, config.num_attention_heads, tokens, tokens)) if with_scores else None
+    back = dy, cache, config, layer, dscores
+    dh, grads, _ = t.expected(lambda: back_block(*back))
+    mine = t.run(back_block, *back, seconds=seconds)
+    t.equal("dh", mine[0], dh)
+    t.same("grads", *(_with_key_bias_beside_query(each) for each in (mine[1], grads)))
+    return mine[2]
+
+
+@prop("07.4", weight=5, essential=True)
+def block_gradients(t):
+    """dh and every parameter's gradient are right for each kind of block, under a random upstream gradient"""
+    for kind in KINDS:
+        compare_block(t, kind)
+
+
+@prop("07.4", weight=1, essential=True)
+def block_slope(t):
+    """dh is the slope of the block: the same as by differences along a random direction"""
+    for kind in KINDS:
+        given, (y, cache, _) = block(t, kind)
+        _, config, layer, h, *_ = given
+        dy, direction = t.rng.normal(size=y.shape), t.rng.normal(size=h.shape)
+
+        def along(step, given=given, direction=direction, dy=dy):
+            params, config, layer, h, *rest = given
+            return float((dy * run_block(params, config, layer, h + step * direction, *rest)[0]).sum())
+
+        wide, slope = t.expected(lambda: [(along(step) - along(-step)) / (2.0 * step) for step in (2e-6, 1e-6)])
+        dh = t.run(back_block, dy, cache, config, layer, None)[0]
+        t.require(isinstance(dh, np.ndarray) and dh.shape == h.shape, f"expected an array {h.shape}", "dh")
+        # The differences' own error is near 1e-8 of the terms; where the two disagree, a kink of ReLU lies between.
+        scale = float(np.linalg.norm(dh) * np.linalg.norm(direction)) / dh.size**0.5
+        if abs(wide - slope) <= 1e-6 * scale:
+            found = float((dh * direction).sum())
+            t.require(
+                abs(found - slope) <= 1e-5 * scale, f"{found:.8g} along a direction, by differences {slope:.8g}", "dh"
+            )
+
+
+@prop("07.4", weight=1)
+def block_scores(t):
+    """the gradient that attention transfer sends to the scores reaches h and the parameters"""
+    for kind in (RELEASED, TINY):
+        compare_block(t, kind, with_scores=True)
+
+
+@prop("07.4", weight=1)
+def block_backward_dropout(t):
+    """dropout is gone through on the way back"""
+    for kind in (PAPER, BERT):
+        compare_block(t, kind, seed=8, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
+
+
+@prop("07.4", weight=1)
+def block_backward_sizes(t):
+    """one token, no sequence"""
+    for tokens in ((1, 1), (0, 2)):
+        compare_block(t, RELEASED, tokens=tokens)
+
+
+@prop("07.4", weight=1)
+def block_backward_untouched(t):
+    """the upstream gradient is not changed"""
+    for kind in (RELEASED, BERT):
+        t.require(compare_block(t, kind), "dy was changed", "dy")

@@ -1,0 +1,223 @@
+"""What lesson 10's functions must do."""
+
+import copy
+
+import numpy as np
+
+from minimobilebert.course.properties import prop
+from minimobilebert.course.trial import reference
+
+SHAPES = {
+    "layer.dense.weight": (3, 4),
+    "layer.dense.bias": (3,),
+    "layer.LayerNorm.weight": (4,),
+    "table.weight": (5, 2),
+}
+
+
+# --- 10.1 and 10.4: several updates, and everything that they leave behind
+
+
+def adamw_run(params, updates, settings):
+    """updates: [(gradients, learning rate, multipliers, factor)] -> what is left of everything"""
+    from minimobilebert.training.adamw import AdamW
+
+    optimiser, same = AdamW(params, **settings), dict(params)
+    held = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
+    for update in updates:
+        optimiser.step(params, *update)
+    now = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
+    in_place = all(params[name] is same[name] for name in same) and all(now[name] is held[name] for name in held)
+    return {"params": params, "state": optimiser.state(), "in place": in_place,
+            "gradients": [update[0] for update in updates]}  # fmt: skip
+
+
+def lamb_run(params, updates, settings):
+    """The same for LAMB"""
+    from minimobilebert.training.lamb import LAMB
+
+    optimiser, same = LAMB(params, **settings), dict(params)
+    held = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
+    for update in updates:
+        optimiser.step(params, *update)
+    now = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
+    in_place = all(params[name] is same[name] for name in same) and all(now[name] is held[name] for name in held)
+    return {"params": params, "state": optimiser.state(), "in place": in_place,
+            "gradients": [update[0] for update in updates]}  # fmt: skip
+
+
+RUNS = {"10.1": adamw_run, "10.4": lamb_run}
+
+
+def weights(rng, dtype=np.float64):
+    return {name: rng.normal(size=shape).astype(dtype) for name, shape in SHAPES.items()}
+
+
+def gradients_of(rng, size=1.0, dtype=np.float64):
+    return {name: (size * rng.normal(size=shape)).astype(dtype) for name, shape in SHAPES.items()}
+
+
+def settings_of(rng):
+    low, high = (float(x) for x in rng.uniform((0.6, 0.9), (0.85, 0.99)))
+    return {
+        "beta1": low,
+        "beta2": high,
+        "eps": float(rng.uniform(0.01, 0.1)),
+        "weight_decay": float(rng.uniform(0.1, 0.5)),
+    }
+
+
+def compare(t, params, updates, settings, tolerance=1e-10):
+    driver = RUNS[t.task.id]
+    right = t.expected(lambda: driver(*copy.deepcopy((params, updates, settings))))
+    mine = t.run(driver, params, updates, settings)
+    t.require(mine["in place"], "a parameter or a moment was replaced by a new array: they must be changed in place")
+    for part in ("gradients", "state", "params"):
+        t.same(part, mine[part], right[part], tolerance)
+
+
+for TASK in RUNS:
+
+    @prop(TASK, weight=4, essential=True)
+    def updates(t):
+        """three updates give the right parameters and moments"""
+        for _ in range(2):
+            steps = [(gradients_of(t.rng), float(t.rng.uniform(0.01, 0.1)), None, 1.0) for _ in range(3)]
+            compare(t, weights(t.rng), steps, settings_of(t.rng))
+
+    @prop(TASK, weight=1)
+    def usual_settings(t):
+        """the usual settings, with gradients from very small to large"""
+        steps = [(gradients_of(t.rng, size), 0.01, None, 1.0) for size in (1e-7, 1e-4, 10.0)]
+        compare(t, weights(t.rng), steps, {})
+
+    @prop(TASK, weight=1)
+    def nothing_from_the_loss(t):
+        """with gradients of 0 only the decay moves a weight, and biases and norm weights stay"""
+        steps = [({name: np.zeros(shape) for name, shape in SHAPES.items()}, 0.1, None, 1.0) for _ in range(2)]
+        compare(t, weights(t.rng), steps, {"weight_decay": 0.3})
+
+    @prop(TASK, weight=1)
+    def multipliers(t):
+        """every parameter has its own rate, and one with rate 0 stays as it is, with its moments"""
+        several = [dict(zip(SHAPES, (float(x) for x in t.rng.uniform(0.1, 3.0, 4)), strict=True)) for _ in range(3)]
+        several[0]["layer.dense.weight"] = several[1]["table.weight"] = 0.0
+        steps = [(gradients_of(t.rng), 0.05, more, 1.0) for more in several] + [(gradients_of(t.rng), 0.0, None, 1.0)]
+        compare(t, weights(t.rng), steps, settings_of(t.rng))
+
+    @prop(TASK, weight=1)
+    def missing(t):
+        """a parameter without a gradient is left alone, and counts its own updates"""
+        several = [gradients_of(t.rng) for _ in range(3)]
+        del several[0]["table.weight"], several[1]["layer.dense.bias"]
+        compare(t, weights(t.rng), [(one, 0.05, None, 1.0) for one in several], settings_of(t.rng))
+
+    @prop(TASK, weight=1)
+    def clipped(t):
+        """every gradient is multiplied by `factor` first, and left as it is"""
+        steps = [(gradients_of(t.rng), 0.05, None, float(t.rng.uniform(0.1, 0.6))) for _ in range(2)]
+        compare(t, weights(t.rng), steps, settings_of(t.rng))
+
+    @prop(TASK, weight=1)
+    def single(t):
+        """float32 parameters and moments stay float32"""
+        steps = [(gradients_of(t.rng, dtype=np.float32), 0.05, None, 0.5) for _ in range(2)]
+        compare(t, weights(t.rng, np.float32), steps, settings_of(t.rng), 2e-5)
+
+    if TASK == "10.4":
+
+        @prop(TASK, weight=1)
+        def no_size(t):
+            """a weight of all zeros has ratio 1, also where its gradient is zero too"""
+            params = weights(t.rng)
+            params["table.weight"][...] = params["layer.dense.weight"][...] = 0.0
+            steps = [gradients_of(t.rng) for _ in range(2)]
+            for one in steps:
+                one["table.weight"][...] = 0.0
+            compare(t, params, [(one, 0.05, None, 1.0) for one in steps], settings_of(t.rng))
+
+
+# --- 10.2
+
+
+def clip(t, gradients, max_norm, tolerance=1e-10):
+    right = t.expected(lambda: list(reference(t.task.function)(gradients, max_norm)))
+    result, after = t.call_keeping(gradients, max_norm)
+    t.require(isinstance(result, (tuple, list)) and len(result) == 2, "expected two things: norm, factor")
+    t.require(all(isinstance(x, (float, np.floating)) for x in result), "norm and factor are not both floats")
+    t.same("norm, factor", [float(x) for x in result], right, tolerance)
+    t.same("gradients", after[0], gradients, 0.0)
+
+
+@prop("10.2", weight=4, essential=True)
+def above(t):
+    """one norm over all parameters; the factor brings it to max_norm"""
+    for max_norm in (0.1, 1.0, 2.5):
+        clip(t, gradients_of(t.rng, 2.0), max_norm)
+
+
+@prop("10.2", weight=2, essential=True)
+def below(t):
+    """a smaller norm is left: the factor is exactly 1"""
+    for gradients in (gradients_of(t.rng, 0.01), {"a": np.array([3.0, 4.0])}, {"a": np.zeros(3)}, {}):
+        clip(t, gradients, 5.0)
+
+
+@prop("10.2", weight=1)
+def not_finite(t):
+    """a norm that is infinite or not a number has factor 1"""
+    for wrong in (np.inf, -np.inf, np.nan):
+        gradients = gradients_of(t.rng)
+        gradients["layer.dense.weight"][1, 2] = wrong
+        clip(t, gradients, 1.0)
+
+
+@prop("10.2", weight=1)
+def single_precision(t):
+    """float32 gradients"""
+    clip(t, gradients_of(t.rng, 3.0, np.float32), 1.0, 2e-5)
+
+
+# --- 10.3
+
+
+def rates(steps, arguments):
+    from minimobilebert.training.schedules import WarmupLinearDecay
+
+    schedule = WarmupLinearDecay(*arguments)
+    return [schedule(step) for step in steps]
+
+
+def compare_rates(t, steps, arguments):
+    right = np.array(t.expected(lambda: rates(steps, arguments)))
+    mine = t.run(rates, steps, arguments)
+    t.require(all(isinstance(rate, (int, float)) for rate in mine), "a rate is not a number", "rate")
+    t.equal("rate", np.array(mine, np.float64), right)
+
+
+@prop("10.3", weight=4, essential=True)
+def every_step(t):
+    """every step of a run, entry by entry"""
+    for _ in range(2):
+        total = int(t.rng.integers(30, 60))
+        arguments = (
+            float(t.rng.uniform(1e-4, 1.0)),
+            int(t.rng.integers(5, 20)),
+            total,
+            float(t.rng.uniform(0.05, 0.3)),
+        )
+        compare_rates(t, list(range(total + 1)), arguments)
+
+
+@prop("10.3", weight=1)
+def ends(t):
+    """the first update, the end of the warm-up, the last update, and what comes after it"""
+    total, warmup = int(t.rng.integers(1000, 5000)), int(t.rng.integers(10, 500))
+    steps = [0, 1, warmup - 1, warmup, warmup + 1, total - 1, total, total + 1, 2 * total]
+    compare_rates(t, steps, (0.0015, warmup, total))
+
+
+@prop("10.3", weight=1)
+def no_warmup(t):
+    """a run without warm-up starts at the peak"""
+    compare_rates(t, list(range(12)), (float(t.rng.uniform(0.1, 1.0)), 0, 10))

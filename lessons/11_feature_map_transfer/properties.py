@@ -1,0 +1,151 @@
+"""What lesson 11's functions must do."""
+
+import numpy as np
+
+from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.properties import prop
+
+EQUATION_2 = "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward"
+RELEASED = "minimobilebert/distillation/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward"
+
+
+def mask_of(lengths, tokens):
+    return np.arange(tokens) < np.array(lengths)[:, None]
+
+
+def maps(rng, lengths, tokens, features, **more):
+    """Feature maps [B, T, H] of both; the teacher's have another level and another size than the student's"""
+    shape = (len(lengths), tokens, features)
+    student, teacher = rng.normal(size=shape), 0.4 + 1.7 * rng.normal(size=shape)
+    return {"student": student, "teacher": teacher, "mask": mask_of(lengths, tokens), **more}
+
+
+def draw(rng):
+    """Three texts, one of them full, one short, one in between: all sizes different"""
+    return maps(rng, rng.permutation([6, 1, 4]), 6, 5)
+
+
+def with_factors(rng):
+    return maps(rng, (2, 4), 4, 5, pattern_factor=2.0, level_factor=3.0, size_factor=0.7)
+
+
+def one_text_is_padding_only(rng):
+    return maps(rng, (0, 3), 3, 4)
+
+
+def padding_only(rng):
+    return maps(rng, (0, 0), 3, 4)
+
+
+def one_token(rng):
+    return maps(rng, (1,), 1, 4)
+
+
+def student_is_the_teacher(rng):
+    args = maps(rng, (2, 3), 3, 4)
+    return {**args, "student": args["teacher"].copy()}
+
+
+def junk_in_the_padding(rng):
+    """What stands there must not matter, however large it is"""
+    args = maps(rng, (2, 5), 5, 4)
+    args["student"][~args["mask"]] *= 1e4
+    return args
+
+
+def no_text(rng):
+    return maps(rng, np.zeros(0, int), 3, 4)
+
+
+def large(rng):
+    return maps(rng, rng.integers(20, 33, 4), 32, 128)
+
+
+def large_with_statistics(rng):
+    """Smaller, because the cache holds several arrays of this size and is recorded"""
+    return maps(rng, rng.integers(16, 25, 4), 24, 90)
+
+
+# --- 11.1
+
+
+def weigh(mask, dtype):
+    """dtype by name: what is sent to the student's process are numbers and texts"""
+    import numpy as np
+
+    from minimobilebert.distillation.masked_mean import token_weights
+
+    return token_weights(mask, np.dtype(dtype)), mask
+
+
+def compare(t, mask, dtype="float64", tolerance=1e-12, given=None):
+    right = t.expected(lambda: weigh(mask, dtype)[0])
+    mine, after = t.run(weigh, mask if given is None else given, dtype)
+    t.equal("weights", mine, right, tolerance, np.dtype(dtype))
+    return after
+
+
+def mask(rng):
+    return rng.random((3, 7)) < rng.uniform(0.3, 0.9)
+
+
+@prop("11.1", weight=4, essential=True)
+def values(t):
+    """real tokens share the weight 1 of the whole batch equally, padding has none"""
+    for _ in range(3):
+        compare(t, mask(t.rng))
+
+
+@prop("11.1", weight=1)
+def borders(t):
+    """a batch of padding only gives zeros, and no division by 0; one token; no text"""
+    for special in (np.zeros((2, 3), bool), np.ones((1, 1), bool), np.zeros((0, 4), bool), mask_of((0, 2), 3)):
+        compare(t, special)
+
+
+@prop("11.1", weight=1)
+def types(t):
+    """the weights have the type that was asked for"""
+    for dtype in ("float32", "float64"):
+        compare(t, mask(t.rng), dtype, 1e-6)  # 1e-7 is one rounding of float32
+
+
+@prop("11.1", weight=1)
+def whole_numbers(t):
+    """a mask may be 0 and 1 as whole numbers, as tokenizers give it"""
+    real = mask(t.rng)
+    compare(t, real, given=real.astype(np.int64))
+
+
+@prop("11.1", weight=1)
+def untouched(t):
+    """the mask is not changed"""
+    real = mask(t.rng)
+    real[0, 0] = True
+    t.unchanged(["mask"], [real], [compare(t, real)])
+
+
+# --- Equation 2
+
+edges = [one_text_is_padding_only, padding_only, one_token, student_is_the_teacher, junk_in_the_padding, no_text]
+
+forward_properties("11.2", draw, names=("loss",), edges=edges)
+backward_properties("11.3", draw, forward=EQUATION_2, wrt=("student",), edges=edges, large=large)
+
+# --- the released form
+
+
+def kinks(student, teacher, **others):
+    return student.var(axis=-1) - teacher.var(axis=-1)
+
+
+forward_properties("11.4", draw, names=("loss",), edges=[with_factors, *edges])
+backward_properties(
+    "11.5",
+    draw,
+    forward=RELEASED,
+    wrt=("student",),
+    edges=[with_factors, *edges],
+    large=large_with_statistics,
+    kinks=kinks,
+)

@@ -1,0 +1,89 @@
+"""What lesson 12's functions must do."""
+
+import numpy as np
+
+from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.properties import prop
+from minimobilebert.course.trial import reference
+
+FORWARD = "minimobilebert/distillation/attention_transfer.py:attention_transfer_forward"
+
+
+def maps(rng, lengths, tokens, heads=2, scale=1.0):
+    """Scores [B, A, T, T] of both; the teacher's are sharper"""
+    shape = (len(lengths), heads, tokens, tokens)
+    mask = np.arange(tokens) < np.array(lengths)[:, None]
+    scores = {"student_scores": scale * rng.normal(size=shape), "teacher_scores": 2.0 * scale * rng.normal(size=shape)}
+    return {**scores, "mask": mask}
+
+
+def draw(rng):
+    """Four texts of other lengths than there are heads: no two sizes are the same"""
+    return maps(rng, rng.permutation([5, 1, 3, 4]), 5)
+
+
+def far_apart(rng):
+    """Probabilities that are 0 in floating point; their logarithms are not infinite"""
+    return maps(rng, (3, 2), 3, scale=400.0)
+
+
+def hidden_padding(rng):
+    """Padding keys as attention leaves them: a number so low that it is gone after softmax"""
+    args = maps(rng, (2, 4), 4)
+    padding = ~np.broadcast_to(args["mask"][:, None, None, :], args["student_scores"].shape)
+    args["student_scores"][padding] = args["teacher_scores"][padding] = -1e30
+    return args
+
+
+def loud_padding(rng):
+    """The largest score of every row is a padding key's"""
+    args = maps(rng, (2, 3), 4, heads=3)
+    padding = ~np.broadcast_to(args["mask"][:, None, None, :], args["student_scores"].shape)
+    args["student_scores"][padding] += 900.0
+    args["teacher_scores"][padding] -= 900.0
+    return args
+
+
+def one_text_is_padding_only(rng):
+    return maps(rng, (0, 2), 3)
+
+
+def padding_only(rng):
+    return maps(rng, (0, 0), 2)
+
+
+def one_token(rng):
+    return maps(rng, (1,), 1, heads=1)
+
+
+def no_text(rng):
+    return maps(rng, np.zeros(0, int), 3)
+
+
+def student_is_the_teacher(rng):
+    args = maps(rng, (2, 3), 3)
+    return {**args, "student_scores": args["teacher_scores"].copy()}
+
+
+def large(rng):
+    return maps(rng, rng.integers(20, 33, 4), 32, heads=4)
+
+
+edges = [far_apart, hidden_padding, loud_padding, one_text_is_padding_only, padding_only, one_token, no_text,
+         student_is_the_teacher]  # fmt: skip
+
+
+@prop("12.1", weight=4, essential=True)
+def gap_kept(t):
+    """the cache holds the derivative of the loss by the student's scores"""
+    for make in (draw, loud_padding, one_text_is_padding_only):
+        args = make(t.rng)
+        right = t.expected(lambda args=args: reference(FORWARD)(**args)[1].gap)
+        result = t.call(*args.values())
+        t.require(isinstance(result, tuple) and len(result) == 2, "the function returned no pair: expected loss, cache")
+        t.require(hasattr(result[1], "gap"), "the cache has no gap: expected AttentionTransferCache(gap)", "cache")
+        t.equal("gap", result[1].gap, right)
+
+
+forward_properties("12.1", draw, names=("loss",), edges=edges)
+backward_properties("12.2", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large)

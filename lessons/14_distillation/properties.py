@@ -1,0 +1,98 @@
+"""What lesson 14's functions must do."""
+
+import numpy as np
+
+from minimobilebert.course.bundles import forward_properties
+from minimobilebert.course.properties import prop
+from minimobilebert.course.trial import reference
+from minimobilebert.model.encoder import EncoderOutput
+from minimobilebert.model.pretraining import PretrainingOutput
+from minimobilebert.text.batches import PretrainingBatch
+
+# --- 14.1
+
+
+def teacher(rng, words, vocabulary, alpha=None, scale=2.0):
+    labels = rng.integers(0, vocabulary, words).astype(np.int32)
+    alpha = float(rng.uniform(0.1, 0.9)) if alpha is None else alpha
+    return {"teacher_logits": scale * rng.normal(size=(words, vocabulary)), "labels": labels, "alpha": alpha}
+
+
+def mixed(rng):
+    return teacher(rng, 5, 8)
+
+
+forward_properties("14.1", mixed, names=("y",), cache=False, edges=[
+    lambda rng: teacher(rng, 4, 5, alpha=1.0),
+    lambda rng: teacher(rng, 4, 5, alpha=0.0),
+    lambda rng: teacher(rng, 3, 6, scale=900.0),
+    lambda rng: teacher(rng, 0, 5),
+    lambda rng: teacher(rng, 2, 1),
+], large=lambda rng: teacher(rng, 24, 500))  # fmt: skip
+
+# --- 14.2
+
+
+def given(rng, words=4, texts=3, vocabulary=6, alpha=None, dtype=np.float64):
+    def output():
+        arrays = [2.0 * rng.normal(size=shape).astype(dtype) for shape in ((words, vocabulary), (texts, 2))]
+        return PretrainingOutput(*arrays, EncoderOutput([], [], []))
+
+    ids = np.zeros((texts, 5), np.int32)
+    batch = PretrainingBatch(
+        ids, ids, ids == 0, np.arange(words), rng.integers(0, vocabulary, words).astype(np.int32),
+        rng.integers(0, 2, texts).astype(np.int32),
+    )  # fmt: skip
+    return output(), output(), batch, float(rng.uniform(0.2, 0.8)) if alpha is None else alpha
+
+
+def as_parts(result):
+    values, dwords, dnext = result
+    return {"losses": values, "dwords": dwords, "dnext": dnext}
+
+
+def compare(t, args, tolerance=1e-10):
+    right = t.expected(lambda: as_parts(reference(t.task.function)(*args)))
+    result = t.call(*args)
+    good = isinstance(result, (tuple, list)) and len(result) == 3
+    t.require(good, "the function did not return three things: expected losses, dwords, dnext")
+    mine = as_parts(result)
+    for part, expected in right.items():
+        t.same(part, mine[part], expected, tolerance)
+
+
+@prop("14.2", weight=4, essential=True)
+def values(t):
+    """the losses and both gradients are right"""
+    for _ in range(3):
+        compare(t, given(t.rng))
+
+
+@prop("14.2", weight=1)
+def borders(t):
+    """alpha 0 and 1; a batch without a masked word; one word, one text"""
+    for more in ({"alpha": 0.0}, {"alpha": 1.0}, {"words": 0}, {"words": 1, "texts": 1}):
+        compare(t, given(t.rng, **more))
+
+
+@prop("14.2", weight=1)
+def student_is_the_teacher(t):
+    """with alpha 0 a student that is its teacher gets no gradient for words; the loss is the teacher's entropy"""
+    output, _, batch, _ = given(t.rng)
+    compare(t, (output, output, batch, 0.0))
+
+
+@prop("14.2", weight=1)
+def types(t):
+    """float32 logits get float32 gradients"""
+    compare(t, given(t.rng, dtype=np.float32), 2e-5)
+
+
+@prop("14.2", weight=1)
+def untouched(t):
+    """neither model's logits are changed, and the batch is not"""
+    args = given(t.rng)
+    right = t.expected(lambda: as_parts(reference(t.task.function)(*args))["losses"])
+    result, after = t.call_keeping(*args)
+    t.same("losses", result[0], right)
+    t.unchanged(["output", "teacher_output", "batch"], args[:3], after[:3])
