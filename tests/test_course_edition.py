@@ -185,7 +185,10 @@ def test_a_student_s_way_through_a_task(edition, copy_of):
     found = python(folder, "check", "03.6")
     assert found.returncode == 0 and "passed, 6 properties, 2 points" in found.stdout
     assert load().task("03.6").after in found.stdout and "here" in found.stderr
-    assert f"1 of {len(tasks())} tasks, 2 of {sum(task.points for task in tasks())} points" in python(folder, "progress").stdout
+    assert (
+        f"1 of {len(tasks())} tasks, 2 of {sum(task.points for task in tasks())} points"
+        in python(folder, "progress").stdout
+    )
 
 
 def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):

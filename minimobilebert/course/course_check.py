@@ -6,7 +6,8 @@
     4. a task calls the functions of the tasks that its `needs` names, and of no other: so only those that need a task
        can fail with it; and with its solution taken out they do
     5. every mutant fails
-    6. the project itself, handed in as a submission, earns nothing where it only delegates to kernels
+
+`fewest_mutants` asks for so many in the whole bank; the properties are run with three seeds where all must pass.
 """
 
 import pathlib
