@@ -53,6 +53,7 @@ class Worker:
     def __init__(self, root, modules=(), memory=None, show_prints=False):
         self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
         self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
+        self._talk = None  # the thread that waits for an answer
         self.watch, self.seen = [], set()  # functions to watch (course-check only), and those that ran
 
     def __enter__(self):
@@ -128,6 +129,10 @@ class Worker:
             else:
                 process.kill()
         process.wait()
+        if self._talk is not None:
+            self._talk.join(1.0)  # it ends with the pipe, unless something of the student's still holds the other end
+            if self._talk.is_alive():
+                return
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -147,7 +152,7 @@ class Worker:
             except BaseException as error:
                 outcome["ours"] = error
 
-        thread = threading.Thread(target=talk, daemon=True)
+        thread = self._talk = threading.Thread(target=talk, daemon=True)
         start, used = time.monotonic(), _processor_seconds(process.pid)
         thread.start()
         thread.join(seconds)
