@@ -39,7 +39,7 @@ def _read(path, usable, expected):
         raise ValueError(f"{path}: found {type(found).__name__}, expected an object: an id and {expected} each")
     for name, value in found.items():
         if not usable(value):
-            raise ValueError(f"{path}: id {name}: found {value!r}, expected {expected}")
+            raise ValueError(f"{path}: id {name[:40]}: found {repr(value)[:60]}, expected {expected}")
     return found
 
 
