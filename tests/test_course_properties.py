@@ -302,7 +302,8 @@ def test_an_author_s_mistakes_are_one_clear_line(tmp_path):
             load_properties(here)
 
 
-def test_a_bundle_collects_the_usual_properties():
+def test_a_bundle_collects_the_usual_properties(monkeypatch):
+    monkeypatch.setattr(bundles, "BACKWARDS", {})
     properties._collected.clear()
     bundles.forward_properties("01.1", lambda rng: {}, edges=[lambda rng: {}])
     bundles.backward_properties("01.2", lambda rng: {}, forward="f", wrt=(), large=lambda rng: {})
