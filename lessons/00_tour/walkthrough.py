@@ -3,12 +3,11 @@
 # Run it whole (`python lessons/00_tour/walkthrough.py`) or cell by cell in an editor that knows `# %%`.
 
 # %%
-import importlib.util
-import pathlib
 
 import numpy as np
 
 from minimobilebert.config import PRESETS, preset
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
@@ -16,7 +15,6 @@ from minimobilebert.model.sizes import forward_flops, parameters_by_part
 from minimobilebert.ops.tanh import tanh_forward
 
 use_backend("numpy")  # nothing here is worth compiling
-FIGURES = pathlib.Path(__file__).parent / "figures"
 
 # %% [markdown]
 # ## 1. Where the parameters are
@@ -72,15 +70,8 @@ except NotImplementedError as error:
 # ## 4. The figure of section 1
 
 # %%
-if importlib.util.find_spec("matplotlib") is None:
-    print("\n4. no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     figure, axes = plt.subplots(figsize=(6.4, 1.9))
     left = np.zeros(len(NAMES))
     for part, colour in zip(parts["mobilebert"], ("#7a7a7a", "#1b6ca8", "#c4531b", "#3d8b5f", "#333333"), strict=True):
@@ -89,9 +80,7 @@ else:
         left += counts
     axes.invert_yaxis()
     axes.set_xlabel("parameters, millions")
-    axes.legend(frameon=False, ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(-0.02, 1.0), columnspacing=1.0)
+    axes.legend(ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(-0.02, 1.0), columnspacing=1.0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    FIGURES.mkdir(exist_ok=True)
-    figure.savefig(FIGURES / "parameters.svg", bbox_inches="tight", metadata={"Date": None})
-    print("\n4. drawn: lessons/00_tour/figures/parameters.svg")
+    save(plt, figure, __file__, "parameters")

@@ -3,12 +3,12 @@
 # Everything here is written with its own toy functions, so it runs before the tasks are done.
 
 # %%
+
 import importlib.util
-import pathlib
 
 import numpy as np
 
-HERE = pathlib.Path(__file__).parent
+from minimobilebert.course.figure import pyplot, save
 
 # %% [markdown]
 # ## 1. The step
@@ -118,23 +118,14 @@ else:
 # ## 5. The figures of sections 1 and 4
 
 # %%
-if importlib.util.find_spec("matplotlib") is None:
-    print("\n5. no figures: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
-    (HERE / "figures").mkdir(exist_ok=True)
+plt = pyplot()
+if plt:
     figure, axes = plt.subplots(figsize=(5.2, 3.0))
     for (name, errors), colour in zip(curves.items(), ("#7a7a7a", "#1b6ca8", "#c4531b"), strict=True):
         axes.loglog(steps, np.maximum(errors, 1e-13), "o-", color=colour, label=name, markersize=3)
     axes.set(xlabel="step h", ylabel="relative error", title="slope of e^x at 1")
-    axes.legend(frameon=False)
-    figure.savefig(HERE / "figures" / "steps.svg", bbox_inches="tight", metadata={"Date": None})
-    drawn = ["steps.svg"]
+    axes.legend()
+    save(plt, figure, __file__, "steps")
     if table:
         shown = [row for row in table if not row[2]]
         figure, axes = plt.subplots(figsize=(4.6, 0.17 * len(shown) + 0.5))
@@ -148,6 +139,4 @@ else:
         axes.tick_params(length=0)
         for side in axes.spines.values():
             side.set_visible(False)
-        figure.savefig(HERE / "figures" / "ones.svg", bbox_inches="tight", metadata={"Date": None})
-        drawn.append("ones.svg")
-    print(f"\n5. drawn in lessons/01_gradients/figures: {', '.join(drawn)}")
+        save(plt, figure, __file__, "ones")

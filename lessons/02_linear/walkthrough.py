@@ -3,19 +3,17 @@
 # Cells that use `linear_forward` and `linear_backward` say so in one line while those are not written.
 
 # %%
-import importlib.util
-import pathlib
 import time
 
 import numpy as np
 
 from minimobilebert.config import preset
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.ops.linear import linear_backward, linear_forward
 
 use_backend("numpy")  # nothing is compiled here; lesson 08 does that
-HERE = pathlib.Path(__file__).parent
 rng = np.random.default_rng(2)
 
 # %% [markdown]
@@ -104,20 +102,11 @@ except NotImplementedError as error:
 # ## 5. The figure of section 2
 
 # %%
-if importlib.util.find_spec("matplotlib") is None:
-    print("\n5. no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     figure, axes = plt.subplots(figsize=(4.6, 2.6))
     axes.loglog(sizes, same, "o-", color="#c4531b", label="all tokens alike")
     axes.loglog(sizes, mixed, "o-", color="#1b6ca8", label="independent tokens")
     axes.set(xlabel="tokens in the batch", ylabel="length of dweight")
-    axes.legend(frameon=False)
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "tokens.svg", bbox_inches="tight", metadata={"Date": None})
-    print("\n5. drawn: lessons/02_linear/figures/tokens.svg")
+    axes.legend()
+    save(plt, figure, __file__, "tokens")

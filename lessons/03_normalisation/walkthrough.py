@@ -3,13 +3,12 @@
 # Cells that need a function of this lesson say so in one line while it is not written.
 
 # %%
-import importlib.util
 import math
-import pathlib
 import time
 
 import numpy as np
 
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minimobilebert.ops.layernorm import layernorm_backward, layernorm_forward
@@ -17,7 +16,6 @@ from minimobilebert.ops.nonorm import nonorm_forward
 from minimobilebert.ops.relu import relu_backward, relu_forward
 
 use_backend("numpy")  # nothing is compiled here; lesson 08 does that
-HERE = pathlib.Path(__file__).parent
 rng = np.random.default_rng(3)
 
 
@@ -143,16 +141,8 @@ for name, run in costs.items():
 # ## 6. The figures of sections 1 and 4
 
 # %%
-if importlib.util.find_spec("matplotlib") is None:
-    print("\n6. no figures: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
-    (HERE / "figures").mkdir(exist_ok=True)
+plt = pyplot()
+if plt:
     x, some = np.linspace(-5.0, 5.0, 2001)[::20], slice(None, None, 20)
     figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.5))
     for name, colour in (("ReLU", "#c4531b"), ("GELU (erf)", "#1b6ca8")):
@@ -161,16 +151,13 @@ else:
         right.plot(x, np.where(gap, np.nan, slopes[name][some]), color=colour)
     left.set(xlabel="x", ylabel="y")
     right.set(xlabel="x", ylabel="slope")
-    left.legend(frameon=False, loc="upper left")
+    left.legend(loc="upper left")
     figure.tight_layout()
-    figure.savefig(HERE / "figures" / "activations.svg", bbox_inches="tight", metadata={"Date": None})
-    drawn = ["activations.svg"]
+    save(plt, figure, __file__, "activations")
     if sizes:
         figure, axes = plt.subplots(figsize=(4.2, 2.4))
         for (name, curve), colour in zip(sizes.items(), ("#1b6ca8", "#c4531b"), strict=True):
             axes.semilogy(range(layers + 1), curve, "o-", color=colour, label=name, markersize=3)
         axes.set(xlabel="layer", ylabel="size of the features")
-        axes.legend(frameon=False)
-        figure.savefig(HERE / "figures" / "sizes.svg", bbox_inches="tight", metadata={"Date": None})
-        drawn.append("sizes.svg")
-    print(f"\n6. drawn in lessons/03_normalisation/figures: {', '.join(drawn)}")
+        axes.legend()
+        save(plt, figure, __file__, "sizes")

@@ -3,17 +3,16 @@
 # Run this file whole (`python lessons/04_cross_entropy/walkthrough.py`) or cell by cell in an editor that knows `# %%`.
 
 # %%
-import pathlib
 
 import numpy as np
 
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minimobilebert.ops.softmax import softmax_backward, softmax_forward
 
 use_backend("numpy")  # nothing to compile, and the same digits on every machine
 np.set_printoptions(precision=4, suppress=True)
-HERE = pathlib.Path(__file__).parent
 
 try:
     y, cache = softmax_forward(np.array([[2.0, 1.0, 0.0]]))
@@ -116,15 +115,8 @@ for words in (2, 4096, 30522):
 # ## The picture
 
 # %%
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     figure, (left, right_) = plt.subplots(1, 2, figsize=(7.0, 2.8))
     every = slice(None, None, 2)
     left.plot(margins[every], cross_entropy_forward(two, right)[0][every], color="#1b6ca8", label="log-sum minus logit")
@@ -144,8 +136,6 @@ else:
             fontsize=7,
             color="#c4531b",
         )
-        panel.legend(frameon=False)
+        panel.legend()
     figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "margin.svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    print("drawn: lessons/04_cross_entropy/figures/margin.svg")
+    save(plt, figure, __file__, "margin")

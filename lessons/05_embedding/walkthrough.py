@@ -3,11 +3,11 @@
 # Run this file whole (`python lessons/05_embedding/walkthrough.py`) or cell by cell in an editor that knows `# %%`.
 
 # %%
-import pathlib
 
 import numpy as np
 
 from minimobilebert.config import preset
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.model.sizes import parameters_by_part
 from minimobilebert.ops.embedding import embedding_backward, embedding_forward
@@ -15,7 +15,6 @@ from minimobilebert.ops.trigram import trigram_backward, trigram_forward
 
 use_backend("numpy")  # nothing to compile, and the same digits on every machine
 np.set_printoptions(precision=3, suppress=True)
-HERE = pathlib.Path(__file__).parent
 
 # %% [markdown]
 # ## What the word table costs
@@ -127,15 +126,8 @@ print("what padding changed, token by token\n", gap[0])
 # ## The picture
 
 # %%
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     tokens, features = 7, 3
     copies = np.zeros((3 * features * tokens, features * tokens))
     for column in range(features * tokens):
@@ -149,10 +141,8 @@ else:
         t, source = np.nonzero(of_token[:, part])
         left.plot(source, t, "s", color=colours[part], label=name, markersize=7)
     left.set(xlabel="from token of x", ylabel="into token of y", title="who is copied where", ylim=(tokens - 0.5, -0.5))
-    left.legend(frameon=False, fontsize=7, loc="lower left")
+    left.legend(fontsize=7, loc="lower left")
     right.barh(list(counts)[::-1], [count / 1e6 for count in counts.values()][::-1], 0.6, color="#1b6ca8")
     right.set(xlabel="million numbers in MobileBERT's embeddings")
     figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    figure.savefig(HERE / "figures" / "trigram.svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    print("drawn: lessons/05_embedding/figures/trigram.svg")
+    save(plt, figure, __file__, "trigram")

@@ -3,17 +3,16 @@
 # Run this file whole (`python lessons/06_attention/walkthrough.py`) or cell by cell in an editor that knows `# %%`.
 
 # %%
-import pathlib
 
 import numpy as np
 
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.attention import MASKED_SCORE
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.ops.attention import attention_backward, attention_forward
 
 use_backend("numpy")  # nothing to compile, and the same digits on every machine
 np.set_printoptions(precision=3, suppress=True)
-HERE = pathlib.Path(__file__).parent
 
 # %% [markdown]
 # ## Why scores are divided by sqrt(K)
@@ -136,15 +135,8 @@ for tokens in (32, 128, 512):
 # ## The picture
 
 # %%
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     size, tokens = 64, 8
     q, k, v = (rng.normal(size=(1, tokens, size)) for _ in range(3))
     mask = np.arange(tokens)[None] < 6
@@ -160,7 +152,4 @@ else:
         panel.set(title=title, xlabel="key (6 and 7 are padding)")
     panels[0].set_ylabel("query")
     figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(HERE / "figures" / "maps.svg", metadata=nothing)
-    print("drawn: lessons/06_attention/figures/maps.svg")
+    save(plt, figure, __file__, "maps")

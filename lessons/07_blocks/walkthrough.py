@@ -3,18 +3,17 @@
 # Run this file whole (`python lessons/07_blocks/walkthrough.py`) or cell by cell in an editor that knows `# %%`.
 
 # %%
-import pathlib
 
 import numpy as np
 
 from minimobilebert.config import preset
+from minimobilebert.course.figure import pyplot, save
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.model.block import block_backward, block_forward
 from minimobilebert.model.parameters import block_shapes, init_parameters
 from minimobilebert.model.sizes import forward_flops, parameters_by_part
 
 use_backend("numpy")  # nothing to compile, and the same digits on every machine
-HERE = pathlib.Path(__file__).parent
 
 # %% [markdown]
 # ## Where the numbers are
@@ -137,15 +136,8 @@ for below in (0, 1, 2, 6, 12, 24):
 # ## The pictures
 
 # %%
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure: matplotlib is not installed (make setup EXTRAS=plots)")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.hashsalt": "minimobilebert", "svg.fonttype": "none", "font.size": 9})
+plt = pyplot()
+if plt:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.9))
     left.axvspan(0.4, 0.6, color="#eeeeee")
     for ratio, f1, label, count in rows:
@@ -157,9 +149,6 @@ else:
     for key, colour in (("with the residual", "#1b6ca8"), ("without", "#c4531b")):
         right.semilogy(sizes[key], color=colour, label=key)
     right.set(xlabel="blocks below the top", ylabel="size of the gradient")
-    right.legend(frameon=False)
+    right.legend()
     figure.tight_layout()
-    (HERE / "figures").mkdir(exist_ok=True)
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(HERE / "figures" / "balance.svg", metadata=nothing)
-    print("drawn: lessons/07_blocks/figures/balance.svg")
+    save(plt, figure, __file__, "balance")

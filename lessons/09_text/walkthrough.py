@@ -72,7 +72,7 @@ if plt:
     axes.set(xscale="log", xlabel="pieces in the vocabulary", ylabel="pieces a word", ylim=(1.0, None))
     axes.set_xticks(SIZES, [str(size) for size in SIZES])
     axes.minorticks_off()
-    save(figure, __file__, "vocabulary")
+    save(plt, figure, __file__, "vocabulary")
 
 # %% [markdown]
 # ## 3. Next sentences

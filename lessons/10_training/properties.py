@@ -18,11 +18,11 @@ SHAPES = {
 # --- 10.1 and 10.4: several updates, and everything that they leave behind
 
 
-def adamw_run(params, updates, settings):
-    """updates: [(gradients, learning rate, multipliers, factor)] -> what is left of everything"""
-    from minimobilebert.training.adamw import AdamW
+def updates_run(kind, params, updates, settings):
+    """kind: "AdamW" or "LAMB"; updates: [(gradients, rate, multipliers, factor)] -> what is left of everything"""
+    from minimobilebert.training import adamw, lamb
 
-    optimiser, same = AdamW(params, **settings), dict(params)
+    optimiser, same = {"AdamW": adamw.AdamW, "LAMB": lamb.LAMB}[kind](params, **settings), dict(params)
     held = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
     for update in updates:
         optimiser.step(params, *update)
@@ -32,21 +32,7 @@ def adamw_run(params, updates, settings):
             "gradients": [update[0] for update in updates]}  # fmt: skip
 
 
-def lamb_run(params, updates, settings):
-    """The same for LAMB"""
-    from minimobilebert.training.lamb import LAMB
-
-    optimiser, same = LAMB(params, **settings), dict(params)
-    held = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
-    for update in updates:
-        optimiser.step(params, *update)
-    now = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
-    in_place = all(params[name] is same[name] for name in same) and all(now[name] is held[name] for name in held)
-    return {"params": params, "state": optimiser.state(), "in place": in_place,
-            "gradients": [update[0] for update in updates]}  # fmt: skip
-
-
-RUNS = {"10.1": adamw_run, "10.4": lamb_run}
+KINDS = {"10.1": "AdamW", "10.4": "LAMB"}
 
 
 def weights(rng, dtype=np.float64):
@@ -68,15 +54,15 @@ def settings_of(rng):
 
 
 def compare(t, params, updates, settings, tolerance=1e-10):
-    driver = RUNS[t.task.id]
-    right = t.expected(lambda: driver(*copy.deepcopy((params, updates, settings))))
-    mine = t.run(driver, params, updates, settings)
+    given = KINDS[t.task.id], params, updates, settings
+    right = t.expected(lambda: updates_run(*copy.deepcopy(given)))
+    mine = t.run(updates_run, *given)
     t.require(mine["in place"], "a parameter or a moment was replaced by a new array: they must be changed in place")
     for part in ("gradients", "state", "params"):
         t.same(part, mine[part], right[part], tolerance)
 
 
-for TASK in RUNS:
+for TASK in KINDS:
 
     @prop(TASK, weight=4, essential=True)
     def updates(t):

@@ -170,4 +170,4 @@ if plt:
     right.set(xlabel="step", ylabel="loss, mean of 5 steps", ylim=(0.0, None))
     right.legend(fontsize=7)
     figure.tight_layout()
-    save(figure, __file__, "training")
+    save(plt, figure, __file__, "training")

@@ -126,4 +126,4 @@ if plt:
     for name, colour in (("pattern", "#1b6ca8"), ("level", "#3a923a"), ("size", "#c4531b")):
         right.plot(scales, [RECIPE[name] * each[name] for each in curves], color=colour, label=name)
     right.set(xlabel="c", title="with the factors of the released recipe")
-    save(figure, __file__, "terms")
+    save(plt, figure, __file__, "terms")

@@ -136,4 +136,4 @@ if plt:
     axes.axhline(entropy, color="#333333", linewidth=0.8, linestyle=":", label="the teacher's entropy")
     axes.set(xlabel="step", ylim=(0.0, None))
     axes.legend()
-    save(figure, __file__, "divergence")
+    save(plt, figure, __file__, "divergence")

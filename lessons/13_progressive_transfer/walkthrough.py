@@ -70,7 +70,7 @@ if plt:
         axes.plot(steps, multipliers[:, layer], color=COLOURS[layer], linewidth=1.2, label=f"layer {layer}")
     axes.set(xlabel="step", ylabel="multiplier")
     axes.legend(ncol=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
-    save(figure, __file__, "multipliers")
+    save(plt, figure, __file__, "multipliers")
 
 # %% [markdown]
 # ## 2. Whose loss moves whose parameters
@@ -146,7 +146,7 @@ if plt:
     axes.plot(shifts[::20], by_level[::20], color="#333333", linewidth=2.0, label="every layer, as released")
     axes.set(xlabel="level of the student's layer", ylabel="level term", ylim=(0.0, 20.0), xlim=(-4.0, 6.0))
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    save(figure, __file__, "levels")
+    save(plt, figure, __file__, "levels")
 
 # %% [markdown]
 # ## 5. The property that finds it

@@ -147,7 +147,7 @@ if plt:
         axes.plot(ALPHAS, values, color=colour, marker="o", markersize=3, label=name)
     axes.set(xlabel="alpha: 0 teacher only, 1 labels only", ylabel="nats above the floor", ylim=(0.0, None))
     axes.legend()
-    save(figure, __file__, "alpha")
+    save(plt, figure, __file__, "alpha")
 
 # %% [markdown]
 # ## 6. Equation 4

@@ -56,7 +56,7 @@ if plt:
         axes.plot(SHARES, values, color=colour, marker="o", markersize=3, label=name)
     axes.set(xlabel="share of class 1", ylabel="score", ylim=(0.0, 1.0))
     axes.legend()
-    save(figure, __file__, "scores")
+    save(plt, figure, __file__, "scores")
 
 # %% [markdown]
 # ## 3. What padding costs

@@ -69,7 +69,7 @@ if plt:
         if np.isfinite(score):
             axes.text(k, i, f"{score:.1f}", ha="center", va="center", color="black" if score > 3 else "white")
     figure.colorbar(shown, label="start + end")
-    save(figure, __file__, "band")
+    save(plt, figure, __file__, "band")
 
 # %% [markdown]
 # ## 3. Best start and best end, each on its own

@@ -17,6 +17,7 @@ def softmax_divergence_numpy(student, teacher, mask, weights):
     keys = mask[:, None, None, :]
 
     def log_softmax(scores):
+        """[B, A, T, T] -> log-probabilities (0 at padding keys), probabilities"""
         shifted = scores - np.where(keys, scores, -np.inf).max(
             axis=-1, keepdims=True, initial=np.finfo(scores.dtype).min
         )

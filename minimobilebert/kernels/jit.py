@@ -28,17 +28,20 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
     prange = range
 
     def jit(function):
+        """The function as it is."""
         return function
 
     def jit_parallel(function):
+        """The function as it is: its prange is a range."""
         return function
 
     jit_matmul = jit_matmul_parallel = jit_inline = jit
 
     def set_threads(threads):
-        pass
+        """Nothing to set: NumPy's library has threads of its own."""
 
     def get_num_threads():
+        """One."""
         return 1
 
 else:

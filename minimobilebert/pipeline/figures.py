@@ -5,30 +5,10 @@ import io
 
 import numpy as np
 
-from ..extras import require
+from ..drawing import INK, as_svg, pyplot
 
-INK, GRID = "#333333", "#dddddd"
 COLOURS = {"teacher": "#1b6ca8", "student": "#c4531b", "student_from_scratch": "#7a7a7a"}
 LABELS = {"teacher": "teacher", "student": "distilled student", "student_from_scratch": "student from scratch"}
-
-
-def _pyplot():
-    matplotlib = require("matplotlib", "plots")
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"font.size": 9, "axes.edgecolor": GRID, "axes.grid": True, "grid.color": GRID,
-                         "svg.fonttype": "none", "svg.hashsalt": "minimobilebert"})  # fmt: skip
-    return plt
-
-
-def _as_svg(plt, figure):
-    text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(text, format="svg", bbox_inches="tight", metadata=nothing)
-    plt.close(figure)
-    svg = text.getvalue()
-    return svg[svg.index("<svg") :]
 
 
 def _as_png(plt, figure, description):
@@ -48,7 +28,7 @@ def smooth(values, width):
 
 def curves(series, x_label, y_label, *, width=5, log=False, marks=()):
     """Lines over steps. series: {label: (x values, y values, colour)}; marks: x positions of vertical lines -> svg"""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 3.2))
     for label, (x, y, colour) in series.items():
         axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
@@ -59,12 +39,12 @@ def curves(series, x_label, y_label, *, width=5, log=False, marks=()):
     if log:
         axes.set_yscale("log")
     axes.legend(frameon=False)
-    return _as_svg(plt, figure)
+    return as_svg(plt, figure)
 
 
 def bars(groups, x_labels, x_label, y_label):
     """Bars side by side. groups: {label: (values, colour)} -> svg"""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(4.4, 2.8))
     places, share = np.arange(len(x_labels)), 0.8 / len(groups)
     for i, (label, (values, colour)) in enumerate(groups.items()):
@@ -72,12 +52,12 @@ def bars(groups, x_labels, x_label, y_label):
     axes.set_xticks(places, x_labels)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _as_svg(plt, figure)
+    return as_svg(plt, figure)
 
 
 def lying_bars(rows, x_label, marks=()):
     """One bar a row, the first on top, with its value. rows: [(label, value, colour)], marks: [(x, label)] -> svg"""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 0.5 + 0.38 * len(rows)))
     labels, values, colours = zip(*rows, strict=True)
     places = np.arange(len(rows))
@@ -91,12 +71,12 @@ def lying_bars(rows, x_label, marks=()):
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=x_label)
     axes.margins(x=0.1)
-    return _as_svg(plt, figure)
+    return as_svg(plt, figure)
 
 
 def attention_grid(tokens, teacher_maps, student_maps):
     """Every head of every layer, the teacher's map left of the student's -> html image"""
-    plt = _pyplot()
+    plt = pyplot()
     layers, heads = len(teacher_maps), teacher_maps[0].shape[0]
     figure, axes = plt.subplots(layers, 2 * heads, figsize=(2.0 * heads * 1.45, layers * 1.55), squeeze=False)
     for layer in range(layers):
@@ -115,7 +95,7 @@ def attention_grid(tokens, teacher_maps, student_maps):
 
 def ablation_panels(panels, y_label):
     """One panel a table: every seed a dot, their mean a line. panels: {title: {label: values}} -> svg"""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True, squeeze=False)
     for panel, (title, rows) in zip(axes[0], panels.items(), strict=True):
         for place, values in enumerate(rows.values()):
@@ -126,4 +106,4 @@ def ablation_panels(panels, y_label):
         panel.set_title(title, fontsize=9)
     axes[0, 0].set_ylabel(y_label)
     figure.tight_layout()
-    return _as_svg(plt, figure)
+    return as_svg(plt, figure)
