@@ -36,7 +36,7 @@ def _load(task, model, files, changes):
         if sorted(saved.labels) == sorted(job.labels):
             raise ValueError(f"{model}: found classes in the order {saved.labels}, expected {job.labels}")
         if trained:
-            raise ValueError(f"{model}: found a model of classes {saved.labels}, expected {job.labels}")
+            raise ValueError(f"{model}: found a model fine-tuned for {trained['task']}, expected one for {task}")
     return job, job.logits(saved.params, saved.config)
 
 

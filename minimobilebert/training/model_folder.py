@@ -68,8 +68,8 @@ def find_checkpoint(folder):
             f"{folder}: found a Hugging Face folder, expected a converted one: convert --from-hf {folder} --to FOLDER"
         )
     raise ValueError(
-        f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a finished run; "
-        "the command that began a run also ends it"
+        f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a model; "
+        "where a run was interrupted, give the command that began it again"
     )
 
 
