@@ -29,7 +29,6 @@ from minimobilebert.kernels.backend import use_backend
 from minimobilebert.pipeline import ablate, text_data
 from minimobilebert.text.corpus import shipped_documents
 
-
 # What makes a training small. The vocabulary is large enough for whole words, because README.md prints some.
 SMALL = (
     "--set vocab_size=1200 sequence_length=16 batch_size=4 max_predictions=3 evaluation_batches=1 held_out_fraction=0.3"
