@@ -149,16 +149,6 @@ def test_numbers_stand_in_the_manifest_only():
             assert not re.search(rf"[Tt]ask {re.escape(task.id)}\b", text), f"{path}: task {task.id}"
 
 
-def test_functions_that_lessons_name_exist():
-    from minimobilebert.course.cutting import defines
-
-    course = load()
-    for path in sorted((course.root / "lessons").rglob("*.md")):
-        for file, name in re.findall(r"`(minimobilebert/[\w/]+\.py):([\w.]+)`", path.read_text(encoding="utf-8")):
-            if path.name != "AUTHORS.md":
-                assert defines((course.root / file).read_text(encoding="utf-8"), name), f"{path}: {file}:{name}"
-
-
 def test_the_tables_show_what_the_manifest_says(project):
     course = project(GOOD)
     table, header = lessons_table(course), lesson_header(course, course.lesson("02"))

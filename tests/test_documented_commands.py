@@ -323,3 +323,11 @@ def test_the_python_in_the_readme_prints_what_stands_below_it(run, monkeypatch, 
     for place in programs:
         exec(compile(readme[place].text, readme[place].place, "exec"), {})
         assert capsys.readouterr().out.strip() == readme[place + 1].text
+
+
+def test_a_run_leaves_what_the_readme_says(run):
+    folder = run(TINY).folder / "runs/tiny"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## What a run leaves\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)[1]
+    named = re.findall(r"`(\w+\.\w+)`", section)
+    assert len(named) > 3 and [name for name in named if not list(folder.rglob(name))] == []
