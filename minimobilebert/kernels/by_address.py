@@ -2,10 +2,11 @@
 
 Numba puts a copy of every compiled function into each kernel that calls it and optimises the copy anew; a parallel
 kernel is optimised three times. That is right for short functions. What holds a register tile (simd.py) is thousands
-of instructions long, and its copies were half of the time to compile everything. So such a function is a unit of its
-own: a kernel gets its address, a number, from Python, and calls what lies there.
+of instructions long, and its copies took a third of the time to compile everything. So such a function is a unit of its
+own: a kernel gets its address, a number, from Python, and calls what lies there. It returns nothing and must not raise:
+nobody would see it.
 
-    @by_address("int numbers")            # the kinds of its arguments, see KINDS; it returns nothing
+    @by_address("int numbers")            # the kinds of its arguments, see KINDS
     def fill(first, out): ...
 
     @jit_parallel
