@@ -9,8 +9,6 @@ import hashlib
 import http.server
 import importlib.util
 import io
-import json
-import re
 import threading
 import zipfile
 
@@ -79,16 +77,11 @@ def prepare(folder):
     """What the user brings along."""
     write_text(folder / "text")
     write_model(folder / "runs/minilm")
-    write_model(folder / "runs/squad1", head="question-answering")
     for student in ("ada", "ben"):
         hand_in(folder / "submissions" / student, nonorm_file())
     teaching = ROOT / "lessons" / "TEACHING.md"
     policy = next(code for code in codes_of(teaching, teaching.read_text(encoding="utf-8")) if code.kind == "toml")
     (folder / "a1.toml").write_text(policy.text, encoding="utf-8")
-    write_squad(folder, version="2.0")
-    questions = re.findall(r'"id": "(\w+)"', (folder / "dev-v2.0.json").read_text(encoding="utf-8"))
-    (folder / "predictions.json").write_text(json.dumps(dict.fromkeys(questions, "tea")), encoding="utf-8")
-    (folder / "null_odds.json").write_text(json.dumps(dict.fromkeys(questions, 0.0)), encoding="utf-8")
 
 
 class CommandFolder:

@@ -2,7 +2,7 @@
 
 A command is a line of a fenced or indented block, or code in backquotes, that begins with `make`, with
 `python -m minimobilebert`, with `python FILE.py`, or with one of our commands and its arguments (`embed 'A ship.'`).
-A remark after `#` or after two blanks is no part of it.
+A remark after `#` or after two blanks is no part of it; a line that ends with a backslash goes on in the next one.
 """
 
 import pathlib
@@ -44,8 +44,9 @@ def codes_of(path, text):
         if language:
             found.append(Code(_at(path, text, match.start()), body, language))
         else:
-            for line in re.finditer(r"^.*\S.*$", body, re.MULTILINE):
-                found.append(Code(_at(path, text, match.start(2) + line.start()), line[0].strip(), "line"))
+            for line in re.finditer(r"^(?:.*\\\n)*.*\S.*$", body, re.MULTILINE):
+                whole = re.sub(r"\s*\\\n\s*", " ", line[0]).strip()
+                found.append(Code(_at(path, text, match.start(2) + line.start()), whole, "line"))
         return re.sub(r"[^\n]", " ", match[0])
 
     prose = re.sub(r"^```(\w*)\n(.*?)^```$", take, text, flags=re.MULTILINE | re.DOTALL)
