@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 from command_folder import SMALL, command_folder
 from documents import ROOT, codes, documented_commands, documented_options
+from test_documented_names import dead_links
 
 from minimobilebert.cli import COMMANDS, make_parser
 from minimobilebert.commands.options import pairs
@@ -30,6 +31,7 @@ COMMAND = documented_commands()
 COURSE = load()
 MINI = "python -m minimobilebert "
 TINY, HF = "make train-tiny", MINI + "convert --from runs/tiny --to-hf FOLDER"
+EDITION = "make student LESSONS=1-6 OUT=student"
 GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to data/squad"
 SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --out runs/sst2"
 SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"
@@ -94,7 +96,7 @@ RUN = {
     MINI + "test": Run(add="--version"),
     "make test ARGS='-k NAME'": Run(add="-q tests/test_seeds.py", placeholders={"NAME": "counts_claims"}),
     # the course
-    "make student LESSONS=1-6 OUT=student": Run(" points", "student/lessons/edition.json"),
+    EDITION: Run(" points", "student/lessons/edition.json"),
     MINI + "student --lessons 0-3 --out student-a1 --seed 11": Run(" points", "student-a1/lessons/edition.json"),
     MINI + "student --seed 12": Run(" points", "other/lessons/edition.json", "--lessons 3 --out other"),
     "make check T=TASK": Run("task 02.1", placeholders={"TASK": "02.1"}),
@@ -202,6 +204,16 @@ def test_commands_parse():
         wrong += [f"{place}: {text}: {problem}"] if problem else []
     assert wrong == []
     assert {words.split()[0] for words in shown} == set(COMMANDS)
+
+
+def test_commands_in_the_programs_texts_exist():
+    """Error messages, --help and docstrings send the reader to commands, too."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in (ROOT / "minimobilebert").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"-m minimobilebert ([a-z][a-z-]+)", text)) <= set(COMMANDS), path
+        if path.name != "edition_texts.py":
+            assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, path
 
 
 @needs_make
@@ -331,6 +343,11 @@ def test_the_python_in_the_readme_prints_what_stands_below_it(run, monkeypatch, 
         with use_backend("numpy"):
             exec(compile(readme[place].text, readme[place].place, "exec"), {})
         assert capsys.readouterr().out.strip() == readme[place + 1].text
+
+
+def test_links_of_a_student_edition_lead_somewhere(run):
+    pages = list((run(EDITION).folder / "student").rglob("*.md"))
+    assert len(pages) > 15 and [link for path in pages for link in dead_links(path)] == []
 
 
 def test_a_run_leaves_what_the_readme_says(run):
