@@ -232,6 +232,22 @@ def test_teachers_commands_are_not_in_it_and_say_so(edition):
         assert "Traceback" not in found.stderr
 
 
+def test_a_task_inside_compiled_threads_is_named_too(monkeypatch, capsys):
+    """Numba raises SystemError there, from what was raised inside; any other one is a fault and stays."""
+    from minimobilebert import cli
+
+    def threads(_):
+        raise SystemError("returned a result with an exception set") from cause
+
+    monkeypatch.setitem(cli.COMMANDS, "course", ("x", "x", lambda parser: None, threads))
+    cause = NotImplementedError("task 08.3 (Packing a panel): write it")
+    assert cli.main(["course"]) == 1
+    assert capsys.readouterr().err == "minimobilebert: failed: task 08.3 (Packing a panel): write it\n"
+    cause = MemoryError("none left")
+    with pytest.raises(SystemError):
+        cli.main(["course"])
+
+
 def test_seeds_that_were_not_recorded(edition):
     found = python(edition, "check", "02.1", "--seed", "9")
     assert found.returncode in (1, 2) and "Traceback" not in found.stderr

@@ -73,13 +73,17 @@ def accesses(t, a, b, out):
 
 
 def at_most(t, name, count, most, why):
-    t.require(count <= most, f"{name} {count} times, expected at most {most}: {why}", name.partition(" ")[0])
+    t.require(count <= most, f"{name} {count} times, expected at most {most}: {why}", f"how often {name}")
 
 
 def walks(t, b, reads):
     """b is read along its rows: the right-hand neighbour of a number is among the next NEAR that are read"""
     columns = b.shape[1]
-    t.require(set(range(b.size)) <= set(reads.tolist()), "some numbers of b are never read one by one or by rows", "b")
+    t.require(
+        set(range(b.size)) <= set(reads.tolist()),
+        "some numbers of b are never read, neither alone nor in a row",
+        "what is read of b",
+    )
     inner = np.flatnonzero(reads % columns < columns - 1)
     inner = inner[inner + NEAR < reads.size]
     following = reads[inner[:, None] + np.arange(1, NEAR + 1)]
@@ -87,7 +91,7 @@ def walks(t, b, reads):
     text = (
         f"a number of b is followed soon by its right-hand neighbour in {100 * share:.0f} % of the cases, expected all"
     )
-    t.require(share == 1.0, f"{text}: which loop is the inner one?", "b")
+    t.require(share == 1.0, f"{text}: which loop is the inner one?", "the order in which b is read")
 
 
 def both(task, weight_of_values):
@@ -146,9 +150,8 @@ def order_of_k(t):
         found, right = product(t, a, b, out), in_order(a, b)
         t.equal("out", found, right, 1e-4)
         wrong = int((found != right).sum())
-        t.require(
-            wrong == 0, f"right but for rounding, which differs in {wrong} of {out.size}: added in another order", "out"
-        )
+        text = f"right but for rounding, which differs in {wrong} of {out.size} numbers: added in another order"
+        t.require(wrong == 0, text, "the order of the additions")
 
 
 @prop("08.1", weight=3, essential=True)
@@ -159,8 +162,13 @@ def along_memory(t):
     walks(t, b, found["b", READ])
     reads = found["a", READ]
     once = reads.size == a.size and set(reads.tolist()) == set(range(a.size))
-    t.require(once, f"a is read {reads.size} times, expected {a.size}: each number once, before the inner loop", "a")
-    t.require(bool((np.diff(reads) > 0).all()), "a is not read row by row: finish a row of out before the next", "a")
+    t.require(
+        once,
+        f"a is read {reads.size} times, expected {a.size}: once each, before the inner loop",
+        "how often a is read",
+    )
+    rising = bool((np.diff(reads) > 0).all())
+    t.require(rising, "expected row by row: finish a row of out before the next", "the order in which a is read")
     most = a.size * b.shape[1]
     at_most(t, "b is read", found["b", READ].size, most, "once for each multiply-add")
     at_most(t, "out is written", found["out", WRITTEN].size, most + out.size, "once a multiply-add, and the zeros")
@@ -244,7 +252,7 @@ def packs(t, kind, depth, used, rows_lie, change=None):
     outside = np.ones(out.size, bool)
     outside[out_at : out_at + depth * width] = False
     t.require(bool(np.isnan(mine[outside]).all()), "something was written in front of the panel or behind it", "out")
-    t.equal("out, the panel", mine[~outside].reshape(depth, width), panel)
+    t.equal("the panel", mine[~outside].reshape(depth, width), panel)
 
 
 @prop("08.3", weight=4, essential=True)
@@ -307,8 +315,9 @@ def once(t):
         wanted = np.sort((before + k * b_k + j * b_column).ravel())
         reads, writes = (np.sort(log[(log[:, 0] == i) & (log[:, 2] == w), 1]) for i, w in ((0, READ), (1, WRITTEN)))
         outside = np.setdiff1d(reads, wanted).size
-        t.require(outside == 0, f"{outside} numbers of b were read that do not belong to the panel", "b")
+        t.require(outside == 0, f"{outside} reads outside the panel's part of b", "what is read of b")
         text = f"b was read {reads.size} times, expected {wanted.size}: each number of the panel once"
-        t.require(np.array_equal(reads, wanted), text, "b")
+        t.require(np.array_equal(reads, wanted), text, "what is read of b")
         whole = np.arange(4, out.size)
-        t.require(np.array_equal(writes, whole), f"out was written {writes.size} times, expected {whole.size}", "out")
+        text = f"out was written {writes.size} times, expected {whole.size}: each number of the panel once"
+        t.require(np.array_equal(writes, whole), text, "what is written")
