@@ -29,8 +29,10 @@ def make_parser():
     parser.add_argument("--version", action="version", version=f"minimobilebert {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (description, example, add_arguments, function) in COMMANDS.items():
-        command = commands.add_parser(name, help=description, description=description.capitalize() + ".",
-                                      epilog=f"example: python -m minimobilebert {name} {example}")  # fmt: skip
+        sentence = description[0].upper() + description[1:] + ("" if description.endswith("?") else ".")
+        command = commands.add_parser(
+            name, help=description, description=sentence, epilog=f"example: python -m minimobilebert {name} {example}"
+        )
         add_arguments(command)
         command.set_defaults(function=function)
     return parser

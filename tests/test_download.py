@@ -240,7 +240,7 @@ def test_no_connection_is_said_at_once_with_what_to_fetch_by_hand(tmp_path, caps
     with pytest.raises(Unreachable, match=rf"^{base}/b.json: cannot be reached \(.*refused"):
         run.download("squad", tmp_path, sources=sources, pause=60.0)
     assert capsys.readouterr().err.splitlines() == [
-        f"no connection; fetch these by hand into {tmp_path} and give the same command again:",
+        f"no connection; fetch these by hand into {tmp_path} (do not unpack them), and give the same command again:",
         f"  {base}/b.json",
     ]
     monkeypatch.setattr(fetch_file.urllib.request, "urlopen", refuse)

@@ -56,7 +56,7 @@ def download(what, to, only=(), sources=SOURCES, **options):
             else:
                 done += [fetch(file, to, **options) for file in files]
     except Unreachable:
-        say(f"no connection; fetch these by hand into {to} and give the same command again:")
+        say(f"no connection; fetch these by hand into {to} (do not unpack them), and give the same command again:")
         for name, files in parts.items():
             if what == "glue" and to / glue_task(name).folder in done:
                 continue

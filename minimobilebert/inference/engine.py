@@ -117,7 +117,7 @@ class Engine:
         parts = min(rows, threads * -(-rows // (threads * MOST_ROWS)))
         sizes = (config.hidden_size, config.inner_size, config.intermediate_size, config.num_attention_heads,
                  config.num_feedforward_networks)  # fmt: skip
-        flags = (config.use_bottleneck, self._reads(), config.normalization_type == "layer_norm",
+        flags = (int(config.use_bottleneck), self._reads(), int(config.normalization_type == "layer_norm"),
                  ACTIVATIONS[config.hidden_act])  # fmt: skip
         kernel.encoder_blocks(
             parts, config.num_hidden_layers, h.reshape(-1), mask, self.arena, self.table, sizes, flags,

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .backend import by_backend
+from .by_address import by_address
 from .exponential import exp_scalar
 from .finish import NOTHING
 from .jit import jit_matmul, jit_matmul_parallel, prange
@@ -169,44 +170,41 @@ def softmax_in_place(row):
         row[j] *= inverse
 
 
+@by_address("int numbers numbers numbers bools int int numbers numbers numbers numbers")
+def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, scores, probabilities):
+    """All of one head; head counts through the heads of all sequences."""
+    width = query.size // mask.size
+    size, square, kind = width // heads, tokens * tokens, query.dtype
+    scale = kind.type(1.0 / math.sqrt(size))
+    zero, one = np.int64(0), np.int64(1)  # Numba compiles a function anew for every literal argument
+    b, column = head // heads, head % heads * size
+    here, at = head * square, b * tokens * width
+    zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
+    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), kind)
+    turned = np.empty(turned_size(tokens, size, width, query), kind)
+    used = probabilities[here : here + square]
+    times_turned(
+        tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros, used, zero, aside
+    )  # fmt: skip
+    for i in range(0, square, tokens):
+        row = used[i : i + tokens]
+        scale_and_mask(row, mask[b * tokens : (b + 1) * tokens], scale)
+        if scores.size:
+            kept = scores[here + i : here + i + tokens]
+            for j in range(tokens):
+                kept[j] = row[j]
+        softmax_in_place(row)
+    if keep.size:
+        used = used * keep[here : here + square]
+    times_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside)
+
+
 @jit_matmul_parallel
-def _attention_forward(query, key, value, mask, heads, keep, context, scores, probabilities):
-    batch, tokens = mask.shape
-    width = query.size // (batch * tokens)
-    size, square = width // heads, tokens * tokens
-    scale = query.dtype.type(1.0 / math.sqrt(size))
-    for unit in prange(batch * heads):
-        # prange counts in unsigned numbers. Numba compiles a function anew for them, and for every literal argument.
-        head, zero, one = np.int64(unit), np.int64(0), np.int64(1)
-        b, column = head // heads, head % heads * size
-        here, at = head * square, b * tokens * width
-        zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
-        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
-        turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
-        times_turned(
-            tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros,
-            probabilities, here, aside,
-        )  # fmt: skip
-        for i in range(here, here + square, tokens):
-            row = probabilities[i : i + tokens]
-            scale_and_mask(row, mask[b], scale)
-            if scores.size:
-                kept = scores[i : i + tokens]
-                for j in range(tokens):
-                    kept[j] = row[j]
-            softmax_in_place(row)
-        # Two calls, not one variable that is either array: a prange that hands a new array over to the name of an old
-        # one frees it too early, and reads what another thread writes there.
-        if keep.size:
-            used = probabilities[here : here + square] * keep[here : here + square]
-            times_head(
-                tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside
-            )  # fmt: skip
-        else:
-            times_head(
-                tokens, probabilities, here, tokens, one, value, at, column, size, width, tokens, zeros, context, at,
-                aside,
-            )  # fmt: skip
+def _attention_forward(
+    head_at, query, key, value, mask, tokens, heads, keep, context, scores, probabilities
+):  # fmt: skip
+    for head in prange(mask.size // tokens * heads):
+        _head_forward(head_at, head, query, key, value, mask, tokens, heads, keep, context, scores, probabilities)
 
 
 @jit_matmul
@@ -225,42 +223,49 @@ def _ds_row(probability, ds, dscores, mask, scale):
         ds[j] = ds[j] * scale if mask[j] else zero
 
 
-@jit_matmul_parallel
-def _attention_backward(dcontext, dscores, query, key, value, mask, heads, probabilities, keep, dquery, dkey, dvalue):
-    batch, tokens = mask.shape
-    width = query.size // (batch * tokens)
-    size, square = width // heads, tokens * tokens
-    scale = query.dtype.type(1.0 / math.sqrt(size))
-    for unit in prange(batch * heads):
-        head, zero, one = np.int64(unit), np.int64(0), np.int64(1)
-        b, column = head // heads, head % heads * size
-        here, at = head * square, b * tokens * width
-        zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), query.dtype)
-        aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), query.dtype)
-        turned = np.empty(turned_size(tokens, size, width, query), query.dtype)
-        ds = np.empty(square, query.dtype)
-        times_turned(
-            tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
+@by_address("int numbers numbers numbers numbers numbers bools int int numbers numbers numbers numbers numbers")
+def _head_backward(
+    head, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep, dquery, dkey, dvalue
+):
+    """Reverse of `_head_forward`."""
+    width = query.size // mask.size
+    size, square, kind = width // heads, tokens * tokens, query.dtype
+    scale = kind.type(1.0 / math.sqrt(size))
+    zero, one = np.int64(0), np.int64(1)
+    b, column = head // heads, head % heads * size
+    here, at = head * square, b * tokens * width
+    zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
+    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), kind)
+    turned = np.empty(turned_size(tokens, size, width, query), kind)
+    ds = np.empty(square, kind)
+    times_turned(
+        tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
+    )  # fmt: skip
+    probability = probabilities[here : here + square]
+    used = probability
+    if keep.size:
+        ds *= keep[here : here + square]
+        used = probability * keep[here : here + square]
+    times_head(tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside)
+    for i in range(0, square, tokens):
+        more = min(here + i, dscores.size)
+        _ds_row(
+            probability[i : i + tokens], ds[i : i + tokens], dscores[more : min(more + tokens, dscores.size)],
+            mask[b * tokens : (b + 1) * tokens], scale,
         )  # fmt: skip
-        if keep.size:
-            ds *= keep[here : here + square]
-            used = probabilities[here : here + square] * keep[here : here + square]
-            times_head(
-                tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside
-            )  # fmt: skip
-        else:
-            times_head(
-                tokens, probabilities, here, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at,
-                aside,
-            )  # fmt: skip
-        for i in range(tokens):
-            row, more = here + i * tokens, min(here + i * tokens, dscores.size)
-            _ds_row(
-                probabilities[row : row + tokens], ds[i * tokens : (i + 1) * tokens],
-                dscores[more : min(more + tokens, dscores.size)], mask[b], scale,
-            )  # fmt: skip
-        times_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, aside)
-        times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
+    times_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, aside)
+    times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
+
+
+@jit_matmul_parallel
+def _attention_backward(
+    head_at, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep, dquery, dkey, dvalue
+):
+    for head in prange(mask.size // tokens * heads):
+        _head_backward(
+            head_at, head, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep,
+            dquery, dkey, dvalue,
+        )  # fmt: skip
 
 
 def _flat(array, dtype):
@@ -276,7 +281,8 @@ def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_sc
     scores = empty(probabilities.shape, query.dtype) if keep_scores else None
     if query.size:
         _attention_forward(
-            *(_flat(x, query.dtype) for x in (query, key, value)), compact(mask), heads,
+            _head_forward.address(query.dtype), *(_flat(x, query.dtype) for x in (query, key, value)),
+            compact(mask).reshape(-1), tokens, heads,
             _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
         )  # fmt: skip
     return context, scores, probabilities
@@ -284,12 +290,12 @@ def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_sc
 
 def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, probabilities, keep):
     """The compiled twin of `attention_scores_backward_numpy`."""
-    kind = query.dtype
+    kind, (_, heads, tokens, _) = query.dtype, probabilities.shape
     dquery, dkey, dvalue = (empty(query.shape, kind) for _ in range(3))
     if query.size:
         _attention_backward(
-            *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)), compact(mask),
-            probabilities.shape[1], _flat(probabilities, kind), _flat(keep, kind),
+            _head_backward.address(kind), *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)),
+            compact(mask).reshape(-1), tokens, heads, _flat(probabilities, kind), _flat(keep, kind),
             dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
         )  # fmt: skip
     return dquery, dkey, dvalue

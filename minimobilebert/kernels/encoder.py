@@ -16,7 +16,7 @@ its bias, and the scale and shift of the normalisation behind it. The order of t
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
 
 `sizes` is (H, C, F, heads, feed-forwards). `flags` is (use_bottleneck, what queries and keys read: one of READS_...,
-whether to use LayerNorm, the activation: a kind of finish.py).
+use LayerNorm, the activation: a kind of finish.py).
 """
 
 import math
@@ -24,6 +24,7 @@ import math
 import numpy as np
 
 from .attention import head_size_of, scale_and_mask, softmax_in_place, times_head, times_turned, turned_size
+from .by_address import by_address
 from .finish import NOTHING, SCALE_SHIFT
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .layernorm import normalize_row
@@ -55,7 +56,7 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
     """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
     H, C, _, _, _ = sizes
     use_bottleneck, reads, layer_norm, _ = flags
-    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.bool_(False)
+    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.int64(0)
     slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
     side = (layer % 2) * (q.size // 2) + row * C  # even and odd layers
     wide, wide_at, wide_size = h, here, H
@@ -73,9 +74,9 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
 
 
 @jit_matmul
-def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, zeros, aside):
+def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, turned, zeros, aside):
     """Attention of the queries from `row` on, which may belong to several sequences; context [rows, C]"""
-    tokens, size, zero, one = mask.shape[1], C // heads, np.int64(0), np.int64(1)
+    size, zero, one = C // heads, np.int64(0), np.int64(1)
     scale, side = q.dtype.type(1.0 / math.sqrt(size)), (layer % 2) * (q.size // 2)
     first = row
     while first < row + rows:
@@ -89,7 +90,7 @@ def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, 
                 scores, zero, aside,
             )  # fmt: skip
             for i in range(0, count * tokens, tokens):
-                scale_and_mask(scores[i : i + tokens], mask[sequence], scale)
+                scale_and_mask(scores[i : i + tokens], mask[sequence * tokens : (sequence + 1) * tokens], scale)
                 softmax_in_place(scores[i : i + tokens])
             times_head(
                 count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
@@ -100,14 +101,34 @@ def _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, 
 
 @jit_matmul
 def _part_b(
-    row, rows, layer, h, n, context, m, q, k, v, mask, arena, table, sizes, flags, eps, scores, turned, zeros, aside
+    row,
+    rows,
+    layer,
+    h,
+    n,
+    context,
+    m,
+    q,
+    k,
+    v,
+    mask,
+    tokens,
+    arena,
+    table,
+    sizes,
+    flags,
+    eps,
+    scores,
+    turned,
+    zeros,
+    aside,
 ):
     """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
     H, C, F, heads, feed_forwards = sizes
     use_bottleneck, _, layer_norm, activation = flags
-    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.bool_(False)
+    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.int64(0)
     slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
-    _attend(row, rows, layer, q, k, v, mask, heads, context, C, scores, turned, zeros, aside)
+    _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, turned, zeros, aside)
     # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
     x, x_at = (n, zero) if use_bottleneck else (h, here)
     _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, aside)
@@ -119,13 +140,31 @@ def _part_b(
         _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, aside)
 
 
+@by_address(
+    "int int int int numbers numbers numbers numbers numbers numbers numbers numbers bools int numbers table int5 int4"
+    " number numbers numbers numbers numbers"
+)
+def _turn(
+    part, parts, turn, layers, h, n, qk, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps,
+    scores, turned, zeros, aside,
+):  # fmt: skip
+    """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`."""
+    row = mask.size * part // parts
+    rows = mask.size * (part + 1) // parts - row
+    if turn > 0:
+        _part_b(
+            row, rows, turn - 1, h, n, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps, scores,
+            turned, zeros, aside,
+        )  # fmt: skip
+    if turn < layers:
+        _part_a(row, rows, turn, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside)
+
+
 @jit_matmul_parallel
-def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
-    """h [B * T * H] through `layers` blocks, in place; mask [B, T] bool; the rows are shared out in `parts` parts."""
+def _encoder_blocks(turn_at, parts, layers, h, mask, tokens, arena, table, sizes, flags, eps):
     _, C, F, heads, _ = sizes
-    batch, tokens = mask.shape
-    total, most = batch * tokens, (batch * tokens + parts - 1) // parts
-    kind = h.dtype
+    total, kind = mask.size, h.dtype
+    most = (total + parts - 1) // parts
     n, qk, context = (
         np.empty((parts, most * C), kind),
         np.empty((parts, most * C), kind),
@@ -137,14 +176,15 @@ def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
     aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, h))), kind)
     zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
     for turn in range(layers + 1):
-        for unit in prange(parts):
-            part, layer = np.int64(unit), np.int64(turn)
-            row = total * part // parts
-            rows = total * (part + 1) // parts - row
-            if layer > 0:
-                _part_b(
-                    row, rows, layer - 1, h, n[part], context[part], m[part], q, k, v, mask, arena, table, sizes, flags,
-                    eps, scores[part], turned[part], zeros, aside[part],
-                )  # fmt: skip
-            if layer < layers:
-                _part_a(row, rows, layer, h, n[part], qk[part], q, k, v, arena, table, sizes, flags, eps, aside[part])
+        for part in prange(parts):
+            _turn(
+                turn_at, part, parts, turn, layers, h, n[part], qk[part], context[part], m[part], q, k, v, mask,
+                tokens, arena, table, sizes, flags, eps, scores[part], turned[part], zeros, aside[part],
+            )  # fmt: skip
+
+
+def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
+    """h [B * T * H] through `layers` blocks, in place; mask [B, T] bool; the rows are shared out in `parts` parts."""
+    _encoder_blocks(
+        _turn.address(h.dtype), parts, layers, h, mask.reshape(-1), mask.shape[1], arena, table, sizes, flags, eps
+    )

@@ -22,6 +22,7 @@ the number of threads. So results do not depend on it, bit for bit.
 import numpy as np
 
 from .backend import by_backend
+from .by_address import by_address
 from .jit import get_num_threads, jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
 from .panels import aside_of, multiply_panels, pack_panel, pack_panels, panels_of
@@ -82,7 +83,10 @@ def _start(bias, columns):
     return start
 
 
-@jit_matmul
+@by_address(
+    "int int2 numbers int int int int numbers int int int numbers numbers int numbers int numbers int numbers numbers"
+    " numbers"
+)
 def _part(
     part, parts, a, a_row, a_k, rows, depth, b, b_panel, b_k, columns, start, add, add_row, out, out_row, aside,
     kind, kept, scale, shift,
@@ -103,8 +107,8 @@ def _part(
 
 @jit_matmul
 def _matmul_serial(
-    parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row, out, out_row, aside,
-    kind, kept, scale, shift,
+    part_at, parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row,
+    out, out_row, aside, kind, kept, scale, shift,
 ):  # fmt: skip
     panels, b_panel, width = b, width_of(out), width_of(out)
     if pack:
@@ -112,15 +116,15 @@ def _matmul_serial(
         pack_panels(b, 0, b_k, b_column, depth, columns, packed, 0)
         b_k = width
     _part(
-        np.int64(0), parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns),
+        part_at, 0, parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, _start(bias, columns),
         add, add_row, out, out_row, aside, kind, kept, scale, shift,
     )  # fmt: skip
 
 
 @jit_matmul_parallel
 def _matmul_parallel(
-    parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row, out, out_row, aside,
-    kind, kept, scale, shift,
+    part_at, parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row,
+    out, out_row, aside, kind, kept, scale, shift,
 ):  # fmt: skip
     start, panels, b_panel, width = _start(bias, columns), b, width_of(out), width_of(out)
     if pack:
@@ -131,7 +135,7 @@ def _matmul_parallel(
         b_k = width
     for part in prange(parts[0] * parts[1]):
         _part(
-            np.int64(part), parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, start, add, add_row,
+            part_at, part, parts, a, a_row, a_k, rows, depth, panels, b_panel, b_k, columns, start, add, add_row,
             out, out_row, aside, kind, kept, scale, shift,
         )  # fmt: skip
 
@@ -190,7 +194,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         parts = (row_parts, min(threads // row_parts, -(-columns // width)))
     pack = b_column != 1 or columns % width != 0
     arguments = (
-        parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
+        _part.address(out.dtype), parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
         empty(-(-columns // width) * width * depth, out.dtype) if pack else none,
         none if bias is None else compact(bias), flat_add, add_row, flat_out, out_row,
         empty(parts[0] * parts[1] * aside_of(none), out.dtype), kind,
