@@ -117,13 +117,19 @@ def test_an_edition_that_would_show_a_solution_is_not_written(tmp_path):
 
 
 def test_it_is_written_only_into_a_new_folder_and_never_from_an_edition(edition, tmp_path):
+    import dataclasses
+
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="expected a new or empty folder"):
         write_edition(load(), ["02"], tmp_path)
     with pytest.raises(ValueError, match="found a student edition"):
         write_edition(load(edition), ["02"], tmp_path / "again")
+    course = load()
+    bare = dataclasses.replace(
+        course, lessons=tuple(dataclasses.replace(lesson, tasks=()) for lesson in course.lessons)
+    )
     with pytest.raises(ValueError, match="--lessons: found none with a task"):
-        write_edition(load(), ["08"], tmp_path / "none")  # the one lesson without a task
+        write_edition(bare, ["02"], tmp_path / "none")
 
 
 def test_the_same_seed_records_the_same_and_another_seed_others(edition, tmp_path):
@@ -224,6 +230,22 @@ def test_teachers_commands_are_not_in_it_and_say_so(edition):
         found = python(edition, *arguments)
         assert found.returncode == 2 and "is not part of a student edition" in found.stderr, arguments
         assert "Traceback" not in found.stderr
+
+
+def test_a_task_inside_compiled_threads_is_named_too(monkeypatch, capsys):
+    """Numba raises SystemError there, from what was raised inside; any other one is a fault and stays."""
+    from minimobilebert import cli
+
+    def threads(_):
+        raise SystemError("returned a result with an exception set") from cause
+
+    monkeypatch.setitem(cli.COMMANDS, "course", ("x", "x", lambda parser: None, threads))
+    cause = NotImplementedError("task 08.3 (Packing a panel): write it")
+    assert cli.main(["course"]) == 1
+    assert capsys.readouterr().err == "minimobilebert: failed: task 08.3 (Packing a panel): write it\n"
+    cause = MemoryError("none left")
+    with pytest.raises(SystemError):
+        cli.main(["course"])
 
 
 def test_seeds_that_were_not_recorded(edition):

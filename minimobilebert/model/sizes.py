@@ -19,9 +19,9 @@ PAPER = {
 
 _SIZE_NOTES = """\
 Parameters of the bare encoder; train-tiny's table counts both heads too. "paper" is Table 1: 25.3M is
-`mobilebert-paper`, which is Table 1 to the letter, with queries, keys and values all reading the wide hidden state.
-The model that was released is `mobilebert`, 24.6M: its queries and keys share a second bottleneck (512 -> 128) and are
-then only 128 x 128, which saves 0.8M.
+`mobilebert-paper`, which is Table 1 to the letter, with queries, keys and values all reading the wide hidden state. The
+model that was released is `mobilebert`, 24.6M: its queries and keys share a second bottleneck (512 -> 128) and are then
+only 128 x 128, which saves 0.8M.
 For the BERTs, the teacher and mobilebert-tiny the paper prints up to 1.5M less than is counted here, and no one part
 that it might have left out explains all four."""
 

@@ -1,0 +1,323 @@
+"""What lesson 08's functions must do: the numbers, and how often and in which order they go to memory.
+
+Here kernels are plain Python, so no time is graded. What makes a rung fast can be counted instead: kernels/counting.py.
+"""
+
+import numpy as np
+
+from minimobilebert.course.properties import prop
+from minimobilebert.kernels.counting import READ, WRITTEN
+
+NEAR = 16  # a number's right-hand neighbour has to be read within so many reads
+
+
+# --- the ladder: out = a b
+
+
+def operands(rng, rows, depth, columns, dtype=np.float64):
+    """a, b and an out in which nothing useful stands"""
+    a, b = rng.standard_normal((rows, depth)), rng.standard_normal((depth, columns))
+    return a.astype(dtype), b.astype(dtype), np.full((rows, columns), np.nan, dtype)
+
+
+def in_order(a, b):
+    """The definition: every number of the output added up in the order of k, in the type of a"""
+    out = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    with np.errstate(all="ignore"):
+        for i, j in np.ndindex(out.shape):
+            total = a.dtype.type(0.0)
+            for k in range(a.shape[1]):
+                total += a[i, k] * b[k, j]
+            out[i, j] = total
+    return out
+
+
+def ran(name, a, b, out):  # runs beside the student's code; NumPy warns where NaN and infinity are made
+    import numpy as np
+
+    from minimobilebert.kernels import ladder
+
+    with np.errstate(all="ignore"):
+        return getattr(ladder, name)(a, b, out), a, b, out
+
+
+def product(t, a, b, out):
+    """What the student's function leaves in out, after looking that a and b are as they were"""
+    result, a_after, b_after, found = t.run(ran, t.task.name, a, b, out)
+    t.require(result is None, "the function returned something: expected that it writes into out, and returns nothing")
+    t.unchanged(("a", "b"), (a, b), (a_after, b_after))
+    t.require(found.dtype == a.dtype and found.shape == out.shape, f"expected {a.dtype} {out.shape}", "out")
+    return found
+
+
+def watched(name, a, b, out):  # runs beside the student's code
+    import numpy as np
+
+    from minimobilebert.kernels import ladder
+    from minimobilebert.kernels.counting import counted
+
+    log = []
+    getattr(ladder, name)(*(counted(x, log, number) for number, x in enumerate((a, b, out))))
+    return np.array(log, np.int64).reshape(-1, 3), out
+
+
+def accesses(t, a, b, out):
+    """-> {("a", READ): places in the order in which they were read, ...}; the product itself is right"""
+    log, found = t.run(watched, t.task.name, a, b, out)
+    t.equal("out", found, in_order(a, b))
+    return {
+        (key, what): log[(log[:, 0] == number) & (log[:, 2] == what), 1]
+        for number, key in enumerate(("a", "b", "out"))
+        for what in (READ, WRITTEN)
+    }
+
+
+def at_most(t, name, count, most, why):
+    t.require(count <= most, f"{name} {count} times, expected at most {most}: {why}", f"how often {name}")
+
+
+def walks(t, b, reads):
+    """b is read along its rows: the right-hand neighbour of a number is among the next NEAR that are read"""
+    columns = b.shape[1]
+    t.require(
+        set(range(b.size)) <= set(reads.tolist()),
+        "some numbers of b are never read, neither alone nor in a row",
+        "what is read of b",
+    )
+    inner = np.flatnonzero(reads % columns < columns - 1)
+    inner = inner[inner + NEAR < reads.size]
+    following = reads[inner[:, None] + np.arange(1, NEAR + 1)]
+    share = float((following == reads[inner][:, None] + 1).any(axis=1).mean())
+    text = (
+        f"a number of b is followed soon by its right-hand neighbour in {100 * share:.0f} % of the cases, expected all"
+    )
+    t.require(share == 1.0, f"{text}: which loop is the inner one?", "the order in which b is read")
+
+
+def both(task, weight_of_values):
+    """What both rungs must do, whatever their order."""
+
+    @prop(task, weight=weight_of_values, essential=True)
+    def values(t):
+        """the product is right, whatever stood in out before"""
+        for _ in range(4):
+            rows, depth, columns = (int(size) for size in t.rng.integers((2, 5, 2), (8, 14, 9)))
+            a, b, out = operands(t.rng, rows, depth, columns)
+            t.equal("out", product(t, a, b, out), a @ b)
+
+    @prop(task, weight=2)
+    def remainders(t):
+        """odd sizes, and sizes 0 and 1: every number of rows up to 5 and of steps up to 9"""
+        for rows in range(6):
+            for depth in range(10):
+                a, b, out = operands(t.rng, rows, depth, 3)
+                t.equal("out", product(t, a, b, out), a @ b)
+        for shape in ((3, 5, 0), (3, 5, 1), (1, 1, 1)):
+            a, b, out = operands(t.rng, *shape)
+            t.equal("out", product(t, a, b, out), a @ b)
+
+    @prop(task, weight=1)
+    def types(t):
+        """float32 goes in and comes out"""
+        a, b, out = operands(t.rng, 3, 6, 5, np.float32)
+        wide = a.astype(np.float64) @ b.astype(np.float64)
+        t.equal("out", product(t, a, b, out), wide, 2e-5, np.float32)
+
+    @prop(task, weight=1)
+    def not_finite(t):
+        """NaN and infinity reach the numbers they belong to, and no others"""
+        for special in (np.nan, np.inf, -np.inf):
+            for in_a in (True, False):
+                a, b, out = operands(t.rng, 5, 7, 3)
+                a[t.rng.integers(5), t.rng.integers(7)] = 0.0
+                changed = a if in_a else b
+                changed[tuple(t.rng.integers(changed.shape))] = special
+                t.equal("out", product(t, a, b, out), in_order(a, b))
+        a, b, out = operands(t.rng, 5, 7, 3)
+        a[:, 2], b[2, 1] = 0.0, np.inf  # 0 * infinity is NaN: nothing may be left out because it is 0
+        t.equal("out", product(t, a, b, out), in_order(a, b))
+
+
+both("08.1", 3)
+
+
+@prop("08.1", weight=2, essential=True)
+def order_of_k(t):
+    """every number is added up in the order of k: bit for bit the naive rung's"""
+    for dtype in (np.float32, np.float64):
+        a, b, out = operands(t.rng, 3, 40, 4, dtype)
+        a *= (10.0 ** t.rng.integers(-4, 5, a.shape)).astype(dtype)  # sizes so different that every order rounds alone
+        found, right = product(t, a, b, out), in_order(a, b)
+        t.equal("out", found, right, 1e-4)
+        wrong = int((found != right).sum())
+        text = f"right but for rounding, which differs in {wrong} of {out.size} numbers: added in another order"
+        t.require(wrong == 0, text, "the order of the additions")
+
+
+@prop("08.1", weight=3, essential=True)
+def along_memory(t):
+    """the inner loop walks along rows of b and of out, and each number of a is read once"""
+    a, b, out = operands(t.rng, 3, 40, 11)
+    found = accesses(t, a, b, out)
+    walks(t, b, found["b", READ])
+    reads = found["a", READ]
+    once = reads.size == a.size and set(reads.tolist()) == set(range(a.size))
+    t.require(
+        once,
+        f"a is read {reads.size} times, expected {a.size}: once each, before the inner loop",
+        "how often a is read",
+    )
+    rising = bool((np.diff(reads) > 0).all())
+    t.require(rising, "expected row by row: finish a row of out before the next", "the order in which a is read")
+    most = a.size * b.shape[1]
+    at_most(t, "b is read", found["b", READ].size, most, "once for each multiply-add")
+    at_most(t, "out is written", found["out", WRITTEN].size, most + out.size, "once a multiply-add, and the zeros")
+
+
+both("08.2", 3)
+
+
+@prop("08.2", weight=4, essential=True)
+def used_several_times(t):
+    """a number of b serves two rows, and a number of out is read and written once for four steps of k"""
+    rows, depth, columns = 6, 40, 11
+    a, b, out = operands(t.rng, rows, depth, columns)
+    found = accesses(t, a, b, out)
+    walks(t, b, found["b", READ])
+    pairs, fours = rows // 2, depth // 4
+    at_most(t, "b is read", found["b", READ].size, pairs * b.size, "once for two rows")
+    at_most(t, "out is read", found["out", READ].size, fours * out.size, "once for four steps of k")
+    at_most(t, "out is written", found["out", WRITTEN].size, (fours + 1) * out.size, "once a four, and the zeros")
+    at_most(t, "a is read", found["a", READ].size, a.size, "each number once, before the inner loop")
+
+
+@prop("08.2", weight=1)
+def rows_left_over(t):
+    """an odd last row and last steps of k do not undo that for the others"""
+    rows, depth, columns = 5, 43, 11
+    a, b, out = operands(t.rng, rows, depth, columns)
+    found = accesses(t, a, b, out)
+    most = (rows // 2 * (depth + depth % 4) + depth) * columns
+    at_most(t, "b is read", found["b", READ].size, most, "once for two rows, as far as fours of k go")
+    most = (4 * (depth // 4 + depth % 4) + depth) * columns
+    at_most(t, "out is read", found["out", READ].size, most, "four rows by fours of k, the rest by single steps")
+
+
+# --- packing
+
+
+def tile_width(kind):  # runs beside the student's code: how wide a tile is there
+    import numpy as np
+
+    from minimobilebert.kernels.simd import width_of
+
+    return int(width_of(np.zeros(1, kind)))
+
+
+def layout(rng, kind, depth, columns, rows_lie):
+    """A matrix [depth, columns] somewhere in memory that is NaN elsewhere -> memory, place, b_k, b_column, the matrix
+
+    rows_lie: its rows lie in memory one after the other with a gap; else its columns do, as those of W^T
+    """
+    matrix = rng.standard_normal((depth, columns)).astype(kind)
+    gap, before = int(rng.integers(1, 4)), int(rng.integers(1, 6))
+    b_k, b_column = (columns + gap, 1) if rows_lie else (1, depth + gap)
+    last = before + max(depth - 1, 0) * b_k + max(columns - 1, 0) * b_column
+    memory = np.full(last + 1, np.nan, kind)  # it ends with the matrix: reading further is an error
+    k, j = np.ogrid[:depth, :columns]
+    memory[before + k * b_k + j * b_column] = matrix
+    return memory, before, b_k, b_column, matrix
+
+
+def packs(t, kind, depth, used, rows_lie, change=None):
+    """Pack one panel and compare all of the target's memory."""
+    width = t.run(tile_width, kind)
+    used = width if used is None else min(used, width)
+    memory, before, b_k, b_column, matrix = layout(t.rng, kind, depth, used, rows_lie)
+    if change is not None:
+        change(matrix)
+        k, j = np.ogrid[:depth, :used]
+        memory[before + k * b_k + j * b_column] = matrix
+    out_at, after = int(t.rng.integers(1, 6)), 3
+    out = np.full(out_at + depth * width + after, np.nan, kind)
+    right = out.copy()
+    panel = right[out_at : out_at + depth * width].reshape(depth, width)
+    panel[:, :used], panel[:, used:] = matrix, 0.0
+    arguments = memory, before, b_k, b_column, depth, used, out, out_at
+    result, found = t.call_keeping(*arguments)
+    t.require(result is None, "the function returned something: expected that it writes into out, and returns nothing")
+    t.unchanged(("b",), (memory,), (found[0],))
+    t.require(found[6].dtype == out.dtype and found[6].shape == out.shape, f"expected {out.dtype} {out.shape}", "out")
+    mine = found[6]
+    outside = np.ones(out.size, bool)
+    outside[out_at : out_at + depth * width] = False
+    t.require(bool(np.isnan(mine[outside]).all()), "something was written in front of the panel or behind it", "out")
+    t.equal("the panel", mine[~outside].reshape(depth, width), panel)
+
+
+@prop("08.3", weight=4, essential=True)
+def whole_panels(t):
+    """a whole panel lies as the tile reads it, whichever way b lies"""
+    for kind in ("float32", "float64"):
+        for rows_lie in (True, False):
+            packs(t, kind, int(t.rng.integers(2, 12)), None, rows_lie)
+
+
+@prop("08.3", weight=3, essential=True)
+def narrow_panels(t):
+    """a last, narrower panel is filled up with zeros in every row"""
+    for kind in ("float32", "float64"):
+        for rows_lie in (True, False):
+            for used in (1, 3, int(t.rng.integers(4, 31))):
+                packs(t, kind, int(t.rng.integers(2, 12)), used, rows_lie)
+
+
+@prop("08.3", weight=1)
+def sizes(t):
+    """no step of k, one step, one column, and many steps"""
+    for depth, used in ((0, 5), (1, 1), (1, None), (7, 1), (40, 17)):
+        for rows_lie in (True, False):
+            packs(t, "float64", depth, used, rows_lie)
+
+
+@prop("08.3", weight=1)
+def not_finite(t):
+    """NaN and infinity are copied, and the zeros beside them are zeros"""
+
+    def change(matrix):
+        matrix[2:5, 0] = np.nan, np.inf, -np.inf
+        matrix[tuple(t.rng.integers(matrix.shape))] = np.nan
+
+    for rows_lie in (True, False):
+        packs(t, "float32", 6, 9, rows_lie, change)
+
+
+def watched_packing(b, *rest):  # runs beside the student's code
+    import numpy as np
+
+    from minimobilebert.kernels import panels
+    from minimobilebert.kernels.counting import counted
+
+    log, (*places, out, out_at) = [], rest
+    panels.pack_panel(counted(b, log, 0), *places, counted(out, log, 1), out_at)
+    return np.array(log, np.int64).reshape(-1, 3)
+
+
+@prop("08.3", weight=1)
+def once(t):
+    """each number of b is read once, each of the panel is written once, and nothing is read outside"""
+    width = t.run(tile_width, "float64")
+    for rows_lie in (True, False):
+        memory, before, b_k, b_column, _ = layout(t.rng, "float64", 9, 13, rows_lie)
+        out = np.full(4 + 9 * width, np.nan)
+        log = t.run(watched_packing, memory, before, b_k, b_column, 9, 13, out, 4)
+        k, j = np.ogrid[:9, :13]
+        wanted = np.sort((before + k * b_k + j * b_column).ravel())
+        reads, writes = (np.sort(log[(log[:, 0] == i) & (log[:, 2] == w), 1]) for i, w in ((0, READ), (1, WRITTEN)))
+        outside = np.setdiff1d(reads, wanted).size
+        t.require(outside == 0, f"{outside} reads outside the panel's part of b", "what is read of b")
+        text = f"b was read {reads.size} times, expected {wanted.size}: each number of the panel once"
+        t.require(np.array_equal(reads, wanted), text, "what is read of b")
+        whole = np.arange(4, out.size)
+        text = f"out was written {writes.size} times, expected {whole.size}: each number of the panel once"
+        t.require(np.array_equal(writes, whole), text, "what is written")
