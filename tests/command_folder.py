@@ -88,10 +88,10 @@ class CommandFolder:
     """run(words) -> exit code and what was printed"""
 
     def __init__(self, folder, sources):
-        self.folder, self.patch = folder, pytest.MonkeyPatch()
+        self.folder, self.installed = folder, []
         documents = first_words(shipped_documents())
         download, latencies, gradcheck = downloads.download, ablate.block_latencies, gradcheck_table.run_all
-        for where, name, small in (
+        self.small = (
             (text_data, "shipped_documents", lambda: documents),
             (downloads, "download", lambda what, to, only: download(what, to, only, sources, pause=0.0)),
             (ablate, "block_latencies", lambda *_: latencies("classroom-student", 8, turns=1)),
@@ -102,10 +102,7 @@ class CommandFolder:
             (bootstrap, "_run", self._install),
             # `course --write` has nothing to write where the tables are up to date; a test mends no documents.
             (tables, "write_text", only_read),
-        ):
-            self.patch.setattr(where, name, small)
-        self.patch.setenv("no_proxy", "*")  # the loopback is never behind a proxy
-        self.installed = []
+        )
 
     def _install(self, arguments, problem):
         self.installed.append(arguments)
@@ -116,6 +113,9 @@ class CommandFolder:
     def run(self, words):
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, use_backend("numpy"), one_blas_thread():
+            for where, name, small in self.small:  # only while it runs: other tests use the same modules
+                patch.setattr(where, name, small)
+            patch.setenv("no_proxy", "*")  # the loopback is never behind a proxy
             patch.chdir(self.folder)
             with contextlib.redirect_stdout(printed):
                 code = main(words)
@@ -147,5 +147,4 @@ def command_folder(folder, served):
         prepare(folder)
         commands = CommandFolder(folder, remote_files(served, f"http://127.0.0.1:{server.server_port}"))
         yield commands
-        commands.patch.undo()
         server.shutdown()
