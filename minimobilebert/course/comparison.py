@@ -75,7 +75,7 @@ def _raise_exact(name, yours, expected, wrong):
 
 def _where(name, yours, expected, errors, tolerance):
     index = np.unravel_index(int(np.argmax(errors)), errors.shape)
-    place = f"{name}[{', '.join(map(str, index))}]" if errors.ndim else name
+    place = f"{name}[{', '.join(map(str, index))}]"
     mine, right = float(yours[index]), float(expected[index])
     with np.errstate(all="ignore"):
         ratio = f"      ratio {mine / right:.4g}" if right and np.isfinite(mine) else ""
@@ -84,6 +84,8 @@ def _where(name, yours, expected, errors, tolerance):
     if ratio and ratios.size > 1 and np.ptp(ratios) <= diagnosis.CLOSE * np.abs(ratios).max():
         ratio += f" on every entry (spread {np.ptp(ratios):.0e})"
     digits = 6 if abs(mine - right) > 1e-3 * abs(right) else 12
+    if not errors.ndim:
+        return [("yours", f"{mine:.{digits}g}      expected {right:.{digits}g}{ratio}")]
     return [
         ("where", f"{place}, the worst of {errors.size} entries; {int((~(errors <= tolerance)).sum())} of them wrong"),
         ("yours", f"{mine:.{digits}g}      expected {right:.{digits}g}{ratio}"),
