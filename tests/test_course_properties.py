@@ -258,6 +258,10 @@ DIFFERENT = [
     (1.7, 1.0, "no common mistake"), (2.0, 1.0, "counted twice"),
     (np.array([0.0, 0.0, 1.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "only zeros are right"),
     (np.array([0.0, 0.0, 3.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "3 of 4 entries are right"),
+    (np.array([-1e9, 1.0, 2.0]), np.array([-np.inf, 1.0, 2.0]), "a number where -inf is expected"),
+    (np.array([-np.inf, 2.0, 4.0]), np.array([-np.inf, 1.0, 2.0]), "a constant factor 2"),
+    (np.array([-np.inf, -np.inf, 2.0]), np.array([-np.inf, 1.0, 2.0]), "-inf where a number is expected"),
+    (0.0, 1.0, "0 where another number"), (np.array([-np.inf, 1.0, np.inf]), np.array([-np.inf, 1.0, 2.0]), "NaN or infinity"),
 ]  # fmt: skip
 
 
