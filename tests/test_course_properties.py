@@ -177,10 +177,11 @@ def test_the_report_names_everything_a_student_needs(nonorm_properties):
 
 
 def test_a_border_that_has_a_name_is_named():
-    code = "def linear_forward(x, weight, bias, residual=None):\n    y = x @ weight.T + (0.0 if bias is None else bias)\n"
+    code = """def linear_forward(x, weight, bias, residual=None):
+    y = x @ weight.T + (0.0 if bias is None else bias)
+    return y, LinearCache(x, weight, bias is not None)"""
     with Worker(ROOT) as worker:
-        worker.install("minimobilebert/ops/linear.py:linear_forward",
-                       code + "    return y, LinearCache(x, weight, bias is not None)\n")  # fmt: skip
+        worker.install("minimobilebert/ops/linear.py:linear_forward", code)
         result = run_task(load().task("02.1"), load_properties(load(), ["02.1"])["02.1"], worker, Live(), 1)
     failed = [outcome for outcome in result.outcomes if outcome.state == FAILED]
     assert [outcome.name for outcome in failed] == ["sizes"] and failed[0].lines[0] == ("case", "with residual")
