@@ -46,7 +46,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor check watch hint progress train-tiny
+.PHONY: help setup doctor check watch hint progress train-tiny models
 
 help:
 \t@echo "make setup        make .venv and install the project into it"
@@ -55,6 +55,7 @@ help:
 \t@echo "make hint         the next hint of a task (T=02.1)"
 \t@echo "make progress     tasks, points, and what is done"
 \t@echo "make train-tiny   train with your functions"
+\t@echo "make models       sizes of the paper's models"
 \t@echo "make doctor       is everything there and working?"
 
 setup:
@@ -77,4 +78,11 @@ progress: setup
 
 train-tiny: setup
 \t@$(MINI) train-tiny --seed $(SEED) --out $(OUT)
+
+models: setup
+\t@$(MINI) models
+
+# Lessons also name targets of the whole project.
+.DEFAULT:
+\t@echo "make $@ is no part of a student edition" >&2; exit 2
 """
