@@ -148,8 +148,8 @@ def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
         for axis in range(yours.ndim):
             if _adds_up_to_zero(expected, axis) and not _adds_up_to_zero(yours, axis):
                 return "no zero sum", (
-                    f"the right numbers add up to 0 along axis {axis} and these do not: is a sum over that axis missing,"
-                    " or wrong?"
+                    f"the right numbers add up to 0 along axis {axis} and these do not: is a sum over that axis"
+                    " missing, or wrong?"
                 )
         errors = slopes[key].relative_errors(tolerance)
         if (right := int((errors <= tolerance).sum())) > 0 and right >= errors.size // 4:
