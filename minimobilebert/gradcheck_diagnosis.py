@@ -89,6 +89,10 @@ def _close(a, b):
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * np.abs(b).max(initial=0.0))
 
 
+def _adds_up_to_zero(array, axis):
+    return array.shape[axis] > 1 and bool(np.abs(array.sum(axis=axis)).max() <= CLOSE * np.abs(array).max())
+
+
 def pattern_of_shape(yours, expected):
     if yours.shape == expected.shape[::-1] and _close(yours.T, expected):
         return "transposed", "the transpose of the right gradient"
@@ -143,6 +147,12 @@ def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
             if yours.shape[axis] > 1 and _close(gap, np.broadcast_to(gap.mean(axis=axis, keepdims=True), gap.shape)):
                 return "missing average", (
                     f"off by a constant along axis {axis}: a term that sums or averages over that axis is missing"
+                )
+        for axis in range(yours.ndim):
+            if _adds_up_to_zero(expected, axis) and not _adds_up_to_zero(yours, axis):
+                return "no zero sum", (
+                    f"the right numbers add up to 0 along axis {axis} and these do not: is a sum over that axis"
+                    " missing, or wrong?"
                 )
         errors = slopes[key].relative_errors(tolerance)
         good = errors <= tolerance

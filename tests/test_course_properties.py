@@ -176,6 +176,17 @@ def test_the_report_names_everything_a_student_needs(nonorm_properties):
     assert "make check T=03.7 SEED=1187" in found["replay"] and "lessons/03_normalisation/README.md" in found["replay"]
 
 
+def test_a_border_that_has_a_name_is_named():
+    code = """def linear_forward(x, weight, bias, residual=None):
+    y = x @ weight.T + (0.0 if bias is None else bias)
+    return y, LinearCache(x, weight, bias is not None)"""
+    with Worker(ROOT) as worker:
+        worker.install("minimobilebert/ops/linear.py:linear_forward", code)
+        result = run_task(load().task("02.1"), load_properties(load(), ["02.1"])["02.1"], worker, Live(), 1)
+    failed = [outcome for outcome in result.outcomes if outcome.state == FAILED]
+    assert [outcome.name for outcome in failed] == ["sizes"] and failed[0].lines[0] == ("case", "with residual")
+
+
 def test_partial_credit_by_weight_and_none_without_the_essential(nonorm_properties):
     """Writing into dy fails `untouched` alone: one weight of ten."""
     task = load().task("03.7")

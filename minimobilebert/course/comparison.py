@@ -41,7 +41,7 @@ def equal(name, yours, expected, tolerance, dtype=None):
         raise Different(name, lines, text)
     if dtype is not None and yours.dtype != dtype:
         lines = [("shapes", f"{name} {yours.shape} ok      dtype {yours.dtype}, expected {np.dtype(dtype)}")]
-        text = f"{yours.dtype} out of {np.dtype(dtype)}: a Python float or a new array in between?"
+        text = f"{yours.dtype} out of {np.dtype(dtype)}: a NumPy number such as np.sqrt(2.0), or a new array?"
         raise Different(name, lines, text)
     if expected.dtype.kind not in "fc":
         wrong = yours != expected

@@ -5,14 +5,15 @@ README = """# minimobilebert, student edition
 MobileBERT from scratch, with {count} functions for you to write. `lessons/README.md` says where to begin.
 
     make setup                 once: makes .venv and installs NumPy, Numba and tqdm into it
-    make check T={first}           is this task's function right?
-    make hint T={first}            a hint; the next one when you ask again
+    make check T={first}          is this task's function right?
+    make hint T={first}           a hint; the next one when you ask again
     make progress              all tasks, their points, and what is done
     make check                 all tasks that are begun
-    make watch T={first}           checks again whenever you save
+    make watch T={first}          checks again whenever you save
     make train-tiny            trains MobileBERT with your functions (once all tasks are done)
 
-Without make: `python -m minimobilebert check {first}` and so on.
+Without make: `python -m minimobilebert setup`, then `.venv/bin/python -m minimobilebert check {first}` and so on (on
+Windows `.venv\\Scripts\\python`). Wherever a lesson says `python`, it means that one.
 
 A task is done when `check` says so. What is graded is the body of each task's function, and the helpers it uses from
 the same file: functions, classes and constants at module level that you add, and imports of NumPy and of Python's own
