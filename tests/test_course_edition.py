@@ -307,3 +307,10 @@ def test_solutions_can_be_handed_in():
     for lesson in course.lessons:
         for task in lesson.tasks:
             assert extracted(Everything, task, solutions_of(course, lesson), "solutions.py").source
+
+
+def test_hints_cannot_be_read_in_passing(edition):
+    text = (edition / "lessons" / "course.toml").read_text(encoding="utf-8")
+    for task, original in zip(load(edition).tasks, tasks(), strict=True):
+        assert (task.hints, task.after) == (original.hints, original.after)
+        assert not any(words in text for words in (*task.hints, task.after))

@@ -18,6 +18,7 @@ from ..files import new_folder, write_json, write_text
 from .checking import format_result, run_task
 from .cutting import blank, body_of, find
 from .edition_texts import AGENTS, MAKEFILE, README
+from .manifest import sealed
 from .properties import load_properties
 from .recording import save_recording
 from .trial import Recorder
@@ -128,15 +129,17 @@ def _write_lessons(course, tasks, folder):
 
 
 def _lesson_text(lesson, chosen, ids):
-    """One lesson of the manifest as TOML, without also_blank."""
+    """One lesson of the manifest as TOML, without also_blank; hints and after are sealed."""
     lines = ["[[lesson]]"]
     for key in ("number", "folder", "title", "minutes", "needs"):
         lines.append(f"{key} = {_toml(getattr(lesson, key))}")
     for task in lesson.tasks if lesson.number in chosen else ():
         lines += ["", "[[lesson.task]]"]
         needs = tuple(other for other in task.needs if other in ids)
-        for key in ("id", "title", "function", "points", "minutes", "needs", "hints", "after"):
-            lines.append(f"{key} = {_toml(needs if key == 'needs' else getattr(task, key))}")
+        for key in ("id", "title", "function", "points", "minutes"):
+            lines.append(f"{key} = {_toml(getattr(task, key))}")
+        lines += [f"needs = {_toml(needs)}", f"hints = {_toml(tuple(map(sealed, task.hints)))}"]
+        lines.append(f"after = {_toml(sealed(task.after))}")
     return "\n".join(lines) + "\n"
 
 

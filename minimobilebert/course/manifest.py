@@ -4,9 +4,11 @@
     course.task("02.1").function    # "minimobilebert/ops/linear.py:linear_forward"
 
 How an entry is written stands in lessons/AUTHORS.md. A student edition has the same file without what gives the
-solutions away, and `edition.json` beside it, which says which lessons were chosen.
+solutions away, and `edition.json` beside it, which says which lessons were chosen. There hints and the texts that are
+shown after success are sealed (base64), so that a student who looks a task up does not read its hints by accident.
 """
 
+import base64
 import dataclasses
 import pathlib
 import re
@@ -17,12 +19,23 @@ from .cutting import defines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HINTS = 3
+_SEAL = "sealed:"
 
 _LESSON = {"number": str, "folder": str, "title": str, "minutes": int}
 _LESSON_OPTIONAL = {"needs": list, "task": list}
 _TASK = {"id": str, "title": str, "function": str, "points": int, "hints": list, "after": str, "minutes": int}
 _TASK_OPTIONAL = {"needs": list, "also_blank": list}
 _KINDS = {str: "a text", int: "a whole number", list: "a list"}
+
+
+def sealed(text):
+    """A text that cannot be read in passing; `course.toml` may hold it in place of the text."""
+    return _SEAL + base64.b64encode(text.encode()).decode()
+
+
+def unsealed(text):
+    """The text itself, sealed or not."""
+    return base64.b64decode(text.removeprefix(_SEAL)).decode() if text.startswith(_SEAL) else text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +199,9 @@ class _Reader:
         self.place(f"{what}: function", entry["function"], needs_name=True)
         for place in entry.get("also_blank", ()):
             self.place(f"{what}: also_blank", place, needs_name=False)
-        lists = {key: tuple(entry.get(key, ())) for key in ("hints", "needs", "also_blank")}
-        return Task(**{**entry, **lists, "lesson": number})
+        lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_blank")}
+        texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
+        return Task(**{**entry, **lists, **texts, "lesson": number})
 
     def fields(self, what, entry, required, optional):
         for key, value in entry.items():
