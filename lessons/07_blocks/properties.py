@@ -158,8 +158,8 @@ def all_but_the_last_sum(t, name, mine, right, what):
     except Different as different:
         if isinstance(mine, np.ndarray) and np.shape(mine) == right.shape:
             different.looks_like = (
-                f"every parameter's gradient is right, so the sum over the uses of {what} is not: is one left out, counted"
-                " twice, or not brought back to its beginning?"
+                f"every parameter's gradient is right, so the sum over the uses of {what} is not: is one left out,"
+                " counted twice, or not brought back to its beginning?"
             )
         raise
 

@@ -200,7 +200,9 @@ def ends(t):
     """the first update, the end of the warm-up, the last update, and what comes after it"""
     total, warmup = int(t.rng.integers(1000, 5000)), int(t.rng.integers(10, 500))
     steps = [0, 1, warmup - 1, warmup, warmup + 1, total - 1, total, total + 1, 2 * total]
-    compare_rates(t, steps, (0.0015, warmup, total))
+    for step in steps:
+        with t.case(f"step {step}, warm-up {warmup}, total {total}"):
+            compare_rates(t, [step], (0.0015, warmup, total))
 
 
 @prop("10.3", weight=1)
