@@ -258,7 +258,7 @@ def packs(t, kind, depth, used, rows_lie, change=None):
     if np.isfinite(matrix).all():
         left = int(np.isnan(mine[~outside]).sum())
         text = f"{left} of the panel's {depth} x {width} numbers are NaN: not written, or read from outside the matrix"
-        t.require(left == 0, f"{text} ({used} columns of b are left)", "the panel")
+        t.require(left == 0, f"{text} (used is {used})", "the panel")
     t.equal("the panel", mine[~outside].reshape(depth, width), panel)
 
 
