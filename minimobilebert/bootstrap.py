@@ -64,5 +64,7 @@ def setup(extras=()):
     pip = [str(python_of(VENV)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--editable", f"{ROOT}[{names}]"], "pip could not install (is the network there?)")
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
-    print("setup: done. Next: make train-tiny, make test, make doctor", file=sys.stderr, flush=True)
+    edition = (ROOT / "lessons" / "edition.json").exists()  # a student edition has no tests, and nothing to train yet
+    following = "make check, make doctor" if edition else "make train-tiny, make test, make doctor"
+    print(f"setup: done. Next: {following}", file=sys.stderr, flush=True)
     return 0

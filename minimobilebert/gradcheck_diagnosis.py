@@ -89,6 +89,10 @@ def _close(a, b):
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= CLOSE * np.abs(b).max(initial=0.0))
 
 
+def _adds_up_to_zero(array, axis):
+    return array.shape[axis] > 1 and bool(np.abs(array.sum(axis=axis)).max() <= CLOSE * np.abs(array).max())
+
+
 def pattern_of_shape(yours, expected):
     if yours.shape == expected.shape[::-1] and _close(yours.T, expected):
         return "transposed", "the transpose of the right gradient"
@@ -121,7 +125,10 @@ def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
     if _close(yours, factor * expected):
         if _close(yours, -expected):
             return "sign", "the right gradient with the opposite sign"
-        return "constant factor", f"a constant factor {factor:.4g}{_cause_of_factor(factor, passes)}"
+        cause = _cause_of_factor(factor, passes)
+        if cause or expected.size > 1:  # one number is always some factor times another
+            text = cause or ": a constant of the forward left out, or applied twice?"
+            return "constant factor", f"a constant factor {factor:.4g}{text}"
     for other, theirs in slopes.items():
         if other != key and _close(yours, theirs.expected):
             return "swapped", f"the gradient of {other}: two results in the wrong order?"
@@ -141,8 +148,17 @@ def pattern_of_values(key, yours, expected, passes, slopes, tolerance):
                 return "missing average", (
                     f"off by a constant along axis {axis}: a term that sums or averages over that axis is missing"
                 )
+        for axis in range(yours.ndim):
+            if _adds_up_to_zero(expected, axis) and not _adds_up_to_zero(yours, axis):
+                return "no zero sum", (
+                    f"the right numbers add up to 0 along axis {axis} and these do not: is a sum over that axis"
+                    " missing, or wrong?"
+                )
         errors = slopes[key].relative_errors(tolerance)
-        if (right := int((errors <= tolerance).sum())) > 0 and right >= errors.size // 4:
+        good = errors <= tolerance
+        if good.any() and not good[expected != 0.0].any():  # at padding, say: zeros say nothing about the formula
+            return "other", "only zeros are right: check the formula, one factor at a time"
+        if (right := int(good.sum())) > 0 and right >= errors.size // 4:
             return "some entries", f"{right} of {errors.size} entries are right: borders, repeated indices or a branch?"
     return "other", "no common mistake: check the formula, one factor at a time"
 
@@ -159,9 +175,7 @@ def _cause_of_factor(factor, passes):
             (size**-0.5, f"one over the square root of {what}, {size}: a scale applied twice"),
         ]
     fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < CLOSE]
-    if not fitting:
-        return ": a constant of the forward left out, or applied twice?"
-    return f". Is it {', or '.join(fitting)}?"
+    return f". Is it {', or '.join(fitting)}?" if fitting else ""
 
 
 def report(check):

@@ -34,11 +34,11 @@ def central_difference(function, x, step=1e-5):
 def direction_error(forward, backward, inputs, rng, step=1e-5):
     """How far `backward` is from the derivative of `forward` along one random direction: near 1e-9 where it is right.
 
-    forward   forward(*inputs) -> y, cache; it is called three times, each time with copies of the inputs
+    forward   forward(*inputs) -> y, cache; y is an array or a float. Called three times, with copies of the inputs
     backward  backward(dy, cache) -> the gradient of the only input, or a tuple with one of each
     inputs    tuple of float64 arrays, left as they are
     rng       numpy.random.Generator: draws dy, then one direction an input
-    -> |yours - difference| / the larger of the two; 0.0 where both are 0
+    -> |yours - difference| / the larger of |yours| and |difference|, as a float; 0.0 where both are 0
     """
     y, cache = forward(*(x.copy() for x in inputs))
     dy = rng.standard_normal(np.shape(y))

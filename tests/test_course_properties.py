@@ -193,6 +193,17 @@ def test_the_report_names_everything_a_student_needs(nonorm_properties):
     assert "make check T=03.7 SEED=1187" in found["replay"] and "lessons/03_normalisation/README.md" in found["replay"]
 
 
+def test_a_border_that_has_a_name_is_named():
+    code = """def linear_forward(x, weight, bias, residual=None):
+    y = x @ weight.T + (0.0 if bias is None else bias)
+    return y, LinearCache(x, weight, bias is not None)"""
+    with Worker(ROOT) as worker:
+        worker.install("minimobilebert/ops/linear.py:linear_forward", code)
+        result = run_task(load().task("02.1"), load_properties(load(), ["02.1"])["02.1"], worker, Live(), 1)
+    failed = [outcome for outcome in result.outcomes if outcome.state == FAILED]
+    assert [outcome.name for outcome in failed] == ["sizes"] and failed[0].lines[0] == ("case", "with residual")
+
+
 def test_partial_credit_by_weight_and_none_without_the_essential(nonorm_properties):
     """Writing into dy fails `untouched` alone: one weight of ten."""
     task = load().task("03.7")
@@ -271,6 +282,14 @@ DIFFERENT = [
     (np.array([1, 2]), np.array([1, 3]), "other values"), (np.array([np.nan]), np.array([1.0]), "NaN or infinity"),
     (np.array(["a"]), np.array([1.0]), "expected an array float64[1]"), (1j * np.ones(1), np.ones(1), "expected an array"),
     ({"a": {"b": [1.0]}}, {"a": {"b": [1.1]}}, ""),
+    # one number is always some factor times another; zeros at padding are right under many wrong formulas
+    (1.7, 1.0, "no common mistake"), (2.0, 1.0, "counted twice"),
+    (np.array([0.0, 0.0, 1.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "only zeros are right"),
+    (np.array([0.0, 0.0, 3.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "3 of 4 entries are right"),
+    (np.array([-1e9, 1.0, 2.0]), np.array([-np.inf, 1.0, 2.0]), "a number where -inf is expected"),
+    (np.array([-np.inf, 2.0, 4.0]), np.array([-np.inf, 1.0, 2.0]), "a constant factor 2"),
+    (np.array([-np.inf, -np.inf, 2.0]), np.array([-np.inf, 1.0, 2.0]), "-inf where a number is expected"),
+    (0.0, 1.0, "0 where another number"), (np.array([-np.inf, 1.0, np.inf]), np.array([-np.inf, 1.0, 2.0]), "NaN or infinity"),
 ]  # fmt: skip
 
 
@@ -284,7 +303,7 @@ def test_different_things_are_said_to_be(yours, expected, words):
 def test_the_path_to_a_difference_is_its_name():
     with pytest.raises(Different) as caught:
         comparison.same("it", {"a": [0, {"b": 1.0}]}, {"a": [0, {"b": 2.0}]}, 1e-12)
-    assert caught.value.tensor == "it['a'][1]['b']"
+    assert caught.value.tensor == "it['a'][1]['b']" and [label for label, _ in caught.value.lines] == ["yours"]
 
 
 def test_infinity_and_nan_may_be_expected():

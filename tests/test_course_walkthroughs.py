@@ -1,12 +1,17 @@
 """Every walkthrough runs as its lesson says, and draws the figures that are committed beside it."""
 
+import base64
+import io
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from figures import SVG, differences, images_of, points_of, tree, words_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WALKTHROUGHS = sorted((ROOT / "lessons").glob("*/walkthrough.py"))
@@ -26,6 +31,57 @@ def test_it_runs_and_draws_its_figures(path, tmp_path):
     done = subprocess.run([sys.executable, str(copy)], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr and len(done.stdout.splitlines()) > 5
-    drawn = {figure.name for figure in copy.parent.glob("figures/*.svg")}
-    committed = {figure.name for figure in path.parent.glob("figures/*.svg")}
-    assert drawn == (set() if "no figure" in done.stdout else committed)
+    drawn, committed = (
+        {figure.name: figure.read_text(encoding="utf-8") for figure in folder.glob("figures/*.svg")}
+        for folder in (copy.parent, path.parent)
+    )
+    if "no figure" in done.stdout:  # without matplotlib
+        assert not drawn
+    else:
+        assert drawn.keys() == committed.keys()
+        wrong = {name: differences(drawn[name], committed[name]) for name in drawn}
+        assert not any(wrong.values()), wrong
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
+    assert all(f"](figures/{name})" in readme for name in committed)
+
+
+def test_a_figure_that_changed_is_seen():
+    """A point, a word or an image that is not the committed one; and not the last digit of a point."""
+    lessons = ROOT / "lessons"
+    terms = (lessons / "11_feature_map_transfer/figures/terms.svg").read_text(encoding="utf-8")
+    curve = [points for points in points_of(tree(terms)) if len(points) > 5][0]
+    x = f"{curve[2][1]:.6f}".rstrip("0")
+    assert terms.count(x) >= 1
+    assert differences(terms.replace(x, f"{curve[2][1] + 0.1:.6f}"), terms) == []
+    assert "points: 3.00 away" in differences(terms.replace(x, f"{curve[2][1] + 3.0:.6f}"), terms)[0]
+    word = words_of(tree(terms))[-1]
+    assert "words" in differences(terms.replace(f">{word}<", ">another<"), terms)[0]
+    pytest.importorskip("matplotlib", reason="needs the extra plots, which make setup installs")
+    band = (lessons / "16_question_answering/figures/band.svg").read_text(encoding="utf-8")
+    pixels = images_of(tree(band))[0]
+    from matplotlib import image
+
+    for change, seen in ((0.0, False), (0.1, True)):
+        file = io.BytesIO()
+        image.imsave(file, np.clip(pixels + change, 0.0, 1.0))
+        data = "base64,\n" + base64.b64encode(file.getvalue()).decode()
+        other = re.sub(r"base64,[\w+/=\s]+", lambda _, data=data: data, band, count=1)
+        assert bool(differences(other, band)) == seen
+
+
+def test_the_figure_of_the_ablations_shows_their_tables():
+    """It takes 90 minutes to draw: its points, read with its own scale, have the tables' means and deviations."""
+    figure = tree((ROOT / "lessons/figures/ablations.svg").read_text(encoding="utf-8"))
+    text = (ROOT / "lessons/ablations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| (\d\.\d+ ± \d\.\d+) \|", text, re.MULTILINE)
+    ticks = [(float(tick.find(f".//{SVG}use").get("y")), float(words_of(tick)[0]))
+             for tick in figure.iter(f"{SVG}g") if tick.get("id", "").startswith("ytick") and words_of(tick)]  # fmt: skip
+    scale = np.polyfit(*zip(*ticks, strict=True), 1)
+    dots = [points for part in figure.iter(f"{SVG}g") if "clip-path" in part.attrib for points in points_of(part)]
+    losses = [np.polyval(scale, points[:, 1]) for points in dots]
+    assert [f"{each.mean():.3f} ± {each.std(ddof=1):.3f}" for each in losses] == [row[1] for row in rows]
+    labels = [" ".join(words_of(tick)) for tick in figure.iter(f"{SVG}g") if tick.get("id", "").startswith("xtick")]
+    assert labels == [row[0] for row in rows] and len(rows) == 11
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| .+ \| (\d\.\d+ ± \d\.\d+) \| \d\.\d+ ± \d\.\d+ \|$", readme, re.MULTILINE)
+    assert said == [row[1] for row in rows[-4:]]  # the README's short table is Table 9

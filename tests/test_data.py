@@ -1,16 +1,24 @@
 """The archives in data/, and the script that rebuilds them."""
 
+import bz2
+import functools
 import hashlib
 import importlib.util
+import io
 import pathlib
 import re
+import shutil
 import struct
+import subprocess
+import sys
+import tarfile
 import zlib
 
 import pytest
 
 from minimobilebert.text.corpus import SHIPPED_ARCHIVES, read_documents, shipped_documents
 
+COMPRESS = functools.cache(bz2.compress)  # what takes seconds, and is the same for both ways to rebuild
 DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
 
 
@@ -56,13 +64,68 @@ def test_clean_paragraphs(rebuild):
 
 
 def test_r_database(rebuild):
-    def block(lines):
-        strings = b"".join(struct.pack(">2I", 0x40009, len(s.encode())) + s.encode() for s in lines)
-        content = b"X\n" + struct.pack(">4I", 3, 0x40201, 0x30500, 5) + b"UTF-8" + struct.pack(">2I", 16, len(lines))
-        return struct.pack(">I", len(content + strings)) + zlib.compress(content + strings)
-
     texts = [["EMMA", "", "café"], [], ["x"] * 1000]
-    assert list(rebuild.lines_of_r_database(b"".join(map(block, texts)))) == texts
+    assert list(rebuild.lines_of_r_database(r_database(texts))) == texts
+
+
+def packages_of(documents, folder, files):
+    """The packages that hold these documents, as their publishers pack them -> the novels' database"""
+    for source, name in (("state-of-the-union", "sotu"), ("moby-dick", "moby-dick")):
+        with tarfile.open(folder / files[name], "w:gz") as archive:
+            for document in (d for d in documents if d.source == source):
+                chapter = re.fullmatch(r"chapter-(\d+)\.txt", document.name)
+                inside = f"chapter_{int(chapter[1])}.txt" if chapter else document.name
+                data = "\n\n".join(document.paragraphs).encode()
+                member = tarfile.TarInfo(f"package/data/{inside}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    (folder / files["austen"]).touch()  # dpkg-deb is asked for what is in it
+    novels = {}
+    for document in (d for d in documents if d.source == "jane-austen"):
+        novel, number = re.fullmatch(r"(.+)/chapter-(\d+)\.txt", document.name).groups()
+        lines = [line for paragraph in document.paragraphs for line in (paragraph, "")]
+        novels.setdefault(novel, []).extend([f"CHAPTER {int(number)}", *lines])
+    return novels
+
+
+def r_database(texts):
+    """Lists of lines as R writes them, a block each"""
+    content = b""
+    for lines in texts:
+        strings = b"".join(struct.pack(">2I", 0x40009, len(s.encode())) + s.encode() for s in lines)
+        block = b"X\n" + struct.pack(">4I", 3, 0x40201, 0x30500, 5) + b"UTF-8" + struct.pack(">2I", 16, len(lines))
+        content += struct.pack(">I", len(block + strings)) + zlib.compress(block + strings)
+    return content
+
+
+@pytest.mark.parametrize("arguments", [[], ["--packages", "FOLDER"]])
+def test_the_archives_can_be_rebuilt(rebuild, documents, tmp_path, monkeypatch, capsys, arguments):
+    """data/rebuild.py, with the package managers' part played by the test: the committed bytes come out again."""
+    (tmp_path / "FOLDER").mkdir()
+    novels = packages_of(documents, tmp_path / "FOLDER", rebuild.FILES)
+    titles = {folder: title for title, folder in rebuild.NOVELS.items()}
+    database = r_database([[titles[novel], *lines] for novel, lines in novels.items()])
+
+    def run(command, cwd=None, **_):
+        output = io.BytesIO()
+        if command[0] == "dpkg-deb":
+            with tarfile.open(fileobj=output, mode="w") as archive:
+                member = tarfile.TarInfo("./usr/lib/R/site-library/janeaustenr/data/Rdata.rdb")
+                member.size = len(database)
+                archive.addfile(member, io.BytesIO(database))
+        else:
+            assert command[:2] in (["npm", "pack"], ["apt-get", "download"])
+            shutil.copytree(tmp_path / "FOLDER", cwd, dirs_exist_ok=True)
+        return subprocess.CompletedProcess(command, 0, output.getvalue(), "")
+
+    monkeypatch.setattr(rebuild.subprocess, "run", run)
+    monkeypatch.setattr(rebuild.bz2, "compress", COMPRESS)
+    monkeypatch.setattr(rebuild.shutil, "which", lambda name: name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rebuild.py", *arguments, "--output", str(tmp_path)])
+    assert rebuild.main() == 0, capsys.readouterr().out
+    for name in SHIPPED_ARCHIVES:
+        assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes()
 
 
 def test_spot_checks(documents):

@@ -254,6 +254,7 @@ DIAGNOSES = [
     ("shape", "in another shape", softmax, lambda dy, y: softmax_backward(dy, y).reshape(4, 15), {"x": X}),
     ("shape", "(4,), expected (4, 3, 5)", softmax, lambda dy, y: softmax_backward(dy, y)[:, 0, 0], {"x": X}),
     ("missing", "dx is NoneType", softmax, lambda dy, y: None, {"x": X}),
+    ("no zero sum", "add up to 0 along axis 2", softmax, lambda dy, y: dy * y * (1 - y), {"x": X}),
     ("other", "no common mistake", lambda x: (x**3, x), lambda dy, x: 3 * dy * np.abs(x), {"x": X}),
     ("other", "does not depend on", lambda x: (np.ones(3), None), lambda dy, _: X * dy[0], {"x": X}),
 ]  # fmt: skip

@@ -221,22 +221,3 @@ def test_make_help_shows_every_command():
     shown = "\n".join(re.findall(r'@echo "(.*)"', text))
     assert {c for c in COMMANDS if not re.search(rf"-m minimobilebert {c}\b", shown)} == set()
     assert {t for t in makefile_targets() if not re.search(rf"^make {t}\b", shown, re.MULTILINE)} == set()
-
-
-def test_readme_names_only_what_exists():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"-m minimobilebert ([a-z-]+)", text)
-    assert commands and set(commands) <= set(COMMANDS)
-    targets = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", text, re.MULTILINE)
-    assert targets and {a or b for a, b in targets} <= makefile_targets()
-    files = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`|`([a-z_]+\.py)`", text)
-    assert len(files) > 10
-    for inside, alone in files:
-        assert (PACKAGE / (inside or alone)).exists() or (ROOT / (inside or alone)).exists(), inside or alone
-
-
-def test_the_way_through_the_code_names_files_that_exist():
-    text = (ROOT / "lessons" / "README.md").read_text(encoding="utf-8")
-    files = re.findall(r"`(minimobilebert/[a-z_/]+\.py)`", text)
-    assert len(files) > 20
-    assert [file for file in files if not (ROOT / file).exists()] == []

@@ -189,6 +189,18 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
 RIGHT, WRONG, DIRECTIONS = 1e-6, 1e-4, 5
 
 
+TOYS = {
+    "square": "x^2", "centre": "x minus the average of its row; it adds up to 0", "turn": "rows moved on by one",
+    "product": "x w + b, three inputs", "nothing": "0 x", "number": "the sum of sin x, a number and no array",
+    "view": "x upside down, a view of x", "cubic": "1000 x^3", "offset": "sin x, and beside it many 1e9",
+}  # fmt: skip
+MISTAKES = {
+    "no dy": "it forgets dy", "half": "it forgets the 2", "sign": "the sign", "nan": "it returns NaN",
+    "zeros": "it returns zeros", "same way": "it does not move them back", "not undone": "it does not turn dy back",
+    "mean": "db is an average", "rows": "dw takes the rows of dy in another order",
+}  # fmt: skip
+
+
 def judged(t, case, wrong="", shape=(3, 4), size=1.0):
     """-> the error in the middle, NaN counted as large; and what else errors_of says"""
     seeds = [int(seed) for seed in t.rng.integers(2**31, size=DIRECTIONS)]
@@ -200,13 +212,14 @@ def judged(t, case, wrong="", shape=(3, 4), size=1.0):
 
 def accepted(t, case, shape=(3, 4), size=1.0):
     error, found = judged(t, case, "", shape, size)
-    t.require(error <= RIGHT, f"a right backward ({case}) has error {error:.1e}, expected below {RIGHT:.0e}", "error")
+    text = f"the right backward of {TOYS[case]}: error {error:.1e}, expected below {RIGHT:.0e}"
+    t.require(error <= RIGHT, text, "error")
     return found
 
 
 def rejected(t, case, wrong, shape=(3, 4), size=1.0):
     error, _ = judged(t, case, wrong, shape, size)
-    text = f"a wrong backward ({case}: {wrong}) has error {error:.1e}, expected above {WRONG:.0e}"
+    text = f"a wrong backward of {TOYS[case]} ({MISTAKES[wrong]}): error {error:.1e}, expected above {WRONG:.0e}"
     t.require(error > WRONG, text, "error")
 
 

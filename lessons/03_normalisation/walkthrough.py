@@ -100,7 +100,7 @@ width, layers = 128, 12
 start = rng.normal(size=(16, width))
 matrices = [rng.normal(size=(width, width)) / math.sqrt(width) for _ in range(layers)]
 sizes = {}
-print("\n4. root mean square of the features after each layer")
+print("\n4. root mean square of the features after 0, 3, 6, 9 and 12 layers")
 try:
     for name in ("LayerNorm", "NoNorm"):
         h, sizes[name] = start, [1.0]

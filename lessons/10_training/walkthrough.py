@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Lesson 10: optimisers, and pre-training a teacher
-# `python lessons/10_training/walkthrough.py`, some seconds. It runs the functions of tasks 10.1 to 10.4: in a student
+# `python lessons/10_training/walkthrough.py`, some seconds. It runs the functions of this lesson's tasks: in a student
 # edition it works once they are written.
 
 # %%

@@ -75,7 +75,7 @@ edges = [far_apart, hidden_padding, loud_padding, one_text_is_padding_only, padd
 
 @prop("12.1", weight=4, essential=True)
 def gap_kept(t):
-    """the cache holds the derivative of the loss by the student's scores"""
+    """the gap in the cache is the derivative of the loss; also with loud padding keys, and a text of padding only"""
     for make in (draw, loud_padding, one_text_is_padding_only):
         args = make(t.rng)
         right = t.expected(lambda args=args: reference(FORWARD)(**args)[1].gap)

@@ -79,9 +79,9 @@ def settings_of(rng, feature_loss):
 
 
 def losses_and_gradients(result):
-    """The same as plain dicts, so that a message names the layer"""
+    """The same as plain dicts, so that a message names the layer. Gradients first: a wrong key says more than a sum"""
     values, gradients = result
-    return {"losses": values, "hidden_states": gradients.hidden_states, "scores": gradients.scores}
+    return {"hidden_states": gradients.hidden_states, "scores": gradients.scores, "losses": values}
 
 
 def compare_losses(t, args, tolerance=1e-10):

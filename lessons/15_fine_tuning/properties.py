@@ -54,5 +54,5 @@ def extremes(t):
 
 @both("many")
 def many(t):
-    """400,000 answers, more than QQP has"""
+    """400,000 answers, more than QQP has: does a product of counts fit into 64 bits?"""
     compare(t, *answers(t.rng, 400_000, 0.4, 0.8))

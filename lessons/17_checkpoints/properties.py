@@ -11,6 +11,7 @@ from minimobilebert.course.trial import reference
 SIZES = {"vocab_size": 13, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6}
 NARROW = {"embedding_size": 4, "intra_bottleneck_size": 4}
 MOBILE = ModelConfig(**SIZES, **NARROW, use_bottleneck=True)
+WIDE = ModelConfig(**SIZES, embedding_size=8, intra_bottleneck_size=4, use_bottleneck=True)  # no extra word weight
 BERT = ModelConfig(**SIZES, embedding_size=8, intra_bottleneck_size=8, use_bottleneck=False, trigram_input=False)
 CONFIGS = MOBILE, BERT
 
@@ -77,24 +78,27 @@ def untouched(t):
 HEADS = ("pretraining", "masked-words", "classification", "question-answering", None)
 
 
-def parameters(rng, config, *more):
+def parameters(rng, config, head, *more):
+    """Some names of a model; none but `more` for the extra word weight"""
     names = (f"{config.prefix}.embeddings.word_embeddings.weight", f"{config.prefix}.encoder.layer.0.output.dense.bias")
+    if head in ("pretraining", "masked-words"):
+        names += "cls.predictions.bias", "cls.predictions.transform.dense.weight"
     return tensors(rng, (*names, *more))
 
 
 @prop("17.2", weight=4, essential=True)
 def every_head(t):
     """both families, every head"""
-    for config in CONFIGS:
+    for config in (WIDE, BERT):
         for head in HEADS:
-            compare(t, parameters(t.rng, config), config, head)
+            compare(t, parameters(t.rng, config, head), config, head)
 
 
 @prop("17.2", weight=1)
 def weight_that_is_there(t):
     """the extra word weight is written as it is where we have one"""
     for head in ("pretraining", "masked-words"):
-        compare(t, parameters(t.rng, MOBILE, "cls.predictions.dense.weight"), MOBILE, head)
+        compare(t, parameters(t.rng, MOBILE, head, "cls.predictions.dense.weight"), MOBILE, head)
 
 
 @prop("17.2", weight=1)
@@ -102,16 +106,16 @@ def prefix_at_the_front(t):
     """the prefix goes at the front of a name only, once"""
     for config in CONFIGS:
         odd = f"{config.prefix}.encoder.{config.prefix}.bias", f"{config.prefix}.{config.prefix}.weight", "tremble.bias"
-        compare(t, parameters(t.rng, config, *odd), config, None)
+        compare(t, parameters(t.rng, config, None, *odd), config, None)
 
 
 @prop("17.2", weight=1)
 def parameters_untouched(t):
     """the parameters have the same names after the call"""
     for head in ("pretraining", None):
-        given = parameters(t.rng, MOBILE)
+        given = parameters(t.rng, WIDE, head)
         before = copy.deepcopy(given)
-        right = t.expected(lambda head=head, b=before: reference(t.task.function)(copy.deepcopy(b), MOBILE, head))
-        result, after = t.call_keeping(given, MOBILE, head)
+        right = t.expected(lambda head=head, b=before: reference(t.task.function)(copy.deepcopy(b), WIDE, head))
+        result, after = t.call_keeping(given, WIDE, head)
         t.same("tensors", result, right)
         t.require(sorted(after[0]) == sorted(before), "the argument has other names than before the call", "params")

@@ -118,6 +118,28 @@ def _evaluate_arguments(parser):
     json_option(parser)
 
 
+def baselines(arguments):
+    from ..pipeline.baselines import baselines
+    from ..pipeline.finetune import format_scores
+    from ..pipeline.jobs import TaskFiles
+
+    found = baselines(task=arguments.task, data=TaskFiles(arguments.data).folder())
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for name, scores in found.items():
+            print(f"{name:<12}  {format_scores(scores)}")
+    return 0
+
+
+def _baselines_arguments(parser):
+    tasks = tuple(task for task in _TASKS if task not in ("stsb", "squad1", "squad2"))
+    parser.add_argument("--task", required=True, choices=tasks, help="one with classes", metavar="TASK")
+    parser.add_argument("--data", metavar="FOLDER", help="GLUE's folder of folders")
+    parser.epilog += f"; tasks: {', '.join(tasks)}"
+    json_option(parser)
+
+
 def predict(arguments):
     from ..pipeline.finetuned import predict
 
@@ -212,6 +234,10 @@ COMMANDS = {
     "evaluate": (
         "score a fine-tuned model on a task's dev rows",
         "--task rte --data data/glue --model runs/rte --json", _evaluate_arguments, evaluate,
+    ),
+    "baselines": (
+        "score a GLUE task without a model: majority, bag of words (extra compare)",
+        "--task sst2 --data data/glue", _baselines_arguments, baselines,
     ),
     "predict": (
         "write a fine-tuned model's answers for the task's site",

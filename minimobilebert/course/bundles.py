@@ -14,6 +14,7 @@ The backward is checked with the REFERENCE's cache, so a wrong forward costs not
 with central differences of the reference's forward, under random upstream gradients.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -72,9 +73,11 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         @prop(task, weight=1)
         def cache_kept(t):
             """the cache holds what the backward needs, under the documented names"""
-            for args in (each(t.rng) for each in (draw, *edges)):
-                _, expected = right(t, args)
-                t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
+            for each in (draw, *edges):
+                with _named(each if each in edges else None):
+                    args = each(t.rng)
+                    _, expected = right(t, args)
+                    t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
     _edges(task, edges, lambda t, args: compare(t, args, tolerance))
 
@@ -220,9 +223,22 @@ def _edges(task, edges, compare):
 
         @prop(task, weight=1)
         def sizes(t):
-            """sizes 0 and 1, and other borders"""
+            """sizes 0 and 1, optional arguments, and other borders"""
             for edge in edges:
-                compare(t, edge(t.rng))
+                with _named(edge):
+                    compare(t, edge(t.rng))
+
+
+@contextlib.contextmanager
+def _named(edge):
+    """What is found different inside says which edge it was, where the edge has a name: "with residual"."""
+    try:
+        yield
+    except Different as found:
+        name = getattr(edge, "__name__", "<lambda>")
+        if name != "<lambda>":
+            found.lines = (("case", name.replace("_", " ")), *found.lines)
+        raise
 
 
 def _run_forward(forward, args, outputs):

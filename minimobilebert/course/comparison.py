@@ -41,7 +41,7 @@ def equal(name, yours, expected, tolerance, dtype=None):
         raise Different(name, lines, text)
     if dtype is not None and yours.dtype != dtype:
         lines = [("shapes", f"{name} {yours.shape} ok      dtype {yours.dtype}, expected {np.dtype(dtype)}")]
-        text = f"{yours.dtype} out of {np.dtype(dtype)}: a Python float or a new array in between?"
+        text = f"{yours.dtype} out of {np.dtype(dtype)}: a NumPy number such as np.sqrt(2.0), or a new array?"
         raise Different(name, lines, text)
     if expected.dtype.kind not in "fc":
         wrong = yours != expected
@@ -75,15 +75,18 @@ def _raise_exact(name, yours, expected, wrong):
 
 def _where(name, yours, expected, errors, tolerance):
     index = np.unravel_index(int(np.argmax(errors)), errors.shape)
-    place = f"{name}[{', '.join(map(str, index))}]" if errors.ndim else name
+    place = f"{name}[{', '.join(map(str, index))}]"
     mine, right = float(yours[index]), float(expected[index])
     with np.errstate(all="ignore"):
-        ratio = f"      ratio {mine / right:.4g}" if right and np.isfinite(mine) else ""
-        large = np.abs(expected) > 1e-3 * np.abs(expected).max(initial=0.0)
+        ratio = f"      ratio {mine / right:.4g}" if right and np.isfinite(mine) and np.isfinite(right) else ""
+        finite = np.isfinite(expected)
+        large = finite & (np.abs(expected) > 1e-3 * np.abs(expected[finite]).max(initial=0.0))
         ratios = yours[large] / expected[large]
     if ratio and ratios.size > 1 and np.ptp(ratios) <= diagnosis.CLOSE * np.abs(ratios).max():
         ratio += f" on every entry (spread {np.ptp(ratios):.0e})"
     digits = 6 if abs(mine - right) > 1e-3 * abs(right) else 12
+    if not errors.ndim:
+        return [("yours", f"{mine:.{digits}g}      expected {right:.{digits}g}{ratio}")]
     return [
         ("where", f"{place}, the worst of {errors.size} entries; {int((~(errors <= tolerance)).sum())} of them wrong"),
         ("yours", f"{mine:.{digits}g}      expected {right:.{digits}g}{ratio}"),
@@ -104,6 +107,15 @@ def looks_like(yours, expected, errors, tolerance, sizes=()):
         def relative_errors(self, _):
             return errors
 
+    index = np.unravel_index(int(np.argmax(errors)), errors.shape)  # the entry that the message shows
+    if not np.isfinite(expected[index]):
+        return f"{'a number' if np.isfinite(yours[index]) else yours[index]} where {expected[index]} is expected"
+    if np.isinf(yours[index]) and np.any(expected == yours[index]):
+        return f"{yours[index]} where a number is expected"
+    if not expected.ndim and yours == 0.0:
+        return "0 where another number is expected"
+    agree = ~np.isfinite(expected) & (errors == 0.0)  # infinity where infinity is right is no overflow
+    yours, expected = np.where(agree, 0.0, yours), np.where(agree, 0.0, expected)
     run = _Nothing()
     run.inputs = {"y": expected, **{str(i): array for i, array in enumerate(sizes)}}
     return diagnosis.pattern_of_values("y", yours, expected, run, {"y": Errors()}, tolerance)[1]

@@ -56,9 +56,6 @@ def write_edition(course, lessons, out, seed=1, record=True):
         write_json(unfinished / "lessons" / "originals.json", {
             file: (unfinished / file).read_text(encoding="utf-8") for file in sorted({task.file for task in tasks})
         })  # fmt: skip
-        write_json(unfinished / "lessons" / "originals.json", {
-            file: (unfinished / file).read_text(encoding="utf-8") for file in sorted({task.file for task in tasks})
-        })  # fmt: skip
         leaks = find_leaks(course, tasks, unfinished)
         if leaks:
             more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""

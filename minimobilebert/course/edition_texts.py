@@ -5,14 +5,15 @@ README = """# minimobilebert, student edition
 MobileBERT from scratch, with {count} functions for you to write. `lessons/README.md` says where to begin.
 
     make setup                 once: makes .venv and installs NumPy, Numba and tqdm into it
-    make check T={first}           is this task's function right?
-    make hint T={first}            a hint; the next one when you ask again
+    make check T={first}          is this task's function right?
+    make hint T={first}           a hint; the next one when you ask again
     make progress              all tasks, their points, and what is done
     make check                 all tasks that are begun
-    make watch T={first}           checks again whenever you save
+    make watch T={first}          checks again whenever you save
     make train-tiny            trains MobileBERT with your functions (once all tasks are done)
 
-Without make: `python -m minimobilebert check {first}` and so on.
+Without make: `python -m minimobilebert setup`, then `.venv/bin/python -m minimobilebert check {first}` and so on (on
+Windows `.venv\\Scripts\\python`). Wherever a lesson says `python`, it means that one.
 
 A task is done when `check` says so. What is graded is the body of each task's function, and the helpers it uses from
 the same file: functions, classes and constants at module level that you add, and imports of NumPy and of Python's own
@@ -45,7 +46,7 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor check watch hint progress train-tiny
+.PHONY: help setup doctor check watch hint progress train-tiny models
 
 help:
 \t@echo "make setup        make .venv and install the project into it"
@@ -54,6 +55,7 @@ help:
 \t@echo "make hint         the next hint of a task (T=02.1)"
 \t@echo "make progress     tasks, points, and what is done"
 \t@echo "make train-tiny   train with your functions"
+\t@echo "make models       sizes of the paper's models"
 \t@echo "make doctor       is everything there and working?"
 
 setup:
@@ -76,4 +78,11 @@ progress: setup
 
 train-tiny: setup
 \t@$(MINI) train-tiny --seed $(SEED) --out $(OUT)
+
+models: setup
+\t@$(MINI) models
+
+# Lessons also name targets of the whole project.
+.DEFAULT:
+\t@echo "make $@ is no part of a student edition" >&2; exit 2
 """

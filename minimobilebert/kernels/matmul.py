@@ -19,6 +19,8 @@ Threads share the output, never a sum: every out[i, j] is added up by one thread
 the number of threads. So results do not depend on it, bit for bit.
 """
 
+import functools
+
 import numpy as np
 
 from .backend import by_backend
@@ -172,6 +174,12 @@ def place(x):
     return x.flatten(), columns, 1
 
 
+@functools.cache
+def _scratch(dtype):
+    """Columns of a tile, numbers of scratch memory for one part; asked of the compiled functions once."""
+    return width_of(_NONE[dtype]), aside_of(_NONE[dtype])
+
+
 def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, shift=None):
     """out = finish(add + bias + a @ b); see panels.py and finish.py
 
@@ -188,8 +196,8 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         flat_add, add_row = flat_out, out_row
     elif add is not None:
         flat_add, add_row, _ = place(add)
-    width, parts, threads = width_of(none), (1, 1), get_num_threads()
-    if threads > 1 and rows * columns * depth >= SERIAL_BELOW:
+    (width, aside), parts = _scratch(out.dtype), (1, 1)
+    if rows * columns * depth >= SERIAL_BELOW and (threads := get_num_threads()) > 1:
         row_parts = min(max(rows // 8, 1), threads)
         parts = (row_parts, min(threads // row_parts, -(-columns // width)))
     pack = b_column != 1 or columns % width != 0
@@ -197,7 +205,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         _part.address(out.dtype), parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
         empty(-(-columns // width) * width * depth, out.dtype) if pack else none,
         none if bias is None else compact(bias), flat_add, add_row, flat_out, out_row,
-        empty(parts[0] * parts[1] * aside_of(none), out.dtype), kind,
+        empty(parts[0] * parts[1] * aside, out.dtype), kind,
         none if kept is None else kept.reshape(-1), none if scale is None else compact(scale),
         none if shift is None else compact(shift),
     )  # fmt: skip

