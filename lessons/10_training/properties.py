@@ -69,7 +69,10 @@ for TASK in KINDS:
         """three updates give the right parameters and moments"""
         for _ in range(2):
             steps = [(gradients_of(t.rng), float(t.rng.uniform(0.01, 0.1)), None, 1.0) for _ in range(3)]
-            compare(t, weights(t.rng), steps, settings_of(t.rng))
+            params, settings = weights(t.rng), settings_of(t.rng)
+            for count, words in ((1, "the first update"), (3, "three updates, of which the first is right")):
+                with t.case(words):
+                    compare(t, params, steps[:count], settings)
 
     @prop(TASK, weight=1)
     def usual_settings(t):
