@@ -53,6 +53,23 @@ def test_a_function_on_dicts(worker):
     assert wrong.state == FAILED and wrong.score == 0 and "norm and factor[0] is wrong" in wrong.outcomes[0].headline
 
 
+def test_a_failure_names_its_case_and_an_error_the_way_to_it(worker):
+    def cases(t):
+        """a title"""
+        for words, x in (("good", 1.0), ("bad", np.ones(2))):
+            with t.case(words):
+                t.equal("y", t.call(x), np.asarray(x))
+
+    function = "minimobilebert/ops/dropout.py:_apply"
+    wrong = run(
+        worker, function, cases, code="def _apply(x, cache=None):\n    return x if isinstance(x, float) else 2.0 * x"
+    )
+    assert wrong.outcomes[0].lines[0] == ("case", "bad")
+    code = "def _apply(x, cache=None):\n    def inner(x):\n        return x / None\n    return inner(x)"
+    (outcome,) = run(worker, function, cases, code=code).outcomes
+    assert dict(outcome.lines) == {"case": "good", "where": "line 4 of _apply, line 3 of inner: return x / None"}
+
+
 def three_steps(parameters, gradients):
     from minimobilebert.training.adamw import AdamW
 

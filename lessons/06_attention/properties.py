@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.bundles import FLOAT32, backward_properties, forward_properties
 from minimobilebert.course.properties import prop
 from minimobilebert.course.trial import reference
 from minimobilebert.course.wire import Seeded
@@ -28,7 +28,7 @@ def nothing_masked(rng):
     return case(rng, mask=np.ones((2, 4), bool))
 
 
-def holes(rng):
+def padding_in_between(rng):
     """Padding need not stand at the end"""
     return case(rng, mask=np.array([[True, False, True, True], [False, True, True, False]]))
 
@@ -44,26 +44,49 @@ def huge_scores(rng):
     return {**args, "query": 3000.0 * args["query"], "key": 1000.0 * args["key"]}
 
 
-def dropped(rng):
+def with_dropout(rng):
     return case(rng, dropout_rate=0.4, rng=Seeded(int(rng.integers(1000))))
 
 
 edges = [
     nothing_masked,
-    holes,
+    padding_in_between,
     only_padding,
     lambda rng: case(rng, heads=1, size=4),
     lambda rng: case(rng, heads=4, size=1),
     lambda rng: case(rng, batch=1, tokens=1),
     lambda rng: case(rng, batch=0),
 ]
-forward_properties("06.1", draw, edges=[*edges, huge_scores], names=("context",))
 
 
 def attend(args, cache=False):
     """The reference's context, or its cache; only inside t.expected"""
     return reference(FORWARD)(**{k: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v
                                  for k, v in args.items()})[int(cache)]  # fmt: skip
+
+
+# In front of the bundle: a wrong scale, mask or head says here what it is, and spoils everything behind it.
+@prop("06.1", weight=1)
+def scores_of_real_keys(t):
+    """the cache's scores are those in front of softmax, scaled; None where nobody wants them"""
+    args = draw(t.rng)
+    right = t.expected(lambda: attend(args, cache=True).scores)
+    keys = args["mask"][:, None, None, :]
+    result = t.call(*args.values())
+    t.require(isinstance(result, tuple) and len(result) == 2, "expected two results: context, cache")
+    scores = getattr(result[1], "scores", None)
+    t.require(
+        isinstance(scores, np.ndarray) and scores.shape == right.shape, f"expected an array {right.shape}", "scores"
+    )
+    t.equal("scores", np.where(keys, scores, 0.0), np.where(keys, right, 0.0))
+    t.require(
+        bool((np.where(keys, -1e30, scores) <= -1e29).all()), "a padding key's score is not MASKED_SCORE", "scores"
+    )
+    cache = t.call(*args.values(), keep_scores=False)[1]
+    t.require(getattr(cache, "scores", 0) is None, "scores are kept though keep_scores is False", "scores")
+
+
+forward_properties("06.1", draw, edges=[*edges, huge_scores], names=("context",))
 
 
 @prop("06.1", weight=2, essential=True)
@@ -79,38 +102,25 @@ def padding(t):
 
 
 @prop("06.1", weight=1)
-def scores_of_real_keys(t):
-    """the cache's scores are those in front of softmax, scaled; None where nobody wants them"""
-    args = draw(t.rng)
-    right = t.expected(lambda: attend(args, cache=True).scores)
-    keys = args["mask"][:, None, None, :]
-    cache = t.call(*args.values())[1]
-    scores = getattr(cache, "scores", None)
-    t.require(
-        isinstance(scores, np.ndarray) and scores.shape == right.shape, f"expected an array {right.shape}", "scores"
-    )
-    t.equal("scores", np.where(keys, scores, 0.0), np.where(keys, right, 0.0))
-    t.require(
-        bool((np.where(keys, -1e30, scores) <= -1e29).all()), "a padding key's score is not MASKED_SCORE", "scores"
-    )
-    cache = t.call(*args.values(), keep_scores=False)[1]
-    t.require(getattr(cache, "scores", 0) is None, "scores are kept though keep_scores is False", "scores")
-
-
-@prop("06.1", weight=1)
 def dropout(t):
     """with a generator, probabilities are dropped and the others grow; the cache keeps them as they were before"""
     for more in ({"rng": None}, {"dropout_rate": 0.0}, {}):
-        args = {**dropped(t.rng), **more}
+        args = {**with_dropout(t.rng), **more}
         context, cache = t.expected(lambda args=args: [attend(args), attend(args, cache=True)])
         mine = t.call(*args.values())
         t.equal("context", mine[0], context)
         t.equal("probabilities", mine[1].probabilities, cache.probabilities)
         t.same("keep", mine[1].keep, cache.keep)
+    args = {key: value.astype(np.float32) if key in ("query", "key", "value") else value
+            for key, value in with_dropout(t.rng).items()}  # fmt: skip
+    context, keep = t.expected(lambda: [attend(args), attend(args, cache=True).keep])
+    mine = t.call(*args.values())
+    t.same("keep", mine[1].keep, keep, 1e-6)
+    t.equal("context", mine[0], context, FLOAT32, np.float32)
 
 
 backward_properties(
-    "06.2", draw, forward=FORWARD, wrt=("query", "key", "value"), edges=[*edges, dropped],
+    "06.2", draw, forward=FORWARD, wrt=("query", "key", "value"), edges=[*edges, with_dropout],
     large=lambda rng: case(rng, batch=2, tokens=48, heads=2, size=20, keep_scores=False),
 )  # fmt: skip
 
@@ -128,7 +138,7 @@ def backward(t, args, with_scores):
 @prop("06.2", weight=2, essential=True)
 def transfer(t):
     """the gradient that attention transfer sends to the scores is added; padding keys get none of it"""
-    for args in (draw(t.rng), dropped(t.rng), holes(t.rng)):
+    for args in (draw(t.rng), with_dropout(t.rng), padding_in_between(t.rng)):
         mine, right = backward(t, args, with_scores=True)
         t.require(isinstance(mine, tuple) and len(mine) == 3, "expected three gradients: dquery, dkey, dvalue")
         for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=True):
@@ -138,6 +148,6 @@ def transfer(t):
 @prop("06.2", weight=1)
 def dropout_backward(t):
     """what dropout dropped gets no gradient, and the kept ones their growth"""
-    mine, right = backward(t, dropped(t.rng), with_scores=False)
+    mine, right = backward(t, with_dropout(t.rng), with_scores=False)
     for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=False):
         t.equal(name, yours, expected)

@@ -3,18 +3,21 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
+from minimobilebert.course.comparison import Different
 from minimobilebert.course.properties import prop
 
 FLOAT32 = 1e-4  # a block is ten operations deep: some thousand roundings of 6e-8
 
-# Every row of the table in model/self_attention.py
-RELEASED = {"key_query_shared_bottleneck": True, "num_feedforward_networks": 3}
-PAPER = {"num_feedforward_networks": 2}
-TINY = {"bottleneck_attention": True, "num_feedforward_networks": 2}
-BERT = {"use_bottleneck": False}
-# Where both are set the bottleneck of the whole attention comes first, as in the released code
-BOTH = {"bottleneck_attention": True, "key_query_shared_bottleneck": True}
-KINDS = [RELEASED, PAPER, TINY, BERT, BOTH]
+# Every row of the table in model/self_attention.py, by the name that a failure shows
+RELEASED, PAPER, TINY, BERT = "MobileBERT as released", "MobileBERT as in Table 1", "MobileBERT_TINY", "plain BERT"
+BOTH = "both flags set: bottleneck_attention comes first, as in the released code"
+KINDS = {
+    RELEASED: {"key_query_shared_bottleneck": True, "num_feedforward_networks": 3},
+    PAPER: {"num_feedforward_networks": 2},
+    TINY: {"bottleneck_attention": True, "num_feedforward_networks": 2},
+    BERT: {"use_bottleneck": False},
+    BOTH: {"bottleneck_attention": True, "key_query_shared_bottleneck": True},
+}
 
 
 def model(**changes):
@@ -93,7 +96,7 @@ def back_block(dy, cache, config, layer, dscores):
 
 def feed_forward(t, seed=None, tokens=(2, 3), part="ffn.0.", **changes):
     """-> the arguments of run_feed_forward, and what it gives with the reference"""
-    config = model(**{**RELEASED, **changes})
+    config = model(**{**KINDS[RELEASED], **changes})
     params = parameters(t.rng, config, 1)
     x = t.rng.normal(size=(*tokens, config.inner_size))
     given = params, config, f"{config.prefix}.encoder.layer.1.{part}", x, seed
@@ -105,7 +108,8 @@ def feed_forward_values(t):
     """the result is right, for a stacked network and for the last one"""
     for part in ("ffn.0.", "ffn.1.", ""):
         given, (y, _, _) = feed_forward(t, part=part)
-        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+        with t.case(f"name {given[2]!r}"):
+            t.equal("y", t.run(run_feed_forward, *given)[0], y)
 
 
 @prop("07.1", weight=1)
@@ -118,18 +122,19 @@ def feed_forward_cache(t):
 @prop("07.1", weight=1)
 def feed_forward_dropout(t):
     """dropout in plain BERT, none where there is a bottleneck"""
-    for more in (
-        {"hidden_dropout_prob": 0.4},
-        {**BERT, "hidden_dropout_prob": 0.4, "key_query_shared_bottleneck": False},
+    for name, more in (
+        ("with bottlenecks: no dropout here", {"hidden_dropout_prob": 0.4}),
+        ("plain BERT: dropout", {**KINDS[BERT], "hidden_dropout_prob": 0.4, "key_query_shared_bottleneck": False}),
     ):
         given, (y, _, _) = feed_forward(t, seed=3, part="", **more)
-        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+        with t.case(name):
+            t.equal("y", t.run(run_feed_forward, *given)[0], y)
 
 
 @prop("07.1", weight=1)
 def feed_forward_sizes(t):
     """sizes 0 and 1, and no bottleneck"""
-    for more in ({"tokens": (0, 2)}, {"tokens": (1, 1)}, {**BERT, "key_query_shared_bottleneck": False}):
+    for more in ({"tokens": (0, 2)}, {"tokens": (1, 1)}, {**KINDS[BERT], "key_query_shared_bottleneck": False}):
         given, (y, _, _) = feed_forward(t, part="", **more)
         t.equal("y", t.run(run_feed_forward, *given)[0], y)
 
@@ -146,6 +151,19 @@ def feed_forward_untouched(t):
     t.equal("y", t.run(run_feed_forward, params, config, name, x.astype(np.float32), seed)[0], y, FLOAT32, np.float32)
 
 
+def all_but_the_last_sum(t, name, mine, right, what):
+    """The gradient of the input, after every parameter's was right: so only the sum over its uses can be wrong"""
+    try:
+        t.equal(name, mine, right)
+    except Different as different:
+        if isinstance(mine, np.ndarray) and np.shape(mine) == right.shape:
+            different.looks_like = (
+                f"every parameter's gradient is right, so the sum over the uses of {what} is not: is one left out,"
+                " counted twice, or not brought back to its beginning?"
+            )
+        raise
+
+
 @prop("07.2", weight=4, essential=True)
 def feed_forward_gradients(t):
     """dx and the gradients of all six parameters are right, under a random upstream gradient"""
@@ -159,8 +177,8 @@ def compare_feed_forward(t, seconds=None, **how):
     back = dy, cache, given[1], given[2]
     dx, grads, _ = t.expected(lambda: back_feed_forward(*back))
     mine = t.run(back_feed_forward, *back, seconds=seconds)
-    t.equal("dx", mine[0], dx)
     t.same("grads", mine[1], grads)
+    all_but_the_last_sum(t, "dx", mine[0], dx, "x")
     return mine[2]
 
 
@@ -195,7 +213,7 @@ def feed_forward_in_time(t):
 
 def block(t, kind, seed=None, tokens=(2, 3), keep_scores=True, **changes):
     """-> the arguments of run_block, and what it gives with the reference"""
-    config = model(**{**kind, **changes})
+    config = model(**{**KINDS[kind], **changes})
     params = parameters(t.rng, config, 1)
     h = t.rng.normal(size=(*tokens, config.hidden_size))
     mask = np.arange(tokens[1]) < t.rng.integers(1, tokens[1] + 1, tokens[0])[:, None]
@@ -208,7 +226,8 @@ def block_values(t):
     """the result is right for MobileBERT as released, as in Table 1, for TINY and for plain BERT"""
     for kind in KINDS:
         given, (y, _, _) = block(t, kind)
-        t.equal("y", t.run(run_block, *given)[0], y)
+        with t.case(kind):
+            t.equal("y", t.run(run_block, *given)[0], y)
 
 
 @prop("07.3", weight=1)
@@ -216,7 +235,8 @@ def block_cache(t):
     """the cache holds every step's cache, None for a step that was not taken"""
     for kind in KINDS:
         given, right = block(t, kind)
-        t.same("cache", t.run(run_block, *given)[1], right[1])
+        with t.case(kind):
+            t.same("cache", t.run(run_block, *given)[1], right[1])
 
 
 @prop("07.3", weight=1)
@@ -224,7 +244,8 @@ def block_dropout(t):
     """dropout where the released code has it, drawn in the order of the steps"""
     for kind in (RELEASED, BERT):
         given, (y, _, _) = block(t, kind, seed=7, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2)
-        t.equal("y", t.run(run_block, *given)[0], y)
+        with t.case(kind):
+            t.equal("y", t.run(run_block, *given)[0], y)
 
 
 @prop("07.3", weight=1)
@@ -267,9 +288,11 @@ def compare_block(t, kind, with_scores=False, seconds=None, **how):
     dscores = t.rng.normal(size=(batch, config.num_attention_heads, tokens, tokens)) if with_scores else None
     back = dy, cache, config, layer, dscores
     dh, grads, _ = t.expected(lambda: back_block(*back))
-    mine = t.run(back_block, *back, seconds=seconds)
-    t.equal("dh", mine[0], dh)
-    t.same("grads", *(_with_key_bias_beside_query(each) for each in (mine[1], grads)))
+    with t.case(kind):
+        mine = t.run(back_block, *back, seconds=seconds)
+        # In the order of the backward: the first wrong one says how far it went well.
+        t.same("grads", *(_with_key_bias_beside_query(each) for each in (mine[1], grads)))
+        all_but_the_last_sum(t, "dh", mine[0], dh, "h")
     return mine[2]
 
 

@@ -47,6 +47,9 @@ def product(t, a, b, out):
     t.require(result is None, "the function returned something: expected that it writes into out, and returns nothing")
     t.unchanged(("a", "b"), (a, b), (a_after, b_after))
     t.require(found.dtype == a.dtype and found.shape == out.shape, f"expected {a.dtype} {out.shape}", "out")
+    if np.isnan(out).all() and np.isfinite(a).all() and np.isfinite(b).all():
+        text = "NaN, which stood in out before the call: is every number of it set to 0 before it is added to?"
+        t.require(np.isfinite(found).all(), text, "out")
     return found
 
 
@@ -252,6 +255,10 @@ def packs(t, kind, depth, used, rows_lie, change=None):
     outside = np.ones(out.size, bool)
     outside[out_at : out_at + depth * width] = False
     t.require(bool(np.isnan(mine[outside]).all()), "something was written in front of the panel or behind it", "out")
+    if np.isfinite(matrix).all():
+        left = int(np.isnan(mine[~outside]).sum())
+        text = f"{left} of the panel's {depth} x {width} numbers are NaN: not written, or read from outside the matrix"
+        t.require(left == 0, f"{text} (used is {used})", "the panel")
     t.equal("the panel", mine[~outside].reshape(depth, width), panel)
 
 

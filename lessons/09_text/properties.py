@@ -128,7 +128,8 @@ def how_many(t):
     """15 % of the real tokens of each sequence, at least 1; never [CLS], [SEP] or padding; labels as they were"""
     ids, mask = pairs(t.rng, LENGTHS)
     _, chosen, _ = masked_by_student(t, ids, mask, 100)
-    t.same("chosen a sequence", chosen.sum(axis=1).tolist(), [max(1, round(0.15 * n)) for n in LENGTHS])
+    for n, count in zip(LENGTHS, chosen.sum(axis=1), strict=True):
+        t.same(f"the number chosen of {n} real tokens", int(count), max(1, round(0.15 * n)))
 
 
 @prop("09.2", weight=1)
@@ -136,7 +137,9 @@ def limits(t):
     """at most max_predictions; not more than there are words; another probability"""
     ids, mask = pairs(t.rng, LENGTHS)
     _, chosen, _ = masked_by_student(t, ids, mask, 4)
-    t.same("chosen a sequence", chosen.sum(axis=1).tolist(), [min(4, max(1, round(0.15 * n))) for n in LENGTHS])
+    for n, count in zip(LENGTHS, chosen.sum(axis=1), strict=True):
+        name = f"the number chosen of {n} real tokens, max_predictions 4,"
+        t.same(name, int(count), min(4, max(1, round(0.15 * n))))
     _, chosen, _ = masked_by_student(t, ids, mask, 100, 1.0)
     t.same("chosen a sequence, probability 1", chosen.sum(axis=1).tolist(), [n - 3 for n in LENGTHS])
     ids[:2], mask[:2] = PAD, False

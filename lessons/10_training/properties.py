@@ -69,7 +69,10 @@ for TASK in KINDS:
         """three updates give the right parameters and moments"""
         for _ in range(2):
             steps = [(gradients_of(t.rng), float(t.rng.uniform(0.01, 0.1)), None, 1.0) for _ in range(3)]
-            compare(t, weights(t.rng), steps, settings_of(t.rng))
+            params, settings = weights(t.rng), settings_of(t.rng)
+            for count, words in ((1, "the first update"), (3, "three updates, of which the first is right")):
+                with t.case(words):
+                    compare(t, params, steps[:count], settings)
 
     @prop(TASK, weight=1)
     def usual_settings(t):
@@ -200,7 +203,9 @@ def ends(t):
     """the first update, the end of the warm-up, the last update, and what comes after it"""
     total, warmup = int(t.rng.integers(1000, 5000)), int(t.rng.integers(10, 500))
     steps = [0, 1, warmup - 1, warmup, warmup + 1, total - 1, total, total + 1, 2 * total]
-    compare_rates(t, steps, (0.0015, warmup, total))
+    for step in steps:
+        with t.case(f"step {step}, warm-up {warmup}, total {total}"):
+            compare_rates(t, [step], (0.0015, warmup, total))
 
 
 @prop("10.3", weight=1)

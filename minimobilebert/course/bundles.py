@@ -14,7 +14,6 @@ The backward is checked with the REFERENCE's cache, so a wrong forward costs not
 with central differences of the reference's forward, under random upstream gradients.
 """
 
-import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -74,7 +73,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         def cache_kept(t):
             """the cache holds what the backward needs, under the documented names"""
             for each in (draw, *edges):
-                with _named(each if each in edges else None):
+                with t.case(_words(each) if each in edges else ""):
                     args = each(t.rng)
                     _, expected = right(t, args)
                     t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
@@ -225,20 +224,14 @@ def _edges(task, edges, compare):
         def sizes(t):
             """sizes 0 and 1, optional arguments, and other borders"""
             for edge in edges:
-                with _named(edge):
+                with t.case(_words(edge)):
                     compare(t, edge(t.rng))
 
 
-@contextlib.contextmanager
-def _named(edge):
-    """What is found different inside says which edge it was, where the edge has a name: "with residual"."""
-    try:
-        yield
-    except Different as found:
-        name = getattr(edge, "__name__", "<lambda>")
-        if name != "<lambda>":
-            found.lines = (("case", name.replace("_", " ")), *found.lines)
-        raise
+def _words(edge):
+    """with_residual -> "with residual"; "" where the edge has no name"""
+    name = getattr(edge, "__name__", "<lambda>")
+    return "" if name == "<lambda>" else name.replace("_", " ")
 
 
 def _run_forward(forward, args, outputs):

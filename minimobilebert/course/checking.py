@@ -68,6 +68,13 @@ def run_task(task, properties, worker, oracle, seed, seconds=10.0):
 
 def _run(each, trial, outcome):
     """Fill in the outcome -> a reason to stop, or None"""
+    reason = _try(each, trial, outcome)
+    if outcome.state == FAILED and trial.failed_case:
+        outcome.lines = (("case", trial.failed_case), *outcome.lines)
+    return reason
+
+
+def _try(each, trial, outcome):
     function = trial.task.name
     try:
         each.check(trial)

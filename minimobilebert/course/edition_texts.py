@@ -16,8 +16,8 @@ Without make: `python -m minimobilebert setup`, then `.venv/bin/python -m minimo
 Windows `.venv\\Scripts\\python`). Wherever a lesson says `python`, it means that one.
 
 A task is done when `check` says so. What is graded is the body of each task's function, and the helpers it uses from
-the same file: functions, classes and constants at module level that you add, and imports of NumPy and of Python's own
-mathematics. Functions that are given stay as they are. Code of yours anywhere else is not graded.
+the same file: functions, classes and constants at module level that you add, and imports of NumPy, of Python's own
+mathematics and of this package. Functions that are given stay as they are. Code of yours anywhere else is not graded.
 
 What the checks compare with was recorded from the project's own functions, which are not in this folder. Functions
 that would show you a solution raise an error that says which task asks for them.

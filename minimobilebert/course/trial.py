@@ -7,12 +7,14 @@
     t.expected(compute)          what the reference gives: computed here, or read from the recording
     t.equal("y", mine, right)    compare arrays;  t.same("pieces", mine, right)  anything else
     t.require(condition, text)   a plain sentence
+    with t.case("plain BERT"):   what fails inside says which case it was
 
 The student's code is in another process (worker.py); in a student edition the reference is not there at all, and
 `t.expected` answers from numbers that were recorded when the edition was made. So whatever needs the reference stands
 inside `compute`, and everything else only uses what `t` gave.
 """
 
+import contextlib
 import importlib
 import zlib
 
@@ -29,6 +31,7 @@ class Trial:
     def __init__(self, task, name, worker, oracle, seed, seconds=10.0):
         self.task, self.name, self.seed = task, name, seed
         self._worker, self._oracle, self._seconds, self._asked = worker, oracle, seconds, 0
+        self.failed_case = ""  # the case that did not come to its end
         # The name is part of the stream: a property that draws more does not move the numbers of the next one.
         self.rng = np.random.default_rng([seed, zlib.crc32(f"{task.id} {name}".encode())])
 
@@ -66,6 +69,13 @@ class Trial:
         """The arguments of a call are bit for bit what they were."""
         for name, was, now in zip(names, before, after, strict=True):
             comparison.unchanged(name, was, now)
+
+    @contextlib.contextmanager
+    def case(self, words):
+        """One of several cases of a property: what fails inside, also with an error of the student's, names it."""
+        self.failed_case = words
+        yield
+        self.failed_case = ""
 
     def require(self, condition, text, tensor="result"):
         """Different(text) unless `condition`."""

@@ -145,11 +145,14 @@ def _text(error):
 
 
 def _where(error):
-    """The student's line that failed: the last one that is not the worker's."""
+    """The line that failed, and those that led there: the student's may have handed something wrong on."""
     try:
         frames = traceback.extract_tb(error.__traceback__)
         mine = [f for f in frames if f.filename[0] == "<" or "minimobilebert" in f.filename and f.filename != __file__]
-        return f"line {mine[-1].lineno} of {mine[-1].name}: {mine[-1].line}"[:300] if mine else ""
+        mine = [f for f in mine if f.filename != "<driver>"] or mine
+        way = [f"line {f.lineno} of {f.name}" for f in mine]
+        way = way if len(way) <= 5 else [*way[:2], "...", *way[-2:]]
+        return f"{', '.join(way)}: {mine[-1].line}"[:300] if mine else ""
     except Exception:
         return ""
 

@@ -35,7 +35,7 @@ def _shares_key_and_query(config):
 
 
 def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
-    """h [B, T, H], mask [B, T] bool; keep_scores: as in ops/attention.py -> y [B, T, H], cache"""
+    """h [B, T, H], mask [B, T] bool; layer from 0; keep_scores: as in ops/attention.py -> y [B, T, H], cache"""
     name = f"{config.prefix}.encoder.layer.{layer}."
     n, input_bottleneck, attention_bottleneck = h, None, None
     if config.use_bottleneck:

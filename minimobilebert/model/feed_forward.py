@@ -1,7 +1,7 @@
 """One feed-forward network of a block (Section 3.2: MobileBERT stacks four of them).
 
 1. m = act(dense(x))                     C -> F
-2. y = Norm(dropout?(dense(m)) + x)      F -> C
+2. y = Norm(dropout?(dense(m)) + x)      F -> C      dropout in plain BERT only
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ class FeedForwardCache(NamedTuple):
 
 
 def feed_forward_forward(params, config, name, x, rng=None):
-    """x [B, T, C] -> y [B, T, C], cache"""
+    """x [B, T, C]; name: what stands before `intermediate.dense`, with its dot -> y [B, T, C], cache"""
     m, intermediate = dense_activation(params, f"{name}intermediate.dense", x, config)
     # The released code drops out here in plain BERT only.
     rate = 0.0 if config.use_bottleneck else config.hidden_dropout_prob

@@ -54,7 +54,11 @@ class DenseActivationCache(NamedTuple):
 
 
 def dense_activation(params, name, x, config):
-    """activation(dense(x)); x [..., in] -> y [..., out], cache"""
+    """activation(dense(x)); x [..., in] -> y [..., out], cache
+
+    Its backward is in two places: the activation's in the layer above, with `through=cache`; then
+    `dense_backward(ds, cache.linear, ...)`.
+    """
     weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
     if fused():
         return linear_activation_forward(x, weight, bias, config.hidden_act)

@@ -30,6 +30,7 @@ class AdamW:
     def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):
         """Update `params` in place, with every gradient times `factor` (see clipping.py).
 
+        multipliers {name: number} or None: what the learning rate of each parameter is multiplied with
         A parameter without gradient, or with learning rate 0, is left bit for bit.
         """
         for name, gradient in gradients.items():

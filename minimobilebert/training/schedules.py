@@ -17,7 +17,7 @@ class WarmupLinearDecay:
     """BERT's schedule: linear warm-up, then linear decay to a small share of the peak.
 
         lr(t) = peak * t / warmup                                    for t < warmup
-        lr(t) = peak * ((1 - t/total) (1 - end) + end)               from then on
+        lr(t) = peak * ((1 - t/total) (1 - end) + end)               from then on; for t > total as for t = total
 
     The decay line starts at step 0, not at the end of the warm-up, so there is a small drop where the two meet.
     """
