@@ -19,15 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import gradcheck_diagnosis as diagnosis
-from ..gradcheck_differences import Slopes, entry_slopes
 from .comparison import Different, equal
+from .layouts import LAYOUTS, double, laid_out, laid_out_all, single_all, single_arguments
 from .properties import prop
+from .returned import as_tuple, gradients_of, is_array, split, split_mine
+from .slopes import against_slopes, live, run_forward, slopes_of
 from .trial import reference
-from .wire import Record, Seeded, fields_of, kind_of
 
 DRAWS = 3
-STEP, TOLERANCE = 1e-5, 1e-6  # of central differences in float64: their own error is near 1e-9
 EXACT = 1e-10  # of the same formula in another order; a finite difference is further away
 FLOAT32 = 2e-5  # a few hundred roundings of 6e-8, relative to the largest entry
 SECONDS = 3.0
@@ -50,12 +49,12 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
     """Collect the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
 
     def right(t, args):
-        result = t.expected(lambda: reference(t.task.function)(**_live(args)), _arrays(args))
-        return _split(result, names, cache)
+        result = t.expected(lambda: reference(t.task.function)(**live(args)), _arrays(args))
+        return split(result, names, cache)
 
     def compare(t, args, tolerance, dtype=np.float64, given=None):
         expected, _ = right(t, args)
-        mine, _ = _split_mine(t.call(*(given or args).values()), names, cache)
+        mine, _ = split_mine(t.call(*(given or args).values()), names, cache)
         for name, yours, theirs in zip(names, mine, expected, strict=True):
             # A loss is a Python float whatever the inputs are; only arrays have a type to keep.
             kept = isinstance(theirs, np.ndarray) and theirs.dtype.kind == "f"
@@ -76,22 +75,22 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
                 with t.case(_words(each) if each in edges else ""):
                     args = each(t.rng)
                     _, expected = right(t, args)
-                    t.same("cache", _split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
+                    t.same("cache", split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
     _edges(task, edges, lambda t, args: compare(t, args, tolerance))
 
     @prop(task, weight=1)
     def types(t):
         """float32 goes in and comes out"""
-        args = _cast(draw(t.rng))
-        compare(t, {key: _double(value) for key, value in args.items()}, float32, np.float32, given=args)
+        args = single_arguments(draw(t.rng))
+        compare(t, {key: double(value) for key, value in args.items()}, float32, np.float32, given=args)
 
     @prop(task, weight=1)
     def strides(t):
         """inputs may be transposed, reversed, or every second element of something else"""
         for layout in LAYOUTS:
             args = draw(t.rng)
-            compare(t, args, tolerance, given={key: _laid_out(value, layout) for key, value in args.items()})
+            compare(t, args, tolerance, given={key: laid_out(value, layout) for key, value in args.items()})
 
     @prop(task, weight=1)
     def untouched(t):
@@ -99,7 +98,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         args = draw(t.rng)
         expected, _ = right(t, args)
         result, after = t.call_keeping(*args.values())
-        equal(names[0], _split_mine(result, names, cache)[0][0], expected[0], tolerance)
+        equal(names[0], split_mine(result, names, cache)[0][0], expected[0], tolerance)
         t.unchanged(args, args.values(), after)
 
     if large is not None:
@@ -121,18 +120,18 @@ def backward_properties(
 
     def passed(t, args):
         """The reference's cache, and a random upstream gradient"""
-        ran = t.expected(lambda: _run_forward(forward, args, outputs), _arrays(args))
+        ran = t.expected(lambda: run_forward(forward, args, outputs), _arrays(args))
         drawn = [t.rng.standard_normal(shape) for shape in ran["shapes"]]
         drawn = [dy if dy.ndim else float(dy) for dy in drawn]
         return (drawn[0] if outputs == 1 else tuple(drawn)), ran["cache"]
 
     def mine_of(t, given):
-        return _gradients(t.call(*given), names)
+        return gradients_of(t.call(*given), names)
 
     def right(t, dy, cache, args):
         def compute():
-            ran = _run_forward(forward, args, outputs)
-            gradients = _as_tuple(reference(t.task.function)(*arguments(dy, ran["cache"], args)))
+            ran = run_forward(forward, args, outputs)
+            gradients = as_tuple(reference(t.task.function)(*arguments(dy, ran["cache"], args)))
             return list(gradients[: len(wrt)])
 
         return t.expected(compute)
@@ -149,11 +148,11 @@ def backward_properties(
         for _ in range(DRAWS):
             args = draw(t.rng)
             dy, cache = passed(t, args)
-            slopes = t.expected(lambda args=args, dy=dy: _slopes(forward, args, wrt, dy, outputs, kinks))
+            slopes = t.expected(lambda args=args, dy=dy: slopes_of(forward, args, wrt, dy, outputs, kinks))
             given = arguments(dy, cache, args)
             mine = mine_of(t, given)
             other = 2.0 * dy if outputs == 1 and np.ndim(dy) == 0 else _other(t.rng, dy)
-            _against_slopes(t, wrt, mine, mine_of(t, arguments(other, cache, args)), args, dy, slopes)
+            against_slopes(t, wrt, mine, mine_of(t, arguments(other, cache, args)), args, dy, slopes)
 
     @prop(task, weight=1)
     def exactly(t):
@@ -166,14 +165,14 @@ def backward_properties(
     @prop(task, weight=1)
     def types(t):
         """float32 goes in and comes out"""
-        args = {key: _double(_cast({key: value})[key]) for key, value in draw(t.rng).items()}
-        compare(t, args, float32, change=_cast_all, dtype=np.float32)
+        args = {key: double(single_arguments({key: value})[key]) for key, value in draw(t.rng).items()}
+        compare(t, args, float32, change=single_all, dtype=np.float32)
 
     @prop(task, weight=1)
     def strides(t):
         """upstream gradients may be transposed, reversed, or every second element of something else"""
         for layout in LAYOUTS:
-            compare(t, draw(t.rng), exact, change=lambda given, layout=layout: _laid_out_all(given, layout))
+            compare(t, draw(t.rng), exact, change=lambda given, layout=layout: laid_out_all(given, layout))
 
     @prop(task, weight=1)
     def untouched(t):
@@ -183,7 +182,7 @@ def backward_properties(
         expected = right(t, dy, cache, args)
         given = arguments(dy, cache, args)
         result, after = t.call_keeping(*given)
-        _compare_all(t, names, _gradients(result, names), expected, exact, np.float64)
+        _compare_all(t, names, gradients_of(result, names), expected, exact, np.float64)
         t.unchanged(["dy", "cache", *(f"argument {i}" for i in range(3, len(given) + 1))][: len(given)], given, after)
 
     if large is not None:
@@ -194,14 +193,14 @@ def backward_properties(
             directions = [t.rng.standard_normal(np.shape(args[key])) for key in wrt]
 
             def compute():
-                ran = _run_forward(forward, args, outputs)
-                found = _as_tuple(reference(t.task.function)(*arguments(dy, ran["cache"], args)))
+                ran = run_forward(forward, args, outputs)
+                found = as_tuple(reference(t.task.function)(*arguments(dy, ran["cache"], args)))
                 return [float((a * b).sum()) for a, b in zip(found, directions, strict=False)]
 
             expected = t.expected(compute)
-            mine = _gradients(t.call(*arguments(dy, cache, args), seconds=SECONDS), names)
+            mine = gradients_of(t.call(*arguments(dy, cache, args), seconds=SECONDS), names)
             for name, yours, direction, along in zip(names, mine, directions, expected, strict=True):
-                _is_array(name, yours, direction.shape)
+                is_array(name, yours, direction.shape)
                 scale = float(np.linalg.norm(direction) * np.linalg.norm(yours)) / max(yours.size, 1) ** 0.5
                 if not abs(float((yours * direction).sum()) - along) <= 1e-8 * max(scale, abs(along)):
                     text = "right for small sizes, wrong for a larger one: a size written as a number?"
@@ -234,115 +233,12 @@ def _words(edge):
     return "" if name == "<lambda>" else name.replace("_", " ")
 
 
-def _run_forward(forward, args, outputs):
-    """-> the shapes of the outputs, and the cache"""
-    result = reference(forward)(**_live(args))
-    ys = _as_tuple(result[0]) if outputs > 1 and len(result) == 2 else result[:outputs]
-    return {"shapes": [list(np.shape(y)) for y in ys], "cache": result[-1]}
-
-
-class _Reference:
-    """The reference's forward, in the form that the gradient checker's differences take."""
-
-    def __init__(self, forward, args, wrt, dy, outputs):
-        self.function, self.args, self.outputs = reference(forward), args, outputs
-        self.inputs = {key: args[key] for key in wrt if isinstance(args[key], np.ndarray)}
-        self.gradients = {key: np.zeros_like(array) for key, array in self.inputs.items()}
-        self.dy = [np.asarray(part) for part in (_as_tuple(dy) if outputs > 1 else (dy,))]
-
-    def evaluate(self, inputs):
-        result = self.function(**{**_live(self.args), **{key: array.copy() for key, array in inputs.items()}})
-        ys = _as_tuple(result[0]) if self.outputs > 1 and len(result) == 2 else result[: self.outputs]
-        return [np.array(y, dtype=np.float64) for y in ys]
-
-
-def _slopes(forward, args, wrt, dy, outputs, kinks):
-    """{name: {expected, noise, skipped}} by central differences"""
-    run = _Reference(forward, args, wrt, dy, outputs)
-    kink = None if kinks is None else (lambda *inputs: kinks(**{**args, **dict(zip(run.inputs, inputs, strict=True))}))
-    found = {key: entry_slopes(run, key, STEP, kink) for key in run.inputs}
-    return {key: {"expected": s.expected, "noise": s.noise, "skipped": s.skipped} for key, s in found.items()}
-
-
-class _Run:
-    """What the gradient checker's diagnosis asks of a run."""
-
-    def __init__(self, inputs, gradients, dy, ignores_dy):
-        self.inputs, self.gradients, self.dy, self.ignores_dy = inputs, gradients, dy, ignores_dy
-
-
-def _against_slopes(t, wrt, mine, other, args, dy, slopes):
-    gradients = {}
-    for key, gradient in zip(wrt, mine, strict=True):
-        if args[key] is None:
-            t.require(gradient is None, f"d{key} is given though there is no {key}: expected None", f"d{key}")
-            continue
-        if failure := diagnosis.wrong_kind_of_value(f"d{key}", gradient):
-            raise Different(failure.tensor, failure.lines, failure.text)
-        gradients[key] = gradient
-    inputs = {key: args[key] for key in gradients}
-    ignores = {key for key, a, b in zip(wrt, mine, other, strict=True)
-               if key in gradients and a.size and a.any() and np.array_equal(a, b)}  # fmt: skip
-    run = _Run(inputs, gradients, [np.asarray(part) for part in _as_tuple(dy)], ignores)
-    found, wrong, good = {}, [], []
-    for key, gradient in gradients.items():
-        s = slopes[key]
-        yours = gradient if gradient.shape == inputs[key].shape else np.full(inputs[key].shape, np.nan)
-        finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (yours, s["expected"])]
-        found[key] = Slopes(s["expected"], yours, s["noise"], s["skipped"], float(max(finite)))
-        right = gradient.shape == inputs[key].shape and found[key].worst_error(TOLERANCE) <= TOLERANCE
-        (good if right else wrong).append(key)
-    if wrong:
-        failure = diagnosis.explain(wrong[0], run, found, TOLERANCE)
-        raise Different(failure.tensor, failure.lines, failure.text, [f"d{key}" for key in good])
-
-
 def _compare_all(t, names, mine, expected, tolerance, dtype):
     for name, yours, theirs in zip(names, mine, expected, strict=True):
         if theirs is None:
             t.require(yours is None, f"{name} is given though there is nothing to have a gradient: expected None", name)
         else:
             t.equal(name, yours, theirs, tolerance, dtype)
-
-
-def _gradients(result, names):
-    """What a backward returned, one for each name; Different where there are fewer or more."""
-    result = _as_tuple(result)
-    if len(result) < len(names) or any(extra is not None for extra in result[len(names) :]):
-        text = f"{len(result)} gradients were returned, expected {len(names)}: {', '.join(names)}"
-        raise Different("result", (), text)
-    return result[: len(names)]
-
-
-def _is_array(name, value, shape):
-    if not isinstance(value, np.ndarray) or value.shape != shape:
-        raise Different(name, (), f"{name} is not an array of shape {shape}")
-
-
-def _split(result, names, cache):
-    parts = result[:-1] if cache else _as_tuple(result)
-    if len(parts) == 1 and len(names) > 1:
-        parts = _as_tuple(parts[0])
-    return parts, (result[-1] if cache else None)
-
-
-def _split_mine(result, names, cache):
-    wanted = f"{', '.join(names)}{', cache' if cache else ''}"
-    if cache and not (isinstance(result, tuple) and len(result) in (2, len(names) + 1)):
-        raise Different("result", (), f"the function returned no pair: expected {wanted}")
-    parts, kept = _split(result, names, cache)
-    if len(parts) != len(names):
-        raise Different("result", (), f"the function returned {len(parts)} results, expected {wanted}")
-    return parts, kept
-
-
-def _live(args):
-    """The arguments with their random generators made anew, as the student's process does"""
-    return {key: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v for key, v in args.items()}
-
-
-def _as_tuple(value):
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _arrays(args):
@@ -354,62 +250,3 @@ def _other(rng, dy):
         return tuple(_other(rng, part) for part in dy)
     drawn = rng.standard_normal(np.shape(dy))
     return drawn if drawn.ndim else float(drawn)
-
-
-# --- the same numbers in another type or in another place in memory
-
-
-def _cast(args):
-    return {key: _single(value) for key, value in args.items()}
-
-
-def _single(value):
-    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
-
-
-def _double(value):
-    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
-
-
-def _mapped(value, change):
-    """`change` applied to every array inside named tuples, tuples, lists and dicts."""
-    if isinstance(value, np.ndarray):
-        return change(value)
-    if (fields := fields_of(value)) is not None:
-        return Record(kind_of(value), {key: _mapped(part, change) for key, part in fields.items()})
-    if isinstance(value, (tuple, list)):
-        return type(value)(_mapped(part, change) for part in value)
-    if isinstance(value, dict):
-        return {key: _mapped(part, change) for key, part in value.items()}
-    return value
-
-
-def _cast_all(given):
-    return _mapped(given, _single)
-
-
-def _backwards_axes(x):
-    return np.ascontiguousarray(x.T).T
-
-
-def _every_second(x):
-    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype) if x.ndim else x.copy()
-    if not x.ndim:
-        return wide
-    wide[..., ::2] = x
-    return wide[..., ::2]
-
-
-def _reversed(x):
-    return np.flip(np.ascontiguousarray(np.flip(x)))
-
-
-LAYOUTS = (_backwards_axes, _every_second, _reversed)
-
-
-def _laid_out(value, layout):
-    return layout(value) if isinstance(value, np.ndarray) and value.ndim else value
-
-
-def _laid_out_all(given, layout):
-    return tuple(_laid_out(value, layout) for value in given)
