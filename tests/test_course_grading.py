@@ -15,9 +15,11 @@ from course_submissions import BACKWARD, FILE, FORWARD, hand_in, nonorm_file
 
 from minimobilebert.cli import main
 from minimobilebert.course import course_check, grading, mutants
+from minimobilebert.course.grades import format_grades, gradescope
 from minimobilebert.course.gradescope import build
-from minimobilebert.course.grading import Grader, Policy, format_grades, gradescope, late_factor, load_policy, run
+from minimobilebert.course.grading import Grader, run
 from minimobilebert.course.manifest import load
+from minimobilebert.course.policy import Policy, late_factor, load_policy
 from minimobilebert.course.properties import load_properties
 from minimobilebert.course.submission import find_submissions, read_submission
 

@@ -15,8 +15,10 @@ import pytest
 from course_submissions import BACKWARD, FILE, FORWARD, bodies, hand_in, nonorm_file
 
 from minimobilebert.course import extraction
-from minimobilebert.course.grading import Grader, Policy, format_grades, gradescope, run
+from minimobilebert.course.grades import format_grades, gradescope
+from minimobilebert.course.grading import Grader, run
 from minimobilebert.course.manifest import load
+from minimobilebert.course.policy import Policy
 from minimobilebert.course.submission import read_submission
 from minimobilebert.course.workers import Worker
 

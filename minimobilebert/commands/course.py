@@ -109,13 +109,14 @@ def progress(arguments):
 
 
 def _policy(this, path):
-    from ..course.grading import load_policy
+    from ..course.policy import load_policy
 
     return load_policy(path or this.root / "lessons" / "grading.toml")
 
 
 def grade(arguments):
-    from ..course.grading import format_grades, run
+    from ..course.grades import format_grades
+    from ..course.grading import run
     from ..course.manifest import load
 
     this = load()
@@ -153,9 +154,10 @@ def _gradescope_arguments(parser):
 
 
 def mutants(arguments):
-    from ..course.grading import Grader, Policy
+    from ..course.grading import Grader
     from ..course.manifest import load
     from ..course.mutants import format_rows, load_mutants, run, survivors
+    from ..course.policy import Policy
     from ..terminal import progress_bar
 
     this = load()

@@ -18,8 +18,9 @@ from ..terminal import say
 from . import mutants as bank
 from .checking import NOT_WRITTEN, PASSED, run_task
 from .edition import write_edition
-from .grading import Grader, Policy
+from .grading import Grader
 from .manifest import load
+from .policy import Policy
 from .recording import load_recordings
 from .tables import update
 from .trial import Live, Memory

@@ -56,7 +56,8 @@ def grade_there(course, folder, policy):
     """
     import dataclasses
 
-    from .grading import Grader, gradescope
+    from .grades import gradescope
+    from .grading import Grader
     from .submission import read_submission
 
     folder = pathlib.Path(folder)
