@@ -54,7 +54,7 @@ help:
 	@echo "evaluate          score a fine-tuned model on a task's dev rows    python -m minimobilebert evaluate"
 	@echo "predict           write its answers for the task's site            python -m minimobilebert predict"
 	@echo "answer            find the answer to a question in a passage       python -m minimobilebert answer"
-	@echo "baselines         score a GLUE task without a model                  python -m minimobilebert baselines --task sst2"
+	@echo "baselines         score a GLUE task without a model                python -m minimobilebert baselines --task sst2"
 	@echo "squad-score       score answers to SQuAD's questions               python -m minimobilebert squad-score"
 	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 

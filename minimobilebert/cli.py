@@ -41,6 +41,9 @@ def make_parser():
 def main(argv=None):
     """Run one command -> exit code: 0 done, 1 failed, 2 unusable input or arguments, 130 interrupted."""
     parser = make_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     arguments, others = parser.parse_known_args(argv)
     if hasattr(arguments, "pytest"):
         arguments.pytest = others

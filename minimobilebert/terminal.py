@@ -7,6 +7,7 @@ import time
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SHORT = 2.0  # seconds; what takes less needs no line of its own
 
 
 def say(text):
@@ -33,7 +34,8 @@ class _Bar:
             self.bar.update()
             return
         now = time.perf_counter()
-        if now - self.last_line >= _SECONDS_BETWEEN_LINES or self.done == self.total:
+        ended = self.done == self.total and now - self.start >= _SHORT
+        if now - self.last_line >= _SECONDS_BETWEEN_LINES or ended:
             self.last_line = now
             left = (now - self.start) / (self.done - self.first) * (self.total - self.done)
             share = 100.0 * self.done / self.total

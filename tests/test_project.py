@@ -95,12 +95,18 @@ def test_every_command_has_help_with_an_example_that_parses(command, capsys):
     assert f"python -m minimobilebert {command}" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train-tiny", "--nonsense"], ["gradcheck", "--seed", "x"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["train-tiny", "--nonsense"], ["gradcheck", "--seed", "x"]])
 def test_unusable_arguments_end_with_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_no_command_at_all_lists_them(capsys):
+    assert main([]) == 2
+    listed = capsys.readouterr().err
+    assert all(f"    {command} " in listed or f"    {command}\n" in listed for command in COMMANDS)
 
 
 def test_models_are_exactly_as_large_as_the_papers(capsys):

@@ -103,8 +103,11 @@ def progress(arguments):
     from ..course.check import format_progress, progress
     from ..course.manifest import load
 
-    rows = progress(load())
+    course = load()
+    rows = progress(course)
     print(json.dumps(rows, indent=2) if arguments.json else format_progress(rows))
+    if course.edition is None:
+        print("what checks find is kept in a student edition only", file=sys.stderr)
     return 0
 
 

@@ -29,7 +29,8 @@ def _settings_options(parser, names=tuple(_SETTINGS)):
 
 def _files_options(parser, data=None):
     parser.add_argument("--data", metavar="FOLDER", default=data,
-                        help="GLUE's folder of folders, or the folder with SQuAD's files")  # fmt: skip
+                        help="GLUE's folder of folders, or the folder with SQuAD's files"
+                             f" (default {data or 'data/glue or data/squad, by the task'})")  # fmt: skip
     parser.add_argument("--train-file", metavar="FILE", help="SQuAD: this file instead of train-v*.json in the folder")
     parser.add_argument("--dev-file", metavar="FILE", help="SQuAD: this file instead of dev-v*.json in the folder")
     parser.add_argument("--split-articles", type=positive, metavar="N",
@@ -42,7 +43,7 @@ def _threads_option(parser):
 
 
 def _task_option(parser):
-    parser.add_argument("--task", required=True, choices=_TASKS, help="what to learn", metavar="TASK")
+    parser.add_argument("--task", required=True, choices=_TASKS, help="which task", metavar="TASK")
     parser.epilog += f"; tasks: {', '.join(_TASKS)}"
 
 
@@ -53,7 +54,8 @@ def _common(arguments, names=tuple(_SETTINGS)):
 
     if arguments.threads:
         set_threads(arguments.threads)
-    files = TaskFiles(arguments.data, arguments.train_file, arguments.dev_file, arguments.split_articles,
+    data = arguments.data or f"data/{'squad' if arguments.task.startswith('squad') else 'glue'}"
+    files = TaskFiles(data, arguments.train_file, arguments.dev_file, arguments.split_articles,
                       arguments.leave_out)  # fmt: skip
     return {
         "model": arguments.model,
@@ -123,7 +125,7 @@ def baselines(arguments):
     from ..pipeline.finetune import format_scores
     from ..pipeline.jobs import TaskFiles
 
-    found = baselines(task=arguments.task, data=TaskFiles(arguments.data).folder())
+    found = baselines(task=arguments.task, data=TaskFiles(arguments.data or "data/glue").folder())
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:
@@ -135,7 +137,7 @@ def baselines(arguments):
 def _baselines_arguments(parser):
     tasks = tuple(task for task in _TASKS if task not in ("stsb", "squad1", "squad2"))
     parser.add_argument("--task", required=True, choices=tasks, help="one with classes", metavar="TASK")
-    parser.add_argument("--data", metavar="FOLDER", help="GLUE's folder of folders")
+    parser.add_argument("--data", metavar="FOLDER", help="GLUE's folder of folders (default data/glue)")
     parser.epilog += f"; tasks: {', '.join(tasks)}"
     json_option(parser)
 

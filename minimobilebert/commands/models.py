@@ -59,7 +59,8 @@ def embed(arguments):
 
 def _embed_arguments(parser):
     parser.add_argument("text", nargs="*", help="texts; without any, every line of the standard input is one")
-    parser.add_argument("--pooling", default="mean", choices=("mean", "cls"), help="how a text becomes one vector")
+    parser.add_argument("--pooling", default="mean", choices=("mean", "cls"),
+                        help="how a text becomes one vector (default mean)")  # fmt: skip
     model_option(parser)
     json_option(parser)
 
@@ -92,7 +93,8 @@ def convert(arguments):
         raise ValueError("convert: expected --from-hf FOLDER --to FOLDER, or --from FOLDER --to-hf FOLDER")
     for name, reason in done.notes.items():
         print(f"left out {name}: {reason}", file=sys.stderr)
-    print(f"{done.tensors} tensors, {done.config.prefix}, head: {done.head or 'none'}")
+    written = arguments.to or arguments.to_hf
+    print(f"{done.tensors} tensors, {done.config.prefix}, head: {done.head or 'none'}; written to {written}")
     return 0
 
 
@@ -118,6 +120,6 @@ COMMANDS = {
     ),
     "convert": (
         "read or write a Hugging Face checkpoint (extra interop)",
-        "--from-hf mobilebert-uncased --to runs/mobilebert", _convert_arguments, convert,
+        "--from-hf data/mobilebert --to runs/mobilebert", _convert_arguments, convert,
     ),
 }  # fmt: skip

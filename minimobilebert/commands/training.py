@@ -62,7 +62,7 @@ def sweep(arguments):
 
 def _sweep_arguments(parser):
     parser.add_argument("--run", default="runs/tiny", metavar="FOLDER", help="a finished run (default runs/tiny)")
-    parser.add_argument("--rates", help="learning rates, comma separated")
+    parser.add_argument("--rates", help="learning rates, comma separated (default 0.002,0.004,0.008,0.012,0.016)")
     json_option(parser)
 
 

@@ -12,7 +12,7 @@ MobileBERT from scratch, with {count} functions for you to write. `lessons/READM
     make watch T={first}          checks again whenever you save
     make train-tiny            trains MobileBERT with your functions (once all tasks are done)
 
-Without make: `python -m minimobilebert setup`, then `.venv/bin/python -m minimobilebert check {first}` and so on (on
+Without make: `python3 -m minimobilebert setup`, then `.venv/bin/python -m minimobilebert check {first}` and so on (on
 Windows `.venv\\Scripts\\python`). Wherever a lesson says `python`, it means that one.
 
 A task is done when `check` says so. What is graded is the body of each task's function, and the helpers it uses from

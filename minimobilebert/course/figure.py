@@ -28,5 +28,5 @@ def save(plt, figure, walkthrough, name):
     path = pathlib.Path(walkthrough).resolve().parent / "figures" / f"{name}.svg"
     path.parent.mkdir(exist_ok=True)
     write_text(path, drawing.as_svg(plt, figure))
-    print(f"figure: {path.parent.parent.name}/figures/{path.name}")
+    print(f"figure: lessons/{path.parent.parent.name}/figures/{path.name}")
     return path

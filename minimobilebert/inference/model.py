@@ -63,7 +63,7 @@ class Model:
         """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
         if name not in self.params:
             found = f"a {self.head} head" if self.head else "no head"
-            raise NoSuchHead(f"model: found {found}, expected one for {purpose}")
+            raise NoSuchHead(f"model: found {found}, expected one for {purpose} (give another --model)")
 
     def encodings(self, texts, seconds=None):
         """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding

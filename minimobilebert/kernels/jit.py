@@ -90,7 +90,8 @@ else:
         def on_start(self, _):
             if not _SayOnce.said:
                 _SayOnce.said = True
-                print("compiling kernels for this processor (once; kept on disk) ...", file=sys.stderr, flush=True)
+                text = "compiling kernels for this processor (once for each kernel; kept on disk) ..."
+                print(text, file=sys.stderr, flush=True)
 
         def on_end(self, _):
             pass

@@ -98,9 +98,7 @@ def layernorm_backward_numba(dy, x, mean, rstd, weight):
     dy_rows, x_rows = as_rows(dy), as_rows(x)
     dx = np.empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
-    _layernorm_backward(
-        dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), compact(weight), dx, dweights, dbiases
-    )
+    _layernorm_backward(dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), compact(weight), dx, dweights, dbiases)
     return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
 
 

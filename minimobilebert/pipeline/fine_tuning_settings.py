@@ -64,6 +64,12 @@ def usual_settings(task, positions, **changes):
         raise ValueError(
             f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)"
         )
+    questions = values.get("max_query", FineTuningSettings.max_query)
+    if squad and values["max_length"] < questions + 4:  # [CLS], two [SEP] and a piece of the passage
+        raise ValueError(
+            f"--max-query: found {questions} pieces for a question, which leaves no room in {values['max_length']}"
+            f" (the model has {positions} positions); expected fewer, such as --max-query 16 --stride 32"
+        )
     return FineTuningSettings(task=task, **values)
 
 

@@ -27,7 +27,7 @@ from ..training.best_checkpoint import BestCheckpoint
 from ..training.loop import train
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
-from .fine_tuning_settings import usual_settings
+from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
 from .run import check_same_run
 
@@ -118,10 +118,15 @@ def train_ours(plan, folder):
     return keeper.rows, keeper.best, finished.seconds - evaluating, evaluating
 
 
+def headline(found):
+    """The scores that everyone names: of SQuAD's many two, of a GLUE task all"""
+    return {name: found[name] for name in ("exact", "f1")} if "exact" in found else found
+
+
 def format_scores(scores):
     """{split: {score: number}} -> "dev accuracy 0.9037, f1 0.8800" on one line"""
     return "; ".join(
-        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in found.items() if type(value) is float)
+        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in headline(found).items())
         for split, found in scores.items()
     )
 
@@ -164,6 +169,7 @@ def format_summary(summary):
     for row in summary["evaluations"]:
         mark = "  <- best, kept" if row["step"] == summary["best"]["step"] else ""
         lines.append(f"{row['epoch']:>5}  {format_scores(row['scores'])}{mark}")
-    lines.append(f"{summary['rows']} rows, {summary['steps']} updates; training {seconds['training']:.1f} s,"
+    rows = "windows" if summary["task"] in SQUAD else "rows"
+    lines.append(f"{summary['rows']} {rows}, {summary['steps']} updates; training {seconds['training']:.1f} s,"
                  f" evaluation {seconds['evaluation']:.1f} s")  # fmt: skip
     return "\n".join(lines)

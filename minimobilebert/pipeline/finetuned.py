@@ -7,6 +7,7 @@ from ..inference.model import NoSuchHead
 from ..tasks.glue import has_split
 from ..tasks.glue_submission import submission_name, write_submission
 from ..tasks.squad_files import write_answers
+from ..terminal import say
 from ..training.model_folder import load_model
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
@@ -37,6 +38,8 @@ def _load(task, model, files, changes):
             raise ValueError(f"{model}: found classes in the order {saved.labels}, expected {job.labels}")
         if trained:
             raise ValueError(f"{model}: found a model fine-tuned for {trained['task']}, expected one for {task}")
+    if trained and trained["task"] != task:
+        say(f"note: {model} was fine-tuned for {trained['task']}")
     return job, job.logits(saved.params, saved.config)
 
 

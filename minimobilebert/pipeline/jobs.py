@@ -14,7 +14,7 @@ class TaskFiles:
     score on the rest; leave_out: a JSON list of the ids that are not to be trained on
     """
 
-    data: str | None = None
+    data: str
     train_file: str | None = None
     dev_file: str | None = None
     split_articles: int | None = None
@@ -26,10 +26,8 @@ class TaskFiles:
 
     def folder(self):
         """ValueError unless `data` is a folder."""
-        if self.data is None:
-            raise ValueError("--data: found none, expected the folder with the task's files")
         if not pathlib.Path(self.data).is_dir():
-            raise ValueError(f"{self.data}: found no folder, expected one with the task's files")
+            raise ValueError(f"{self.data}: found no folder, expected one with the task's files (--data)")
         return pathlib.Path(self.data)
 
 

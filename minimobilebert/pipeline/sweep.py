@@ -35,6 +35,8 @@ def run(*, folder, out=None, rates=RATES):
     -> a list of {"learning_rate", "student", "student_from_scratch"}: held-out masked-word losses.
     """
     folder = pathlib.Path(folder)
+    if not (folder / "summary.json").exists():
+        raise ValueError(f"{folder}: found no finished run, expected one: make train-tiny makes runs/tiny")
     found = read_json(folder / "config.json")
     text = found.pop("text")
     text = None if text == "shipped" else text

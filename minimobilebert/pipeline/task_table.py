@@ -15,7 +15,7 @@ from ..tasks.glue import TASKS, has_split
 from ..tasks.metrics import glue_average
 from ..terminal import say
 from .fine_tuning_settings import SQUAD
-from .finetune import run
+from .finetune import headline, run
 
 OURS = "ours"
 
@@ -72,11 +72,6 @@ def _spread(values, digits):
     return text if len(values) == 1 else f"{text} +- {np.std(values, ddof=1):.{digits}f}"
 
 
-def _shown(found):
-    """The scores of a table: of SQuAD's many only the two that everyone names."""
-    return {name: value for name, value in found.items() if name in ("exact", "f1")} if "exact" in found else found
-
-
 def format_table(summaries):
     """Markdown: a row a task and trainer, mean and spread over the seeds; then GLUE's average where there are such."""
     lines = ["| task | trainer | runs | rows | updates | dev scores | training s | evaluation s |"]
@@ -89,7 +84,7 @@ def format_table(summaries):
         cells = []
         for split, found in runs[0]["best"]["scores"].items():
             split = "" if split == "dev" else split.removeprefix("dev_") + " "
-            for name in _shown(found):
+            for name in headline(found):
                 values = [r["best"]["scores"][f"dev_{split.strip()}" if split else "dev"][name] for r in runs]
                 cells.append(f"{split}{name} {_spread(values, digits)}")
         seconds = [_spread([r["seconds"][part] for r in runs], 0) for part in ("training", "evaluation")]
