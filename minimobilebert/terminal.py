@@ -7,7 +7,7 @@ import time
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 10.0
-_SHORT = 2.0  # seconds; what takes less needs no line of its own
+SHORT = 2.0  # seconds; what takes less needs no line of its own
 
 
 def say(text):
@@ -34,7 +34,7 @@ class _Bar:
             self.bar.update()
             return
         now = time.perf_counter()
-        ended = self.done == self.total and now - self.start >= _SHORT
+        ended = self.done == self.total and now - self.start >= SHORT
         if now - self.last_line >= _SECONDS_BETWEEN_LINES or ended:
             self.last_line = now
             left = (now - self.start) / (self.done - self.first) * (self.total - self.done)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from minimobilebert import terminal
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.pipeline.ablate import run
 from minimobilebert.pipeline.ablation_report import format_ablations, mean_and_spread
@@ -54,7 +55,8 @@ def test_all_variants_start_from_the_same_teacher_and_differ_only_in_what_they_s
         assert {key: value for key, value in found.items() if value != base[key]} == (changes or {})
 
 
-def test_it_goes_on_where_it_stopped(finished, capsys):
+def test_it_goes_on_where_it_stopped(finished, capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "SHORT", 0.0)  # a line for every stage, however short
     text, out, summary = finished
     (out / "seed-2" / "joint" / "result.json").unlink()
     (out / "seed-2" / "joint" / "student" / "checkpoint-final.npz").unlink()

@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from minimobilebert import terminal
 from minimobilebert.cli import main
 from minimobilebert.download import fetch as fetch_file
 from minimobilebert.download import run
@@ -90,7 +91,8 @@ def ranges(server):
     return [asked for _, asked, _ in server.requests]
 
 
-def test_a_file_is_fetched_once(server, tmp_path, capsys):
+def test_a_file_is_fetched_once(server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "SHORT", 0.0)
     path = get(server, tmp_path / "new")
     assert path == tmp_path / "new" / "data.bin" and path.read_bytes() == BODY
     assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,22 @@
+"""Progress without a terminal: a line every ten seconds and one at the end, none for what is over at once."""
+
+import pytest
+
+from minimobilebert import terminal
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lines"),
+    [
+        (0.1, []),
+        (1.0, ["work: 4/4 (100 %), 0 s left  loss 3"]),
+        (6.0, ["work: 2/4 (50 %), 12 s left  loss 1", "work: 4/4 (100 %), 0 s left  loss 3"]),
+    ],
+)
+def test_lines_where_there_is_no_terminal(monkeypatch, capsys, seconds, lines):
+    clock = iter(step * seconds for step in range(5))
+    monkeypatch.setattr(terminal.time, "perf_counter", lambda: next(clock))
+    with terminal.progress_bar("work", 4) as bar:
+        for i in range(4):
+            bar.update(f"loss {i}")
+    assert capsys.readouterr().err.splitlines() == lines
