@@ -103,6 +103,14 @@ def test_unusable_arguments_end_with_exit_code_2(arguments, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
+def test_the_help_of_sweep_names_its_rates(capsys):
+    from minimobilebert.pipeline.sweep import RATES
+
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    assert ",".join(f"{rate:g}" for rate in RATES) in capsys.readouterr().out
+
+
 def test_no_command_at_all_lists_them(capsys):
     assert main([]) == 2
     listed = capsys.readouterr().err

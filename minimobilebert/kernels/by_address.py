@@ -29,7 +29,10 @@ if not HAVE_NUMBA:
         """The decorator, where kernels stay plain Python."""
 
         def decorate(function):
+            """function -> what calls it at an address"""
+
             def call(address, *arguments):
+                """The address is the function."""
                 return address(*arguments)
 
             call.address = lambda dtype: function
@@ -60,13 +63,16 @@ else:
         kinds = kinds.split()
 
         def argument_types(number):
+            """float32 or float64, as Numba's type -> the types of all arguments"""
             return tuple(KINDS[kind](number) for kind in kinds)
 
         def decorate(function):
+            """function -> what calls it at an address, with `address(dtype)`"""
             dispatcher = jit_matmul(function)
 
             @intrinsic
             def call(typing, address, *given):
+                """Written into the kernel: casts the arguments to the unit's types, calls; TypeError for other arrays"""
                 number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind == "numbers")
                 wanted = argument_types(number)
                 for position, (x, y) in enumerate(zip(given, wanted, strict=True)):

@@ -9,7 +9,7 @@ The second is scikit-learn's (extra `compare`): counts of lower-cased words of t
 import numpy as np
 
 from ..extras import require
-from ..tasks.glue import glue_task, has_split, read_split
+from ..tasks.glue import dev_splits_of, glue_task, read_split
 from ..tasks.metrics import glue_scores
 
 
@@ -40,8 +40,7 @@ def baselines(*, task, data):
     if task.labels is None:
         raise ValueError(f"--task: found {task.name}, expected a task with classes")
     train = read_split(task, data, "train")
-    splits = [split for split in task.dev_splits if has_split(task, data, split)] or task.dev_splits[:1]
-    dev = {split: read_split(task, data, split) for split in splits}
+    dev = {split: read_split(task, data, split) for split in dev_splits_of(task, data)}
     most_frequent = np.bincount(train.labels).argmax()
     answers = {
         "majority": [np.full(len(examples.labels), most_frequent) for examples in dev.values()],

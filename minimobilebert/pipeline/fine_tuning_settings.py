@@ -9,6 +9,8 @@ those of the released README (4e-5, 32, 5 epochs; windows of 384 pieces every 12
 
 import dataclasses
 
+from ..tasks.squad_windows import BESIDE_THE_QUESTION
+
 SEARCH = {
     "batch": (16, 32, 48),
     "lr": tuple(n * 1e-5 for n in range(1, 11)),
@@ -65,7 +67,7 @@ def usual_settings(task, positions, **changes):
             f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)"
         )
     questions = values.get("max_query", FineTuningSettings.max_query)
-    if squad and values["max_length"] < questions + 4:  # [CLS], two [SEP] and a piece of the passage
+    if squad and values["max_length"] < questions + BESIDE_THE_QUESTION:
         raise ValueError(
             f"--max-query: found {questions} pieces for a question, which leaves no room in {values['max_length']}"
             f" (the model has {positions} positions); expected fewer, such as --max-query 16 --stride 32"

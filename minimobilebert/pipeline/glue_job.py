@@ -18,7 +18,7 @@ import numpy as np
 from ..inference.logits import classification_logits
 from ..model.classification import classification_step, regression_step
 from ..tasks.classification_batches import encode_texts
-from ..tasks.glue import glue_task, has_split, read_split
+from ..tasks.glue import dev_splits_of, glue_task, read_split
 from ..tasks.length_batches import sorted_batches
 from ..tasks.metrics import glue_scores
 from ..terminal import say
@@ -68,8 +68,7 @@ class GlueJob:
     @functools.cached_property
     def dev(self):
         """{dev split that is there: LabelledTexts}; ValueError where there is none"""
-        there = [split for split in self.task.dev_splits if has_split(self.task, self.data, split)]
-        return {split: self.encode(split)[1] for split in there or self.task.dev_splits[:1]}
+        return {split: self.encode(split)[1] for split in dev_splits_of(self.task, self.data)}
 
     def answers(self, logits, texts):
         """-> what glue_scores takes: classes [N], or numbers [N] where the task asks for a number"""

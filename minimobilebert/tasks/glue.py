@@ -89,6 +89,11 @@ def has_split(task, data, split):
     return (_folder_of(task, data) / f"{split}.tsv").is_file()
 
 
+def dev_splits_of(task, data):
+    """The dev splits whose files are there; the first one's name where there is none, so that reading it says so"""
+    return [split for split in task.dev_splits if has_split(task, data, split)] or list(task.dev_splits[:1])
+
+
 def _path_of(task, data, split):
     if split not in task.splits:
         raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.splits)}")

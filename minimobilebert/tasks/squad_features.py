@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .squad_windows import max_context, windows_of
+from .squad_windows import BESIDE_THE_QUESTION, max_context, windows_of
 
 
 class FeatureCounts(NamedTuple):
@@ -68,7 +68,7 @@ def answer_pieces(offsets, start, stop):
 
 def _check(max_length, stride, max_query):
     for name, value, least in (
-        ("max_query", max_query, 1), ("stride", stride, 1), ("max_length", max_length, max_query + 4),
+        ("max_query", max_query, 1), ("stride", stride, 1), ("max_length", max_length, max_query + BESIDE_THE_QUESTION),
     ):  # fmt: skip
         if not isinstance(value, numbers.Integral) or value < least:
             more = " (max_query, [CLS], two [SEP] and a piece of the context)" if name == "max_length" else ""

@@ -10,6 +10,8 @@ elsewhere the model may see a word, but not the words that explain it.
 
 import numpy as np
 
+BESIDE_THE_QUESTION = 4  # pieces that a window needs at least: [CLS], two [SEP] and a piece of the context
+
 
 def windows_of(pieces, room, stride):
     """Windows of at most `room` pieces over so many -> list of (first, length); one empty window for no pieces."""
