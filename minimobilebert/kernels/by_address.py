@@ -72,7 +72,7 @@ else:
 
             @intrinsic
             def call(typing, address, *given):
-                """Written into the kernel: casts the arguments to the unit's types, calls; TypeError for other arrays"""
+                """Written into the kernel: casts the arguments, calls; TypeError for an array of another form"""
                 number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind == "numbers")
                 wanted = argument_types(number)
                 for position, (x, y) in enumerate(zip(given, wanted, strict=True)):
