@@ -12,7 +12,7 @@ import math
 
 from .exponential import exp_scalar, normal_cdf_scalar
 from .jit import jit_inline, jit_matmul
-from .simd import gate_tile, relu_tile, scale_shift_tile, width_of
+from .simd import copy_vector, gate_tile, lanes_of, relu_tile, scale_shift_tile, width_of
 
 NOTHING, RELU, GELU, GELU_TANH, SCALE_SHIFT, RELU_GATE, GELU_GATE, GELU_TANH_GATE = range(8)
 ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH}
@@ -66,17 +66,43 @@ def gelu_tanh_slope(x, like):
     return s + v * s * (one - s) * slope * (one + three * square)
 
 
-@jit_matmul
-def keeps(kind, kept):
-    """Whether the product itself is written to `kept`, and only what follows it to `out`."""
-    return kept.size > 0 and (kind == GELU or kind == GELU_TANH or kind == SCALE_SHIFT)
+@jit_inline
+def _finish_row(kind, count, y, kept, scale, shift, column):
+    """y[:count] in place, or from y and kept"""
+    zero = y.dtype.type(0.0)
+    if kind == RELU:
+        for j in range(count):
+            y[j] = relu_scalar(y[j], y)
+    elif kind == SCALE_SHIFT:
+        for j in range(count):
+            y[j] = y[j] * scale[column + j] + shift[column + j]
+    elif kind == RELU_GATE:
+        for j in range(count):
+            y[j] = y[j] if kept[j] > zero else zero
+    elif kind == GELU:
+        for j in range(count):
+            y[j] = y[j] * normal_cdf_scalar(y[j])
+    elif kind == GELU_TANH:
+        for j in range(count):
+            y[j] = gelu_tanh_scalar(y[j], y)
+    elif kind == GELU_GATE:
+        for j in range(count):
+            y[j] = y[j] * gelu_slope(kept[j], y)
+    elif kind == GELU_TANH_GATE:
+        for j in range(count):
+            y[j] = y[j] * gelu_tanh_slope(kept[j], y)
 
 
 @jit_matmul
 def finish_tile(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row, scale, shift, column):
-    """out [rows, used] from kept (where `keeps`) or in place; scale and shift are read from `column` on."""
-    zero, keep = out.dtype.type(0.0), keeps(kind, kept)
-    if used == width_of(out):
+    """out [rows, used], in place; scale and shift are read from `column` on."""
+    width, lanes = width_of(out), lanes_of(out)
+    keep = kept.size > 0 and (kind == GELU or kind == GELU_TANH or kind == SCALE_SHIFT)
+    if used == width:
+        if keep:
+            for i in range(rows):
+                for j in range(0, width, lanes):
+                    copy_vector(out, out_at + i * out_row + j, kept, kept_at + i * kept_row + j)
         if kind == RELU:
             relu_tile(rows, out, out_at, out_row)
             return
@@ -84,35 +110,18 @@ def finish_tile(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row,
             gate_tile(rows, out, out_at, out_row, kept, kept_at, kept_row)
             return
         if kind == SCALE_SHIFT:
-            if keep:
-                scale_shift_tile(rows, kept, kept_at, kept_row, scale, shift, column, out, out_at, out_row)
-            else:
-                scale_shift_tile(rows, out, out_at, out_row, scale, shift, column, out, out_at, out_row)
+            scale_shift_tile(rows, scale, shift, column, out, out_at, out_row)
             return
-    scales, shifts = scale[column : column + used], shift[column : column + used]
     for i in range(rows):
         # Slices, because Numba knows of an index into a slice, and not of out_at + j, that it is not negative.
         y = out[out_at + i * out_row : out_at + i * out_row + used]
         k = kept[kept_at + i * kept_row : kept_at + i * kept_row + used]
-        x = k if keep else y
-        if kind == RELU:
-            for j in range(used):
-                y[j] = relu_scalar(y[j], out)
-        elif kind == SCALE_SHIFT:
-            for j in range(used):
-                y[j] = x[j] * scales[j] + shifts[j]
-        elif kind == RELU_GATE:
-            for j in range(used):
-                y[j] = y[j] if k[j] > zero else zero
-        elif kind == GELU:
-            for j in range(used):
-                y[j] = x[j] * normal_cdf_scalar(x[j])
-        elif kind == GELU_TANH:
-            for j in range(used):
-                y[j] = gelu_tanh_scalar(x[j], out)
-        elif kind == GELU_GATE:
-            for j in range(used):
-                y[j] = y[j] * gelu_slope(k[j], out)
-        elif kind == GELU_TANH_GATE:
-            for j in range(used):
-                y[j] = y[j] * gelu_tanh_slope(k[j], out)
+        # Twice the same on purpose. Of a whole row the compiler knows the length; a loop that may be of any length
+        # handles so many numbers at once that a row is never long enough for it.
+        if used == width:
+            _finish_row(kind, width, y, k, scale, shift, column)
+        else:
+            if keep:
+                for j in range(used):
+                    k[j] = y[j]
+            _finish_row(kind, used, y, k, scale, shift, column)

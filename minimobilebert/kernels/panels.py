@@ -14,9 +14,9 @@ every row of a has met them. `finish` (finish.py) is what follows the product, d
 the first-level cache.
 """
 
-from .finish import finish_tile, keeps
+from .finish import finish_tile
 from .jit import jit_matmul
-from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, transpose_block, width_of
+from .simd import TILE_ROWS, copy_vector, item_bytes, lanes_of, multiply_tile, transpose_block, width_of
 
 DEPTH_BLOCK = 256  # rows of b in one block: the rows of a that one tile reads stay in the first-level cache
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
@@ -44,7 +44,7 @@ def tile_size_of(like):
 @jit_matmul
 def aside_of(like):
     """The same for any a and b: TILES_AT_ONCE tiles of a and a block of b are added."""
-    blocks = B_BLOCK_BYTES // like.itemsize + 2 * DEPTH_BLOCK * width_of(like)
+    blocks = B_BLOCK_BYTES // item_bytes(like) + 2 * DEPTH_BLOCK * width_of(like)
     return small_aside_of(like) + TILES_AT_ONCE * tile_size_of(like) + blocks
 
 
@@ -134,13 +134,10 @@ def multiply_panels(
     # dy.T @ x: both lie across their rows, a power of two apart as a rule, and would push each other out of the cache.
     copy = a_row == 1 and a_k > 1 and TILE_ROWS <= lanes
     copy_b = b_k != width and (rows >= 512 or (copy and rows > 4 * TILE_ROWS))
-    target, target_at, target_row = out, out_at, out_row
-    if keeps(kind, kept):
-        target, target_at, target_row = kept, kept_at, kept_row
     # Tiles of nearly equal height: 20 rows are done as 10 + 10, which is faster than 14 + 6.
     count = (rows + TILE_ROWS - 1) // TILE_ROWS
-    step = max(1, B_BLOCK_BYTES // (out.itemsize * width * min(depth, DEPTH_BLOCK)))
-    if not copy and 2 * rows * depth * out.itemsize <= B_BLOCK_BYTES:
+    step = max(1, B_BLOCK_BYTES // (item_bytes(out) * width * min(depth, DEPTH_BLOCK)))
+    if not copy and 2 * rows * depth * item_bytes(out) <= B_BLOCK_BYTES:
         step = 1  # a is the small one: each panel of b is read once from wherever it is, and meets all rows
     for first in range(0, panels, step):
         for block in range(blocks):
@@ -162,16 +159,16 @@ def multiply_panels(
                     x, x_at, x_k = aside, a_aside + t % TILES_AT_ONCE * tile_size_of(out), lanes
                 for panel in range(first, min(first + step, panels)):
                     j0 = panel * width
-                    place, used = target_at + t0 * target_row + j0, min(width, columns - j0)
+                    place, used = out_at + t0 * out_row + j0, min(width, columns - j0)
                     begin = start_at + width + column + j0 if block == 0 else start_at
                     more, more_at, more_row = add, add_at + t0 * add_row + j0 if add_at >= 0 else -1, add_row
                     if block > 0:
-                        more, more_at, more_row = target, place, target_row
+                        more, more_at, more_row = out, place, out_row
                     b_tile = y_at + (panel - first) * y_panel
                     if used == width:
                         multiply_tile(
                             t1 - t0, x, x_at, a_row, x_k, y, b_tile, y_k, k1 - k0, start, begin,
-                            more, more_at, more_row, target, place, target_row,
+                            more, more_at, more_row, out, place, out_row,
                         )  # fmt: skip
                     else:
                         multiply_tile(
@@ -181,9 +178,9 @@ def multiply_panels(
                         for i in range(t1 - t0):
                             for j in range(used):
                                 before = more[more_at + i * more_row + j] if more_at >= 0 else out.dtype.type(0.0)
-                                target[place + i * target_row + j] = before + aside[aside_at + i * width + j]
+                                out[place + i * out_row + j] = before + aside[aside_at + i * width + j]
                     if kind and block == blocks - 1:
                         finish_tile(
-                            kind, t1 - t0, used, out, out_at + t0 * out_row + j0, out_row,
+                            kind, t1 - t0, used, out, place, out_row,
                             kept, kept_at + t0 * kept_row + j0, kept_row, scale, shift, column + j0,
                         )  # fmt: skip

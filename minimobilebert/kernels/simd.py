@@ -24,6 +24,8 @@ import os
 import platform
 from typing import NamedTuple
 
+import numpy as np
+
 from .jit import HAVE_NUMBA, jit_inline, jit_matmul
 
 
@@ -70,15 +72,24 @@ VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = TILES[PATH]  # constants of the compiled
 
 
 @jit_inline
+def item_bytes(like):
+    """Bytes of one number: a constant to the compiler, where `like.itemsize` is read from memory and divided by."""
+    if isinstance(like.dtype.type(0.0), np.float32):
+        return 4
+    else:
+        return 8
+
+
+@jit_inline
 def lanes_of(like):
     """Numbers in one vector."""
-    return VECTOR_BYTES // like.itemsize
+    return VECTOR_BYTES // item_bytes(like)
 
 
 @jit_inline
 def width_of(like):
     """Columns of one tile."""
-    return TILE_VECTORS * VECTOR_BYTES // like.itemsize
+    return TILE_VECTORS * VECTOR_BYTES // item_bytes(like)
 
 
 if PATH == "plain":
@@ -129,11 +140,11 @@ if PATH == "plain":
                     y[y_at + i * y_row + j] = y.dtype.type(0.0)
 
     @jit_matmul
-    def scale_shift_tile(rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
+    def scale_shift_tile(rows, scale, shift, column, y, y_at, y_row):
         """NoNorm without vector instructions."""
         for i in range(rows):
             for j in range(width_of(y)):
-                y[y_at + i * y_row + j] = x[x_at + i * x_row + j] * scale[column + j] + shift[column + j]
+                y[y_at + i * y_row + j] = y[y_at + i * y_row + j] * scale[column + j] + shift[column + j]
 
     @jit_matmul
     def maximum_of(x, x_at, vectors):
@@ -391,11 +402,11 @@ else:
         return types.void(i, y, i, i, y, i, i), write
 
     @intrinsic
-    def scale_shift_tile(typing, rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row):
-        """y = scale * x + shift for a tile of rows >= 1 rows; scale and shift are read from `column` on; y may be x"""
+    def scale_shift_tile(typing, rows, scale, shift, column, y, y_at, y_row):
+        """y = scale * y + shift for a tile of rows >= 1 rows; scale and shift are read from `column` on"""
 
         def write(context, builder, signature, arguments):
-            rows, x, x_at, x_row, scale, shift, column, y, y_at, y_row = arguments
+            rows, scale, shift, column, y, y_at, y_row = arguments
             kind = signature.args[1]
             v = _Vectors(context, builder, kind.dtype)
             vectors = range(TILE_VECTORS)
@@ -405,14 +416,14 @@ else:
 
             def write_row(pointers):
                 for n in vectors:
-                    source, target = (v.at(pointer, n * v.lanes) for pointer in pointers)
-                    v.store(builder.call(v.fma, [v.load(source), scales[n], shifts[n]]), target)
+                    place = v.at(pointers[0], n * v.lanes)
+                    v.store(builder.call(v.fma, [v.load(place), scales[n], shifts[n]]), place)
 
-            _for_each_row(v, rows, [v.pointer(kind, x, x_at), v.pointer(kind, y, y_at)], [x_row, y_row], write_row)
+            _for_each_row(v, rows, [v.pointer(kind, y, y_at)], [y_row], write_row)
             return context.get_dummy_value()
 
         i = types.int64
-        return types.void(i, x, i, i, x, x, i, x, i, i), write
+        return types.void(i, scale, scale, i, y, i, i), write
 
     @intrinsic
     def maximum_of(typing, x, x_at, vectors):
