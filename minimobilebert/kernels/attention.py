@@ -16,13 +16,14 @@ from .exponential import exp_scalar
 from .finish import NOTHING
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
-from .panels import multiply_panels, pack_panel, pack_panels, panels_of, small_aside_of
+from .panels import multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of
 from .rows import compact, row_maximum
 from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
 MASKED_SCORE = -1e30
+TOGETHER = 1024  # scores whose exponentials are taken in one go; they stay in the first-level cache
 
 
 def _split_heads(x, heads):
@@ -108,8 +109,30 @@ def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, tur
 
 @jit_matmul
 def head_size_of(tokens, like):
-    """Numbers of scratch memory that `times_head` needs: one panel, and a tile."""
-    return (tokens + TILE_ROWS) * width_of(like)
+    """Numbers of scratch memory that `times_head` needs."""
+    width = width_of(like)
+    narrow = panels_of(tokens, like) * width * tokens + width * tokens + packing_aside_of(like)
+    return max(narrow, (tokens + TILE_ROWS) * width)
+
+
+@jit_matmul
+def _times_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
+    """`times_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long"""
+    zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
+    turned_at = tokens * panel * panels_of(rows, out)
+    aside_at = turned_at + size * rows
+    b, b_at, b_panel, b_k = a, a_at, panel, a_k
+    if a_row != 1 or rows % panel:
+        pack_panels(a, a_at, a_k, a_row, tokens, rows, scratch, zero)
+        b, b_at, b_panel, b_k = scratch, zero, panel * tokens, panel
+    multiply_panels(
+        size, x, x_at, one, width, tokens, b, b_at, b_panel, b_k, rows, zeros, zero, none, -one, zero,
+        scratch, turned_at, rows, scratch, aside_at, np.int64(NOTHING), none, zero, zero, none, none, zero,
+    )  # fmt: skip
+    for i in range(rows):
+        y = out[out_at + i * width : out_at + i * width + size]
+        for c in range(size):
+            y[c] = scratch[turned_at + c * rows + i]
 
 
 @jit_matmul
@@ -117,22 +140,22 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
     """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
 
     out lies like x. The head is first copied to lie without gaps: its rows are a power of two apart as a rule and would
-    push each other out of the cache. Where it is narrower than a tile, the copy has neighbouring columns beside it, and
+    push each other out of the cache. Where its last columns do not fill a tile, their neighbours stand beside them, and
     what comes of those is computed aside and left there.
     """
     zero, panel, lanes = np.int64(0), width_of(out), lanes_of(out)
+    if size < panel:
+        _times_narrow_head(
+            rows, a, a_at, a_row, a_k, x, x_at + column, width, size, tokens, zeros, out, out_at + column, scratch
+        )  # fmt: skip
+        return
     aside, count = tokens * panel, (rows + TILE_ROWS - 1) // TILE_ROWS
     for j in range(column, column + size, panel):
         used = min(panel, column + size - j)
-        first = j
-        if width < panel:
-            first = zero
-            pack_panel(x, x_at, width, np.int64(1), tokens, width, scratch, zero)
-        else:
-            first = _window(j, used, panel, width)[0]
-            for k in range(tokens):
-                for c in range(0, panel, lanes):
-                    copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
+        first = _window(j, used, panel, width)[0]
+        for k in range(tokens):
+            for c in range(0, panel, lanes):
+                copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
         direct = used == panel
         for t in range(count):
             t0, t1 = rows * t // count, rows * (t + 1) // count
@@ -149,25 +172,38 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
 
 
 @jit_matmul
-def scale_and_mask(scores, mask, scale):
-    """Step 1 for one row [T], in place: scale * scores, or MASKED_SCORE for padding keys"""
-    masked = scores.dtype.type(MASKED_SCORE)
-    for j in range(scores.size):
-        scores[j] = scores[j] * scale if mask[j] else masked
+def softmax_rows(scores, tokens, mask, scale, kept):
+    """Steps 1 and 2 for rows of `tokens` scores, in place; mask [tokens]; kept: a copy of step 1's result, or empty
 
-
-@jit_matmul
-def softmax_in_place(row):
-    """Step 2 for one row [T]: scores become probabilities. A row of masked scores only becomes equal shares."""
-    largest = max(row_maximum(row), row.dtype.type(MASKED_SCORE))
-    for j in range(row.size):
-        row[j] = exp_scalar(row[j] - largest)
-    total = row.dtype.type(0.0)
-    for j in range(row.size):
-        total += row[j]
-    inverse = row.dtype.type(1.0) / total
-    for j in range(row.size):
-        row[j] *= inverse
+    A row of masked scores only becomes equal shares. Exponentials are taken of several rows together, because a short
+    row does not fill the vectors; and all is one function, because a call for each row would take as long again.
+    """
+    masked, zero, one = scores.dtype.type(MASKED_SCORE), scores.dtype.type(0.0), scores.dtype.type(1.0)
+    together = tokens * max(1, TOGETHER // tokens)
+    for first in range(0, scores.size, together):
+        last = min(first + together, scores.size)
+        for i in range(first, last, tokens):
+            row = scores[i : i + tokens]
+            for j in range(tokens):
+                row[j] = row[j] * scale if mask[j] else masked
+            if kept.size:
+                copy = kept[i : i + tokens]
+                for j in range(tokens):
+                    copy[j] = row[j]
+            largest = max(row_maximum(row), masked)
+            for j in range(tokens):
+                row[j] -= largest
+        rows = scores[first:last]
+        for j in range(rows.size):
+            rows[j] = exp_scalar(rows[j])
+        for i in range(first, last, tokens):
+            row = scores[i : i + tokens]
+            total = zero
+            for j in range(tokens):
+                total += row[j]
+            inverse = one / total
+            for j in range(tokens):
+                row[j] *= inverse
 
 
 @by_address("int numbers numbers numbers bools int int numbers numbers numbers numbers")
@@ -186,14 +222,10 @@ def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, s
     times_turned(
         tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros, used, zero, aside
     )  # fmt: skip
-    for i in range(0, square, tokens):
-        row = used[i : i + tokens]
-        scale_and_mask(row, mask[b * tokens : (b + 1) * tokens], scale)
-        if scores.size:
-            kept = scores[here + i : here + i + tokens]
-            for j in range(tokens):
-                kept[j] = row[j]
-        softmax_in_place(row)
+    first = min(here, scores.size)
+    softmax_rows(
+        used, tokens, mask[b * tokens : (b + 1) * tokens], scale, scores[first : min(first + square, scores.size)]
+    )  # fmt: skip
     if keep.size:
         used = used * keep[here : here + square]
     times_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside)
@@ -208,19 +240,21 @@ def _attention_forward(
 
 
 @jit_matmul
-def _ds_row(probability, ds, dscores, mask, scale):
-    """Steps 2 and 1 in reverse for one row: ds, the gradient of the probabilities, becomes that of q . k; all [T]"""
+def _ds_rows(probabilities, ds, dscores, tokens, mask, scale):
+    """Steps 2 and 1 in reverse: ds, the gradient of the probabilities, becomes that of q . k; dscores may be empty"""
     zero = ds.dtype.type(0.0)
-    along = zero
-    for j in range(ds.size):
-        along += ds[j] * probability[j]
-    for j in range(ds.size):
-        ds[j] = probability[j] * (ds[j] - along)
-    if dscores.size:
-        for j in range(ds.size):
-            ds[j] += dscores[j]
-    for j in range(ds.size):
-        ds[j] = ds[j] * scale if mask[j] else zero
+    for i in range(0, ds.size, tokens):
+        probability, row = probabilities[i : i + tokens], ds[i : i + tokens]
+        along = zero
+        for j in range(tokens):
+            along += row[j] * probability[j]
+        if dscores.size:
+            more = dscores[i : i + tokens]
+            for j in range(tokens):
+                row[j] = (probability[j] * (row[j] - along) + more[j]) * scale if mask[j] else zero
+        else:
+            for j in range(tokens):
+                row[j] = probability[j] * (row[j] - along) * scale if mask[j] else zero
 
 
 @by_address("int numbers numbers numbers numbers numbers bools int int numbers numbers numbers numbers numbers")
@@ -247,12 +281,11 @@ def _head_backward(
         ds *= keep[here : here + square]
         used = probability * keep[here : here + square]
     times_head(tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside)
-    for i in range(0, square, tokens):
-        more = min(here + i, dscores.size)
-        _ds_row(
-            probability[i : i + tokens], ds[i : i + tokens], dscores[more : min(more + tokens, dscores.size)],
-            mask[b * tokens : (b + 1) * tokens], scale,
-        )  # fmt: skip
+    first = min(here, dscores.size)
+    _ds_rows(
+        probability, ds, dscores[first : min(first + square, dscores.size)], tokens,
+        mask[b * tokens : (b + 1) * tokens], scale,
+    )  # fmt: skip
     times_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, aside)
     times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
 

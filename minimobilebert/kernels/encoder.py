@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from .attention import head_size_of, scale_and_mask, softmax_in_place, times_head, times_turned, turned_size
+from .attention import head_size_of, softmax_rows, times_head, times_turned, turned_size
 from .by_address import by_address
 from .finish import NOTHING, SCALE_SHIFT
 from .jit import jit_matmul, jit_matmul_parallel, prange
@@ -89,9 +89,9 @@ def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, 
                 count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros,
                 scores, zero, aside,
             )  # fmt: skip
-            for i in range(0, count * tokens, tokens):
-                scale_and_mask(scores[i : i + tokens], mask[sequence * tokens : (sequence + 1) * tokens], scale)
-                softmax_in_place(scores[i : i + tokens])
+            softmax_rows(
+                scores[: count * tokens], tokens, mask[sequence * tokens : (sequence + 1) * tokens], scale, scores[:0]
+            )  # fmt: skip
             times_head(
                 count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
                 context, (first - row) * C, aside,

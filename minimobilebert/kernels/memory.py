@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-SMALLEST = 1 << 20  # bytes; smaller arrays come from memory that the C library keeps by itself
+SMALLEST = 1 << 16  # bytes; the C library keeps smaller ones, and gives larger ones back to the system too often
 LARGEST_IDLE = 1 << 31  # bytes that may wait at the same time; more are given back to the system
 ALIGNMENT = 64  # bytes of a cache line: a vector across two lines loads slower
 

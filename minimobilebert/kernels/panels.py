@@ -6,8 +6,8 @@ A matrix is a place in a one-dimensional array: element i, k of a is a[a_at + i 
 kernel then serves every layout, and a part of a matrix is only another place.
 
 b is given in panels of `width_of` columns, the width of a register tile (simd.py). A panel lies in memory as the
-tile reads it, row after row. `pack_panel` copies a matrix there; a last, narrower panel is filled up with zeros, its
-tile is computed aside and only the real columns are kept.
+tile reads it, row after row. `pack_panel` copies a matrix there; of a last, narrower panel
+only the real columns count: its tile is computed aside, and what comes of the others is left there.
 
 The loops go through blocks of b (DEPTH_BLOCK rows, B_BLOCK_BYTES together) that stay in the second-level cache until
 every row of a has met them. `finish` (finish.py) is what follows the product, done to each tile while it is still in
@@ -42,15 +42,20 @@ def tile_size_of(like):
 
 
 @jit_matmul
+def packing_aside_of(like):
+    """The same for a packed b and any a: TILES_AT_ONCE tiles of a are added."""
+    return small_aside_of(like) + TILES_AT_ONCE * tile_size_of(like)
+
+
+@jit_matmul
 def aside_of(like):
-    """The same for any a and b: TILES_AT_ONCE tiles of a and a block of b are added."""
-    blocks = B_BLOCK_BYTES // item_bytes(like) + 2 * DEPTH_BLOCK * width_of(like)
-    return small_aside_of(like) + TILES_AT_ONCE * tile_size_of(like) + blocks
+    """The same for any a and b: a block of b is added."""
+    return packing_aside_of(like) + B_BLOCK_BYTES // item_bytes(like) + 2 * DEPTH_BLOCK * width_of(like)
 
 
 @jit_matmul
 def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
-    """out[k, j] = b[k, j] for j < used, 0 for the other columns of the panel; k < depth"""
+    """out[k, j] = b[k, j] for j < used, any numbers in the other columns of the panel; k < depth"""
     width, lanes = width_of(b), lanes_of(b)
     if b_column == 1:
         for k in range(depth):
@@ -67,13 +72,16 @@ def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
     # Where b is the transpose of a matrix in memory, whole blocks of lanes x lanes are turned in registers.
     turned_depth = depth // lanes * lanes if b_k == 1 else 0
     turned_columns = used // lanes * lanes
+    if turned_columns < used and b_at + (turned_columns + lanes - 1) * b_column + depth <= b.size:
+        turned_columns += lanes  # what follows in memory comes along; nobody looks at those columns
     for k in range(0, turned_depth, lanes):
         for j in range(0, turned_columns, lanes):
             transpose_block(b, b_at + j * b_column + k, b_column, out, out_at + k * width + j, width)
     for k in range(depth):
-        for j in range(turned_columns if k < turned_depth else 0, used):
+        filled = turned_columns if k < turned_depth else 0
+        for j in range(filled, used):
             out[out_at + k * width + j] = b[b_at + k * b_k + j * b_column]
-        for j in range(used, width):
+        for j in range(max(filled, used), width):
             out[out_at + k * width + j] = 0
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .jit import jit_matmul
+from .jit import jit_inline
 from .simd import lanes_of, maximum_of
 
 # Sums over rows go block by block and then over the blocks in order, whichever thread took which block: the result
@@ -28,7 +28,7 @@ def block_count(rows):
     return -(-rows // ROWS_PER_BLOCK)
 
 
-@jit_matmul
+@jit_inline
 def row_maximum(row):
     """The largest of row [N]. NaN may be passed over: whoever subtracts the maximum from the row meets it there."""
     whole = row.size // lanes_of(row)
