@@ -60,14 +60,14 @@ def test_a_failure_names_its_case_and_an_error_the_way_to_it(worker):
             with t.case(words):
                 t.equal("y", t.call(x), np.asarray(x))
 
-    function = "minimobilebert/ops/dropout.py:_apply"
+    function = "minimobilebert/ops/dropout.py:dropout_backward"
     wrong = run(
-        worker, function, cases, code="def _apply(x, cache=None):\n    return x if isinstance(x, float) else 2.0 * x"
+        worker, function, cases, code="def dropout_backward(x, cache=None):\n    return x if isinstance(x, float) else 2.0 * x"
     )
     assert wrong.outcomes[0].lines[0] == ("case", "bad")
-    code = "def _apply(x, cache=None):\n    def inner(x):\n        return x / None\n    return inner(x)"
+    code = "def dropout_backward(x, cache=None):\n    def inner(x):\n        return x / None\n    return inner(x)"
     (outcome,) = run(worker, function, cases, code=code).outcomes
-    assert dict(outcome.lines) == {"case": "good", "where": "line 4 of _apply, line 3 of inner: return x / None"}
+    assert dict(outcome.lines) == {"case": "good", "where": "line 4 of dropout_backward, line 3 of inner: return x / None"}
 
 
 def three_steps(parameters, gradients):

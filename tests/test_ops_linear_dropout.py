@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimobilebert.ops.dropout import dropout_backward, dropout_forward
+from minimobilebert.kernels.dropout import drop
+from minimobilebert.ops.dropout import draw_keep, dropout_backward, dropout_forward
 from minimobilebert.ops.linear import linear_backward, linear_forward
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -80,3 +81,25 @@ def test_a_dropped_infinity_is_zero_and_a_kept_nan_stays():
 def test_a_rate_outside_is_one_clear_line(rate):
     with pytest.raises(ValueError, match=rf"dropout rate: found {rate}, expected a number in \[0, 1\)"):
         dropout_forward(np.ones(3), rate, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (5,), (3, 0, 2), (2, 5, 7)])
+def test_places_are_drawn_for_any_shape(shape):
+    keep = draw_keep(np.random.default_rng(4), shape, 0.5)
+    assert keep.shape == shape and keep.dtype == bool
+    assert draw_keep(np.random.default_rng(4), shape, 0.0).all()
+
+
+def test_a_place_says_nothing_about_its_neighbours():
+    """Four places share 64 random bits."""
+    kept = draw_keep(np.random.default_rng(5), (400_000,), 0.3) - 0.7
+    for distance in range(1, 9):
+        along = (kept[distance:] * kept[:-distance]).mean() / 0.21
+        assert abs(along) < 5 / np.sqrt(kept.size)  # five deviations of the mean of independent products
+
+
+@given(SEEDS, st.sampled_from([(0,), (1,), (33,), (4, 17), (3, 5, 70)]), st.sampled_from([np.float32, np.float64]))
+def test_both_twins_of_drop_give_the_same_bits(seed, shape, dtype):
+    rng = np.random.default_rng(seed)
+    x, keep = rng.standard_normal((*shape[:-1], 2 * shape[-1])).astype(dtype)[..., ::2], rng.random(shape) < 0.6
+    np.testing.assert_array_equal(drop.numpy_twin(x, keep, 1.25), drop.numba_twin(x, keep, 1.25))

@@ -6,6 +6,7 @@ import numpy as np
 
 from minimobilebert.kernels.attention import MASKED_SCORE
 from minimobilebert.ops.attention import AttentionCache
+from minimobilebert.ops.dropout import draw_keep
 
 
 def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):
@@ -22,7 +23,7 @@ def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=
     p = e / e.sum(axis=-1, keepdims=True)
     used, keep = p, None
     if rng is not None and dropout_rate > 0.0:
-        keep = (rng.random(p.shape, dtype=np.float32) >= dropout_rate).astype(kind) / kind(1.0 - dropout_rate)
+        keep = draw_keep(rng, p.shape, dropout_rate).astype(kind) / kind(1.0 - dropout_rate)
         used = p * keep
     kept = scores if keep_scores else None
     context = (used @ v).transpose(0, 2, 1, 3).reshape(query.shape)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.attention import attention_scores_backward, attention_scores_forward
+from .dropout import draw_keep
 
 
 class AttentionCache(NamedTuple):
@@ -44,7 +45,7 @@ def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=
     keep = None
     if rng is not None and dropout_rate > 0.0:
         batch, tokens, _ = query.shape
-        kept = rng.random((batch, num_heads, tokens, tokens), dtype=np.float32) >= dropout_rate
+        kept = draw_keep(rng, (batch, num_heads, tokens, tokens), dropout_rate)
         keep = kept.astype(query.dtype) / query.dtype.type(1.0 - dropout_rate)
     context, scores, probabilities = attention_scores_forward(query, key, value, mask, num_heads, keep, keep_scores)
     return context, AttentionCache(query, key, value, mask, scores, probabilities, keep)
