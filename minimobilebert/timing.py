@@ -21,23 +21,40 @@ def first_calls(functions, clock=time.perf_counter):
     return seconds, results
 
 
-def calls_for(functions, least, clock=time.perf_counter):
-    """How many calls in a row take about `least` seconds, by the fastest of three -> {name: calls}"""
-    tries = [first_calls(functions, clock)[0] for _ in range(3)]
-    return {name: max(1, round(least / max(min(one[name] for one in tries), 1e-7))) for name in functions}
+def _settle(function, seconds, clock):
+    """Call it for so long, once at least."""
+    begin = clock()
+    function()
+    while clock() - begin < seconds:
+        function()
+
+
+def calls_for(functions, least, *, settle=0.0, rest=0.0, clock=time.perf_counter, sleep=time.sleep):
+    """How many calls in a row take about `least` seconds, by the fastest of three -> {name: calls}
+
+    settle, rest: as in `times_in_turns`
+    """
+    calls = {}
+    for name, function in functions.items():
+        sleep(rest)
+        _settle(function, settle, clock)
+        fastest = min(first_calls({name: function}, clock)[0][name] for _ in range(3))
+        calls[name] = max(1, round(least / max(fastest, 1e-7)))
+    return calls
 
 
 FEWEST = 3  # turns, however long they take
 
 
 def times_in_turns(
-    functions, turns, *, warm=2, calls=None, settle=0, rest=0.0, limit=None, step=None, clock=time.perf_counter,
+    functions, turns, *, warm=2, calls=None, settle=None, rest=0.0, limit=None, step=None, clock=time.perf_counter,
     sleep=time.sleep,
 ):  # fmt: skip
     """Measure several functions in turns; each runs `warm` times beforehand.
 
     functions: {name: callable}; calls: {name: calls in a row that are timed as one}, 1 unless given
-    settle: calls that are not timed, right before those that are: they bring back the caches that another side emptied
+    settle: seconds of calls that are not timed, one call at least, right before those that are: they bring back the
+        caches that another side emptied, and let the system find a core for each thread again; None: no such calls
     rest: seconds of sleep before each side, so that the threads of the side before have stopped spinning for more work
     limit: seconds after which there are no more turns; at least FEWEST are made
     step: called after every turn
@@ -53,8 +70,8 @@ def times_in_turns(
             count = calls[name] if calls else 1
             if rest:
                 sleep(rest)
-            for _ in range(settle):
-                function()
+            if settle is not None:
+                _settle(function, settle, clock)
             start = clock()
             for _ in range(count):
                 function()

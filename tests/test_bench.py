@@ -89,7 +89,7 @@ def test_times_come_from_the_clock_and_leave_out_what_is_not_timed():
     clock, rests, steps = FakeClock(), [], []
     functions = {"a": clock.taking(100.0, 1.0, 2.0, 4.0, 1.0, 2.0, 4.0), "b": clock.taking(3.0)}
     seconds = times_in_turns(
-        functions, 2, warm=1, calls={"a": 2, "b": 1}, settle=1, rest=7.0, step=lambda: steps.append(1), clock=clock,
+        functions, 2, warm=1, calls={"a": 2, "b": 1}, settle=0.0, rest=7.0, step=lambda: steps.append(1), clock=clock,
         sleep=rests.append,
     )  # fmt: skip
     assert seconds["a"].tolist() == [3.0, 3.0]  # 100 was the warm-up and 1 the settling call
@@ -112,8 +112,15 @@ def test_first_calls_are_apart():
 
 def test_short_calls_are_repeated():
     clock = FakeClock()
-    functions = {"short": clock.taking(9.0, 0.5, 0.7), "long": clock.taking(7.0)}
-    assert calls_for(functions, 2.0, clock) == {"short": 4, "long": 1}
+    functions = {"short": clock.taking(9.0, 5.0, 0.5, 0.7), "long": clock.taking(7.0)}  # 9 settles it
+    assert calls_for(functions, 2.0, clock=clock) == {"short": 4, "long": 1}
+
+
+def test_settling_takes_its_seconds_and_one_call_at_least():
+    for settle, calls in ((None, 0), (0.0, 1), (3.9, 2), (4.0, 2), (4.1, 3)):
+        clock = FakeClock()
+        times_in_turns({"a": clock.taking(2.0)}, 1, warm=0, settle=settle, clock=clock)
+        assert clock.now == 2.0 * (calls + 1), settle  # and one that is timed
 
 
 def test_quartiles():

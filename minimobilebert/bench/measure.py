@@ -14,8 +14,11 @@ from ..timing import calls_for, first_calls, quartiles, times_in_turns
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
 REST = 0.15  # seconds; idle OpenBLAS threads keep a core busy for up to a tenth of a second before they sleep
+# Seconds of untimed calls. After a rest both threads of a kernel may wake up on one core, where a product of 40 us
+# takes 600, and the system leaves them there for some ten milliseconds.
+SETTLE = 0.06
 SHORT_TURNS = 15
-LIMITS = {True: 3.0, False: 40.0}  # seconds for all turns of a short or a long case: a busy machine gets fewer turns
+LIMITS = {True: 5.0, False: 40.0}  # seconds for all turns of a short or a long case: a busy machine gets fewer turns
 OURS = "ours"
 KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "ratio_low", "ratio_high")
 
@@ -108,8 +111,9 @@ def measure(case, threads, sides, turns=None, step=None):
     first, results = first_calls(functions)
     check_same(case, results)
     del results
+    rest, settle = (REST, SETTLE) if threads > 1 else (0.0, 0.0)
     seconds = times_in_turns(
-        functions, turns, warm=0, calls=calls_for(functions, LEAST) if case.short else None, settle=int(case.short),
-        rest=REST if threads > 1 else 0.0, limit=limit, step=step and (lambda: step(1.0 / turns)),
+        functions, turns, warm=0, calls=calls_for(functions, LEAST, settle=settle, rest=rest) if case.short else None,
+        settle=settle if case.short else None, rest=rest, limit=limit, step=step and (lambda: step(1.0 / turns)),
     )  # fmt: skip
     return compared(case, threads, seconds, first)

@@ -16,7 +16,7 @@ from .exponential import exp_scalar
 from .finish import NOTHING
 from .jit import jit_matmul, jit_matmul_parallel, prange
 from .memory import empty
-from .panels import multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of
+from .panels import multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of, tile_height
 from .rows import compact, row_maximum
 from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 
@@ -149,7 +149,7 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
             rows, a, a_at, a_row, a_k, x, x_at + column, width, size, tokens, zeros, out, out_at + column, scratch
         )  # fmt: skip
         return
-    aside, count = tokens * panel, (rows + TILE_ROWS - 1) // TILE_ROWS
+    aside, height = tokens * panel, tile_height(rows)
     for j in range(column, column + size, panel):
         used = min(panel, column + size - j)
         first = _window(j, used, panel, width)[0]
@@ -157,15 +157,15 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
             for c in range(0, panel, lanes):
                 copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
         direct = used == panel
-        for t in range(count):
-            t0, t1 = rows * t // count, rows * (t + 1) // count
+        for t0 in range(0, rows, height):
+            tall = min(height, rows - t0)
             place = out_at + t0 * width + j
             multiply_tile(
-                t1 - t0, a, a_at + t0 * a_row, a_row, a_k, scratch, zero, panel, tokens, zeros, zero, zeros, -1, zero,
+                tall, a, a_at + t0 * a_row, a_row, a_k, scratch, zero, panel, tokens, zeros, zero, zeros, -1, zero,
                 out if direct else scratch, place if direct else aside, width if direct else panel,
             )  # fmt: skip
             if not direct:
-                for i in range(t1 - t0):
+                for i in range(tall):
                     y, z = out[place + i * width : place + i * width + used], scratch[aside + i * panel + j - first :]
                     for c in range(used):
                         y[c] = z[c]

@@ -54,7 +54,7 @@ else:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
     import numba
-    from numba import get_num_threads, prange  # noqa: F401  (kernels import them from here)
+    from numba import prange  # noqa: F401  (kernels import it from here)
     from numba.core import event
 
     # False too where NUMBA_DISABLE_JIT=1 runs every kernel as plain Python, for debugging.
@@ -107,6 +107,16 @@ else:
     jit_matmul = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH)
     jit_matmul_parallel = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH, parallel=True)
 
+    _threads = 0  # not asked yet
+
     def set_threads(threads):
         """Use `threads` threads in every parallel kernel from now on."""
+        global _threads
         numba.set_num_threads(threads)
+        _threads = threads
+
+    def get_num_threads():
+        """How many; Numba's own answer takes longer than a small kernel's preparations."""
+        global _threads
+        _threads = _threads or numba.get_num_threads()
+        return _threads

@@ -175,9 +175,15 @@ def place(x):
 
 
 @functools.cache
-def _scratch(dtype):
-    """Columns of a tile, numbers of scratch memory for one part; asked of the compiled functions once."""
-    return width_of(_NONE[dtype]), aside_of(_NONE[dtype])
+def _width(dtype):
+    """Columns of a tile; asked of the compiled function once."""
+    return width_of(_NONE[dtype])
+
+
+@functools.cache
+def _aside(dtype, parts):
+    """Scratch memory for so many parts, the same for every product: nothing else runs while a kernel does."""
+    return np.empty(parts * aside_of(_NONE[dtype]), dtype)
 
 
 def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, shift=None):
@@ -196,7 +202,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         flat_add, add_row = flat_out, out_row
     elif add is not None:
         flat_add, add_row, _ = place(add)
-    (width, aside), parts = _scratch(out.dtype), (1, 1)
+    width, parts = _width(out.dtype), (1, 1)
     if rows * columns * depth >= SERIAL_BELOW and (threads := get_num_threads()) > 1:
         row_parts = min(max(rows // 8, 1), threads)
         parts = (row_parts, min(threads // row_parts, -(-columns // width)))
@@ -205,7 +211,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         _part.address(out.dtype), parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
         empty(-(-columns // width) * width * depth, out.dtype) if pack else none,
         none if bias is None else compact(bias), flat_add, add_row, flat_out, out_row,
-        empty(parts[0] * parts[1] * aside, out.dtype), kind,
+        _aside(out.dtype, parts[0] * parts[1]), kind,
         none if kept is None else kept.reshape(-1), none if scale is None else compact(scale),
         none if shift is None else compact(shift),
     )  # fmt: skip

@@ -8,6 +8,7 @@ comes back here when the last array that looks at it is gone, and the next array
     del x                                   its memory waits for the next array of about 64 * 512 * 4 bytes
 """
 
+import functools
 import math
 
 import numpy as np
@@ -22,22 +23,28 @@ _idle, _idle_bytes, _taken = {}, 0, 0
 class _Block:
     """Memory of one array; hands it back when no array looks at it any more."""
 
-    __slots__ = ("memory", "__array_interface__")
+    __slots__ = ("memory", "size", "__array_interface__")
 
-    def __init__(self, memory, shape, dtype):
-        self.memory = memory
+    def __init__(self, memory, size, shape, dtype):
+        """memory: an array of `size` bytes, and where its first whole cache line begins"""
+        self.memory, self.size = memory, size
         self.__array_interface__ = {
-            "shape": shape, "typestr": dtype.str, "version": 3,
-            "data": (memory.ctypes.data + -memory.ctypes.data % ALIGNMENT, False),
+            "shape": shape, "typestr": _name(dtype), "version": 3, "data": (memory[1], False)
         }  # fmt: skip
 
     def __del__(self):
         global _idle_bytes, _taken
-        memory = self.memory
-        _taken -= memory.nbytes
-        if _idle_bytes + memory.nbytes <= LARGEST_IDLE:
-            _idle.setdefault(memory.nbytes, []).append(memory)
-            _idle_bytes += memory.nbytes
+        size = self.size
+        _taken -= size
+        if _idle_bytes + size <= LARGEST_IDLE:
+            _idle.setdefault(size, []).append(self.memory)
+            _idle_bytes += size
+
+
+@functools.cache
+def _name(dtype):
+    """NumPy's short name of a type; it makes it anew each time it is asked."""
+    return dtype.str
 
 
 def empty(shape, dtype):
@@ -56,9 +63,10 @@ def empty(shape, dtype):
         memory = waiting.pop()
         _idle_bytes -= size
     else:
-        memory = np.empty(size, np.uint8)
+        array = np.empty(size, np.uint8)
+        memory = array, array.ctypes.data + -array.ctypes.data % ALIGNMENT
     _taken += size
-    return np.asarray(_Block(memory, shape, dtype))
+    return np.asarray(_Block(memory, size, shape, dtype))
 
 
 def empty_like(x):
