@@ -62,12 +62,18 @@ def test_a_failure_names_its_case_and_an_error_the_way_to_it(worker):
 
     function = "minimobilebert/ops/dropout.py:dropout_backward"
     wrong = run(
-        worker, function, cases, code="def dropout_backward(x, cache=None):\n    return x if isinstance(x, float) else 2.0 * x"
+        worker,
+        function,
+        cases,
+        code="def dropout_backward(x, cache=None):\n    return x if isinstance(x, float) else 2.0 * x",
     )
     assert wrong.outcomes[0].lines[0] == ("case", "bad")
     code = "def dropout_backward(x, cache=None):\n    def inner(x):\n        return x / None\n    return inner(x)"
     (outcome,) = run(worker, function, cases, code=code).outcomes
-    assert dict(outcome.lines) == {"case": "good", "where": "line 4 of dropout_backward, line 3 of inner: return x / None"}
+    assert dict(outcome.lines) == {
+        "case": "good",
+        "where": "line 4 of dropout_backward, line 3 of inner: return x / None",
+    }
 
 
 def three_steps(parameters, gradients):
