@@ -1,8 +1,9 @@
 """Attention with four heads of 32 features, as in a MobileBERT block: forward, and forward with backward.
 
-All sides return the attention maps, because attention transfer needs them. That rules out the fused attention of
-PyTorch, which never has a whole map; its side is softmax(q k^T / sqrt K) v as one writes it, with autograd for the
-backward. NumPy's side is what kernels/attention.py has as the NumPy twin, with every step after a product in place.
+All sides return the attention maps, as attention transfer needs them, and none the scores in front of softmax. That
+rules out the fused attention of PyTorch, which never has a whole map; its side is softmax(q k^T / sqrt K) v as one
+writes it, with autograd for the backward. NumPy's side is what kernels/attention.py has as the NumPy twin, with every
+step after a product in place.
 Nothing is padding here; our side checks for it all the same, the others do not.
 """
 
@@ -84,7 +85,7 @@ def _forward(query, key, value, dcontext, side, threads):
     mask = np.ones(query.shape[:2], bool)
 
     def run():
-        context, cache = attention_forward(query, key, value, mask, HEADS)
+        context, cache = attention_forward(query, key, value, mask, HEADS, keep_scores=False)
         return context, cache.probabilities
 
     return run
@@ -112,7 +113,7 @@ def _forward_backward(query, key, value, dcontext, side, threads):
     mask = np.ones(query.shape[:2], bool)
 
     def run():
-        _, cache = attention_forward(query, key, value, mask, HEADS)
+        _, cache = attention_forward(query, key, value, mask, HEADS, keep_scores=False)
         return attention_backward(dcontext, cache)
 
     return run
