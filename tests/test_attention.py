@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from thread_counts import threads
 
 from minimobilebert.kernels.attention_transfer import softmax_divergence
 from minimobilebert.kernels.backend import use_backend
@@ -48,7 +49,20 @@ def test_equals_the_equations(backend, seed):
     np.testing.assert_allclose(context, oracle(*inputs), rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 17, 1, 3), (3, 4, 2, 33), (1, 70, 4, 8), (0, 3, 2, 2)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1, 1),
+        (2, 17, 1, 3),
+        (3, 4, 2, 33),
+        (1, 70, 4, 8),
+        (2, 64, 4, 8),
+        (1, 32, 2, 31),
+        (2, 13, 3, 32),
+        (1, 48, 2, 70),
+        (0, 3, 2, 2),
+    ],
+)
 def test_back_ends_agree_in_float32(shape):
     """float32 keeps 7 digits; sums of up to 70 products may lose one and a half of them."""
     rng = np.random.default_rng(1)
@@ -125,7 +139,7 @@ def test_dropout_drops_and_scales_the_map(backend):
 
 
 def test_one_and_two_threads_give_the_same_bits():
-    numba = pytest.importorskip("numba", reason="numba is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
     rng = np.random.default_rng(9)
     *qkv, mask, heads = draw(rng, np.float32, 5, 33, 4, 8)
     dcontext = rng.normal(size=qkv[0].shape).astype(np.float32)
@@ -136,12 +150,9 @@ def test_one_and_two_threads_give_the_same_bits():
         divergence = softmax_divergence(cache.scores, cache.scores[::-1].copy(), mask, weights)
         return [context, *attention_backward(dcontext, cache), *divergence]
 
-    two, before = everything(), numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
+    two = everything()
+    with threads(1):
         one = everything()
-    finally:
-        numba.set_num_threads(before)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import threads
 from tiny_models import CONFIGS, random_parameters
 
 from minimobilebert.inference.engine import Engine
@@ -57,18 +58,15 @@ def test_wide_enough_for_whole_tiles_and_blocks(name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_one_and_two_threads_give_the_same_bits(name):
-    numba = pytest.importorskip("numba", reason="numba is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
     config = CONFIGS[name]
     params = random_parameters(config, np.random.default_rng(1), dtype=np.float32)
     batch = inputs(config, 3, min(7, config.max_position_embeddings), 3)
     with use_backend("numba"):
-        engine, before = Engine(params, config), numba.get_num_threads()
+        engine = Engine(params, config)
         two = engine(*batch)
-        numba.set_num_threads(1)
-        try:
+        with threads(1):
             one = engine(*batch)
-        finally:
-            numba.set_num_threads(before)
     np.testing.assert_array_equal(one, two)
 
 

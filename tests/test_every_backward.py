@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thread_counts import threads
 
 import minimobilebert.distillation
 import minimobilebert.ops
@@ -21,7 +22,7 @@ from minimobilebert.distillation import attention_transfer
 from minimobilebert.gradcheck import check_gradients
 from minimobilebert.gradcheck_cases import CASES, Case, feed_forward
 from minimobilebert.kernels.backend import use_backend
-from minimobilebert.kernels.jit import set_threads
+from minimobilebert.kernels.jit import get_num_threads
 from minimobilebert.ops import (
     attention,
     cross_entropy,
@@ -226,19 +227,12 @@ def behind(gap):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bits_depend_neither_on_threads_nor_on_addresses(name, dtype):
     """Threads may share the work in any way, and arrays may lie anywhere."""
-    import numba  # only here: the rest of this file also runs where there is none
-
     case = Case(*large_cases(np.random.default_rng(1))[name])
-    most = numba.get_num_threads()
-    results = set()
-    try:
-        for threads in (1, most, max(1, most - 1)):
-            set_threads(threads)
-            with use_backend("numba"):
-                for gap in range(0, 9, 2):
-                    results.add(b"".join(np.asarray(a).tobytes() for a in run(case, dtype, behind(gap))))
-    finally:
-        set_threads(most)
+    most, results = get_num_threads(), set()
+    for count in (1, most, max(1, most - 1)):
+        with threads(count), use_backend("numba"):
+            for gap in range(0, 9, 2):
+                results.add(b"".join(np.asarray(a).tobytes() for a in run(case, dtype, behind(gap))))
     assert len(results) == 1
 
 

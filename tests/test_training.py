@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from thread_counts import threads
 from toy_training import toy
 
 from minimobilebert.errors import TrainingDiverged
@@ -57,7 +58,7 @@ def test_adamw_is_its_formula_for_100_steps(backend):
 
 def test_adamw_of_a_large_parameter_equals_numpy_and_any_thread_count():
     """Above the size where threads start, the two back ends and one or two threads agree."""
-    numba = pytest.importorskip("numba", reason="numba is not installed")
+    pytest.importorskip("numba", reason="numba is not installed")
 
     def result(name):
         rng = np.random.default_rng(2)
@@ -69,10 +70,8 @@ def test_adamw_of_a_large_parameter_equals_numpy_and_any_thread_count():
         return params["w.weight"]
 
     two = result("numba")
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    one = result("numba")
-    numba.set_num_threads(before)
+    with threads(1):
+        one = result("numba")
     np.testing.assert_array_equal(one, two)
     np.testing.assert_allclose(two, result("numpy"), rtol=2e-6, atol=2e-7)  # float32, other order of operations
 
