@@ -17,6 +17,7 @@ from .finish import (
     relu_scalar,
 )
 from .jit import jit_parallel, prange
+from .memory import empty_like
 from .rows import compact
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
@@ -129,7 +130,7 @@ def _forward(kernel):
     """The Python side of a kernel y[i] = f(x[i]): any shape and strides in, a new array of the same shape out."""
 
     def forward(x):
-        y = np.empty(x.shape, x.dtype)
+        y = empty_like(x)
         kernel(compact(x).reshape(-1), y.reshape(-1))
         return y
 
@@ -140,7 +141,7 @@ def _backward(kernel):
     """The same for dx[i] = g(dy[i], x[i])."""
 
     def backward(dy, x):
-        dx = np.empty(x.shape, x.dtype)
+        dx = empty_like(x)
         kernel(compact(dy).reshape(-1), compact(x).reshape(-1), dx.reshape(-1))
         return dx
 

@@ -5,6 +5,7 @@ import numpy as np
 from .backend import by_backend
 from .exponential import exp_scalar
 from .jit import jit_matmul_parallel, prange
+from .memory import empty_like
 from .rows import compact
 
 
@@ -74,7 +75,7 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
 def softmax_divergence_numba(student, teacher, mask, weights):
     """The compiled twin of `softmax_divergence_numpy`."""
     student, teacher, mask, weights = (compact(x) for x in (student, teacher, mask, weights))
-    divergence, gap = np.empty(student.shape[:3], student.dtype), np.empty_like(student)
+    divergence, gap = np.empty(student.shape[:3], student.dtype), empty_like(student)
     _softmax_divergence(student, teacher, mask, weights, divergence, gap)
     return divergence, gap
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit_matmul_parallel, prange
+from .memory import empty_like
 from .rows import compact
 from .softmax import softmax_row
 
@@ -79,13 +80,13 @@ def _soft_cross_entropy_backward(dlosses, probabilities, targets, dlogits):
 
 def _forward(kernel, logits, second):
     logits = compact(logits)
-    losses, probabilities = np.empty(len(logits), logits.dtype), np.empty_like(logits)
+    losses, probabilities = np.empty(len(logits), logits.dtype), empty_like(logits)
     kernel(logits, compact(second), losses, probabilities)
     return losses, probabilities
 
 
 def _backward(kernel, dlosses, probabilities, second):
-    dlogits = np.empty_like(probabilities)
+    dlogits = empty_like(probabilities)
     kernel(compact(dlosses), probabilities, compact(second), dlogits)
     return dlogits
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit_parallel, prange
+from .memory import empty_like
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
 
 
@@ -40,7 +41,7 @@ def _scale_shift_backward(dy, x, weight, dx, dweights, dbiases):
 def scale_shift_forward_numba(x, weight, bias):
     """The compiled twin of `scale_shift_forward_numpy`."""
     rows = as_rows(x)
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     _scale_shift_forward(rows, compact(weight), compact(bias), y)
     return y.reshape(x.shape)
 
@@ -48,7 +49,7 @@ def scale_shift_forward_numba(x, weight, bias):
 def scale_shift_backward_numba(dy, x, weight):
     """The compiled twin of `scale_shift_backward_numpy`."""
     dy_rows, x_rows = as_rows(dy), as_rows(x)
-    dx = np.empty_like(x_rows)
+    dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _scale_shift_backward(dy_rows, x_rows, compact(weight), dx, dweights, dbiases)
     return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)

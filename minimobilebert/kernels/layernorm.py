@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import by_backend
 from .jit import jit_matmul, jit_matmul_parallel, prange
+from .memory import empty_like
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
 
 
@@ -87,7 +88,7 @@ def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
 def layernorm_forward_numba(x, weight, bias, eps):
     """The compiled twin of `layernorm_forward_numpy`."""
     rows = as_rows(x)
-    y, mean, rstd = np.empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
+    y, mean, rstd = empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
     weight, bias = compact(weight), compact(bias)
     _layernorm_forward(rows, weight, bias, x.dtype.type(eps), y, mean, rstd)
     return y.reshape(x.shape), mean.reshape(*x.shape[:-1], 1), rstd.reshape(*x.shape[:-1], 1)
@@ -96,7 +97,7 @@ def layernorm_forward_numba(x, weight, bias, eps):
 def layernorm_backward_numba(dy, x, mean, rstd, weight):
     """The compiled twin of `layernorm_backward_numpy`."""
     dy_rows, x_rows = as_rows(dy), as_rows(x)
-    dx = np.empty_like(x_rows)
+    dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _layernorm_backward(dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), compact(weight), dx, dweights, dbiases)
     return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)

@@ -5,6 +5,7 @@ import numpy as np
 from .backend import by_backend
 from .exponential import exp_scalar
 from .jit import jit_matmul, jit_matmul_parallel, prange
+from .memory import empty_like
 from .rows import as_rows, row_maximum
 
 
@@ -53,7 +54,7 @@ def _softmax_backward(dy, y, dx):
 def softmax_forward_numba(x):
     """The compiled twin of `softmax_forward_numpy`."""
     rows = as_rows(x)
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     _softmax_forward(rows, y)
     return y.reshape(x.shape)
 
@@ -61,7 +62,7 @@ def softmax_forward_numba(x):
 def softmax_backward_numba(dy, y):
     """The compiled twin of `softmax_backward_numpy`."""
     y_rows = as_rows(y)
-    dx = np.empty_like(y_rows)
+    dx = empty_like(y_rows)
     _softmax_backward(as_rows(dy), y_rows, dx)
     return dx.reshape(y.shape)
 

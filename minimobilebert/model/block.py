@@ -79,7 +79,9 @@ def block_backward(dy, cache, grads, config, layer, dscores=None):
         dx, cache.self_attention, grads, config, name, dscores, dh if values_read_h else None
     )
     if not values_read_h:
-        dn = dn + dqk + dv  # the queries' and the values' input is n
+        dqk += dn  # the queries' and the values' input is n; dn may be someone else's
+        dqk += dv
+        dn = dqk
         if not config.use_bottleneck:
             return dn  # and n is h
     elif _shares_key_and_query(config):

@@ -89,7 +89,8 @@ def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dro
     dropout = None
     if drops:
         y, dropout = dropout_forward(y, dropout_rate, rng)
-        y = y if residual is None else y + residual
+        if residual is not None:
+            y += residual  # y is new: something was dropped
     y, norm_cache = norm(params, norm_name, y, config)
     return y, DenseNormCache(dense_cache, dropout, norm_cache)
 
