@@ -138,7 +138,7 @@ ELSEWHERE = {
     FROM_GOOGLE: "test_interop.py::test_convert_there_and_back_without_transformers",
     FROM_PYPI: "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "glue --model runs/minilm --tasks sst2 --lr 5e-5 --epochs 2 --seeds 1": GLUE_TABLE,
-    MINI + "glue --model runs/minilm --tasks rte --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
+    MINI + "glue --model runs/minilm --tasks rte,mrpc,cola --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks stsb --lr 5e-5 --epochs 1 --against torch": GLUE_TABLE,
     SPLIT: "test_fine_tuning.py::test_a_split_by_article_trains_on_some_and_scores_the_others",
     # programs that are no commands
