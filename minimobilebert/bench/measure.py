@@ -33,7 +33,7 @@ class Case(NamedTuple):
     against: tuple  # the other sides
     build: Callable  # side, threads -> a function that does the work and returns its result
     turns: int = SHORT_TURNS
-    short: bool = True  # repeat calls up to LEAST seconds, and call once untimed before each turn
+    short: bool = True  # repeat calls up to LEAST seconds, and settle before each turn with one thread too
     least_threads: int = 1
     most_threads: int = 1_000_000
     moved: float = 0.0  # bytes read and written at least, 0 where nobody asks
@@ -111,9 +111,10 @@ def measure(case, threads, sides, turns=None, step=None):
     first, results = first_calls(functions)
     check_same(case, results)
     del results
-    rest, settle = (REST, SETTLE) if threads > 1 else (0.0, 0.0)
+    rest, settle = (REST, SETTLE) if threads > 1 else (0.0, 0.0 if case.short else None)
+    calls = calls_for(functions, LEAST, settle=settle, rest=rest) if case.short else None
     seconds = times_in_turns(
-        functions, turns, warm=0, calls=calls_for(functions, LEAST, settle=settle, rest=rest) if case.short else None,
-        settle=settle if case.short else None, rest=rest, limit=limit, step=step and (lambda: step(1.0 / turns)),
+        functions, turns, warm=0, calls=calls, settle=settle, rest=rest, limit=limit,
+        step=step and (lambda: step(1.0 / turns)),
     )  # fmt: skip
     return compared(case, threads, seconds, first)
