@@ -324,6 +324,28 @@ def test_a_split_by_article_trains_on_some_and_scores_the_others(folder, tmp_pat
     assert [q.id for q in plan.job.dev.dataset.questions] == [f"q{i}" for i in range(8, 16)]
 
 
+def test_a_run_of_some_articles_is_scored_on_the_others(folder, tmp_path, capsys):
+    file, run = str(folder / "squad" / "train-v1.1.json"), str(tmp_path / "run")
+    common = ["--task", "squad1", "--data", str(folder / "squad")]
+    small = ["--max-length", "40", "--max-query", "12"]
+    assert main(["finetune", *common, *small, "--model", str(folder / "bert"), "--epochs", "1", "--out", run,
+                 "--train-file", file, "--split-articles", "1"]) == 0  # fmt: skip
+    capsys.readouterr()
+    totals = []
+    for more in ([], ["--dev-file", str(folder / "squad" / "dev-v1.1.json")]):
+        assert main(["evaluate", *common, "--model", run, *more, "--json"]) == 0
+        printed = capsys.readouterr()
+        totals.append(json.loads(printed.out)["dev"]["total"])
+        assert ("without the first 1 articles" in printed.err) == (not more)
+    assert totals == [8, 16]
+    for which, more in (("train", ["--split-articles", "1"]), ("dev", [])):
+        missing = ["evaluate", "--task", "squad1", "--data", str(tmp_path), "--model", run, *more]
+        if which == "dev":
+            missing += ["--dev-file", str(tmp_path / "none.json")]
+        assert main(missing) == 2
+        assert f"(--{which}-file names another)" in capsys.readouterr().err
+
+
 def test_a_search_finds_the_best_point_and_keeps_its_weights_only(folder, tmp_path, capsys):
     arguments = [
         "finetune", "--task", "sst2", "--data", str(folder / "glue"), "--model", str(folder / "bert"),

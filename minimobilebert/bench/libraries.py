@@ -19,7 +19,7 @@ NEEDS = {
     "torch": ("torch", "transformers"),
     "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
 }
-_BUSY = 0.5  # programs that already run
+_BUSY = 1.2  # programs that already run; the minute before may have been a measurement too
 
 
 def load(wanted):
@@ -105,6 +105,6 @@ def describe(sides):
         lines.append(f"OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}, which chooses the BLAS kernels")
     if hasattr(os, "getloadavg"):
         load = os.getloadavg()[0]
-        busy = "; others are at work: figures with all threads will be far too low" if load > _BUSY else ""
+        busy = "; others may be at work: figures with all threads would then be too low" if load > _BUSY else ""
         lines.append(f"load before: {load:.1f} programs running on {os.cpu_count()} cores{busy}")
     return lines

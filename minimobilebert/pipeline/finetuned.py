@@ -1,5 +1,6 @@
 """`evaluate` and `predict`: a fine-tuned model on a task's labelled dev and unlabelled test rows."""
 
+import dataclasses
 import pathlib
 
 from ..files import read_json
@@ -20,6 +21,15 @@ def run_settings(folder):
     return settings if isinstance(settings, dict) and "start_model" in settings else {}
 
 
+def _as_split(files, trained):
+    """TaskFiles to score on: those of a run that was trained on some articles of a file leave these out here too."""
+    articles = trained.get("split_articles")
+    if not articles or files.train_file or files.dev_file or files.split_articles:
+        return files
+    say(f"note: scored without the first {articles} articles, on which the run was trained (--dev-file names others)")
+    return dataclasses.replace(files, train_file=trained["train_file"], split_articles=articles)
+
+
 def _load(task, model, files, changes):
     """-> job, function batch -> logits. ValueError where the model was not fine-tuned for such a task."""
     saved, trained = load_model(model), run_settings(model)
@@ -27,7 +37,7 @@ def _load(task, model, files, changes):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
             changes[name] = trained[name]
     settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
-    job = make_job(settings, files, saved)
+    job = make_job(settings, _as_split(files, trained) if trained.get("task") == task else files, saved)
     if saved.head != job.head or saved.num_labels != job.num_labels:
         found = f"a {saved.head} head" if saved.head else "no head"
         outputs = f" with {saved.num_labels} outputs" if saved.num_labels else ""

@@ -25,17 +25,21 @@ class SquadJob:
         self.version = _VERSIONS[settings.task]
         self.step_function, self.logits = question_answering_step, span_logits
 
+    def _source(self, which):
+        """Where it comes from: with split_articles, what is scored is in the training file too."""
+        return "train" if self.files.split_articles else which
+
     def _path(self, which):
-        """The file for training or scoring; with split_articles both are the training file."""
-        if which == "dev" and self.files.split_articles:
-            which = "train"
+        """The file for training or scoring."""
+        which = self._source(which)
         given = getattr(self.files, f"{which}_file")
         return pathlib.Path(given) if given else self.files.folder() / f"{which}-v{self.version}.json"
 
     def _read(self, which, training):
         path = self._path(which)
         if not path.exists():
-            raise ValueError(f"{path}: found no file, expected SQuAD v{self.version} (--{which}-file names another)")
+            option = f"--{self._source(which)}-file"
+            raise ValueError(f"{path}: found no file, expected SQuAD v{self.version} ({option} names another)")
         leave_out = read_ids(self.files.leave_out) if training and self.files.leave_out else ()
         dataset = read_squad(path, training=training, leave_out=leave_out)
         if dataset.version != self.version:
