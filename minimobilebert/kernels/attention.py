@@ -108,16 +108,20 @@ def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, tur
 
 
 @jit_matmul
-def head_size_of(tokens, like):
-    """Numbers of scratch memory that `times_head` needs."""
+def head_size_of(tokens, size, like):
+    """Numbers of scratch memory that `times_head` needs: a packed head and a tile; for a narrow head see there."""
     width = width_of(like)
-    narrow = panels_of(tokens, like) * width * tokens + width * tokens + packing_aside_of(like)
-    return max(narrow, (tokens + TILE_ROWS) * width)
+    if size >= width:
+        return (tokens + TILE_ROWS) * width
+    return (panels_of(tokens, like) * width + size) * tokens + packing_aside_of(like)
 
 
 @jit_matmul
 def _times_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
-    """`times_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long"""
+    """`times_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long
+
+    scratch holds a^T as panels [tokens, rows], where a does not lie so already; then out^T [size, rows]; then tiles.
+    """
     zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
     turned_at = tokens * panel * panels_of(rows, out)
     aside_at = turned_at + size * rows
@@ -216,7 +220,7 @@ def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, s
     b, column = head // heads, head % heads * size
     here, at = head * square, b * tokens * width
     zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), kind)
+    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, size, query)), kind)
     turned = np.empty(turned_size(tokens, size, width, query), kind)
     used = probabilities[here : here + square]
     times_turned(
@@ -269,7 +273,7 @@ def _head_backward(
     b, column = head // heads, head % heads * size
     here, at = head * square, b * tokens * width
     zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, query)), kind)
+    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, size, query)), kind)
     turned = np.empty(turned_size(tokens, size, width, query), kind)
     ds = np.empty(square, kind)
     times_turned(

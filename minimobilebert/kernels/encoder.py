@@ -173,7 +173,7 @@ def _encoder_blocks(turn_at, parts, layers, h, mask, tokens, arena, table, sizes
     m, scores = np.empty((parts, most * F), kind), np.empty((parts, most * tokens), kind)
     q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
     turned = np.empty((parts, turned_size(tokens, C // heads, C, h)), kind)
-    aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, h))), kind)
+    aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, C // heads, h))), kind)
     zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
     for turn in range(layers + 1):
         for part in prange(parts):

@@ -95,7 +95,7 @@ def _finish_row(kind, count, y, kept, scale, shift, column):
 
 @jit_matmul
 def finish_tile(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row, scale, shift, column):
-    """out [rows, used], in place; scale and shift are read from `column` on."""
+    """out [rows, used] in place, after a copy of it to `kept` where `kind` has one; scale, shift: from `column` on"""
     width, lanes = width_of(out), lanes_of(out)
     keep = kept.size > 0 and (kind == GELU or kind == GELU_TANH or kind == SCALE_SHIFT)
     if used == width:

@@ -5,9 +5,9 @@
 A matrix is a place in a one-dimensional array: element i, k of a is a[a_at + i * a_row + k * a_k]. One compiled
 kernel then serves every layout, and a part of a matrix is only another place.
 
-b is given in panels of `width_of` columns, the width of a register tile (simd.py). A panel lies in memory as the
-tile reads it, row after row. `pack_panel` copies a matrix there; of a last, narrower panel
-only the real columns count: its tile is computed aside, and what comes of the others is left there.
+b is given in panels of `width_of` columns, the width of a register tile (simd.py). A panel lies in memory as the tile
+reads it, row after row. `pack_panel` copies a matrix there; of a last, narrower panel only the real columns count:
+its tile is computed aside, and what comes of the others is left there.
 
 The loops go through blocks of b (DEPTH_BLOCK rows, B_BLOCK_BYTES together) that stay in the second-level cache until
 every row of a has met them. `finish` (finish.py) is what follows the product, done to each tile while it is still in
