@@ -71,7 +71,7 @@ def test_a_file_of_another_shape_is_one_line_with_its_place(tmp_path, value, wor
     [
         (b"", "line 1: found an empty file"),
         (b" \n", "found an empty file, expected JSON"),
-        (json.dumps(squad_json(question())).encode()[:-3], "line 1: Expecting"),
+        (json.dumps(squad_json(question())).encode()[:-3], "line 1: found the end: Expecting"),
         ('{"data": "é"}'.encode("latin-1"), "found byte 0xe9 at byte 10, expected text in UTF-8"),
         (b"\xef\xbb\xbf" + '{"data": "é"}'.encode("latin-1"), "found byte 0xe9 at byte 13"),
         ('{"data": 1}'.encode("utf-16"), "found byte 0xff at byte 0"),

@@ -1,0 +1,75 @@
+"""Open and read files that somebody else may have written: regular files only, of a bounded size.
+
+Opening a named pipe waits for a writer, perhaps for ever, and reading a device such as /dev/zero never ends. So every
+file that a user names is opened here: a pipe, a socket, a device or a folder is refused in one line.
+"""
+
+import os
+import pathlib
+import stat
+
+MEBIBYTE = 2**20
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of(mode):
+    """st_mode -> "a file", "a folder", "a pipe", ... ; links are followed by who asked for the mode"""
+    if stat.S_ISREG(mode):
+        return "a file"
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+
+
+def _check_regular(mode, path):
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path}: found {kind_of(mode)}, expected a file")
+
+
+def open_regular(path):
+    """Open for reading -> binary file. ValueError where it is no regular file; OSError where there is none."""
+    path = pathlib.Path(path)
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: found a NUL byte in a file's name, expected a name")
+    _check_regular(os.stat(path).st_mode, path)  # before opening: opening alone may start a device
+    # O_NONBLOCK: had the file become a pipe in between, opening it would not wait. Regular files do not mind.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode, path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path, most):
+    """The content of a regular file. ValueError, before it is read, where it has more than `most` bytes."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(most + 1) if size <= most else b""
+    if max(size, len(content)) > most:  # a file may grow, and those of /proc have no size at all
+        raise ValueError(f"{path}: found {max(size, len(content)):,} bytes, expected at most {most:,}")
+    return content
+
+
+def decode_utf8(content, where):
+    """bytes -> str, without the byte-order mark. ValueError names the line and the byte that is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start + len(content) - len(error.object)  # utf-8-sig counts from behind the mark
+        line = content.count(b"\n", 0, at) + 1
+        raise ValueError(
+            f"{where}: line {line}: found byte 0x{content[at]:02x} at byte {at}, expected text in UTF-8"
+        ) from None
+
+
+def read_text(path, most=64 * MEBIBYTE):
+    """The text of a regular UTF-8 file of at most `most` bytes, with or without a byte-order mark."""
+    return decode_utf8(read_bytes(path, most), path)
