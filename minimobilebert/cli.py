@@ -8,7 +8,7 @@ import sys
 
 from . import __version__
 from .commands import course, download, fine_tuning, models, project, squad, training
-from .errors import TrainingDiverged
+from .commands.failures import failure
 
 COMMANDS = (
     project.COMMANDS
@@ -54,25 +54,10 @@ def main(argv=None):
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has left; nobody wants a message about it
         return 0
-    except (ValueError, OSError) as error:
-        place = getattr(error, "filename", None)
-        text = f"{place}: {error.strerror}" if place and error.strerror else str(error)
-        print(f"minimobilebert: error: {' '.join(text.split())}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith(f"{__package__}."):
-            raise
-        print(f"minimobilebert: error: {arguments.command} is not part of a student edition", file=sys.stderr)
-        return 2
-    except (NotImplementedError, SystemError) as error:  # a task of the course, on the way of what was asked for
-        missing = error.__cause__ if isinstance(error, SystemError) else error  # compiled threads wrap what they raise
-        if not isinstance(missing, NotImplementedError):
-            raise
-        print(f"minimobilebert: failed: {missing}", file=sys.stderr)
-        return 1
-    except TrainingDiverged as error:
-        print(f"minimobilebert: failed: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as interruption:
         print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
         return 130
+    except Exception as error:
+        text, code = failure(error, arguments.command)
+        print(f"minimobilebert: {text}", file=sys.stderr)
+        return code
