@@ -10,8 +10,39 @@ V `vocab_size`, L `num_hidden_layers`.
 
 import dataclasses
 
+from .support.shapes import Integer, Number, OneOf, ShapeError, check
+
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 NORMALIZATIONS = ("no_norm", "layer_norm")
+
+
+# What every field must be. The upper ends are far above every model that there is; beyond them even the list of the
+# parameters' names would not fit into memory.
+_WIDTH, _DROPOUT = Integer(1, 65_536), Number(0.0, 0.999)
+_SHAPES = {
+    "vocab_size": Integer(1, 10_000_000),
+    "hidden_size": _WIDTH,
+    "embedding_size": _WIDTH,
+    "intra_bottleneck_size": _WIDTH,
+    "intermediate_size": Integer(1, 1_000_000),
+    "num_hidden_layers": Integer(1, 1_000),
+    "num_attention_heads": _WIDTH,
+    "num_feedforward_networks": Integer(1, 100),
+    "use_bottleneck": bool,
+    "bottleneck_attention": bool,
+    "key_query_shared_bottleneck": bool,
+    "trigram_input": bool,
+    "normalization_type": OneOf(*NORMALIZATIONS),
+    "hidden_act": OneOf(*ACTIVATIONS),
+    "classifier_activation": bool,
+    "tie_word_embeddings": bool,
+    "hidden_dropout_prob": _DROPOUT,
+    "attention_probs_dropout_prob": _DROPOUT,
+    "max_position_embeddings": Integer(1, 10_000_000),
+    "type_vocab_size": Integer(1, 1_000),
+    "initializer_range": Number(0.0, 100.0),
+    "layer_norm_eps": Number(1e-30, 1.0),
+}
 
 
 class ConfigError(ValueError):
@@ -30,6 +61,7 @@ class ModelConfig:
     hidden_act                   "relu", "gelu" (erf form) or "gelu_tanh" (Section 3.3)
     trigram_input                the embedding of a token sees its two neighbours (Section 3.1)
     classifier_activation        True: pooler is tanh(dense([CLS])); False: the raw [CLS] vector
+    tie_word_embeddings          True: words are scored by the word table itself; False: by a table of their own
     """
 
     vocab_size: int = 30522
@@ -47,6 +79,7 @@ class ModelConfig:
     normalization_type: str = "layer_norm"
     hidden_act: str = "gelu"
     classifier_activation: bool = True
+    tie_word_embeddings: bool = True
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
@@ -55,19 +88,13 @@ class ModelConfig:
     layer_norm_eps: float = 1e-12
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            wanted = (int, float) if field.type in (float, "float") else field.type
-            if not isinstance(value, wanted) or (field.type is int and isinstance(value, bool)):
-                raise ConfigError(f"{field.name}: found {value!r}, expected {field.type.__name__}")
-            if field.type is int and value < 1:
-                raise ConfigError(f"{field.name}: found {value}, expected at least 1")
-        if self.hidden_act not in ACTIVATIONS:
-            raise ConfigError(f"hidden_act: found {self.hidden_act!r}, expected one of {', '.join(ACTIVATIONS)}")
-        if self.normalization_type not in NORMALIZATIONS:
-            raise ConfigError(
-                f"normalization_type: found {self.normalization_type!r}, expected one of {', '.join(NORMALIZATIONS)}"
-            )
+        for name, shape in _SHAPES.items():
+            try:
+                value = check(getattr(self, name), shape, name)
+            except ShapeError as error:
+                raise ConfigError(str(error)) from None
+            if isinstance(shape, Number):
+                object.__setattr__(self, name, float(value))  # JSON may say 0 for 0.0
         if self.inner_size % self.num_attention_heads:
             raise ConfigError(
                 f"num_attention_heads: found {self.num_attention_heads}, expected a divisor of the block width"
@@ -77,9 +104,6 @@ class ModelConfig:
             raise ConfigError(
                 f"embedding_size: found {self.embedding_size}, expected at most hidden_size {self.hidden_size}"
             )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number in [0, 1)")
         if not self.use_bottleneck and (self.bottleneck_attention or self.key_query_shared_bottleneck):
             raise ConfigError("use_bottleneck: found False, expected True because a bottleneck for attention is set")
 

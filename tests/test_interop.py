@@ -354,7 +354,7 @@ def test_integer_weights_are_refused(tmp_path, capsys):
         ({"model_type": "roberta"}, "model_type: found 'roberta', expected 'bert' or 'mobilebert'"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers: found 1000000000, expected 2 (the layers in the checkpoint)"),
         ({"num_hidden_layers": 1}, "num_hidden_layers: found 1, expected 2"),
-        ({"num_hidden_layers": "2"}, "num_hidden_layers: found '2', expected int"),
+        ({"num_hidden_layers": "2"}, "num_hidden_layers: found '2', expected a whole number"),
         ({"vocab_size": 10**12}, "word_embeddings.weight [57, 8] instead of [1000000000000, 8]"),
         ({"num_attention_heads": 3}, "num_attention_heads: found 3, expected a divisor"),
         ({"use_bottleneck": False}, "use_bottleneck: found False, expected true"),

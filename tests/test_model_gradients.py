@@ -31,12 +31,12 @@ def assert_gradients(step, params, seed):
     check_loss_gradients(step, params, directions=3, seed=seed).raise_on_failure()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, "bert untied", "mobilebert untied"])
 @settings(max_examples=3)
 @given(seed=SEEDS)
 def test_pretraining_gradients(backend, name, seed):
     rng = np.random.default_rng(seed)
-    config = CONFIGS[name]
+    config = CONFIGS[name.removesuffix(" untied")].replace(tie_word_embeddings=not name.endswith("untied"))
     params, batch = random_parameters(config, rng), random_batch(config, rng)
 
     def step(params):

@@ -152,7 +152,7 @@ def test_models_takes_a_length_and_a_batch(capsys):
         ({"hiden_size": 3}, "unknown setting 'hiden_size'"),
         ({"hidden_act": "swish"}, "hidden_act: found 'swish'"),
         ({"hidden_size": 0}, "hidden_size: found 0"),
-        ({"hidden_size": 12.5}, "hidden_size: found 12.5, expected int"),
+        ({"hidden_size": 12.5}, "hidden_size: found 12.5, expected a whole number between 1 and 65536"),
         ({"num_attention_heads": 5}, "num_attention_heads: found 5, expected a divisor"),
         ({"bottleneck_attention": True}, "use_bottleneck: found False"),
         ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob: found 1.0"),

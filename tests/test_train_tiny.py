@@ -205,7 +205,7 @@ def test_unusable_text_is_one_clear_line_and_nothing_is_written(tmp_path, conten
     ("setting", "words"),
     [
         ("teecher_steps=3", "unknown setting 'teecher_steps'"),
-        ("teacher_steps=many", "teacher_steps: found 'many', expected int"),
+        ("teacher_steps=many", "teacher_steps: found 'many', expected a whole number"),
         ("teacher_steps=0", "teacher_steps: found 0"),
         ("teacher_steps", "NAME=VALUE"),
         ("sequence_length=3", "sequence_length: found 3"),

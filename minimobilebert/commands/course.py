@@ -4,7 +4,7 @@ import json
 import pathlib
 import sys
 
-from .options import json_option
+from .options import json_option, seed_option
 
 
 def _tasks(course, words):
@@ -47,7 +47,7 @@ def student(arguments):
 def _student_arguments(parser):
     parser.add_argument("--lessons", default="", metavar="1-6", help="whose tasks to cut, such as 1-6 or 2,4 (all)")
     parser.add_argument("--out", default="student", metavar="FOLDER", help="new or empty (default student)")
-    parser.add_argument("--seed", type=int, default=1, help="draws the checks' numbers: another one each term (1)")
+    seed_option(parser, "draws the checks' numbers: another one each term (1)")
 
 
 def check(arguments):
@@ -80,7 +80,7 @@ def _check_arguments(parser):
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all begun)")
     parser.add_argument("--all", action="store_true", help="also those that are not begun")
     parser.add_argument("--watch", action="store_true", help="check again whenever a file changes; Ctrl-C ends it")
-    parser.add_argument("--seed", type=int, help="draw other numbers (not in a student edition)")
+    seed_option(parser, "draw other numbers (not in a student edition)", default=None)
     json_option(parser)
 
 

@@ -3,17 +3,19 @@
 import json
 import sys
 
-from .options import json_option, model_option, numbers, positive
+from ..support.numbers import FACTOR, RATE, option
+from ..support.shapes import Number
+from .options import json_option, model_option, positive, seed_numbers, seed_option
 
 _TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2")
 _SETTINGS = {
-    "lr": ("learning_rate", float, "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
+    "lr": ("learning_rate", option(RATE), "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
     "batch": ("batch_size", positive, "rows of a batch (usual: 32)"),
     "epochs": ("epochs", positive, "usual: 3; 5 for SQuAD, CoLA, MRPC, RTE and STS-B"),
     "max-length": ("max_length", positive, "pieces of a row (usual: GLUE 128, SQuAD 384)"),
-    "warmup": ("warmup", float, "share of the updates with a rising rate (usual: 0.1)"),
-    "weight-decay": ("weight_decay", float, "usual: 0.01"),
-    "clip": ("clip_norm", float, "longest gradient (usual: 1)"),
+    "warmup": ("warmup", option(Number(0.0, 0.999)), "share of the updates with a rising rate (usual: 0.1)"),
+    "weight-decay": ("weight_decay", option(FACTOR), "usual: 0.01"),
+    "clip": ("clip_norm", option(RATE), "longest gradient (usual: 1)"),
     "rows": ("rows", positive, "train on the first so many rows only"),
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
@@ -86,9 +88,9 @@ def _finetune_arguments(parser):
     parser.add_argument(
         "--out", required=True, metavar="FOLDER", help="the run's folder; the same command goes on in it"
     )
-    parser.add_argument("--seed", type=int, default=1, help="every random number of the run comes from it (default 1)")
+    seed_option(parser)
     _settings_options(parser)
-    parser.add_argument("--search", nargs="*", metavar="NAME=VALUES",
+    parser.add_argument("--search", nargs="*", action="extend", metavar="NAME=VALUES",
                         help="all points of the paper's space, or of lr=1e-5,3e-5 batch=32 epochs=2,3")  # fmt: skip
     _threads_option(parser)
     json_option(parser)
@@ -194,7 +196,7 @@ def _table(arguments, tasks_of):
 
     common = _common(arguments)
     names = [name for name in arguments.tasks.split(",") if name]
-    summaries = run_all(tasks=tasks_of(common["files"], names), seeds=numbers(arguments.seeds), out=arguments.out,
+    summaries = run_all(tasks=tasks_of(common["files"], names), seeds=seed_numbers(arguments.seeds), out=arguments.out,
                         trainers={OURS: train_ours, **trainers}, **common)  # fmt: skip
     print(json.dumps(summaries, indent=2) if arguments.json else format_table(summaries))
     return 0

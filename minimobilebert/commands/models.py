@@ -3,7 +3,7 @@
 import json
 import sys
 
-from .options import json_option, model_option
+from .options import json_option, model_option, whole
 
 
 def _model(arguments):
@@ -22,7 +22,7 @@ def fill_mask(arguments):
 
 def _fill_mask_arguments(parser):
     parser.add_argument("text", help="with [MASK] where a word is to be guessed")
-    parser.add_argument("--top", type=int, default=5, help="how many candidates (default 5)")
+    parser.add_argument("--top", type=whole, default=5, help="how many candidates (default 5)")
     model_option(parser)
     json_option(parser)
 

@@ -1,5 +1,8 @@
 """Options and texts of the command line that several commands share."""
 
+from ..support.numbers import COUNT, SEED, numbers_of, option
+from ..support.shapes import Integer
+
 
 def json_option(parser):
     """--json"""
@@ -8,7 +11,7 @@ def json_option(parser):
 
 def settings_option(parser):
     """--set NAME=VALUE ..., for `pairs`"""
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE",
+    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE",
                         help="change settings of the run (minimobilebert/pipeline/settings.py lists them)")  # fmt: skip
 
 
@@ -19,30 +22,26 @@ def model_option(parser):
 
 
 def pairs(words):
-    """["a=1", "b=x"] -> {"a": "1", "b": "x"}; ValueError for another form"""
+    """["a=1", "b=x"] -> {"a": "1", "b": "x"}; ValueError for another form, or a name that is there twice"""
     pairs = {}
     for word in words:
         name, _, value = word.partition("=")
         if not (name and value):
             raise ValueError(f"--set: found {word!r}, expected NAME=VALUE")
+        if name in pairs:
+            raise ValueError(f"--set: found {name} twice, expected it once")
         pairs[name] = value
     return pairs
 
 
-def numbers(text):
+def seed_numbers(text):
     """1,2,3 as text -> [1, 2, 3]; ValueError for anything else"""
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--seeds: found {text!r}, expected whole numbers, comma separated") from None
+    return numbers_of(text, SEED, "--seeds")
 
 
-def positive(text):
-    """An option's type: a whole number above 0"""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def seed_option(parser, text="every random number of the run comes from it (default 1)", default=1):
+    """--seed N"""
+    parser.add_argument("--seed", type=option(SEED), default=default, metavar="N", help=text)
 
 
-positive.__name__ = "whole number above 0"  # argparse puts it into its message
+positive, whole = option(COUNT), option(Integer())

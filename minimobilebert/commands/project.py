@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from ..extras import require
-from .options import json_option, positive
+from .options import json_option, positive, seed_option, whole
 
 
 def setup(arguments):
@@ -46,7 +46,7 @@ def gradcheck(arguments):
 
 
 def _gradcheck_arguments(parser):
-    parser.add_argument("--seed", type=int, default=1, help="draws sizes, inputs and upstream gradients (default 1)")
+    seed_option(parser, "draws sizes, inputs and upstream gradients (default 1)")
     json_option(parser)
 
 
@@ -59,8 +59,8 @@ def models(arguments):
 
 
 def _models_arguments(parser):
-    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="length of a sequence (default 128)")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="sequences in a batch (default 32)")
+    parser.add_argument("--tokens", type=whole, default=128, metavar="N", help="length of a sequence (default 128)")
+    parser.add_argument("--batch", type=whole, default=32, metavar="N", help="sequences in a batch (default 32)")
     json_option(parser)
 
 
@@ -74,7 +74,7 @@ def parity(arguments):
 
 
 def _parity_arguments(parser):
-    parser.add_argument("--seed", type=int, default=1, help="draws small models, weights and batches (default 1)")
+    seed_option(parser, "draws small models, weights and batches (default 1)")
     json_option(parser)
 
 

@@ -3,7 +3,8 @@
 import json
 import pathlib
 
-from .options import json_option, numbers, pairs, settings_option
+from ..support.numbers import RATE, numbers_of
+from .options import json_option, pairs, seed_numbers, seed_option, settings_option
 
 
 def train_tiny(arguments):
@@ -32,7 +33,7 @@ def _say_what_is_missing():
 
 
 def _train_tiny_arguments(parser):
-    parser.add_argument("--seed", type=int, default=1, help="every random number of the run comes from it (default 1)")
+    seed_option(parser)
     parser.add_argument("--out", default="runs/tiny", metavar="FOLDER", help="where to write (default runs/tiny)")
     parser.add_argument("--text", metavar="FOLDER", help="your own .txt files, one document a file, UTF-8")
     settings_option(parser)
@@ -41,7 +42,7 @@ def _train_tiny_arguments(parser):
 def seeds(arguments):
     from ..pipeline.seeds import run
 
-    print(run(seeds=numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set)))
+    print(run(seeds=seed_numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set)))
     return 0
 
 
@@ -54,7 +55,7 @@ def _seeds_arguments(parser):
 def sweep(arguments):
     from ..pipeline.sweep import RATES, format_rows, run
 
-    rates = [float(rate) for rate in arguments.rates.split(",")] if arguments.rates else RATES
+    rates = RATES if arguments.rates is None else numbers_of(arguments.rates, RATE, "--rates")
     rows = run(folder=arguments.run, rates=rates)
     print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))
     return 0
@@ -70,7 +71,7 @@ def ablate(arguments):
     from ..pipeline.ablate import run
     from ..pipeline.ablation_report import format_ablations
 
-    summary = run(seeds=numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set))
+    summary = run(seeds=seed_numbers(arguments.seeds), out=arguments.out, settings=pairs(arguments.set))
     print(json.dumps(summary, indent=2) if arguments.json else format_ablations(summary))
     return 0
 

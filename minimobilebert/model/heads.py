@@ -1,7 +1,8 @@
 """What sits above the encoder: masked words, pooler, next sentence, classification.
 
 The masked-word head is the paper's code's: its decoder is the word table (E columns, tied) beside a free
-matrix (H - E columns), and its LayerNorm is a true one even in models that use NoNorm everywhere else.
+matrix (H - E columns), and its LayerNorm is a true one even in models that use NoNorm everywhere else. A model with
+`tie_word_embeddings` False scores words by a table of its own; some checkpoints were trained that way.
 """
 
 from typing import Any, NamedTuple
@@ -21,15 +22,24 @@ class MaskedWordCache(NamedTuple):
     activation: Any  # step 2
     norm: Any  # step 3
     transformed: np.ndarray  # [M, H] the input of step 4
-    words: np.ndarray  # [V, E] the tied table
+    words: np.ndarray  # [V, E] the table that scores words
     free: np.ndarray | None  # [H - E, V] the free matrix, None where E == H
+
+
+def words_name(config):
+    """The parameter that scores words, [V, E]."""
+    return (
+        f"{config.prefix}.embeddings.word_embeddings.weight" if config.tie_word_embeddings else f"{_MLM}.decoder.weight"
+    )
 
 
 def masked_word_forward(params, config, hidden):
     """Scores of every word for each masked position.
 
         1. t = dense(hidden)    2. t = act(t)    3. t = LayerNorm(t)
-        4. logits = t[:, :E] @ word_embeddings^T + t[:, E:] @ free + bias
+        4. logits = t[:, :E] @ words^T + t[:, E:] @ free + bias
+
+    words: the word table (tied), or else the head's own.
 
     hidden [M, H], the masked positions only: the other 85 % would be thrown away -> logits [M, V], cache
     """
@@ -39,7 +49,7 @@ def masked_word_forward(params, config, hidden):
     t, norm_cache = layernorm_forward(
         t, params[f"{norm_name}.weight"], params[f"{norm_name}.bias"], config.layer_norm_eps
     )
-    words = params[f"{config.prefix}.embeddings.word_embeddings.weight"]
+    words = params[words_name(config)]
     free = params.get(f"{_MLM}.dense.weight")
     logits = matmul(t[:, : words.shape[1]], words.T, bias=params[f"{_MLM}.bias"])
     if free is not None:
@@ -48,7 +58,7 @@ def masked_word_forward(params, config, hidden):
 
 
 def masked_word_backward(dlogits, cache, grads, config):
-    """dlogits [M, V] -> dhidden [M, H], dwords [V, E], the tied table's gradient from this second use of it."""
+    """dlogits [M, V] -> dhidden [M, H], dwords [V, E], the gradient of the table `words_name` from this use of it."""
     t, words, free = cache.transformed, cache.words, cache.free
     size = words.shape[1]
     grads[f"{_MLM}.bias"] = dlogits.sum(axis=0)

@@ -74,6 +74,8 @@ def head_shapes(config, head, num_labels=None):
         shapes |= _dense("cls.predictions.transform.dense", H, H) | _norm("cls.predictions.transform.LayerNorm", H)
         if E < H:
             shapes["cls.predictions.dense.weight"] = (H - E, V)
+        if not config.tie_word_embeddings:
+            shapes["cls.predictions.decoder.weight"] = (V, E)
         return shapes | (_dense("cls.seq_relationship", 2, H) if head == "pretraining" else {})
     if head == "classification":
         return _dense("classifier", num_labels, H)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .encoder import EncoderOutput, encoder_backward, encoder_forward
-from .heads import masked_word_backward, masked_word_forward, pooler_backward, pooler_forward
+from .heads import masked_word_backward, masked_word_forward, pooler_backward, pooler_forward, words_name
 from .layers import dense, dense_backward
 
 _NSP = "cls.seq_relationship"
@@ -58,8 +58,9 @@ def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config, *, 
     if top in dhidden_states:
         dhidden += dhidden_states[top]
     encoder_backward({**dhidden_states, top: dhidden}, cache.encoder, grads, config, dscores=dscores)
-    # The word table is used twice, to read words and to score them: its two gradients add up.
-    grads[f"{config.prefix}.embeddings.word_embeddings.weight"] += dwords
+    # A tied word table is used twice, to read words and to score them: its two gradients add up.
+    name = words_name(config)
+    grads[name] = grads[name] + dwords if name in grads else dwords
     return grads
 
 

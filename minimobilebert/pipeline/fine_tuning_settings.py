@@ -9,6 +9,8 @@ those of the released README (4e-5, 32, 5 epochs; windows of 384 pieces every 12
 
 import dataclasses
 
+from ..support.numbers import COUNT, FACTOR, RATE, SEED, numbers_of
+from ..support.shapes import Number, check
 from ..tasks.squad_windows import BESIDE_THE_QUESTION
 
 SEARCH = {
@@ -18,6 +20,22 @@ SEARCH = {
 }
 SQUAD = ("squad1", "squad2")
 _FEW_ROWS = ("cola", "mrpc", "rte", "stsb")
+
+
+SHAPES = {
+    "learning_rate": RATE,
+    "batch_size": COUNT,
+    "epochs": COUNT,
+    "max_length": COUNT,
+    "seed": SEED,
+    "warmup": Number(0.0, 0.999),
+    "weight_decay": FACTOR,
+    "clip_norm": RATE,
+    "rows": (COUNT, None),
+    "stride": COUNT,
+    "max_query": COUNT,
+}
+_SEARCHED = {"batch": "batch_size", "lr": "learning_rate", "epochs": "epochs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +56,8 @@ class FineTuningSettings:
     max_query: int = 64  # SQuAD: pieces of the question
 
     def __post_init__(self):
-        for name in ("learning_rate", "batch_size", "epochs", "clip_norm", "stride", "max_query"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: found {getattr(self, name)}, expected more than 0")
-        if not 0.0 <= self.warmup < 1.0:
-            raise ValueError(f"warmup: found {self.warmup}, expected a share of the updates, 0 to below 1")
-        if self.weight_decay < 0.0 or self.seed < 0:
-            raise ValueError(f"weight_decay, seed: found {self.weight_decay}, {self.seed}, expected 0 or more")
-        if self.rows is not None and self.rows < 1:
-            raise ValueError(f"rows: found {self.rows}, expected at least 1")
+        for name, shape in SHAPES.items():
+            check(getattr(self, name), shape, name)
 
 
 def usual_settings(task, positions, **changes):
@@ -77,13 +88,13 @@ def usual_settings(task, positions, **changes):
 
 def search_space(words):
     """`lr=1e-5,3e-5 batch=32`: the paper's space with these values in place of its own -> {name: values}"""
-    space = dict(SEARCH)
+    space, given = dict(SEARCH), set()
     for word in words:
         name, _, values = word.partition("=")
         if name not in SEARCH or not values:
             raise ValueError(f"--search: found {word!r}, expected one of lr=..., batch=..., epochs=...")
-        try:
-            space[name] = tuple((float if name == "lr" else int)(value) for value in values.split(","))
-        except ValueError:
-            raise ValueError(f"--search: found {word!r}, expected numbers, comma separated") from None
+        if name in given:
+            raise ValueError(f"--search: found {name}= twice, expected it once")
+        given.add(name)
+        space[name] = tuple(numbers_of(values, SHAPES[_SEARCHED[name]], f"--search {name}"))
     return space

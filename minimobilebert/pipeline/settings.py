@@ -3,13 +3,41 @@
 import dataclasses
 
 from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
+from ..support.numbers import COUNT, FACTOR, RATE, SEED, number_of
+from ..support.shapes import Number, OneOf, ShapeError, check
 
-_MAY_BE_ZERO = ("seed", "weight_decay", "feature_factor", "attention_factor")
-_CHOICES = {
-    "strategy": ("progressive", "joint", "auxiliary", "none"),
-    "feature_loss": ("paper", "released"),
-    "student_normalization": NORMALIZATIONS,
-    "student_activation": ACTIVATIONS,
+# The range of every number, and the choices of every name. Sizes of the model have theirs in config.py.
+_SHAPES = {
+    "seed": SEED,
+    "vocab_size": COUNT,
+    "sequence_length": COUNT,
+    "batch_size": COUNT,
+    "max_predictions": COUNT,
+    "held_out_fraction": Number(0.001, 0.999),
+    "evaluation_batches": COUNT,
+    "teacher_steps": COUNT,
+    "teacher_learning_rate": RATE,
+    "student_normalization": OneOf(*NORMALIZATIONS),
+    "student_activation": OneOf(*ACTIVATIONS),
+    "strategy": OneOf("progressive", "joint", "auxiliary", "none"),
+    "transfer_steps_per_layer": COUNT,
+    "transfer_learning_rate": RATE,
+    "joint_learning_rate": RATE,
+    "auxiliary_learning_rate": RATE,
+    "feature_loss": OneOf("paper", "released"),
+    "feature_factor": FACTOR,
+    "attention_factor": FACTOR,
+    "distillation_steps": COUNT,
+    "distillation_learning_rate": RATE,
+    "distillation_alpha": Number(0.001, 0.999),
+    "scratch_learning_rate": RATE,
+    "task_steps": COUNT,
+    "task_batch_size": COUNT,
+    "teacher_task_learning_rate": RATE,
+    "student_task_learning_rate": RATE,
+    "warmup_fraction": Number(0.001, 0.999),
+    "weight_decay": FACTOR,
+    "clip_norm": RATE,
 }
 
 
@@ -61,18 +89,11 @@ class TinySettings:
     clip_norm: float = 1.0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type in (int, float) and field.name not in _MAY_BE_ZERO and not value > 0:
-                raise ConfigError(f"{field.name}: found {value}, expected more than 0")
-            if field.type in (int, float) and not value >= 0:
-                raise ConfigError(f"{field.name}: found {value}, expected 0 or more")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"{name}: found {getattr(self, name)!r}, expected one of {', '.join(choices)}")
-        for name in ("held_out_fraction", "distillation_alpha", "warmup_fraction"):
-            if not 0.0 < getattr(self, name) < 1.0:
-                raise ConfigError(f"{name}: found {getattr(self, name)}, expected a number between 0 and 1")
+        for name, shape in _SHAPES.items():
+            try:
+                check(getattr(self, name), shape, name)
+            except ShapeError as error:
+                raise ConfigError(str(error)) from None
 
     @property
     def teacher_config(self):
@@ -108,13 +129,13 @@ class TinySettings:
 
 def settings_from_strings(seed, changes):
     """TinySettings from `--seed` and the words of `--set`; ConfigError for an unknown name or a bad value."""
-    fields = {field.name: field.type for field in dataclasses.fields(TinySettings)}
     values = {"seed": seed}
     for name, text in changes.items():
-        if name not in fields:
-            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(fields)}")
+        if name not in _SHAPES:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(_SHAPES)}")
+        shape = _SHAPES[name]
         try:
-            values[name] = fields[name](text)
-        except ValueError:
-            raise ConfigError(f"{name}: found {text!r}, expected {fields[name].__name__}") from None
+            values[name] = text if isinstance(shape, OneOf) else number_of(text, shape, name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
     return TinySettings(**values)
