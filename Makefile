@@ -1,7 +1,35 @@
 # Every target calls its `python -m minimobilebert ...` twin; .venv is made on first use.
-PYTHON ?= python3
-SEED ?= 1
-OUT ?= runs/tiny$(if $(filter-out 1,$(SEED)),-seed-$(SEED))
+
+# BSD make takes this for a directive and stops with its words. GNU make takes it for a rule that nothing asks for.
+.error this needs GNU make: install it and call gmake, or call python3 -m minimobilebert without any make
+
+# Only what stands behind `make` counts: somebody's shell may export an OUT or a DATA that means something else. Values
+# go to the command letter by letter, in quotes. `$$` is the dollar sign, as always in make; so is a single `$`. `~/` at
+# the beginning is the home folder: some shells leave it to the command.
+VARIABLES := PYTHON EXTRAS SEED OUT TEXT SET ARGS DATA MODEL TOKENS BATCH LESSONS T
+unexport $(VARIABLES)
+unknown := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $(v))),$(v)))
+unknown := $(filter-out $(VARIABLES) SHELL MAKE%,$(unknown))
+ifneq ($(unknown),)
+$(error found $(unknown), expected some of $(VARIABLES))
+endif
+comma := ,
+define newline
+
+
+endef
+one_line = $(if $(findstring $(newline),$(value $(1))),$(error $(1): found a line break, expected one line))
+given = $(if $(findstring command line,$(origin $(1))),$(call one_line,$(1))$(subst $$$$,$$,$(value $(1))))
+quoted = '$(subst ','\'',$(1))'
+path = $(if $(filter ~/%,$(firstword $(1))),"$$HOME"$(call quoted,$(subst x~/,/,x$(1))),$(call quoted,$(1)))
+value_or = $(call path,$(if $(call given,$(1)),$(call given,$(1)),$(2)))
+option = $(if $(call given,$(2)),$(1) $(call path,$(call given,$(2))))
+# Several words in one value, TEXT="one 'the other'": the command takes them apart (commands/words.py).
+several = $(if $(call given,$(2)),$(1) --words=$(call quoted,$(call given,$(2))))
+
+another_seed = $(filter-out 1,$(call given,SEED))
+run = $(call value_or,OUT,runs/tiny$(if $(another_seed),-seed-$(another_seed)))
+python = $(call value_or,PYTHON,python3)
 ifeq ($(OS),Windows_NT)
 VENV := .venv/Scripts/python
 else
@@ -10,6 +38,9 @@ endif
 MINI := $(VENV) -m minimobilebert
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # every command uses all cores by itself, and `clean` must not meet `test`
+
+# Targets
 .PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck parity bench models clean clean-cache \
 	course student check hint progress mutants course-check gradescope
 
@@ -58,72 +89,72 @@ help:
 	@echo "squad-score       score answers to SQuAD's questions               python -m minimobilebert squad-score"
 	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
+# What these two compare with.
+needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)
+extras = $(call given,EXTRAS)$(needed)
+
 setup:
-	@$(PYTHON) -m minimobilebert setup --extras "$(EXTRAS)"
+	@$(python) -m minimobilebert setup --extras $(call quoted,$(extras))
 
 doctor: setup
 	@$(MINI) doctor
 
 train-tiny: setup
-	@$(MINI) train-tiny --seed $(SEED) --out $(OUT) $(if $(TEXT),--text $(TEXT)) $(if $(SET),--set $(SET))
+	@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
 
 seeds: setup
-	@$(MINI) seeds $(if $(SET),--set $(SET))
+	@$(MINI) seeds $(call several,--set,SET)
 
 test: setup
-	@$(MINI) test $(ARGS)
+	@$(MINI) test $(call several,,ARGS)
 
 sweep: setup
-	@$(MINI) sweep --run $(OUT)
+	@$(MINI) sweep --run $(run)
 
 ablate: setup
-	@$(MINI) ablate $(if $(SET),--set $(SET))
+	@$(MINI) ablate $(call several,--set,SET)
 
 glue: setup
-	@$(MINI) glue $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+	@$(MINI) glue $(call option,--data,DATA) $(call option,--model,MODEL) $(call several,,ARGS)
 
 squad: setup
-	@$(MINI) squad $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+	@$(MINI) squad $(call option,--data,DATA) $(call option,--model,MODEL) $(call several,,ARGS)
 
 gradcheck: setup
-	@$(MINI) gradcheck --seed $(SEED)
+	@$(MINI) gradcheck --seed $(call value_or,SEED,1)
 
-parity: EXTRAS = compare
 parity: setup
-	@$(MINI) parity --seed $(SEED)
+	@$(MINI) parity --seed $(call value_or,SEED,1)
 
-bench: EXTRAS = compare
 bench: setup
-	@$(MINI) bench $(ARGS)
+	@$(MINI) bench $(call several,,ARGS)
 
 models: setup
-	@$(MINI) models $(if $(TOKENS),--tokens $(TOKENS)) $(if $(BATCH),--batch $(BATCH))
+	@$(MINI) models $(call option,--tokens,TOKENS) $(call option,--batch,BATCH)
 
-student: OUT = student
 student: setup
-	@$(MINI) student $(if $(LESSONS),--lessons $(LESSONS)) --out $(OUT) --seed $(SEED)
+	@$(MINI) student $(call option,--lessons,LESSONS) --out $(call value_or,OUT,student) --seed $(call value_or,SEED,1)
 
 check: setup
-	@$(MINI) check $(T) $(ARGS) $(if $(filter-out 1,$(SEED)),--seed $(SEED))
+	@$(MINI) check $(call several,,T) $(call several,,ARGS) $(if $(another_seed),--seed $(call value_or,SEED))
 
 hint: setup
-	@$(MINI) hint $(T)
+	@$(MINI) hint $(call option,,T)
 
 progress: setup
 	@$(MINI) progress
 
 course: setup
-	@$(MINI) course $(ARGS)
+	@$(MINI) course $(call several,,ARGS)
 
 mutants: setup
-	@$(MINI) mutants $(T)
+	@$(MINI) mutants $(call several,,T)
 
 course-check: setup
 	@$(MINI) course-check
 
-gradescope: OUT = autograder.zip
 gradescope: setup
-	@$(MINI) gradescope --out $(OUT)
+	@$(MINI) gradescope --out $(call value_or,OUT,autograder.zip)
 
 clean: clean-cache
 	rm -rf .venv .pytest_cache .hypothesis build minimobilebert.egg-info

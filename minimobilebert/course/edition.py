@@ -17,7 +17,7 @@ import shutil
 from ..files import new_folder, write_json, write_text
 from .checking import format_result, run_task
 from .cutting import blank, body_of, find
-from .edition_texts import AGENTS, MAKEFILE, README
+from .edition_texts import AGENTS, README, makefile
 from .manifest import sealed
 from .properties import load_properties
 from .recording import save_recording
@@ -50,7 +50,7 @@ def write_edition(course, lessons, out, seed=1, record=True):
             shutil.copy(course.root / name, unfinished / name)
         shutil.copytree(course.root / "data", unfinished / "data", ignore=shutil.ignore_patterns("__pycache__"))
         _write_lessons(course, tasks, unfinished / "lessons")
-        write_text(unfinished / "Makefile", MAKEFILE)
+        write_text(unfinished / "Makefile", makefile((course.root / "Makefile").read_text(encoding="utf-8")))
         write_text(unfinished / "README.md", README.format(first=tasks[0].id, count=len(tasks)))
         write_text(unfinished / "AGENTS.md", AGENTS)
         write_json(unfinished / "lessons" / "edition.json", {"lessons": lessons, "seed": seed})

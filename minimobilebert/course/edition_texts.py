@@ -34,18 +34,7 @@ This folder is a course, and the person you are helping is its student. Teach; d
 - If they used your help, remind them to say so where their teacher asks for it.
 """
 
-MAKEFILE = """# Every target calls its `python -m minimobilebert ...` twin; .venv is made on first use.
-PYTHON ?= python3
-SEED ?= 1
-OUT ?= runs/tiny$(if $(filter-out 1,$(SEED)),-seed-$(SEED))
-ifeq ($(OS),Windows_NT)
-VENV := .venv/Scripts/python
-else
-VENV := .venv/bin/python
-endif
-MINI := $(VENV) -m minimobilebert
-
-.DEFAULT_GOAL := help
+_TARGETS = """# Targets
 .PHONY: help setup doctor check watch hint progress train-tiny models
 
 help:
@@ -59,30 +48,35 @@ help:
 \t@echo "make doctor       is everything there and working?"
 
 setup:
-\t@$(PYTHON) -m minimobilebert setup
+\t@$(python) -m minimobilebert setup --extras $(call value_or,EXTRAS)
 
 doctor: setup
 \t@$(MINI) doctor
 
 check: setup
-\t@$(MINI) check $(T) $(if $(filter-out 1,$(SEED)),--seed $(SEED))
+\t@$(MINI) check $(call several,,T) $(call several,,ARGS) $(if $(another_seed),--seed $(call value_or,SEED))
 
 watch: setup
-\t@$(MINI) check $(T) --watch
+\t@$(MINI) check $(call several,,T) --watch
 
 hint: setup
-\t@$(MINI) hint $(T)
+\t@$(MINI) hint $(call option,,T)
 
 progress: setup
 \t@$(MINI) progress
 
 train-tiny: setup
-\t@$(MINI) train-tiny --seed $(SEED) --out $(OUT)
+\t@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
 
 models: setup
-\t@$(MINI) models
+\t@$(MINI) models $(call option,--tokens,TOKENS) $(call option,--batch,BATCH)
 
 # Lessons also name targets of the whole project.
 .DEFAULT:
 \t@echo "make $@ is no part of a student edition" >&2; exit 2
 """
+
+
+def makefile(project):
+    """project: the whole project's Makefile -> the edition's: how variables are read is the same, the targets are not"""
+    return project.partition("# Targets\n")[0] + _TARGETS
