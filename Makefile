@@ -18,8 +18,8 @@ define newline
 
 
 endef
-one_line = $(if $(findstring $(newline),$(value $(1))),$(error $(1): found a line break, expected one line))
-given = $(if $(findstring command line,$(origin $(1))),$(call one_line,$(1))$(subst $$$$,$$,$(value $(1))))
+given = $(if $(findstring command line,$(origin $(1))),$(subst $$$$,$$,$(value $(1))))
+$(foreach v,$(VARIABLES),$(if $(findstring $(newline),$(call given,$(v))),$(error $(v): found a line break)))
 quoted = '$(subst ','\'',$(1))'
 path = $(if $(filter ~/%,$(firstword $(1))),"$$HOME"$(call quoted,$(subst x~/,/,x$(1))),$(call quoted,$(1)))
 value_or = $(call path,$(if $(call given,$(1)),$(call given,$(1)),$(2)))

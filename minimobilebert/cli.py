@@ -9,6 +9,8 @@ import sys
 from . import __version__
 from .commands import course, download, fine_tuning, models, project, squad, training
 from .commands.failures import failure
+from .commands.words import with_words
+from .support import streams
 
 COMMANDS = (
     project.COMMANDS
@@ -38,26 +40,33 @@ def make_parser():
     return parser
 
 
+def _run(parser, words):
+    """Parse `words` and run the command -> exit code"""
+    try:
+        arguments, others = parser.parse_known_args(with_words(words))
+        if hasattr(arguments, "pytest"):
+            arguments.pytest = others
+        elif others:
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
+        return arguments.function(arguments)
+    finally:
+        streams.deliver()  # also what --help printed before it leaves by SystemExit
+
+
 def main(argv=None):
     """Run one command -> exit code: 0 done, 1 failed, 2 unusable input or arguments, 130 interrupted."""
+    streams.prepare()
     parser = make_parser()
-    if not (sys.argv[1:] if argv is None else argv):
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words:
         parser.print_help(sys.stderr)
         return 2
-    arguments, others = parser.parse_known_args(argv)
-    if hasattr(arguments, "pytest"):
-        arguments.pytest = others
-    elif others:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
-        return arguments.function(arguments)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader (head, less) has left; nobody wants a message about it
-        return 0
+        return _run(parser, words)
     except KeyboardInterrupt as interruption:
         print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
         return 130
     except Exception as error:
-        text, code = failure(error, arguments.command)
+        text, code = failure(error, words[0])
         print(f"minimobilebert: {text}", file=sys.stderr)
         return code

@@ -26,12 +26,12 @@ class _Bar:
         if sys.stderr.isatty():
             self.bar = tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
-    def update(self, text=""):
-        """One step done; `text` is shown behind the bar."""
-        self.done += 1
+    def update(self, text="", steps=1):
+        """So many steps done; `text` is shown behind the bar."""
+        self.done += steps
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)
-            self.bar.update()
+            self.bar.update(steps)
             return
         now = time.perf_counter()
         ended = self.done == self.total and now - self.start >= SHORT

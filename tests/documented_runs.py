@@ -15,6 +15,7 @@ import pytest
 from command_folder import SMALL
 from documents import ROOT
 
+from minimobilebert.commands.words import with_words
 from minimobilebert.course.manifest import load
 
 COURSE = load()
@@ -158,7 +159,7 @@ def make(command, folder=ROOT):
     done = subprocess.run(["make", "--dry-run", "--no-print-directory", *old, *words], cwd=folder, env=clean,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return shlex.split(done.stdout)
+    return with_words(shlex.split(done.stdout))
 
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

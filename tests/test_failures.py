@@ -28,7 +28,7 @@ WORK = [
     (NotImplementedError("task 02.1 (linear): write it"), "failed: task 02.1 (linear): write it"),
     (Wrapped(NotImplementedError("task 02.1: write it")), "failed: task 02.1: write it"),
     (TrainingDiverged("step 3: the loss is nan"), "failed: step 3: the loss is nan"),
-    (MemoryError(), "failed: not enough memory (no more could be had)"),
+    (MemoryError(), "failed: not enough memory; try"),
     (MemoryError("Unable to allocate 3.64 TiB"), "failed: not enough memory (Unable to allocate 3.64 TiB)"),
 ]
 BUGS = [

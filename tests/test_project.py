@@ -210,7 +210,7 @@ def test_every_make_target_calls_its_twin():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in makefile_targets() - {"clean", "clean-cache"}:
         assert target in COMMANDS
-        assert re.search(rf"^{target}:.*\n\t@\$\((MINI|PYTHON)\).*\b{target}\b", text, re.MULTILINE), target
+        assert re.search(rf"^{target}:.*\n\t@\$\((MINI|python)\).*\b{target}\b", text, re.MULTILINE), target
 
 
 def cannot_run_alone(command):

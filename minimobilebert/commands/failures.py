@@ -13,6 +13,8 @@ import sys
 import traceback
 
 from ..errors import TrainingDiverged
+from ..support.streams import OutputLost
+from .memory import smaller
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 SWITCH = "MINIMOBILEBERT_DEBUG"
@@ -25,11 +27,10 @@ def failure(error, command):
     missing = error.__cause__ if isinstance(error, SystemError) else error  # compiled threads wrap what they raise
     if isinstance(missing, NotImplementedError):  # a task of the course, on the way of what was asked for
         return f"failed: {_one_line(missing)}", 1
-    if isinstance(error, TrainingDiverged):
+    if isinstance(error, TrainingDiverged | OutputLost):
         return f"failed: {_one_line(error)}", 1
-    if isinstance(error, MemoryError):
-        text = _one_line(error) or "no more could be had"  # NumPy says how much it wanted, Python nothing
-        return f"failed: not enough memory ({text}); smaller batches and shorter texts need less", 1
+    if isinstance(missing, MemoryError):
+        return f"failed: not enough memory{_wanted(missing)}; try {smaller(command)}", 1
     # A UnicodeError is a ValueError, but never one of ours: it names no file.
     if isinstance(error, ValueError | OSError) and not isinstance(error, UnicodeError):
         place = getattr(error, "filename", None)
@@ -41,6 +42,11 @@ def failure(error, command):
 
 def _one_line(text):
     return " ".join(str(text).split())
+
+
+def _wanted(error):
+    """NumPy says how much memory it asked for, Python nothing."""
+    return f" ({_one_line(error)})" if str(error) else ""
 
 
 def _bug(error):

@@ -5,7 +5,7 @@ import sys
 
 from ..support.numbers import FACTOR, RATE, option
 from ..support.shapes import Number
-from .options import json_option, model_option, positive, seed_numbers, seed_option
+from .options import json_option, model_option, positive, seed_numbers, seed_option, utf8_text
 
 _TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2")
 _SETTINGS = {
@@ -172,8 +172,8 @@ def answer(arguments):
 
 
 def _answer_arguments(parser):
-    parser.add_argument("--question", required=True, help="what you want to know")
-    parser.add_argument("--passage", required=True, help="the text that holds the answer")
+    parser.add_argument("--question", type=utf8_text, required=True, help="what you want to know")
+    parser.add_argument("--passage", type=utf8_text, required=True, help="the text that holds the answer")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many candidates (default 5)")
     model_option(parser)
     json_option(parser)

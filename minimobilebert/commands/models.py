@@ -3,7 +3,7 @@
 import json
 import sys
 
-from .options import json_option, model_option, whole
+from .options import json_option, model_option, positive, utf8_text, whole
 
 
 def _model(arguments):
@@ -21,29 +21,46 @@ def fill_mask(arguments):
 
 
 def _fill_mask_arguments(parser):
-    parser.add_argument("text", help="with [MASK] where a word is to be guessed")
+    parser.add_argument("text", type=utf8_text, help="with [MASK] where a word is to be guessed")
     parser.add_argument("--top", type=whole, default=5, help="how many candidates (default 5)")
     model_option(parser)
     json_option(parser)
+
+
+_MOST_INPUT = 1 << 28  # bytes of standard input
+_TABLE = 20  # texts whose cosines are still a table that one can read
 
 
 def _lines_of_standard_input():
     """Its lines that are not empty, read as UTF-8 whatever the terminal's encoding is -> list of str"""
     if sys.stdin.isatty():
         print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
-    lines = sys.stdin.buffer.read().splitlines()
-    for number, line in enumerate(lines, start=1):
+    content = sys.stdin.buffer.read(_MOST_INPUT + 1)
+    if len(content) > _MOST_INPUT:  # it may have no end
+        raise ValueError(f"standard input: found more than {_MOST_INPUT:,} bytes, expected fewer at a time")
+    texts = []
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
-            line.decode("utf-8")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(
-                f"standard input, line {number}: found byte 0x{line[error.start]:02x}, expected UTF-8"
-            ) from None
-    return [line.decode("utf-8") for line in lines if line.strip()]
+            found = error.object[error.start]
+            raise ValueError(f"standard input, line {number}: found byte 0x{found:02x}, expected UTF-8") from None
+        if text.strip():
+            texts.append(text)
+    return texts
+
+
+def _print_as_json(rows):
+    """A list as JSON, a row at a time: a long list and its text need not be in memory together."""
+    print("[", end="")
+    for number, row in enumerate(rows):
+        print(",\n " if number else "", json.dumps(row), sep="", end="")
+    print("]")
 
 
 def embed(arguments):
-    from ..inference.embed import embed, format_similarities
+    from ..inference.embed import embed, format_similarities, lines_of_nearest
+    from ..inference.neighbours import nearest
 
     texts = arguments.text or _lines_of_standard_input()
     for number, text in enumerate(texts, start=1):
@@ -52,15 +69,34 @@ def embed(arguments):
     if not texts:
         raise ValueError("text: found none, expected some as arguments or as lines of the standard input")
     vectors = embed(_model(arguments), texts, pooling=arguments.pooling)
-    rows = [{"text": text, "vector": vector.tolist()} for text, vector in zip(texts, vectors, strict=True)]
-    print(json.dumps(rows) if arguments.json else format_similarities(texts, vectors))
+    if not arguments.json and not arguments.top and len(texts) <= _TABLE:
+        print(format_similarities(texts, vectors))
+        return 0
+    top = arguments.top or (0 if arguments.json else 3)
+    places, cosines = nearest(vectors, top)
+    if arguments.json:
+        _print_as_json(_row(texts, i, vectors[i], places[i], cosines[i], arguments.top) for i in range(len(texts)))
+        return 0
+    for line in lines_of_nearest(texts, places, cosines):
+        print(line)
     return 0
 
 
+def _row(texts, i, vector, places, cosines, top):
+    row = {"text": texts[i], "vector": vector.tolist()}
+    if top:
+        pairs = zip(places.tolist(), cosines.tolist(), strict=True)
+        row["nearest"] = [{"number": place + 1, "cosine": cosine} for place, cosine in pairs]
+    return row
+
+
 def _embed_arguments(parser):
-    parser.add_argument("text", nargs="*", help="texts; without any, every line of the standard input is one")
+    parser.add_argument("text", nargs="*", type=utf8_text,
+                        help="texts; without any, every line of the standard input is one")  # fmt: skip
     parser.add_argument("--pooling", default="mean", choices=("mean", "cls"),
                         help="how a text becomes one vector (default mean)")  # fmt: skip
+    parser.add_argument("--top", type=positive, metavar="N",
+                        help=f"the N nearest texts to each (default 3, with more than {_TABLE} texts)")  # fmt: skip
     model_option(parser)
     json_option(parser)
 
@@ -74,8 +110,8 @@ def nsp(arguments):
 
 
 def _nsp_arguments(parser):
-    parser.add_argument("first", help="a text")
-    parser.add_argument("second", help="the text that may follow it")
+    parser.add_argument("first", type=utf8_text, help="a text")
+    parser.add_argument("second", type=utf8_text, help="the text that may follow it")
     model_option(parser)
     json_option(parser)
 

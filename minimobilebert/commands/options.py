@@ -1,5 +1,8 @@
 """Options and texts of the command line that several commands share."""
 
+import argparse
+import os
+
 from ..support.numbers import COUNT, SEED, numbers_of, option
 from ..support.shapes import Integer
 
@@ -42,6 +45,20 @@ def seed_numbers(text):
 def seed_option(parser, text="every random number of the run comes from it (default 1)", default=1):
     """--seed N"""
     parser.add_argument("--seed", type=option(SEED), default=default, metavar="N", help=text)
+
+
+def utf8_text(argument):
+    """An argument's type: a text. Bytes that Python could not decode, for want of a UTF-8 locale, are decoded here."""
+    try:
+        argument.encode()
+        return argument
+    except UnicodeEncodeError as error:
+        try:
+            return os.fsencode(argument).decode("utf-8")
+        except UnicodeError:
+            code = ord(argument[error.start])
+            found = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"half a character ({code:#x})"
+            raise argparse.ArgumentTypeError(f"found {found} at {error.start}, expected text in UTF-8") from None
 
 
 positive, whole = option(COUNT), option(Integer())

@@ -78,5 +78,5 @@ models: setup
 
 
 def makefile(project):
-    """project: the whole project's Makefile -> the edition's: how variables are read is the same, the targets are not"""
+    """project: the whole project's Makefile -> the edition's: it reads variables alike, and has other targets"""
     return project.partition("# Targets\n")[0] + _TARGETS

@@ -1,1 +1,1 @@
-"""What every room may use: reading files safely, shapes of JSON and TOML."""
+"""What every room may use: reading files safely, shapes of JSON and TOML, the standard streams."""
