@@ -4,6 +4,7 @@ The commands are in commands/; each imports the room it calls only when it runs,
 """
 
 import argparse
+import contextlib
 import sys
 
 from . import __version__
@@ -48,9 +49,16 @@ def _run(parser, words):
             arguments.pytest = others
         elif others:
             parser.error(f"unrecognized arguments: {' '.join(others)}")
-        return arguments.function(arguments)
-    finally:
-        streams.deliver()  # also what --help printed before it leaves by SystemExit
+        code = arguments.function(arguments)
+    except SystemExit:  # --help printed something
+        streams.deliver()
+        raise
+    except BaseException:
+        with contextlib.suppress(streams.OutputLost):  # the first failure is the one to tell
+            streams.deliver()
+        raise
+    streams.deliver()
+    return code
 
 
 def main(argv=None):

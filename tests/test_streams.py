@@ -26,6 +26,8 @@ def run(arguments):
     for line in range({lines}):
         print("result \\u2014 \\u65e5 \\udcff", line)
     file.write(f"done {{file.fileno()}}")
+    if {fails}:
+        raise ValueError("a.txt: found x, expected y")
     return 3
 cli.COMMANDS["try"] = ("try", "", lambda parser: None, run)
 sys.exit(cli.main(["try"]))
@@ -36,11 +38,11 @@ sys.exit(cli.main(["try"]))
 def shell(tmp_path):
     """shell(redirections, lines) -> finished process, what the command wrote into its own file"""
 
-    def run(redirections, lines=1, **environment):
+    def run(redirections, lines=1, fails=False, **environment):
         own = tmp_path / "own.txt"
         own.unlink(missing_ok=True)
         program = tmp_path / "program.py"
-        program.write_text(PROGRAM.format(own=str(own), lines=lines), encoding="utf-8")
+        program.write_text(PROGRAM.format(own=str(own), lines=lines, fails=fails), encoding="utf-8")
         done = subprocess.run(
             ["bash", "-c", f'set -o pipefail; "$0" "$1" {redirections}', sys.executable, str(program)],
             capture_output=True, stdin=subprocess.DEVNULL,
@@ -85,6 +87,13 @@ def test_exit_codes(shell, redirections, lines, code, out, err):
         assert found[0] == r"result — 日 \udcff 0"
     lost_on_the_way = code == 1 and lines > 1
     assert (own == "") if lost_on_the_way else int(own.removeprefix("done ")) > 2  # nothing meets a closed descriptor
+
+
+@on_posix
+def test_the_first_failure_is_told(shell):
+    done, _ = shell("> /dev/full", fails=True)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == ["message — 日", "minimobilebert: error: a.txt: found x, expected y"]
 
 
 @on_posix
