@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.attention_transfer import softmax_divergence
+from ..kernels.reductions import dot
 from .masked_mean import token_weights
 
 
@@ -33,7 +34,7 @@ def attention_transfer_forward(student_scores, teacher_scores, mask):
         )
     weights = token_weights(mask, student_scores.dtype) / student_scores.dtype.type(student_scores.shape[1])
     divergence, gap = softmax_divergence(student_scores, teacher_scores, np.asarray(mask, dtype=bool), weights)
-    return float(np.vdot(weights, divergence.sum(axis=1))), AttentionTransferCache(gap)
+    return dot(weights, divergence.sum(axis=1)), AttentionTransferCache(gap)
 
 
 def attention_transfer_backward(dloss, cache):

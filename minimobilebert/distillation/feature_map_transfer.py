@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.reductions import dot, row_dots
 from .masked_mean import token_weights
 
 
@@ -25,7 +26,7 @@ def feature_map_transfer_forward(student, teacher, mask):
     """student, teacher [B, T, H]; mask [B, T] bool -> loss (float), cache"""
     gap = student - teacher
     weights = token_weights(mask, student.dtype)
-    loss = float(np.vdot(weights, (gap * gap).mean(axis=-1)))
+    loss = dot(weights, row_dots(gap, gap)) / gap.shape[-1]
     return loss, FeatureMapTransferCache(gap, weights)
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..kernels.reductions import dot, row_dots, row_sums
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from .masked_mean import token_weights
 
@@ -38,6 +39,14 @@ class NormalizedFeatureMapTransferCache(NamedTuple):
     factors: tuple  # pattern, level, size
 
 
+def _moments(x):
+    """x [B, T, H] -> mean [B, T], x - mean [B, T, H], variance [B, T]"""
+    size = x.dtype.type(x.shape[-1])
+    mean = row_sums(x) / size
+    centred = x - mean[..., None]
+    return mean, centred, row_dots(centred, centred) / size
+
+
 def normalized_feature_map_transfer_forward(
     student, teacher, mask, pattern_factor=100.0, level_factor=5000.0, size_factor=5.0
 ):
@@ -45,15 +54,14 @@ def normalized_feature_map_transfer_forward(
     student_pattern, normalization = layernorm_forward(student, None, None)
     teacher_pattern, _ = layernorm_forward(teacher, None, None)
     pattern_gap = student_pattern - teacher_pattern
-    mean = student.mean(axis=-1, keepdims=True)
-    centred = student - mean
-    mean_gap = mean[..., 0] - teacher.mean(axis=-1)
-    variance_gap = (centred * centred).mean(axis=-1) - teacher.var(axis=-1)
+    mean, centred, variance = _moments(student)
+    teacher_mean, _, teacher_variance = _moments(teacher)
+    mean_gap, variance_gap = mean - teacher_mean, variance - teacher_variance
     weights = token_weights(mask, student.dtype)
     loss = (
-        pattern_factor * float(np.vdot(weights, (pattern_gap * pattern_gap).mean(axis=-1)))
-        + level_factor * float(np.vdot(weights, mean_gap * mean_gap))
-        + size_factor * float(np.vdot(weights, np.abs(variance_gap)))
+        pattern_factor * dot(weights, row_dots(pattern_gap, pattern_gap)) / student.shape[-1]
+        + level_factor * dot(weights, mean_gap * mean_gap)
+        + size_factor * dot(weights, np.abs(variance_gap))
     )
     factors = (pattern_factor, level_factor, size_factor)
     return loss, NormalizedFeatureMapTransferCache(

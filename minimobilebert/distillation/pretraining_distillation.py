@@ -10,6 +10,8 @@ Both word terms are one cross-entropy against mixed targets, which is how it is 
 Next-sentence prediction is learned from its labels alone.
 """
 
+import math
+
 import numpy as np
 
 from ..model.pretraining import mean_cross_entropy, pretraining_backward, pretraining_forward
@@ -35,7 +37,7 @@ def distillation_losses(output, teacher_output, batch, alpha):
     count = max(len(losses), 1)
     dwords = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), words_cache)
     nsp_loss, dnext = mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
-    distillation_loss = float(losses.sum(dtype=np.float64)) / count
+    distillation_loss = math.fsum(losses) / count
     values = {"loss": distillation_loss + nsp_loss, "distillation_loss": distillation_loss, "nsp_loss": nsp_loss}
     return values, dwords, dnext
 

@@ -1,11 +1,11 @@
-"""ReLU, GELU and tanh, element by element (see the files of the same names in ops/ for the equations)."""
+"""ReLU, GELU, tanh and log, element by element (see the files of the same names in ops/ for the equations)."""
 
 import math
 
 import numpy as np
 
 from .backend import by_backend
-from .exponential import normal_cdf_scalar, tanh_scalar
+from .exponential import log_scalar, tanh_scalar
 from .finish import (
     CUBIC,
     FLAT,
@@ -18,6 +18,8 @@ from .finish import (
 )
 from .jit import jit_parallel, prange
 from .memory import empty_like
+from .multiply_add import multiply_add
+from .normal_distribution import normal_cdf_scalar
 from .rows import compact
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
@@ -76,6 +78,17 @@ def tanh_backward_numpy(dy, y):
     return dy * (1 - y * y)
 
 
+def logarithm_numpy(x):
+    """log x; x [...] -> [...]"""
+    return np.log(x)
+
+
+@jit_parallel
+def _logarithm(x, y):
+    for i in prange(x.size):
+        y[i] = log_scalar(x[i])
+
+
 @jit_parallel
 def _relu_forward(x, y):
     for i in prange(x.size):
@@ -123,7 +136,7 @@ def _tanh_forward(x, y):
 def _tanh_backward(dy, y, dx):
     one = y.dtype.type(1.0)
     for i in prange(y.size):
-        dx[i] = dy[i] * (one - y[i] * y[i])
+        dx[i] = dy[i] * multiply_add(-y[i], y[i], one)
 
 
 def _forward(kernel):
@@ -148,6 +161,7 @@ def _backward(kernel):
     return backward
 
 
+logarithm = by_backend(numpy=logarithm_numpy, numba=_forward(_logarithm))
 relu_forward = by_backend(numpy=relu_forward_numpy, numba=_forward(_relu_forward))
 relu_backward = by_backend(numpy=relu_backward_numpy, numba=_backward(_relu_backward))
 gelu_forward = by_backend(numpy=gelu_forward_numpy, numba=_forward(_gelu_forward))

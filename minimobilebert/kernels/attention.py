@@ -14,11 +14,12 @@ from .backend import by_backend
 from .by_address import by_address
 from .exponential import exp_scalar
 from .finish import NOTHING
-from .jit import jit_matmul, jit_matmul_parallel, prange
+from .jit import jit, jit_parallel, prange
 from .memory import empty
-from .panels import multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of, tile_height
+from .panels import depth_blocks, multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of, tile_height
 from .rows import compact, row_maximum
 from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
+from .sums import dot_of, sum_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
@@ -79,20 +80,20 @@ def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, 
 # ------------------------------------------------------------------------------- the fast kernel
 
 
-@jit_matmul
+@jit
 def _window(column, size, least, width):
     """First and number of `least` or more columns, of `width`, that hold the `size` columns from `column` on."""
     wanted = min(max(size, least), width)
     return min(column, width - wanted), wanted
 
 
-@jit_matmul
+@jit
 def turned_size(tokens, size, width, like):
     """Numbers that one turned head takes as panels."""
     return panels_of(tokens, like) * width_of(like) * _window(0, size, lanes_of(like), width)[1]
 
 
-@jit_matmul
+@jit
 def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, turned, zeros, out, out_at, aside):
     """out[i, j] = sum over k of a[i, k] * x[j, column + k] for one head of x [tokens, width] at x_at; k < size
 
@@ -107,7 +108,7 @@ def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, tur
     )  # fmt: skip
 
 
-@jit_matmul
+@jit
 def head_size_of(tokens, size, like):
     """Numbers of scratch memory that `times_head` needs: a packed head and a tile; for a narrow head see there."""
     width = width_of(like)
@@ -116,7 +117,7 @@ def head_size_of(tokens, size, like):
     return (panels_of(tokens, like) * width + size) * tokens + packing_aside_of(like)
 
 
-@jit_matmul
+@jit
 def _times_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
     """`times_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long
 
@@ -139,7 +140,7 @@ def _times_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, 
             y[c] = scratch[turned_at + c * rows + i]
 
 
-@jit_matmul
+@jit
 def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
     """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
 
@@ -154,6 +155,7 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
         )  # fmt: skip
         return
     aside, height = tokens * panel, tile_height(rows)
+    blocks = depth_blocks(tokens)  # as in every product: a head of another width must add in the same order
     for j in range(column, column + size, panel):
         used = min(panel, column + size - j)
         first = _window(j, used, panel, width)[0]
@@ -164,25 +166,28 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
         for t0 in range(0, rows, height):
             tall = min(height, rows - t0)
             place = out_at + t0 * width + j
-            multiply_tile(
-                tall, a, a_at + t0 * a_row, a_row, a_k, scratch, zero, panel, tokens, zeros, zero, zeros, -1, zero,
-                out if direct else scratch, place if direct else aside, width if direct else panel,
-            )  # fmt: skip
+            y, y_at, y_row = (out, place, width) if direct else (scratch, aside, panel)
+            for block in range(blocks):
+                k0, k1 = tokens * block // blocks, tokens * (block + 1) // blocks
+                multiply_tile(
+                    tall, a, a_at + t0 * a_row + k0 * a_k, a_row, a_k, scratch, k0 * panel, panel, k1 - k0, zeros,
+                    zero, y, y_at if block else -1, y_row, y, y_at, y_row,
+                )  # fmt: skip
             if not direct:
                 for i in range(tall):
-                    y, z = out[place + i * width : place + i * width + used], scratch[aside + i * panel + j - first :]
+                    to, source = out[place + i * width : place + i * width + used], aside + i * panel + j - first
                     for c in range(used):
-                        y[c] = z[c]
+                        to[c] = scratch[source + c]
 
 
-@jit_matmul
+@jit
 def softmax_rows(scores, tokens, mask, scale, kept):
     """Steps 1 and 2 for rows of `tokens` scores, in place; mask [tokens]; kept: a copy of step 1's result, or empty
 
     A row of masked scores only becomes equal shares. Exponentials are taken of several rows together, because a short
     row does not fill the vectors; and all is one function, because a call for each row would take as long again.
     """
-    masked, zero, one = scores.dtype.type(MASKED_SCORE), scores.dtype.type(0.0), scores.dtype.type(1.0)
+    masked, one = scores.dtype.type(MASKED_SCORE), scores.dtype.type(1.0)
     together = tokens * max(1, TOGETHER // tokens)
     for first in range(0, scores.size, together):
         last = min(first + together, scores.size)
@@ -202,10 +207,7 @@ def softmax_rows(scores, tokens, mask, scale, kept):
             rows[j] = exp_scalar(rows[j])
         for i in range(first, last, tokens):
             row = scores[i : i + tokens]
-            total = zero
-            for j in range(tokens):
-                total += row[j]
-            inverse = one / total
+            inverse = one / sum_of(row)
             for j in range(tokens):
                 row[j] *= inverse
 
@@ -235,7 +237,7 @@ def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, s
     times_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _attention_forward(
     head_at, query, key, value, mask, tokens, heads, keep, context, scores, probabilities
 ):  # fmt: skip
@@ -243,15 +245,13 @@ def _attention_forward(
         _head_forward(head_at, head, query, key, value, mask, tokens, heads, keep, context, scores, probabilities)
 
 
-@jit_matmul
+@jit
 def _ds_rows(probabilities, ds, dscores, tokens, mask, scale):
     """Steps 2 and 1 in reverse: ds, the gradient of the probabilities, becomes that of q . k; dscores may be empty"""
     zero = ds.dtype.type(0.0)
     for i in range(0, ds.size, tokens):
         probability, row = probabilities[i : i + tokens], ds[i : i + tokens]
-        along = zero
-        for j in range(tokens):
-            along += row[j] * probability[j]
+        along = dot_of(row, probability)
         if dscores.size:
             more = dscores[i : i + tokens]
             for j in range(tokens):
@@ -294,7 +294,7 @@ def _head_backward(
     times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _attention_backward(
     head_at, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep, dquery, dkey, dvalue
 ):

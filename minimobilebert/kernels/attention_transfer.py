@@ -3,10 +3,11 @@
 import numpy as np
 
 from .backend import by_backend
-from .exponential import exp_scalar
-from .jit import jit_matmul_parallel, prange
+from .exponential import exp_scalar, log_scalar
+from .jit import jit_parallel, prange
 from .memory import empty_like
 from .rows import compact
+from .sums import dot_of, sum_of
 
 
 def softmax_divergence_numpy(student, teacher, mask, weights):
@@ -33,7 +34,7 @@ def softmax_divergence_numpy(student, teacher, mask, weights):
     return divergence, weights[:, None, :, None] * (p_student - p_teacher)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
     batch, heads, tokens, _ = student.shape
     zero = student.dtype.type(0.0)
@@ -41,6 +42,7 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
         b, a = head // heads, head % heads
         p_teacher = np.empty(tokens, student.dtype)
         p_student = np.empty(tokens, student.dtype)
+        difference = np.empty(tokens, student.dtype)
         for i in range(tokens):
             s, t = student[b, a, i], teacher[b, a, i]
             largest_s, largest_t = s[0], t[0]
@@ -54,19 +56,16 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
             for j in range(tokens):
                 p_student[j] = p_student[j] if mask[b, j] else zero
                 p_teacher[j] = p_teacher[j] if mask[b, j] else zero
-            # Sums in a loop of their own: see the rules in jit.py.
-            total_s, total_t, cross = zero, zero, zero
+            # sum of p_teacher * (log p_teacher - log p_student), the log-sums still missing; 0 at padding
             for j in range(tokens):
-                total_s += p_student[j]
-                total_t += p_teacher[j]
-                # sum of p_teacher * (log p_teacher - log p_student), the log-sums still missing
-                cross += p_teacher[j] * ((t[j] - largest_t) - (s[j] - largest_s)) if mask[b, j] else zero
+                difference[j] = (t[j] - largest_t) - (s[j] - largest_s) if mask[b, j] else zero
+            total_s, total_t, cross = sum_of(p_student), sum_of(p_teacher), dot_of(p_teacher, difference)
             if total_s == zero:  # a sequence of padding only
                 divergence[b, a, i] = zero
                 for j in range(tokens):
                     gap[b, a, i, j] = zero
                 continue
-            divergence[b, a, i] = cross / total_t - np.log(total_t) + np.log(total_s)
+            divergence[b, a, i] = cross / total_t - log_scalar(total_t) + log_scalar(total_s)
             scale_s, scale_t = weights[b, i] / total_s, weights[b, i] / total_t
             for j in range(tokens):
                 gap[b, a, i, j] = scale_s * p_student[j] - scale_t * p_teacher[j]

@@ -21,7 +21,7 @@ Without Numba a unit's address is the Python function itself.
 
 import functools
 
-from .jit import HAVE_NUMBA, jit_matmul
+from .jit import HAVE_NUMBA, jit
 
 if not HAVE_NUMBA:
 
@@ -68,7 +68,7 @@ else:
 
         def decorate(function):
             """function -> what calls it at an address, with `address(dtype)`"""
-            dispatcher = jit_matmul(function)
+            dispatcher = jit(function)
 
             @intrinsic
             def call(typing, address, *given):

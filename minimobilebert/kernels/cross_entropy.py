@@ -3,10 +3,14 @@
 import numpy as np
 
 from .backend import by_backend
-from .jit import jit_matmul_parallel, prange
+from .exponential import log_scalar
+from .jit import jit, jit_parallel, prange
 from .memory import empty_like
 from .rows import compact
 from .softmax import softmax_row
+from .sums import dot_of, sum_of
+
+_CHUNK = 512  # logits whose differences from the maximum are held at a time
 
 
 def _softmax_and_log_sum(logits):
@@ -41,14 +45,14 @@ def soft_cross_entropy_backward_numpy(dlosses, probabilities, targets):
     return dlosses[:, None] * (probabilities * targets.sum(axis=-1, keepdims=True) - targets)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _cross_entropy_forward(logits, labels, losses, probabilities):
     for i in prange(logits.shape[0]):
         largest, total = softmax_row(logits[i], probabilities[i])
-        losses[i] = np.log(total) - (logits[i, labels[i]] - largest)
+        losses[i] = log_scalar(total) - (logits[i, labels[i]] - largest)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _cross_entropy_backward(dlosses, probabilities, labels, dlogits):
     for i in prange(probabilities.shape[0]):
         d = dlosses[i]
@@ -57,23 +61,32 @@ def _cross_entropy_backward(dlosses, probabilities, labels, dlogits):
         dlogits[i, labels[i]] -= d
 
 
-@jit_matmul_parallel
+@jit
+def _dot_with_difference(target, logits, largest):
+    """sum of target * (logits - largest); [V], [V]; subtracting afterwards would lose the digits of large logits"""
+    difference, total = np.empty(_CHUNK, logits.dtype), logits.dtype.type(0.0)
+    for start in range(0, logits.size, _CHUNK):
+        count = min(_CHUNK, logits.size - start)
+        z = logits[start : start + count]
+        for j in range(count):
+            difference[j] = z[j] - largest
+        total += dot_of(target[start : start + count], difference[:count])
+    return total
+
+
+@jit_parallel
 def _soft_cross_entropy_forward(logits, targets, losses, probabilities):
     for i in prange(logits.shape[0]):
         largest, total = softmax_row(logits[i], probabilities[i])
-        mass, along = logits.dtype.type(0.0), logits.dtype.type(0.0)
-        for j in range(logits.shape[1]):
-            mass += targets[i, j]
-            along += targets[i, j] * (logits[i, j] - largest)
-        losses[i] = mass * np.log(total) - along
+        # sum_j target_j (log total - (z_j - largest)), as two sums
+        mass, along = sum_of(targets[i]), _dot_with_difference(targets[i], logits[i], largest)
+        losses[i] = mass * log_scalar(total) - along
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _soft_cross_entropy_backward(dlosses, probabilities, targets, dlogits):
     for i in prange(probabilities.shape[0]):
-        mass = probabilities.dtype.type(0.0)
-        for j in range(probabilities.shape[1]):
-            mass += targets[i, j]
+        mass = sum_of(targets[i])
         for j in range(probabilities.shape[1]):
             dlogits[i, j] = dlosses[i] * (probabilities[i, j] * mass - targets[i, j])
 

@@ -5,6 +5,8 @@ import numpy as np
 from .backend import by_backend
 from .jit import jit_parallel, prange
 from .memory import empty_like
+from .multiply_add import multiply_add
+from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
 
 
@@ -23,7 +25,7 @@ def scale_shift_backward_numpy(dy, x, weight):
 def _scale_shift_forward(x, weight, bias, y):
     for i in prange(x.shape[0]):
         for j in range(x.shape[1]):
-            y[i, j] = weight[j] * x[i, j] + bias[j]
+            y[i, j] = multiply_add(weight[j], x[i, j], bias[j])
 
 
 @jit_parallel
@@ -34,7 +36,7 @@ def _scale_shift_backward(dy, x, weight, dx, dweights, dbiases):
         for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
             for j in range(x.shape[1]):
                 dx[i, j] = dy[i, j] * weight[j]
-                dweight[j] += dy[i, j] * x[i, j]
+                dweight[j] = multiply_add(dy[i, j], x[i, j], dweight[j])
                 dbias[j] += dy[i, j]
 
 
@@ -52,7 +54,7 @@ def scale_shift_backward_numba(dy, x, weight):
     dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _scale_shift_backward(dy_rows, x_rows, compact(weight), dx, dweights, dbiases)
-    return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
+    return dx.reshape(x.shape), block_sums(dweights), block_sums(dbiases)
 
 
 scale_shift_forward = by_backend(numpy=scale_shift_forward_numpy, numba=scale_shift_forward_numba)

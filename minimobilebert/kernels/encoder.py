@@ -26,7 +26,7 @@ import numpy as np
 from .attention import head_size_of, softmax_rows, times_head, times_turned, turned_size
 from .by_address import by_address
 from .finish import NOTHING, SCALE_SHIFT
-from .jit import jit_matmul, jit_matmul_parallel, prange
+from .jit import jit, jit_parallel, prange
 from .layernorm import normalize_row
 from .panels import multiply_panels, panels_of, small_aside_of
 from .simd import width_of
@@ -35,7 +35,7 @@ INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
 
 
-@jit_matmul
+@jit
 def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, kind, layer_norm, eps, aside):
     """y = finish(x W^T + b + add) for some rows, and LayerNorm where `layer_norm` says so; rows lie without gaps"""
     zero, one, width, none = np.int64(0), np.int64(1), width_of(y), arena[:0]
@@ -51,7 +51,7 @@ def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, ki
             normalize_row(row, weight, bias, eps, row)
 
 
-@jit_matmul
+@jit
 def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside):
     """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
     H, C, _, _, _ = sizes
@@ -73,7 +73,7 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
     _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, no, eps, aside)
 
 
-@jit_matmul
+@jit
 def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, turned, zeros, aside):
     """Attention of the queries from `row` on, which may belong to several sequences; context [rows, C]"""
     size, zero, one = C // heads, np.int64(0), np.int64(1)
@@ -99,7 +99,7 @@ def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, 
         first += count
 
 
-@jit_matmul
+@jit
 def _part_b(
     row,
     rows,
@@ -160,7 +160,7 @@ def _turn(
         _part_a(row, rows, turn, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside)
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _encoder_blocks(turn_at, parts, layers, h, mask, tokens, arena, table, sizes, flags, eps):
     _, C, F, heads, _ = sizes
     total, kind = mask.size, h.dtype

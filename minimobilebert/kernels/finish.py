@@ -10,8 +10,10 @@ others x. An empty `kept` keeps nothing (inference).
 
 import math
 
-from .exponential import exp_scalar, normal_cdf_scalar
-from .jit import jit_inline, jit_matmul
+from .exponential import exp_scalar
+from .jit import jit, jit_inline
+from .multiply_add import multiply_add
+from .normal_distribution import normal_cdf_scalar
 from .simd import copy_vector, gate_tile, lanes_of, relu_tile, scale_shift_tile, width_of
 
 NOTHING, RELU, GELU, GELU_TANH, SCALE_SHIFT, RELU_GATE, GELU_GATE, GELU_TANH_GATE = range(8)
@@ -44,7 +46,7 @@ def relu_scalar(x, like):
 def gelu_tanh_scalar(x, like):
     """x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3)"""
     one, slope, cubic = like.dtype.type(1.0), like.dtype.type(-SQRT_8_OVER_PI), like.dtype.type(CUBIC)
-    return x / (one + exp_scalar(x * slope * (one + cubic * x * x)))
+    return x / (one + exp_scalar(x * slope * multiply_add(cubic * x, x, one)))
 
 
 @jit_inline
@@ -52,7 +54,7 @@ def gelu_slope(x, like):
     """Phi(x) + x phi(x)"""
     half, scale = like.dtype.type(-0.5), like.dtype.type(INVERSE_SQRT_2PI)
     v = _clip(x, like.dtype.type(FLAT))
-    return normal_cdf_scalar(v) + v * (scale * exp_scalar(half * v * v))
+    return multiply_add(v, scale * exp_scalar(half * v * v), normal_cdf_scalar(v))
 
 
 @jit_inline
@@ -63,7 +65,7 @@ def gelu_tanh_slope(x, like):
     v = _clip(x, like.dtype.type(FLAT))
     square = cubic * v * v
     s = one / (one + exp_scalar(-slope * v * (one + square)))
-    return s + v * s * (one - s) * slope * (one + three * square)
+    return multiply_add(v * s * (one - s) * slope, multiply_add(three, square, one), s)
 
 
 @jit_inline
@@ -75,7 +77,7 @@ def _finish_row(kind, count, y, kept, scale, shift, column):
             y[j] = relu_scalar(y[j], y)
     elif kind == SCALE_SHIFT:
         for j in range(count):
-            y[j] = y[j] * scale[column + j] + shift[column + j]
+            y[j] = multiply_add(y[j], scale[column + j], shift[column + j])
     elif kind == RELU_GATE:
         for j in range(count):
             y[j] = y[j] if kept[j] > zero else zero
@@ -93,7 +95,7 @@ def _finish_row(kind, count, y, kept, scale, shift, column):
             y[j] = y[j] * gelu_tanh_slope(kept[j], y)
 
 
-@jit_matmul
+@jit
 def finish_tile(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row, scale, shift, column):
     """out [rows, used] in place, after a copy of it to `kept` where `kind` has one; scale, shift: from `column` on"""
     width, lanes = width_of(out), lanes_of(out)

@@ -2,19 +2,16 @@
 
 Rules that hold for every kernel, and why:
 
-* `@jit` never turns on all of fast-math: that would let LLVM delete NaN checks. `@jit_matmul` allows
-  only `contract` (a*b+c in one instruction) and `reassoc` (sum in another order), which keep NaN and infinity.
-* `@jit_inline` is for small functions of one number that other kernels call in their loops. It allows
-  `contract` only: their rounding tricks would not survive a reordering.
-* Every decorator says its fast-math set, even an empty one: a function that says nothing inherits the set
-  of the kernel that happens to call it first.
+* No fast-math at all. `nnan` would let LLVM delete NaN checks. `reassoc` (sum in another order) and `contract`
+  (a*b+c with one rounding) let it choose, and it chooses by processor: the same seed would not give the same bits on
+  another one. Kernels say which order they want (sums.py) and where one rounding is wanted (multiply_add.py).
+* Every decorator says so, because a function that says nothing inherits the flags of the kernel that happens to call
+  it first.
+* `@jit_inline` is for small functions of one number that other kernels call in their loops.
 * Nothing is compiled at import: Numba compiles a kernel at its first call and keeps it on disk.
 * The disk cache lives in a folder named after a hash of every kernel file, so a kernel can never
   outlive a change of its own source or of a helper that was inlined into it.
 * Inside `prange` no two iterations write to the same place.
-* An inner loop under `reassoc` either sums or writes, never both. LLVM compiles a loop that writes twice, in vectors
-  and one by one, and picks by whether the arrays' addresses are far enough apart: its sums would be taken in one
-  order or the other from call to call, and the same seed would not give the same bits.
 """
 
 import hashlib
@@ -35,7 +32,7 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
         """The function as it is: its prange is a range."""
         return function
 
-    jit_matmul = jit_matmul_parallel = jit_inline = jit
+    jit_inline = jit
 
     def set_threads(threads):
         """Nothing to set: NumPy's library has threads of its own."""
@@ -99,13 +96,10 @@ else:
     if not numba.config.DISABLE_JIT:
         event.register("numba:compile", _SayOnce())
 
-    _MATMUL_MATH = {"contract", "reassoc"}
-
-    jit = numba.njit(cache=True, error_model="numpy", fastmath=False)
-    jit_parallel = numba.njit(cache=True, error_model="numpy", fastmath=False, parallel=True)
-    jit_inline = numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
-    jit_matmul = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH)
-    jit_matmul_parallel = numba.njit(cache=True, error_model="numpy", fastmath=_MATMUL_MATH, parallel=True)
+    _FLAGS = {"cache": True, "error_model": "numpy", "fastmath": False}
+    jit = numba.njit(**_FLAGS)
+    jit_parallel = numba.njit(**_FLAGS, parallel=True)
+    jit_inline = numba.njit(**_FLAGS, forceinline=True)
 
     _threads = 0  # not asked yet
 

@@ -16,7 +16,8 @@ it waits for memory:
 
 import numpy as np
 
-from .jit import jit, jit_matmul
+from .jit import jit
+from .multiply_add import multiply_add
 
 
 @jit
@@ -53,7 +54,7 @@ def multiply_loop_order(a, b, out):
                 out[i, j] += number * b[k, j]
 
 
-@jit_matmul
+@jit
 def _two_rows(a, b, out, i):
     """Rows i and i + 1 of the output, four steps of k at a time; the last K mod 4 steps one by one."""
     depth, columns = b.shape
@@ -63,15 +64,17 @@ def _two_rows(a, b, out, i):
         y0, y1, y2, y3 = a[i + 1, k], a[i + 1, k + 1], a[i + 1, k + 2], a[i + 1, k + 3]
         for j in range(columns):
             b0, b1, b2, b3 = b[k, j], b[k + 1, j], b[k + 2, j], b[k + 3, j]
-            out[i, j] += x0 * b0 + x1 * b1 + x2 * b2 + x3 * b3
-            out[i + 1, j] += y0 * b0 + y1 * b1 + y2 * b2 + y3 * b3
+            x = multiply_add(x1, b1, multiply_add(x0, b0, out[i, j]))
+            y = multiply_add(y1, b1, multiply_add(y0, b0, out[i + 1, j]))
+            out[i, j] = multiply_add(x3, b3, multiply_add(x2, b2, x))
+            out[i + 1, j] = multiply_add(y3, b3, multiply_add(y2, b2, y))
     for k in range(fours, depth):
         for j in range(columns):
-            out[i, j] += a[i, k] * b[k, j]
-            out[i + 1, j] += a[i + 1, k] * b[k, j]
+            out[i, j] = multiply_add(a[i, k], b[k, j], out[i, j])
+            out[i + 1, j] = multiply_add(a[i + 1, k], b[k, j], out[i + 1, j])
 
 
-@jit_matmul
+@jit
 def multiply_register_blocking(a, b, out):
     """Rung 3: two rows and four steps of k at once, in plain loops.
 
@@ -87,7 +90,7 @@ def multiply_register_blocking(a, b, out):
     for i in range(pairs, rows):
         for k in range(depth):
             for j in range(b.shape[1]):
-                out[i, j] += a[i, k] * b[k, j]
+                out[i, j] = multiply_add(a[i, k], b[k, j], out[i, j])
 
 
 RUNGS = {

@@ -8,9 +8,12 @@ row of equal large numbers at deviation 0 rather than at the rounding error of t
 import numpy as np
 
 from .backend import by_backend
-from .jit import jit_matmul, jit_matmul_parallel, prange
+from .jit import jit, jit_parallel, prange
 from .memory import empty_like
+from .multiply_add import multiply_add
+from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .sums import dot_of, sum_of
 
 
 def layernorm_forward_numpy(x, weight, bias, eps):
@@ -34,54 +37,44 @@ def layernorm_backward_numpy(dy, x, mean, rstd, weight):
     return dx, dweight, dbias
 
 
-@jit_matmul
+@jit
 def normalize_row(x, weight, bias, eps, y):
     """One row, x and y [N], which may be the same -> mean, rstd"""
     zero, one, count = x.dtype.type(0.0), x.dtype.type(1.0), x.dtype.type(x.size)
-    total = zero
+    first = sum_of(x) / count
     for j in range(x.size):
-        total += x[j]
-    first = total / count
-    rest, squares = zero, zero
-    for j in range(x.size):
-        d = x[j] - first
-        rest += d
-        squares += d * d
-    correction = rest / count
-    variance = squares / count - correction * correction
-    mean = first + correction
+        y[j] = x[j] - first
+    correction = sum_of(y) / count
+    variance = dot_of(y, y) / count - correction * correction
     rstd = one / np.sqrt(max(variance, zero) + eps)
     for j in range(x.size):
-        y[j] = (x[j] - mean) * rstd * weight[j] + bias[j]
-    return mean, rstd
+        y[j] = multiply_add((y[j] - correction) * rstd, weight[j], bias[j])
+    return first + correction, rstd
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _layernorm_forward(x, weight, bias, eps, y, mean, rstd):
     for i in prange(x.shape[0]):
         mean[i], rstd[i] = normalize_row(x[i], weight, bias, eps, y[i])
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
     rows, size = x.shape
-    zero, count = x.dtype.type(0.0), x.dtype.type(size)
+    count = x.dtype.type(size)
     for block in prange(dweights.shape[0]):
         dweight, dbias = dweights[block], dbiases[block]
+        normalized, dnormalized = np.empty(size, x.dtype), np.empty(size, x.dtype)
         for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
-            m, r = mean[i], rstd[i]
-            total, along = zero, zero
             for j in range(size):
-                normalized = (x[i, j] - m) * r
-                d = dy[i, j] * weight[j]
-                total += d
-                along += d * normalized
-            total /= count
-            along /= count
+                normalized[j] = (x[i, j] - mean[i]) * rstd[i]
+                dnormalized[j] = dy[i, j] * weight[j]
+            average = sum_of(dnormalized) / count
+            along = dot_of(dnormalized, normalized) / count
             for j in range(size):
-                normalized = (x[i, j] - m) * r
-                dx[i, j] = r * (dy[i, j] * weight[j] - total - normalized * along)
-                dweight[j] += dy[i, j] * normalized
+                dx[i, j] = rstd[i] * (dnormalized[j] - average - normalized[j] * along)
+            for j in range(size):
+                dweight[j] = multiply_add(dy[i, j], normalized[j], dweight[j])
                 dbias[j] += dy[i, j]
 
 
@@ -100,7 +93,7 @@ def layernorm_backward_numba(dy, x, mean, rstd, weight):
     dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
     _layernorm_backward(dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), compact(weight), dx, dweights, dbiases)
-    return dx.reshape(x.shape), dweights.sum(axis=0), dbiases.sum(axis=0)
+    return dx.reshape(x.shape), block_sums(dweights), block_sums(dbiases)
 
 
 layernorm_forward = by_backend(numpy=layernorm_forward_numpy, numba=layernorm_forward_numba)

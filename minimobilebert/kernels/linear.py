@@ -9,9 +9,10 @@ import numpy as np
 from .activations import ACTIVATION_BACKWARD, ACTIVATION_FORWARD
 from .backend import by_backend
 from .finish import ACTIVATIONS, GATES, NOTHING, SCALE_SHIFT
-from .jit import jit_matmul_parallel, prange
+from .jit import jit_parallel, prange
 from .matmul import product
 from .memory import empty
+from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count
 
 
@@ -102,7 +103,7 @@ def dense_dx_numba(dy, weight, add, activation, kept):
     return product(dy, weight, out, add=add, kind=kind, kept=None if kind == NOTHING else as_rows(kept))
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _column_sums(x, sums):
     rows = x.shape[0]
     for block in prange(sums.shape[0]):
@@ -117,7 +118,7 @@ def column_sums_numba(x):
     x = as_rows(x)
     sums = np.zeros((block_count(len(x)), x.shape[1]), x.dtype)
     _column_sums(x, sums)
-    return sums.sum(axis=0)
+    return block_sums(sums)
 
 
 dense_activation = by_backend(numpy=dense_activation_numpy, numba=dense_activation_numba)

@@ -25,7 +25,7 @@ import numpy as np
 
 from .backend import by_backend
 from .by_address import by_address
-from .jit import get_num_threads, jit_matmul, jit_matmul_parallel, prange
+from .jit import get_num_threads, jit, jit_parallel, prange
 from .memory import empty
 from .panels import aside_of, multiply_panels, pack_panel, pack_panels, panels_of
 from .rows import compact
@@ -75,7 +75,7 @@ def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
 # ------------------------------------------------------------------------------- the fast kernel
 
 
-@jit_matmul
+@jit
 def _start(bias, columns):
     """What every row starts with: one panel of zeros, for later blocks of k; then the bias, filled up with zeros."""
     width = width_of(bias)
@@ -107,7 +107,7 @@ def _part(
     )  # fmt: skip
 
 
-@jit_matmul
+@jit
 def _matmul_serial(
     part_at, parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row,
     out, out_row, aside, kind, kept, scale, shift,
@@ -123,7 +123,7 @@ def _matmul_serial(
     )  # fmt: skip
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _matmul_parallel(
     part_at, parts, a, a_row, a_k, rows, depth, b, b_k, b_column, columns, pack, packed, bias, add, add_row,
     out, out_row, aside, kind, kept, scale, shift,

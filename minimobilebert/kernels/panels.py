@@ -15,7 +15,7 @@ the first-level cache.
 """
 
 from .finish import finish_tile
-from .jit import jit_matmul
+from .jit import jit
 from .simd import TILE_ROWS, copy_vector, item_bytes, lanes_of, multiply_tile, transpose_block, width_of
 
 DEPTH_BLOCK = 256  # rows of b in one block: the rows of a that one tile reads stay in the first-level cache
@@ -24,37 +24,43 @@ COPY_FROM = 192  # rows of a from which on a copy of b pays that lies as the til
 TILES_AT_ONCE = 8  # tiles of a that are packed together
 
 
-@jit_matmul
+@jit
 def panels_of(columns, like):
     """How many panels `columns` columns fill, the last one perhaps in part."""
     return (columns + width_of(like) - 1) // width_of(like)
 
 
-@jit_matmul
+@jit
+def depth_blocks(depth):
+    """In how many blocks, of about equal size, a sum over k goes. The order of additions hangs on it."""
+    return (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
+
+
+@jit
 def small_aside_of(like):
     """A tile: what `multiply_panels` needs of scratch memory for a packed b and an a that lies in its own rows."""
     return TILE_ROWS * width_of(like)
 
 
-@jit_matmul
+@jit
 def tile_size_of(like):
     """Numbers of a packed tile of a. The gap between two keeps them from falling on the same lines of the cache."""
     return (DEPTH_BLOCK + 1) * lanes_of(like)
 
 
-@jit_matmul
+@jit
 def packing_aside_of(like):
     """The same for a packed b and any a: TILES_AT_ONCE tiles of a are added."""
     return small_aside_of(like) + TILES_AT_ONCE * tile_size_of(like)
 
 
-@jit_matmul
+@jit
 def aside_of(like):
     """The same for any a and b: a block of b is added."""
     return packing_aside_of(like) + B_BLOCK_BYTES // item_bytes(like) + 2 * DEPTH_BLOCK * width_of(like)
 
 
-@jit_matmul
+@jit
 def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
     """out[k, j] = b[k, j] for j < used, any numbers in the other columns of the panel; k < depth"""
     width, lanes = width_of(b), lanes_of(b)
@@ -86,7 +92,7 @@ def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
             out[out_at + k * width + j] = 0
 
 
-@jit_matmul
+@jit
 def pack_panels(b, b_at, b_k, b_column, depth, columns, out, out_at):
     """All columns of b [depth, columns] as panels, one after the other."""
     width = width_of(b)
@@ -95,7 +101,7 @@ def pack_panels(b, b_at, b_k, b_column, depth, columns, out, out_at):
         pack_panel(b, b_at + j * b_column, b_k, b_column, depth, min(width, columns - j), out, out_at + j * depth)
 
 
-@jit_matmul
+@jit
 def _pack_rows(b, b_at, b_panel, b_k, panels, depth, columns, out, out_at, out_panel):
     """Rows of b as panels, all panels of a row at once: memory is read in the order in which it lies."""
     width, lanes = width_of(b), lanes_of(b)
@@ -110,14 +116,14 @@ def _pack_rows(b, b_at, b_panel, b_k, panels, depth, columns, out, out_at, out_p
                     out[there + j] = b[here + j] if panel * width + j < columns else 0
 
 
-@jit_matmul
+@jit
 def tile_height(rows):
     """Rows of every tile but the last: 20 rows are done as 10 + 10, which is faster than 14 + 6."""
     count = (rows + TILE_ROWS - 1) // TILE_ROWS
     return (rows + count - 1) // count
 
 
-@jit_matmul
+@jit
 def _pack_tiles(a, a_at, a_k, rows, height, depth, out, out_at):
     """Some rows of a transposed matrix, as its tiles read them: out[tile, k * lanes + i] = a[tile * height + i, k]"""
     lanes, step = lanes_of(a), tile_size_of(a)
@@ -132,7 +138,7 @@ def _pack_tiles(a, a_at, a_k, rows, height, depth, out, out_at):
             there += step
 
 
-@jit_matmul
+@jit
 def multiply_panels(
     rows, a, a_at, a_row, a_k, depth, b, b_at, b_panel, b_k, columns, start, start_at, add, add_at, add_row,
     out, out_at, out_row, aside, aside_at, kind, kept, kept_at, kept_row, scale, shift, column,
@@ -144,7 +150,7 @@ def multiply_panels(
     kind, kept, scale, shift: see finish.py; column: the first column's place in start, scale and shift.
     """
     width, lanes = width_of(out), lanes_of(out)
-    panels, blocks = panels_of(columns, out), (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
+    panels, blocks = panels_of(columns, out), depth_blocks(depth)
     a_aside = aside_at + TILE_ROWS * width
     b_aside = a_aside + TILES_AT_ONCE * tile_size_of(out)
     # dy.T @ x: both lie across their rows, a power of two apart as a rule, and would push each other out of the cache.
@@ -195,8 +201,10 @@ def multiply_panels(
                         )  # fmt: skip
                         for i in range(tall):
                             for j in range(used):
-                                before = more[more_at + i * more_row + j] if more_at >= 0 else out.dtype.type(0.0)
-                                out[place + i * out_row + j] = before + aside[aside_at + i * width + j]
+                                product = aside[aside_at + i * width + j]
+                                if more_at >= 0:
+                                    product = more[more_at + i * more_row + j] + product
+                                out[place + i * out_row + j] = product
                     if kind and block == blocks - 1:
                         finish_tile(
                             kind, tall, used, out, place, out_row,

@@ -6,14 +6,14 @@ What a real product loses against this is the price of moving numbers. This is t
 
 import numpy as np
 
-from .jit import jit_matmul_parallel, prange
+from .jit import jit_parallel, prange
 from .simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, multiply_tile
 
 DEPTH = 128  # steps of k in a tile
 WIDTH = TILE_VECTORS * VECTOR_BYTES // 4  # float32 columns of a tile
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _multiply_again(rounds, a, b, start, out):
     for part in prange(out.size // (TILE_ROWS * WIDTH)):
         for _ in range(rounds):

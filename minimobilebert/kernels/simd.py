@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import HAVE_NUMBA, jit_inline, jit_matmul
+from .jit import HAVE_NUMBA, jit, jit_inline
+from .multiply_add import multiply_add
 
 
 class Tile(NamedTuple):
@@ -94,44 +95,48 @@ def width_of(like):
 
 if PATH == "plain":
 
-    @jit_matmul
+    @jit
     def multiply_tile(
         rows, a, a_at, a_row, a_k, b, b_at, b_k, depth, start, start_at, add, add_at, add_row, out, out_at, out_row
     ):  # fmt: skip
         """The tile without vector instructions; the arguments are explained below."""
         width = width_of(out)
         fours = depth // 4 * 4
+        sums = np.empty(width, out.dtype)
         for i in range(rows):
             for j in range(width):
-                before = add[add_at + i * add_row + j] if add_at >= 0 else start.dtype.type(0.0)
-                out[out_at + i * out_row + j] = before + start[start_at + j]
-            # Four steps of k at a time, so that a row of the output is read and written a quarter as often.
+                sums[j] = start[start_at + j]
+            # Four steps of k at a time, so that a row of sums is read and written a quarter as often.
             for k in range(0, fours, 4):
                 x, y = a_at + i * a_row + k * a_k, b_at + k * b_k
                 a0, a1, a2, a3 = a[x], a[x + a_k], a[x + 2 * a_k], a[x + 3 * a_k]
+                b0, b1, b2, b3 = b[y:], b[y + b_k :], b[y + 2 * b_k :], b[y + 3 * b_k :]
                 for j in range(width):
-                    out[out_at + i * out_row + j] += (
-                        a0 * b[y + j] + a1 * b[y + b_k + j] + a2 * b[y + 2 * b_k + j] + a3 * b[y + 3 * b_k + j]
-                    )
+                    total = multiply_add(a1, b1[j], multiply_add(a0, b0[j], sums[j]))
+                    sums[j] = multiply_add(a3, b3[j], multiply_add(a2, b2[j], total))
             for k in range(fours, depth):
                 for j in range(width):
-                    out[out_at + i * out_row + j] += a[a_at + i * a_row + k * a_k] * b[b_at + k * b_k + j]
+                    sums[j] = multiply_add(a[a_at + i * a_row + k * a_k], b[b_at + k * b_k + j], sums[j])
+            # Last, as the tiles of vectors do.
+            for j in range(width):
+                before, now = add_at + i * add_row + j, out_at + i * out_row + j
+                out[now] = add[before] + sums[j] if add_at >= 0 else sums[j]
 
-    @jit_matmul
+    @jit
     def transpose_block(source, source_at, source_row, target, target_at, target_row):
         """The transpose without vector instructions."""
         for i in range(lanes_of(source)):
             for j in range(lanes_of(source)):
                 target[target_at + j * target_row + i] = source[source_at + i * source_row + j]
 
-    @jit_matmul
+    @jit
     def relu_tile(rows, y, y_at, y_row):
         """ReLU without vector instructions."""
         for i in range(rows):
             for j in range(y_at + i * y_row, y_at + i * y_row + width_of(y)):
                 y[j] = y.dtype.type(0.0) if y[j] <= y.dtype.type(0.0) else y[j]
 
-    @jit_matmul
+    @jit
     def gate_tile(rows, y, y_at, y_row, k, k_at, k_row):
         """ReLU's gate without vector instructions."""
         for i in range(rows):
@@ -139,14 +144,15 @@ if PATH == "plain":
                 if not k[k_at + i * k_row + j] > y.dtype.type(0.0):
                     y[y_at + i * y_row + j] = y.dtype.type(0.0)
 
-    @jit_matmul
+    @jit
     def scale_shift_tile(rows, scale, shift, column, y, y_at, y_row):
         """NoNorm without vector instructions."""
         for i in range(rows):
             for j in range(width_of(y)):
-                y[y_at + i * y_row + j] = y[y_at + i * y_row + j] * scale[column + j] + shift[column + j]
+                place = y_at + i * y_row + j
+                y[place] = multiply_add(y[place], scale[column + j], shift[column + j])
 
-    @jit_matmul
+    @jit
     def maximum_of(x, x_at, vectors):
         """The maximum without vector instructions."""
         largest = x[x_at]

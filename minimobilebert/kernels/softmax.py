@@ -4,9 +4,10 @@ import numpy as np
 
 from .backend import by_backend
 from .exponential import exp_scalar
-from .jit import jit_matmul, jit_matmul_parallel, prange
+from .jit import jit, jit_parallel, prange
 from .memory import empty_like
 from .rows import as_rows, row_maximum
+from .sums import dot_of, sum_of
 
 
 def softmax_forward_numpy(x):
@@ -20,33 +21,29 @@ def softmax_backward_numpy(dy, y):
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
-@jit_matmul
+@jit
 def softmax_row(x, y):
     """y = softmax(x) for one row [N] -> the row's maximum, and the sum of e^(x - maximum)"""
     largest = row_maximum(x)
     for j in range(x.size):
         y[j] = exp_scalar(x[j] - largest)
-    total = x.dtype.type(0.0)
-    for j in range(x.size):
-        total += y[j]
+    total = sum_of(y)
     scale = x.dtype.type(1.0) / total
     for j in range(x.size):
         y[j] *= scale
     return largest, total
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _softmax_forward(x, y):
     for i in prange(x.shape[0]):
         softmax_row(x[i], y[i])
 
 
-@jit_matmul_parallel
+@jit_parallel
 def _softmax_backward(dy, y, dx):
     for i in prange(y.shape[0]):
-        along = y.dtype.type(0.0)
-        for j in range(y.shape[1]):
-            along += dy[i, j] * y[i, j]
+        along = dot_of(dy[i], y[i])
         for j in range(y.shape[1]):
             dx[i, j] = y[i, j] * (dy[i, j] - along)
 

@@ -6,6 +6,7 @@
 Below the loss the two are the same model.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,5 +61,5 @@ def regression_step(params, config, batch, rng=None):
     """
     logits, cache = classification_forward(params, config, batch, rng)
     gap = logits - np.asarray(batch.labels, logits.dtype)[:, None]
-    loss = float((gap * gap).mean(dtype=np.float64))
+    loss = math.fsum((gap * gap).reshape(-1)) / gap.size
     return {"loss": loss}, classification_backward(gap * logits.dtype.type(2.0 / gap.size), cache, config)

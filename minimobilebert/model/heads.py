@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.linear import column_sums
 from ..kernels.matmul import matmul
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.tanh import tanh_backward, tanh_forward
@@ -61,7 +62,7 @@ def masked_word_backward(dlogits, cache, grads, config):
     """dlogits [M, V] -> dhidden [M, H], dwords [V, E], the gradient of the table `words_name` from this use of it."""
     t, words, free = cache.transformed, cache.words, cache.free
     size = words.shape[1]
-    grads[f"{_MLM}.bias"] = dlogits.sum(axis=0)
+    grads[f"{_MLM}.bias"] = column_sums(dlogits)
     dt = np.empty_like(t)
     matmul(dlogits, words, out=dt[:, :size])
     dwords = matmul(dlogits.T, t[:, :size])

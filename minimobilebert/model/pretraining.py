@@ -3,6 +3,7 @@
 loss = mean over masked words of -log p(word)  +  mean over pairs of -log p(is next / is random)
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def mean_cross_entropy(logits, labels):
     losses, cache = cross_entropy_forward(logits, labels)
     count = max(len(labels), 1)
     dlogits = cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), cache)
-    return float(losses.sum(dtype=np.float64)) / count, dlogits
+    return math.fsum(losses) / count, dlogits
 
 
 def pretraining_step(params, config, batch, rng=None):

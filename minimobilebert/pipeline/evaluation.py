@@ -1,7 +1,10 @@
 """Scores on held-out documents, the same masked positions for every model."""
 
+import math
+
 import numpy as np
 
+from ..kernels.activations import logarithm
 from ..model.classification import classification_forward
 from ..model.pretraining import pretraining_forward
 from ..ops.cross_entropy import cross_entropy_forward
@@ -16,7 +19,7 @@ def evaluate_pretraining(params, config, batches):
     for batch in batches:
         output, _ = pretraining_forward(params, config, batch)
         losses, _ = cross_entropy_forward(output.word_logits, batch.masked_labels)
-        loss += float(losses.sum(dtype=np.float64))
+        loss += math.fsum(losses)
         right += int((output.word_logits.argmax(axis=-1) == batch.masked_labels).sum())
         words += len(batch.masked_labels)
         pairs_right += int((output.next_sentence_logits.argmax(axis=-1) == batch.next_sentence_labels).sum())
@@ -30,9 +33,8 @@ def unigram_loss(train_ids, vocab_size, batches):
     train_ids: integer array of all training pieces. One is added to every count, so no piece is impossible.
     """
     counts = np.bincount(train_ids, minlength=vocab_size).astype(np.float64) + 1.0
-    log_p = np.log(counts / counts.sum())
     labels = np.concatenate([batch.masked_labels for batch in batches])
-    return float(-log_p[labels].mean())
+    return -math.fsum(logarithm(counts / counts.sum())[labels]) / len(labels)
 
 
 def evaluate_classification(params, config, batches):

@@ -1,9 +1,12 @@
 """What the report draws, measured on held-out text: transfer losses, activation scales, attention maps."""
 
+import math
+
 import numpy as np
 
 from ..distillation.attention_transfer import attention_transfer_forward
 from ..distillation.feature_map_transfer import feature_map_transfer_forward
+from ..kernels.reductions import dot
 from ..model.encoder import encoder_forward
 
 
@@ -41,7 +44,7 @@ def activation_scales(params, config, batch):
     hidden_states = _encode(params, config, batch).hidden_states
     real = [h[batch.attention_mask].astype(np.float64) for h in hidden_states]
     return {
-        "root_mean_square": [float(np.sqrt((h * h).mean())) for h in real],
+        "root_mean_square": [math.sqrt(dot(h, h) / h.size) for h in real],
         "largest": [float(np.abs(h).max()) for h in real],
     }
 

@@ -12,6 +12,7 @@ What the files are like (the reader takes all of it):
   counted on stderr. More than one in a hundred is not that defect but another file, and an error.
 """
 
+import math
 import pathlib
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class GlueTask(NamedTuple):
 
     def selection(self, scores):
         """The number that picks the best checkpoint: the mean of the task's scores -> float"""
-        return sum(scores[name] for name in self.score_names) / len(self.score_names)
+        return math.fsum(scores[name] for name in self.score_names) / len(self.score_names)
 
 
 _BINARY, _ENTAILMENT = ("0", "1"), ("entailment", "not_entailment")

@@ -11,6 +11,7 @@ nobody answered at all, or every answer was the same, which tells nothing apart,
 same rule for Matthews and F1; SciPy's correlations of a constant are NaN, which no table could average.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ def f1(predictions, labels):
 def matthews(predictions, labels):
     tp, fp, fn, tn = _counts(predictions, labels)
     square = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    return (tp * tn - fp * fn) / square**0.5 if square else 0.0
+    return (tp * tn - fp * fn) / math.sqrt(square) if square else 0.0
 
 
 def _unit(x):
@@ -57,14 +58,14 @@ def _unit(x):
     x = x.astype(np.float64)
     if len(x) == 0 or x.min() == x.max():  # asked first: x - mean of a constant is not exactly 0
         return None
-    x = x - x.mean()
+    x = x - math.fsum(x) / len(x)
     x /= np.abs(x).max()  # so that no square underflows or overflows
-    return x / np.sqrt(np.sum(x * x))
+    return x / math.sqrt(math.fsum(x * x))
 
 
 def pearson(predictions, labels):
     x, y = (_unit(values) for values in _pair(predictions, labels))
-    return 0.0 if x is None or y is None else float(np.clip(np.sum(x * y), -1.0, 1.0))  # rounding may pass 1
+    return 0.0 if x is None or y is None else min(max(math.fsum(x * y), -1.0), 1.0)  # rounding may pass 1
 
 
 def _ranks(x):
@@ -113,5 +114,5 @@ def glue_average(results):
             continue
         if len(splits) < len(task.dev_splits):
             missing += [f"{name} {split}" for split in task.dev_splits if split not in splits]
-        means.append(sum(task.selection(scores) for scores in splits.values()) / len(splits))
-    return GlueAverage(sum(means) / len(means), tuple(missing))
+        means.append(math.fsum(task.selection(scores) for scores in splits.values()) / len(splits))
+    return GlueAverage(math.fsum(means) / len(means), tuple(missing))

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..ops.softmax import softmax_forward
 from .squad_spans import best_spans, span_scores
 
 
@@ -115,8 +116,8 @@ def best_answers(features, number, start_logits, end_logits, *, n_best=20, max_a
     elif not candidates:
         candidates = [Candidate("", 0, 0, 0.0, 0.0, 0.0)]  # a context without a single piece
     scores = np.array([c.score for c in candidates])
-    shares = np.exp(scores - scores.max())  # the largest is 1: no overflow
-    return [c._replace(probability=float(p)) for c, p in zip(candidates, shares / shares.sum(), strict=True)]
+    probabilities, _ = softmax_forward(scores)
+    return [c._replace(probability=float(p)) for c, p in zip(candidates, probabilities, strict=True)]
 
 
 def choose_answer(candidates, null_threshold=0.0):

@@ -13,6 +13,7 @@ have no word left. If one side has no words, F1 is 1 where the other has none ei
 """
 
 import collections
+import math
 import re
 import string
 from typing import NamedTuple
@@ -75,7 +76,7 @@ def _means(scores, prefix=""):
         return {}
     return {
         f"{prefix}exact": 100.0 * sum(s.exact for s in scores) / len(scores),
-        f"{prefix}f1": 100.0 * sum(s.f1 for s in scores) / len(scores),
+        f"{prefix}f1": 100.0 * math.fsum(s.f1 for s in scores) / len(scores),
         f"{prefix}total": len(scores),
     }
 

@@ -27,7 +27,7 @@ def mask_tokens(input_ids, attention_mask, tokenizer, max_predictions, rng, prob
 
     # The w candidates with the smallest of T random numbers are a random choice of w without replacement.
     keys = np.where(candidates, rng.random(input_ids.shape), 2.0)
-    order = np.argsort(keys, axis=1)
+    order = np.argsort(keys, axis=1, kind="stable")
     chosen = np.zeros(input_ids.shape, bool)
     np.put_along_axis(chosen, order, np.arange(input_ids.shape[1]) < wanted[:, None], axis=1)
 

@@ -75,7 +75,7 @@ def truncate_pair(a_span, b_span, max_pieces, rng):
     spans = []
     for (start, stop), left in ((a_span, a_left), (b_span, b_left)):
         dropped = stop - start - left
-        front = int(rng.binomial(dropped, 0.5)) if dropped else 0
+        front = int(rng.integers(2, size=dropped).sum())  # a coin for each
         spans.append((start + front, stop - (dropped - front)))
     return tuple(spans)
 

@@ -8,6 +8,8 @@ For every parameter w with gradient g, at its own t-th update and learning rate 
     4. w <- w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 """
 
+import functools
+
 import numpy as np
 
 from ..kernels.optimizer import adamw_update
@@ -16,6 +18,17 @@ from ..kernels.optimizer import adamw_update
 def is_bias_or_norm(name):
     """Biases and normalisation parameters are not decayed: pulling them to zero would not make the model simpler."""
     return name.endswith(".bias") or "LayerNorm" in name
+
+
+@functools.lru_cache(maxsize=64)
+def power(base, exponent):
+    """base^exponent for an integer exponent >= 0, by squaring: C's `pow` rounds differently from library to library."""
+    result = 1.0
+    while exponent:
+        if exponent % 2:
+            result *= base
+        base, exponent = base * base, exponent // 2
+    return result
 
 
 class AdamW:
@@ -42,7 +55,7 @@ class AdamW:
             decay = 0.0 if self.exclude(name) else self.weight_decay
             adamw_update(
                 params[name], gradient, self.first[name], self.second[name], factor, rate, decay,
-                self.beta1, self.beta2, self.eps, 1.0 - self.beta1**t, 1.0 - self.beta2**t,
+                self.beta1, self.beta2, self.eps, 1.0 - power(self.beta1, t), 1.0 - power(self.beta2, t),
             )  # fmt: skip
 
     def state(self):

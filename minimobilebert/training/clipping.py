@@ -3,7 +3,9 @@
 norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / norm)
 """
 
-import numpy as np
+import math
+
+from ..kernels.reductions import dot
 
 
 def clip_by_global_norm(gradients, max_norm):
@@ -12,6 +14,5 @@ def clip_by_global_norm(gradients, max_norm):
     The gradients are left as they are: the optimiser multiplies by the factor in the one pass that it makes over them.
     A norm that is not finite has factor 1: hiding it would train on nonsense.
     """
-    squares = [float(np.vdot(g, g)) for g in gradients.values()]
-    norm = float(np.sqrt(np.sum(squares)))
-    return norm, max_norm / norm if np.isfinite(norm) and norm > max_norm else 1.0
+    norm = math.sqrt(math.fsum(dot(g, g) for g in gradients.values()))
+    return norm, max_norm / norm if math.isfinite(norm) and norm > max_norm else 1.0

@@ -12,8 +12,11 @@ With the ratio a layer moves by the same share of its size whatever the scale of
 batches (4,096 sequences in the paper) train stably.
 """
 
+import math
+
 import numpy as np
 
+from ..kernels.reductions import dot
 from .adamw import is_bias_or_norm
 
 
@@ -44,7 +47,7 @@ class LAMB:
             ratio = 1.0
             if not excluded:
                 u += number(self.weight_decay) * w
-                size, step = float(np.linalg.norm(w)), float(np.linalg.norm(u))
+                size, step = math.sqrt(dot(w, w)), math.sqrt(dot(u, u))
                 ratio = size / step if size > 0.0 and step > 0.0 else 1.0
             w -= number(rate * ratio) * u
 
