@@ -41,7 +41,7 @@ MINI := $(VENV) -m minimobilebert
 .NOTPARALLEL: # every command uses all cores by itself, and `clean` must not meet `test`
 
 # Targets
-.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck parity bench models clean clean-cache \
+.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck verify parity bench models clean clean-cache \
 	course student check hint progress mutants course-check gradescope
 
 help:
@@ -57,6 +57,7 @@ help:
 	@echo "                  DATA=data/glue  MODEL=folder  ARGS='--tasks rte'"
 	@echo "make squad        fine-tune SQuAD v1.1 and v2.0                    python -m minimobilebert squad"
 	@echo "make gradcheck    every backward pass against differences          python -m minimobilebert gradcheck"
+	@echo "make verify       does this machine compute what ours did?         python -m minimobilebert verify"
 	@echo "make parity       every layer and gradient against transformers    python -m minimobilebert parity"
 	@echo "make bench        speed beside NumPy, PyTorch, ONNX Runtime        python -m minimobilebert bench"
 	@echo "                  ARGS='--only inference_mobilebert --threads 1'"
@@ -122,6 +123,9 @@ squad: setup
 
 gradcheck: setup
 	@$(MINI) gradcheck --seed $(call value_or,SEED,1)
+
+verify: setup
+	@$(MINI) verify
 
 parity: setup
 	@$(MINI) parity --seed $(call value_or,SEED,1)

@@ -18,3 +18,15 @@ def backend(request):
     """Runs the test once with each back end."""
     with use_backend(request.param):
         yield request.param
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for commands in the background goes last, so that these run beside everything else."""
+    items.sort(key=lambda item: item.module.__name__ == "test_same_bits")
+
+
+def pytest_collection_finish(session):
+    modules = {item.module for item in session.items if item.module.__name__ == "test_same_bits"}
+    for module in modules:
+        module.RUNS.start()
+        session.config.add_cleanup(module.RUNS.stop)

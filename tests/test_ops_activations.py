@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from minimobilebert.kernels.exponential import exp_scalar, log_scalar, tanh_scalar
 from minimobilebert.kernels.jit import jit
+from minimobilebert.kernels.normal_distribution import normal_cdf_scalar
 from minimobilebert.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minimobilebert.ops.relu import relu_backward, relu_forward
 from minimobilebert.ops.tanh import tanh_backward, tanh_forward
@@ -28,6 +29,12 @@ ORACLE = {
 def _exp(x, y):
     for i in range(x.size):
         y[i] = exp_scalar(x[i])
+
+
+@jit
+def _log(x, y):
+    for i in range(x.size):
+        y[i] = log_scalar(x[i])
 
 
 @jit
@@ -97,12 +104,34 @@ def test_float32_tanh_and_normal_distribution(seed):
     np.testing.assert_array_equal(apply(_normal_cdf, edges), [0.5, 1.0, 0.0, np.nan])
 
 
-def test_float64_takes_the_exact_functions():
-    x = np.random.default_rng(4).uniform(-30.0, 30.0, 5_000)
-    assert distance(apply(_exp, x), np.exp(x)).max() <= 1.0
-    assert distance(apply(_tanh, x), np.tanh(x)).max() <= 2.0
+@pytest.mark.parametrize("size", [1e-300, 1e-9, 1e-3, 0.5, 1.0, 8.0, 30.0, 700.0])
+def test_float64_functions_are_within_two_units_in_the_last_place(size):
+    x = np.random.default_rng(4).uniform(-size, size, 5_000)
+    assert distance(apply(_exp, x), np.array([math.exp(v) for v in x])).max() <= 2.0
+    assert distance(apply(_tanh, x), np.array([math.tanh(v) for v in x])).max() <= 2.0
+    for positive in (np.abs(x), 1.0 + np.minimum(np.abs(x), 1.0) * 1e-3, np.exp(x)):  # log is hardest near 1
+        positive = positive[positive > 0.0]
+        assert distance(apply(_log, positive), np.array([math.log(v) for v in positive])).max() <= 2.0
     exact = np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in x])
-    np.testing.assert_allclose(apply(_normal_cdf, x), exact, rtol=0, atol=4e-16)
+    np.testing.assert_allclose(apply(_normal_cdf, x), exact, rtol=0, atol=4e-16)  # two units of numbers below 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_logarithm_is_rounded_once(seed):
+    x = np.abs(bit_patterns(seed, 20_000))
+    x = x[x > 0]
+    assert distance(apply(_log, x), np.array([math.log(float(v)) for v in x])).max() <= 0.51
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exp_and_log_at_zero_infinity_and_nan(dtype):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -1.0], dtype)
+    np.testing.assert_array_equal(apply(_log, x), [-np.inf, -np.inf, np.inf, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(apply(_exp, x[:5]), [1.0, 1.0, np.inf, 0.0, np.nan])
+    smallest = np.array([5e-324, 2.2250738585072014e-308, 1e-310])
+    np.testing.assert_array_equal(apply(_log, smallest), [math.log(v) for v in smallest])
+    np.testing.assert_array_equal(apply(_exp, np.array([709.782712893384, 709.79, -745.2])),
+                                  [math.exp(709.782712893384), np.inf, 0.0])  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORWARD)

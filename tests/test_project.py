@@ -38,6 +38,8 @@ ROOMS = {
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "bench": {"pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
 }
+ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
+                         "text"} | GROUND  # fmt: skip
 GRADCHECK = {"gradcheck", "gradcheck_diagnosis", "gradcheck_differences", "gradcheck_small"}
 ROOMS["course"] = {"kernels"} | GRADCHECK | GROUND
 ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor", "gradcheck_table"} | GROUND

@@ -78,6 +78,22 @@ def _parity_arguments(parser):
     json_option(parser)
 
 
+def verify(arguments):
+    from ..verification.run import format_report, verify, write_expected
+
+    report = verify()
+    if arguments.write:
+        write_expected(report)
+    print(json.dumps(report, indent=2) if arguments.json else format_report(report))
+    return 0 if report["ok"] or arguments.write else 1
+
+
+def _verify_arguments(parser):
+    parser.add_argument("--write", action="store_true",
+                        help="expect these hashes from now on (after a change of the arithmetic)")  # fmt: skip
+    json_option(parser)
+
+
 def bench(arguments):
     from ..bench.arguments import libraries_of, parts_of, threads_of
     from ..bench.libraries import describe, load
@@ -122,6 +138,9 @@ COMMANDS = {
     "doctor": ("check Python, packages, processor and texts", "--json", json_option, doctor),
     "test": ("run the tests", "-k attention", _test_arguments, test),
     "gradcheck": ("check every backward pass against finite differences", "--seed 7", _gradcheck_arguments, gradcheck),
+    "verify": (
+        "does this machine compute what ours did, to the last bit?", "--json", _verify_arguments, verify,
+    ),
     "models": (
         "parameters, operations and memory of every model, beside the paper's figures",
         "--tokens 384 --batch 8", _models_arguments, models,

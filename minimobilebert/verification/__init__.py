@@ -1,0 +1,1 @@
+"""Does this machine compute what others did, to the last bit?"""

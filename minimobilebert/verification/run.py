@@ -1,0 +1,95 @@
+"""`verify`: fixed work, hashed bit for bit, beside the hashes in expected.json.
+
+The same seed gives the same numbers on every x86-64 processor with AVX2 or more and on 64-bit Arm, with any number of
+threads, any NumPy and any BLAS: kernels add in a fixed order (kernels/sums.py) and round a multiply-add where they say
+so (kernels/multiply_add.py). This command asks whether that is true here. It is about the numba back end: NumPy's own
+products go through its BLAS.
+"""
+
+import json
+import os
+import pathlib
+import platform
+import time
+
+import numpy as np
+
+from ..files import write_json
+from ..kernels.backend import current_backend
+from ..terminal import progress_bar
+from .digest import digest_of
+from .operations import OPERATIONS
+from .training import TRAININGS
+
+EXPECTED = pathlib.Path(__file__).with_name("expected.json")
+
+
+def parts(dtypes=("float32", "float64")):
+    """What is computed, in this order -> {name: function without arguments}"""
+    operations = {
+        f"{name}, {dtype}": lambda function=function, dtype=dtype: function(np.dtype(dtype).type)
+        for dtype in dtypes
+        for name, function in OPERATIONS.items()
+    }
+    return operations | TRAININGS
+
+
+def machine():
+    """What the numbers were computed with -> {name: text}"""
+    import llvmlite.binding
+    import numba
+
+    from ..kernels.jit import get_num_threads
+    from ..kernels.simd import PATH
+
+    return {
+        "processor": f"{platform.machine()} {numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()}",
+        "vectors": PATH,
+        "threads": str(get_num_threads()),
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+        "packages": f"NumPy {np.__version__}, Numba {numba.__version__}, llvmlite {llvmlite.__version__}",
+        "environment": " ".join(f"{k}={v}" for k, v in sorted(os.environ.items())
+                                if k.startswith(("NUMBA_", "MINIMOBILEBERT_SIMD", "OPENBLAS_", "NPY_"))) or "plain",
+    }  # fmt: skip
+
+
+def verify(names=None, dtypes=("float32", "float64")):
+    """Compute all parts, or those with these names
+
+    -> {"machine", "seconds", "hash", "ok", "parts": [{"part", "hash", "expected", "ok"}]}
+    """
+    if current_backend() != "numba":
+        raise ValueError("verify: found the numpy back end, expected numba: NumPy's products depend on its BLAS")
+    expected = json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() else {}
+    chosen = {name: function for name, function in parts(dtypes).items() if names is None or name in names}
+    start, rows = time.perf_counter(), []
+    with progress_bar("verify", len(chosen), unit="part") as bar:
+        for name, function in chosen.items():
+            found, wanted = digest_of(function()), expected.get(name)
+            rows.append({"part": name, "hash": found, "expected": wanted, "ok": found == wanted})
+            bar.update(name)
+    return {
+        "machine": machine(), "seconds": time.perf_counter() - start,
+        "hash": digest_of([row["hash"] for row in rows]), "ok": all(row["ok"] for row in rows), "parts": rows,
+    }  # fmt: skip
+
+
+def write_expected(report):
+    """Make these hashes the ones to compare with."""
+    write_json(EXPECTED, {row["part"]: row["hash"] for row in report["parts"]})
+
+
+def format_report(report):
+    """Lines for people: what this machine is, a line a part, and the answer."""
+    width = max(len(row["part"]) for row in report["parts"])
+    lines = [f"{name:<11}  {text}" for name, text in report["machine"].items()] + [""]
+    for row in report["parts"]:
+        found = "same" if row["ok"] else f"DIFFERENT, expected {row['expected']}"
+        lines.append(f"{row['part']:<{width}}  {row['hash']}  {found}")
+    different = sum(not row["ok"] for row in report["parts"])
+    answer = f"this machine computes what ours did, to the last bit ({report['hash']}, {report['seconds']:.0f} s)"
+    if different:
+        answer = f"{different} of {len(report['parts'])} parts differ from ours ({report['hash']})"
+    return "\n".join([*lines, "", answer])
+
+
