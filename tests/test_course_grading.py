@@ -181,10 +181,13 @@ def test_late(when, factor, words):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("seeds = 3", "seeds: found 3, expected list"), ("seeds = []", "seeds: found [], expected at least one"),
-    ("seeds = [1.5]", "seeds: found [1.5]"), ("sedes = [1]", "unknown field 'sedes'"), ("memory_mb = -1", "found -1"),
+    ("seeds = 3", "field seeds: found 3, expected a list"), ("seeds = []", "seeds: found [], expected at least one"),
+    ("seeds = [1.5]", "field seeds[0]: found 1.5"), ("sedes = [1]", "found an unknown key 'sedes', expected only lessons, seeds"), ("memory_mb = -1", "found -1"),
     ('due = "tomorrow"', "found the date 'tomorrow'"), ('due = "2027-03-01"', "found the date '2027-03-01'"),
-    ("show_hidden = 1", "show_hidden: found 1, expected bool"), ("x", "expected TOML"),
+    ("show_hidden = 1", "field show_hidden: found 1, expected true or false"), ("x", "expected TOML"),
+    ("grace_hours = nan", "grace_hours: found nan"), ("grace_hours = 1e400", "found inf"), ("seconds_per_call = true", "found true"),
+    ("due = 2027-03-01T23:59:00+01:00", "field due: found datetime"), ("seeds = [[1]]", "field seeds[0]: found a list"),
+    ("percent_lost_per_day_late = 101", "expected a number between 0 and 100"), ("lessons = 3", "field lessons: found 3"),
 ])  # fmt: skip
 def test_a_mistake_in_the_policy_is_one_clear_line(tmp_path, text, words):
     (tmp_path / "grading.toml").write_text(text)

@@ -77,14 +77,14 @@ def test_a_good_manifest(project):
 
 MISTAKES = {
     "no TOML": ('number = "01"', 'number = 01"', "expected TOML"),
-    "an unknown table": ('[[lesson]]\nnumber = "01"', '[terms]\n[[lesson]]\nnumber = "01"', "top level: found terms"),
-    "an unknown field": ("minutes = 10\n\n[[lesson.task]]", "minuts = 10\n\n[[lesson.task]]", "unknown field 'minuts'"),
-    "a field left out": ('after = "done"\n\n[[lesson]]', "\n[[lesson]]", "task 01.1: found no after"),
-    "a text for a number": ("points = 2", 'points = "2"', "task 01.1: points: found '2', expected a whole number"),
-    "no points": ("points = 2", "points = 0", "task 01.1: points: found 0, expected at least 1"),
-    "truth for a number": ("points = 2", "points = true", "task 01.1: points: found True"),
+    "an unknown table": ('[[lesson]]\nnumber = "01"', '[terms]\n[[lesson]]\nnumber = "01"', "found an unknown key 'terms', expected only lesson"),
+    "an unknown field": ("minutes = 10\n\n[[lesson.task]]", "minuts = 10\n\n[[lesson.task]]", "lesson 01: found an unknown key 'minuts', expected only number, folder"),
+    "a field left out": ('after = "done"\n\n[[lesson]]', "\n[[lesson]]", "task 01.1: found no 'after', expected"),
+    "a text for a number": ("points = 2", 'points = "2"', "task 01.1: field points: found '2', expected a whole number"),
+    "no points": ("points = 2", "points = 0", "task 01.1: field points: found 0, expected a whole number between 1"),
+    "truth for a number": ("points = 2", "points = true", "task 01.1: field points: found true"),
     "two hints": ('id = "01.1"', 'id = "01.1"', None),
-    "an empty title": ('title = "First"', 'title = " "', "lesson 01: title: found an empty text"),
+    "an empty title": ('title = "First"', 'title = " "', "lesson 01: field title: found ' ', expected a text that is not"),
     "a number of one digit": ('number = "01"', 'number = "1"', "lesson 1: found '1', expected a number of two digits"),
     "another folder": ('folder = "01_first"', 'folder = "first"', "lesson 01: folder: found 'first'"),
     "a folder that is not there": ('folder = "01_first"', 'folder = "01_frist"', "found no lessons/01_frist"),
@@ -100,6 +100,17 @@ MISTAKES = {
     "a function twice": (":nonorm_backward", ":nonorm_forward", "task 02.1: function: found that of 01.1"),
     "a file outside": ("minimobilebert/ops/nonorm.py:nonorm_forward", "lessons/x.py:f", "found no file lessons/x.py"),
     "no function": ("minimobilebert/ops/nonorm.py:nonorm_forward", "minimobilebert/ops/nonorm.py", "expected file.py:fu"),
+    "another list": ('[[lesson]]\nnumber = "01"', '[[x]]\n[[lesson]]\nnumber = "01"', "an unknown key 'x', expected only"),
+    "a list for a lesson": (GOOD, "lesson = [[1]]", "field lesson[0]: found a list, expected an object"),
+    "a number for a lesson": (GOOD, "lesson = 3", "field lesson: found 3, expected a list"),
+    "no lesson": (GOOD, "", "found no 'lesson', expected 'lesson' with a list"),
+    "a number for an id": ('id = "01.1"', "id = 3", "task 3: field id: found 3, expected a text"),
+    "a table for a number": ('number = "01"', "number = {a = 1}", "lesson an object: field number: found an object"),
+    "Arabic digits": ('number = "01"', 'number = "\u0660\u0661"', "expected a number of two digits"),
+    "a number of 5,000 digits": ("points = 2", "points = " + 5000 * "9", "found a whole number of more than 100 digits"),
+    "a hint that is no text": ('["a", "b", "c"]', '["a", 2, "c"]', "task 01.1: field hints[1]: found 2"),
+    "a damaged seal": ('after = "done"', 'after = "sealed:x"', "task 01.1: found a damaged seal 'sealed:x', expected"),
+    "a seal of other bytes": ('after = "done"', 'after = "sealed:/w=="', "task 01.1: found a damaged seal"),
     "nothing to blank": ("scale_shift_backward_numpy", "scale_shift", "also_blank: found no scale_shift in"),
 }  # fmt: skip
 
@@ -115,11 +126,28 @@ def test_a_mistake_is_one_clear_line(project, name):
     assert "course.toml: " in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("edition", "words"),
+    [
+        ("[]", "found a list, expected an object"),
+        ('{"lessons": ["01"]}', "found no 'seed', expected 'seed' with a whole number"),
+        ('{"lessons": "01", "seed": 1}', "field lessons: found '01', expected a list"),
+        ('{"lessons": ["01", "07"], "seed": 1}', "lessons: found '07', expected some of 01, 02"),
+        ('{"lessons": [], "seed": -1}', "field seed: found -1"),
+        ("", "line 1: found an empty file, expected JSON"),
+    ],
+)
+def test_a_damaged_edition_is_one_clear_line(project, tmp_path, edition, words):
+    (tmp_path / "lessons" / "edition.json").write_text(edition)
+    with pytest.raises(ValueError, match=re.escape(f"edition.json: {words}")):
+        project(GOOD)
+
+
 def test_lessons_are_chosen_by_number(project):
     course = load()
     assert chosen_lessons(course, "") == [lesson.number for lesson in course.lessons]
     assert chosen_lessons(course, "1-3,2,5") == ["01", "02", "03", "05"]
-    for text, words in (("x", "found 'x'"), ("1-", "found '1-'"), ("99", "found 99")):
+    for text, words in (("x", "found 'x'"), ("1-", "found '1-'"), ("99", "found 99"), ("9" * 5000, "found '999")):
         with pytest.raises(ValueError, match=f"--lessons: {words}"):
             chosen_lessons(course, text)
 

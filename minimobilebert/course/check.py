@@ -7,7 +7,10 @@ import ast
 import hashlib
 import time
 
-from ..files import read_json, write_json
+from ..files import write_json
+from ..support.regular_files import read_bytes, read_text
+from ..support.shapes import Integer, Number
+from ..support.structured_files import read_json
 from .checking import PASSED, format_result, run_task
 from .cutting import FUNCTIONS, find
 from .extraction import Refused, extract, parse
@@ -17,6 +20,11 @@ from .trial import Live
 from .workers import Worker
 
 SECONDS_BETWEEN_LOOKS = 0.5
+MOST_BYTES = 2**20  # of a file that a student writes
+_STATE = {
+    "hints?": {str: Integer(0, 99)},
+    "tasks?": {str: {"state": str, "score": Number(0, 10_000), "code": str}},
+}
 
 
 class Checker:
@@ -31,7 +39,7 @@ class Checker:
         else:
             self.oracle = load_recordings(course)
             self.seed = course.edition["seed"] if seed is None else seed
-            self.originals = read_json(course.root / "lessons" / "originals.json")
+            self.originals = _originals(course)
 
     def check(self, tasks):
         """Yields (task, TaskResult or None, text) as it goes; None where the file cannot be read."""
@@ -50,7 +58,7 @@ class Checker:
     def _read(self, task):
         """-> why grading would not take this function, or None; and notes on what else was changed"""
         try:
-            tree = parse((self.course.root / task.file).read_bytes(), task.file)
+            tree = parse(read_bytes(self.course.root / task.file, MOST_BYTES), task.file)
             if task.file not in self.originals:
                 return None, []
             original = self.originals[task.file]
@@ -87,11 +95,25 @@ def _alike(original, tree, name):
     return mine is not None and ast.dump(find(ast.parse(original), name)) == ast.dump(mine)
 
 
+def _originals(course):
+    """{file: its text as the edition gave it}. ValueError where a text is missing or is no Python any more."""
+    path = course.root / "lessons" / "originals.json"
+    originals = read_json(path, {**{task.file: str for task in course.tasks}, str: str})
+    for task in course.tasks:
+        try:
+            function = find(ast.parse(originals[task.file]), task.name)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{path}: {task.file}: found {error}, expected Python") from None
+        if function is None:
+            raise ValueError(f"{path}: {task.file}: found no {task.name}, expected the function of task {task.id}")
+    return originals
+
+
 def fingerprint(course, task):
     """Of the task's function as it is now; "" where the file cannot be read"""
     try:
-        function = find(ast.parse((course.root / task.file).read_text(encoding="utf-8")), task.name)
-    except (OSError, SyntaxError, ValueError):
+        function = find(ast.parse(read_text(course.root / task.file, MOST_BYTES)), task.name)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:16] if function is not None else ""
 
@@ -103,10 +125,11 @@ def _place(course):
 def load_state(course):
     """{"hints": {task: how many were shown}, "tasks": {task: {state, score, code}}}"""
     path = _place(course)
-    state = read_json(path) if path.exists() else {}
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: found {type(state).__name__}, expected an object; delete the file to begin anew")
-    return {"hints": dict(state.get("hints", {})), "tasks": dict(state.get("tasks", {}))}
+    try:
+        state = read_json(path, _STATE) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{error}; delete the file to begin anew") from None
+    return {"hints": {}, "tasks": {}, **state}
 
 
 def save_state(course, state):
@@ -160,7 +183,7 @@ def written(course, tasks):
     """Those of `tasks` whose function is no longer as the edition left it (in the project itself: all)."""
     if course.edition is None:
         return list(tasks)
-    originals = read_json(course.root / "lessons" / "originals.json")
+    originals = _originals(course)
     return [task for task in tasks
             if fingerprint(course, task) != _fingerprint_of(originals[task.file], task.name)]  # fmt: skip
 

@@ -9,23 +9,42 @@ shown after success are sealed (base64), so that a student who looks a task up d
 """
 
 import base64
+import binascii
 import dataclasses
 import pathlib
 import re
-import tomllib
 
-from ..files import read_json
+from ..support.regular_files import read_text
+from ..support.shapes import ANY, Integer, Text, check, shown
+from ..support.structured_files import read_json, read_toml
 from .cutting import defines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HINTS = 3
 _SEAL = "sealed:"
+_QUOTES = "'\""
 
-_LESSON = {"number": str, "folder": str, "title": str, "minutes": int}
-_LESSON_OPTIONAL = {"needs": list, "task": list}
-_TASK = {"id": str, "title": str, "function": str, "points": int, "hints": list, "after": str, "minutes": int}
-_TASK_OPTIONAL = {"needs": list, "also_blank": list}
-_KINDS = {str: "a text", int: "a whole number", list: "a list"}
+_COUNT = Integer(1, 10_000)
+_LESSON = {
+    "number": Text(),
+    "folder": Text(),
+    "title": Text(),
+    "minutes": _COUNT,
+    "needs?": [str],
+    "task?": [{str: ANY}],
+}
+_TASK = {
+    "id": Text(),
+    "title": Text(),
+    "function": Text(),
+    "points": _COUNT,
+    "hints": [Text()],
+    "after": Text(),
+    "minutes": _COUNT,
+    "needs?": [str],
+    "also_blank?": [Text()],
+}
+_EDITION = {"lessons": [str], "seed": Integer(0)}
 
 
 def sealed(text):
@@ -34,8 +53,13 @@ def sealed(text):
 
 
 def unsealed(text):
-    """The text itself, sealed or not."""
-    return base64.b64decode(text.removeprefix(_SEAL)).decode() if text.startswith(_SEAL) else text
+    """The text itself, sealed or not. ValueError where the seal is damaged."""
+    if not text.startswith(_SEAL):
+        return text
+    try:
+        return base64.b64decode(text.removeprefix(_SEAL), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ValueError(f"found a damaged seal {shown(text, 40)}, expected the text that came with it") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +139,9 @@ def chosen_lessons(course, text):
         return numbers
     found = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part.strip())
         if not match:
-            raise ValueError(f"--lessons: found {part!r}, expected numbers and ranges such as 1-6 or 2,4-5")
+            raise ValueError(f"--lessons: found {shown(part)}, expected numbers and ranges such as 1-6 or 2,4-5")
         first, last = int(match[1]), int(match[2] or match[1])
         for number in range(first, last + 1):
             if f"{number:02d}" not in numbers:
@@ -130,13 +154,19 @@ def load(root=ROOT):
     """The course of the project in `root`, checked."""
     root = pathlib.Path(root)
     path = root / "lessons" / "course.toml"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}, expected TOML") from None
     edition = root / "lessons" / "edition.json"
+    data = read_toml(path, {"lesson": [{str: ANY}]})
     course = _Reader(path, root, edition.exists()).course(data)
-    return dataclasses.replace(course, edition=read_json(edition)) if edition.exists() else course
+    return dataclasses.replace(course, edition=_read_edition(edition, course)) if edition.exists() else course
+
+
+def _read_edition(path, course):
+    """What edition.json says: which lessons were chosen, and the seed of what was recorded."""
+    edition, known = read_json(path, _EDITION), [lesson.number for lesson in course.lessons]
+    for number in edition["lessons"]:
+        if number not in known:
+            raise ValueError(f"{path}: lessons: found {shown(number)}, expected some of {', '.join(known)}")
+    return edition
 
 
 class _Reader:
@@ -149,10 +179,8 @@ class _Reader:
         raise ValueError(f"{self.path}: {what}: found {found}, expected {expected}")
 
     def course(self, data):
-        if set(data) - {"lesson"}:
-            self.wrong("top level", ", ".join(sorted(set(data) - {"lesson"})), "only [[lesson]] tables")
         lessons, numbers, ids, functions = [], [], [], {}
-        for entry in data.get("lesson", []):
+        for entry in data["lesson"]:
             lesson = self.lesson(entry)
             if numbers and lesson.number <= numbers[-1]:
                 self.wrong(f"lesson {lesson.number}", f"it after {numbers[-1]}", "lessons in rising order")
@@ -176,10 +204,10 @@ class _Reader:
         return Course(self.root, tuple(lessons), None)
 
     def lesson(self, entry):
-        what = f"lesson {entry.get('number', '?')}"
-        self.fields(what, entry, _LESSON, _LESSON_OPTIONAL)
+        what = f"lesson {shown(entry.get('number', '?')).strip(_QUOTES)}"
+        check(entry, _LESSON, f"{self.path}: {what}")
         number = entry["number"]
-        if not re.fullmatch(r"\d\d", number):
+        if not re.fullmatch(r"[0-9]{2}", number):
             self.wrong(what, repr(number), "a number of two digits, as a text")
         if not re.fullmatch(rf"{number}_[a-z0-9_]+", entry["folder"]):
             self.wrong(f"{what}: folder", repr(entry["folder"]), f"{number}_ and a name in small letters")
@@ -189,37 +217,25 @@ class _Reader:
         return Lesson(number, entry["folder"], entry["title"], entry["minutes"], tuple(entry.get("needs", ())), tasks)
 
     def task(self, entry, number):
-        what = f"task {entry.get('id', '?')}"
-        self.fields(what, entry, _TASK, _TASK_OPTIONAL)
+        what = f"task {shown(entry.get('id', '?')).strip(_QUOTES)}"
+        check(entry, _TASK, f"{self.path}: {what}")
         if not re.fullmatch(rf"{number}\.[1-9]", entry["id"]):
             self.wrong(what, repr(entry["id"]), f"{number}.1 to {number}.9 in lesson {number}")
         hints = entry["hints"]
-        if len(hints) != HINTS or not all(isinstance(hint, str) and hint.strip() for hint in hints):
+        if len(hints) != HINTS:
             self.wrong(f"{what}: hints", f"{len(hints)} of them", f"{HINTS} texts, each giving away more")
         self.place(f"{what}: function", entry["function"], needs_name=True)
         for place in entry.get("also_blank", ()):
             self.place(f"{what}: also_blank", place, needs_name=False)
         lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_blank")}
-        texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
+        try:
+            texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {what}: {error}") from None
         return Task(**{**entry, **lists, **texts, "lesson": number})
 
-    def fields(self, what, entry, required, optional):
-        for key, value in entry.items():
-            kind = required.get(key) or optional.get(key)
-            if kind is None:
-                self.wrong(what, f"unknown field {key!r}", ", ".join([*required, *optional]))
-            if not isinstance(value, kind) or isinstance(value, bool):
-                self.wrong(f"{what}: {key}", repr(value), _KINDS[kind])
-            if kind is int and value < 1:
-                self.wrong(f"{what}: {key}", value, "at least 1")
-            if kind is str and not value.strip():
-                self.wrong(f"{what}: {key}", "an empty text", "some words")
-        for key in required:
-            if key not in entry:
-                self.wrong(what, f"no {key}", ", ".join(required))
-
     def place(self, what, place, needs_name):
-        if not isinstance(place, str) or (needs_name and ":" not in place):
+        if needs_name and ":" not in place:
             self.wrong(what, repr(place), "file.py:function")
         file, _, name = place.partition(":")
         if self.is_edition and not name:
@@ -228,5 +244,5 @@ class _Reader:
         if not file.startswith("minimobilebert/") or not path.is_file():
             self.wrong(what, f"no file {file}", "a file of the package, from the project's root")
         # A student may be in the middle of an edit; whether the function is there is asked when it is checked.
-        if name and not self.is_edition and not defines(path.read_text(encoding="utf-8"), name):
+        if name and not self.is_edition and not defines(read_text(path), name):
             self.wrong(what, f"no {name} in {file}", "a function that the file defines")

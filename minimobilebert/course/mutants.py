@@ -7,14 +7,24 @@ something.
 
 import ast
 import dataclasses
-import tomllib
 
+from ..support.regular_files import read_text
+from ..support.shapes import ANY, Text, check, shown
+from ..support.structured_files import read_toml
 from .checking import PASSED, run_task
 from .extraction import Refused, extract
 from .trial import Memory
 
 FEWEST = 5  # for each task
-_FIELDS = {"task", "name", "explains", "find", "replace", "code", "passes"}
+_SHAPE = {
+    "task": Text(),
+    "name": Text(),
+    "explains": Text(),
+    "find?": Text(),
+    "replace?": str,
+    "code?": Text(),
+    "passes?": [str],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +41,7 @@ def solutions_of(course, lesson):
     path = course.root / "lessons" / lesson.folder / "solutions.py"
     if not path.is_file():
         raise ValueError(f"{path}: found no file, expected a solution for each task of lesson {lesson.number}")
-    return path.read_text(encoding="utf-8")
+    return read_text(path)
 
 
 def load_mutants(course, tasks):
@@ -42,12 +52,9 @@ def load_mutants(course, tasks):
         if not mine:
             continue
         path = course.root / "lessons" / lesson.folder / "mutants.toml"
-        try:
-            entries = tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", [])
-        except FileNotFoundError:
-            raise ValueError(f"{path}: found no file, expected {FEWEST} mutants for each task") from None
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path}: {error}, expected TOML") from None
+        if not path.exists():
+            raise ValueError(f"{path}: found no file, expected {FEWEST} mutants for each task")
+        entries = read_toml(path, {"mutant?": [{str: ANY}]}).get("mutant", [])
         solutions = solutions_of(course, lesson)
         ids = {task.id for task in lesson.tasks}
         for entry in entries:
@@ -62,12 +69,8 @@ def load_mutants(course, tasks):
 
 
 def _mutant(path, entry, solutions, lesson, ids):
-    what = f"{path}: mutant {entry.get('name', '?')!r}"
-    if unknown := set(entry) - _FIELDS:
-        raise ValueError(f"{what}: unknown field {sorted(unknown)[0]!r}, expected {', '.join(sorted(_FIELDS))}")
-    for key in ("task", "name", "explains"):
-        if not isinstance(entry.get(key), str) or not entry[key].strip():
-            raise ValueError(f"{what}: {key}: found {entry.get(key)!r}, expected a text")
+    what = f"{path}: mutant {shown(entry.get('name', '?'))}"
+    check(entry, _SHAPE, what)
     if entry["task"] not in ids:
         raise ValueError(f"{what}: task: found {entry['task']!r}, expected a task of lesson {lesson.number}")
     if ("code" in entry) == ("find" in entry) or ("find" in entry) != ("replace" in entry):

@@ -3,7 +3,9 @@
 import dataclasses
 import datetime
 import pathlib
-import tomllib
+
+from ..support.shapes import Integer, Number, shown
+from ..support.structured_files import read_toml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,29 +24,28 @@ class Policy:
     show_hidden: bool = True  # what failed, and where; False: only the property's title
 
 
+_SHAPE = {
+    "lessons?": str,
+    "seeds?": [Integer(0)],
+    "seconds_per_call?": Number(0, 86_400),
+    "seconds_per_submission?": Number(0, 86_400),
+    "memory_mb?": Integer(0, 2**20),
+    "due?": str,
+    "grace_hours?": Number(0, 10_000),
+    "percent_lost_per_day_late?": Number(0, 100),
+    "days_late_at_most?": Integer(0, 10_000),
+    "show_hidden?": bool,
+}
+
+
 def load_policy(path):
     """ValueError with one line for the first mistake in the file; the defaults where there is none"""
     path = pathlib.Path(path)
     if not path.exists():
         return Policy()
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}, expected TOML") from None
-    kinds = {field.name: type(getattr(Policy(), field.name)) for field in dataclasses.fields(Policy)}
-    for key, value in data.items():
-        if key not in kinds:
-            raise ValueError(f"{path}: unknown field {key!r}, expected one of {', '.join(kinds)}")
-        kind = kinds[key]
-        if kind is float and type(value) is int:
-            data[key] = float(value)
-        elif type(value) is not kind:
-            raise ValueError(f"{path}: {key}: found {value!r}, expected {kind.__name__}")
-        if kind in (int, float) and data[key] < 0:
-            raise ValueError(f"{path}: {key}: found {value}, expected no negative number")
-    policy = Policy(**data)
-    if not policy.seeds or not all(type(seed) is int and seed >= 0 for seed in policy.seeds):
-        raise ValueError(f"{path}: seeds: found {policy.seeds}, expected at least one whole number")
+    policy = Policy(**read_toml(path, _SHAPE))
+    if not policy.seeds:
+        raise ValueError(f"{path}: seeds: found [], expected at least one whole number")
     if policy.due:
         _date(path, policy.due)
     return policy
@@ -53,10 +54,10 @@ def load_policy(path):
 def _date(where, text):
     try:
         date = datetime.datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+    except ValueError:
         date = None
     if date is None or date.tzinfo is None:
-        raise ValueError(f"{where}: found the date {text!r}, expected one such as 2027-03-01T23:59:00+01:00")
+        raise ValueError(f"{where}: found the date {shown(text)}, expected one such as 2027-03-01T23:59:00+01:00")
     return date
 
 

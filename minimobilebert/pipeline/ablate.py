@@ -10,7 +10,7 @@ import dataclasses
 import pathlib
 import time
 
-from ..files import read_json, write_json
+from ..files import write_json
 from ..terminal import say
 from . import stages
 from .ablation_report import write_ablation_report
@@ -18,6 +18,7 @@ from .ablations import RUNS
 from .evaluation import evaluate_pretraining
 from .forecast import pretraining_seconds, student_seconds
 from .latency import block_latencies
+from .result_files import LATENCIES, SCORES, read_result
 from .run import Run
 from .settings import settings_from_strings
 from .stages import first_parameters
@@ -37,7 +38,7 @@ def _train(run, name, teacher):
     if not result.exists():
         params = stages.train_from_scratch(run) if RUNS[name] is None else teach_student(run, teacher)["student"]
         write_json(result, evaluate_pretraining(params, run.settings.student_config, run.data.evaluation))
-    return read_json(result)
+    return read_result(result, SCORES)
 
 
 class _Clock:
@@ -110,7 +111,7 @@ def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
     summary = {
         "seeds": list(seeds),
         "scores": {name: {key: [scores[name][key] for scores in by_seed] for key in names[name]} for name in names},
-        "latency": read_json(latency_file),
+        "latency": read_result(latency_file, LATENCIES),
     }
     write_json(out / "summary.json", summary)
     write_ablation_report(out, summary)

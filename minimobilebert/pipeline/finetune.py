@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-from ..files import read_json, write_json
+from ..files import write_json
 from ..model.parameters import init_parameters, parameter_shapes
 from ..tasks.length_batches import TrainingBatches
 from ..terminal import say
@@ -29,6 +29,7 @@ from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
+from .result_files import FINE_TUNING_SUMMARY, read_result
 from .run import check_same_run
 
 _HEAD_STREAM = 411
@@ -145,7 +146,7 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
     check_same_run(out / "config.json", asked)
     if (finished := out / "summary.json").exists():
         say(f"{out} holds this run already; delete the folder to run it again")
-        return read_json(finished)
+        return read_result(finished, FINE_TUNING_SUMMARY)
     start = time.perf_counter()
     plan = Plan(saved, files, settings)
     reading = time.perf_counter() - start

@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 
-from ..files import read_json
 from ..inference.model import NoSuchHead
+from ..support.shapes import ANY, check
+from ..support.structured_files import read_json
 from ..tasks.glue import has_split
 from ..tasks.glue_submission import submission_name, write_submission
 from ..tasks.squad_files import write_answers
@@ -12,13 +13,14 @@ from ..terminal import say
 from ..training.model_folder import load_model
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
+from .result_files import FINE_TUNING_CONFIG
 
 
 def run_settings(folder):
     """What a run of finetune was asked for -> dict; empty for every other model folder"""
     file = pathlib.Path(folder) / "config.json"
-    settings = read_json(file) if file.exists() else {}
-    return settings if isinstance(settings, dict) and "start_model" in settings else {}
+    settings = read_json(file, {str: ANY}) if file.exists() else {}
+    return check(settings, FINE_TUNING_CONFIG, file) if "start_model" in settings else {}
 
 
 def _as_split(files, trained):

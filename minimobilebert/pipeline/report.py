@@ -1,11 +1,11 @@
 """One self-contained page about a run: tables, curves, attention maps, activation scales. Opens without a network."""
 
 import html
-import json
 import pathlib
 
 from ..files import write_text
 from .figures import COLOURS, LABELS, attention_grid, bars, curves
+from .result_files import read_metrics
 
 MODELS = ("teacher", "student", "student_from_scratch")
 COLUMNS = (
@@ -23,12 +23,6 @@ table { border-collapse: collapse; } th, td { padding: .25rem .8rem; border-bott
 th:first-child, td:first-child { text-align: left; } figure { margin: .5rem 0; display: inline-block; }
 img, svg { max-width: 100%; height: auto; } p { max-width: 46rem; } code { background: #f3f3f3; padding: 0 .2rem; }
 """
-
-
-def read_metrics(folder):
-    """The lines of `metrics.jsonl` in a stage's folder -> list of dicts, empty where the run has no such stage"""
-    file = pathlib.Path(folder) / "metrics.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
 def _cell(value, form):

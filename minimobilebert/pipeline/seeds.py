@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from ..files import read_json, write_json
+from ..files import write_json
 from .report import MODELS
 from .train_tiny import run as train_tiny
 
@@ -49,9 +49,6 @@ def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
     out = pathlib.Path(out)
     summaries = []
     for seed in seeds:
-        folder = out / f"seed-{seed}"
-        if not (folder / "summary.json").exists():
-            train_tiny(seed=seed, out=folder, settings=settings)
-        summaries.append(read_json(folder / "summary.json"))
+        summaries.append(train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings))
     write_json(out / "summary.json", summaries)
     return table(summaries)

@@ -7,7 +7,8 @@ learning rate that suits the other. This repeats the last stage of each with oth
 import dataclasses
 import pathlib
 
-from ..files import read_json
+from ..support.shapes import shape_of
+from ..support.structured_files import read_json
 from ..terminal import say
 from ..training.checkpoints import load_checkpoint
 from . import stages
@@ -37,7 +38,7 @@ def run(*, folder, out=None, rates=RATES):
     folder = pathlib.Path(folder)
     if not (folder / "summary.json").exists():
         raise ValueError(f"{folder}: found no finished run, expected one: make train-tiny makes runs/tiny")
-    found = read_json(folder / "config.json")
+    found = read_json(folder / "config.json", {**shape_of(TinySettings), "text": str})
     text = found.pop("text")
     text = None if text == "shipped" else text
     settings = TinySettings(**found)

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ..files import read_json, write_json
+from ..files import write_json
 from ..model.parameters import count_parameters, parameter_shapes
 from ..terminal import say
 from . import stages
@@ -18,6 +18,7 @@ from .evaluation import evaluate_classification, evaluate_pretraining, majority_
 from .forecast import forecast
 from .measurements import activation_scales, attention_maps, transfer_losses_by_layer
 from .report import MODELS, write_report
+from .result_files import RUN_SUMMARY, read_result
 from .run import Run
 from .settings import settings_from_strings
 from .strategies import student_before_transfer, teach_student
@@ -36,7 +37,7 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     this = Run(out, settings_from_strings(seed, settings or {}), text)
     if (finished := this.folder / "summary.json").exists():
         say(f"{this.folder} holds this run already; delete the folder to run it again")
-        return read_json(finished)
+        return read_result(finished, RUN_SUMMARY)
     this.use_text(this.timed("text", prepare_text, this.settings, text, this.folder))
     expected = this.timed("compile", forecast, this.settings, this.data)
     say("forecast: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in expected.items()))

@@ -12,10 +12,12 @@
     {"key": shape, "other?": shape}   an object with `key`, perhaps with `other`, and nothing else
     {"key": shape, str: shape}        the same, and any other key with a value of that shape
     (shape, shape)                 either
+    shape_of(a dataclass)          an object with its fields, of their types; those with a default may be missing
 
 `check(value, shape, where)` raises a ShapeError, one line: `WHERE: field a.b[3]: found X, expected Y`.
 """
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -45,6 +47,14 @@ class Text(NamedTuple):
 class OneOf:
     def __init__(self, *values):
         self.values = values
+
+
+def shape_of(dataclass):
+    """The shape of a dataclass whose fields are texts, numbers, or true or false."""
+    return {
+        f"{field.name}?" if field.default is not dataclasses.MISSING else field.name: field.type
+        for field in dataclasses.fields(dataclass)
+    }
 
 
 class _Mismatch(Exception):
@@ -142,22 +152,20 @@ def _check_object(value, shape):
     if type(value) is not dict:
         raise _Mismatch(shown(value), "an object")
     fields = {key: inner for key, inner in shape.items() if key is not str}
+    others = {key for key in value if key not in fields and f"{key}?" not in fields}
+    if others and str not in shape:  # before what is missing: it may be the same, misspelt
+        known = ", ".join(name.removesuffix("?") for name in fields)
+        raise _Mismatch(f"an unknown key {shown(min(others))}", f"only {known}")
     for name, inner in fields.items():
         key = name.removesuffix("?")
         if key in value:
             _each([(key, value[key])], inner)
         elif key == name:
             raise _Mismatch(f"no {key!r}", f"{key!r} with {_described_or_any(inner)}")
-    others = {key for key in value if key not in fields and f"{key}?" not in fields}
-    if not others:
-        return
-    if str not in shape:
-        known = ", ".join(name.removesuffix("?") for name in fields)
-        raise _Mismatch(f"an unknown key {shown_key(min(others))!r}", f"only {known}")
-    for key in value:
-        if key in others:
-            _check_unicode(key)
-    _each(((key, value[key]) for key in value if key in others), shape[str])
+    for key in others:
+        _check_unicode(key)
+    if others:
+        _each(((key, value[key]) for key in value if key in others), shape[str])
 
 
 def _described_or_any(shape):
