@@ -39,7 +39,7 @@ def folder(tmp_path):
     """A run as train-tiny leaves it: the student's stage inside, the vocabulary beside."""
     params = random_parameters(CONFIG, np.random.default_rng(1), "pretraining", dtype=np.float32)
     (tmp_path / "run" / "student").mkdir(parents=True)
-    configuration = {"model": dataclasses.asdict(CONFIG)}
+    configuration = {"model": dataclasses.asdict(CONFIG), "vocabulary": TOKENIZER.digest}
     save_checkpoint(tmp_path / "run" / "student" / "checkpoint-final.npz", params, {"configuration": configuration})
     TOKENIZER.save(tmp_path / "run" / "vocab.txt")
     return tmp_path / "run"

@@ -3,19 +3,17 @@
 import json
 import sys
 
-from ..support.numbers import FACTOR, RATE, option
-from ..support.shapes import Number
-from .options import json_option, model_option, positive, seed_numbers, seed_option, utf8_text
+from .options import json_option, model_option, number, positive, seed_numbers, seed_option, utf8_text
 
 _TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2")
 _SETTINGS = {
-    "lr": ("learning_rate", option(RATE), "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
+    "lr": ("learning_rate", number, "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
     "batch": ("batch_size", positive, "rows of a batch (usual: 32)"),
     "epochs": ("epochs", positive, "usual: 3; 5 for SQuAD, CoLA, MRPC, RTE and STS-B"),
     "max-length": ("max_length", positive, "pieces of a row (usual: GLUE 128, SQuAD 384)"),
-    "warmup": ("warmup", option(Number(0.0, 0.999)), "share of the updates with a rising rate (usual: 0.1)"),
-    "weight-decay": ("weight_decay", option(FACTOR), "usual: 0.01"),
-    "clip": ("clip_norm", option(RATE), "longest gradient (usual: 1)"),
+    "warmup": ("warmup", number, "share of the updates with a rising rate (usual: 0.1)"),
+    "weight-decay": ("weight_decay", number, "usual: 0.01"),
+    "clip": ("clip_norm", number, "longest gradient (usual: 1)"),
     "rows": ("rows", positive, "train on the first so many rows only"),
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),

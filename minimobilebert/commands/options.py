@@ -4,7 +4,7 @@ import argparse
 import os
 
 from ..support.numbers import COUNT, SEED, numbers_of, option
-from ..support.shapes import Integer
+from ..support.shapes import Integer, Number
 
 
 def json_option(parser):
@@ -61,4 +61,5 @@ def utf8_text(argument):
             raise argparse.ArgumentTypeError(f"found {found} at {error.start}, expected text in UTF-8") from None
 
 
-positive, whole = option(COUNT), option(Integer())
+# Types of options. What a setting's range is, settings know; here it only has to be a number.
+positive, whole, number = option(COUNT), option(Integer()), option(Number())

@@ -3,9 +3,7 @@
 import json
 import sys
 
-from ..support.numbers import option
-from ..support.shapes import Number
-from .options import json_option
+from .options import json_option, number
 
 
 def _note(what, ids, of, then):
@@ -43,7 +41,7 @@ def _squad_score_arguments(parser):
     parser.add_argument("dataset", help="questions with their answers: a file of SQuAD v1.1, v2.0 or of that shape")
     parser.add_argument("predictions", help="answers: a JSON file {id: text}")
     parser.add_argument("--null-odds", metavar="FILE", help='v2.0: {id: number}, the higher the surer of "no answer"')
-    parser.add_argument("--null-threshold", type=option(Number()), default=1.0, metavar="X",
+    parser.add_argument("--null-threshold", type=number, default=1.0, metavar="X",
                         help='odds above it count as "no answer" (default 1, as in the official program)')  # fmt: skip
     json_option(parser)
 

@@ -96,5 +96,5 @@ def search_space(words):
         if name in given:
             raise ValueError(f"--search: found {name}= twice, expected it once")
         given.add(name)
-        space[name] = tuple(numbers_of(values, SHAPES[_SEARCHED[name]], f"--search {name}"))
+        space[name] = tuple(numbers_of(values, SHAPES[_SEARCHED[name]], f"--search: {name}"))
     return space

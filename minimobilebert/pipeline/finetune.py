@@ -85,6 +85,7 @@ class Plan:
         model = dataclasses.asdict(self.config)
         return {
             "model": model, "labels": self.job.labels, "settings": dataclasses.asdict(self.settings),
+            "vocabulary": self.tokenizer.digest,
             "start": _fingerprint(self.params.values()), "data": _fingerprint(self.job.examples.arrays),
         }  # fmt: skip
 

@@ -1,7 +1,6 @@
 """One run: its folder, its settings, its text, and the seconds each stage took."""
 
 import dataclasses
-import hashlib
 import pathlib
 import time
 
@@ -50,11 +49,10 @@ class Run:
 
     def configuration(self, model_config):
         """What a checkpoint must agree on before a stage goes on from it: model, settings, vocabulary."""
-        pieces = "\n".join(self.data.tokenizer.vocab).encode()
         return {
             "model": dataclasses.asdict(model_config),
             "settings": dataclasses.asdict(self.settings),
-            "vocabulary": hashlib.sha256(pieces).hexdigest()[:16],
+            "vocabulary": self.data.tokenizer.digest,
         }
 
     def timed(self, name, function, *arguments):

@@ -6,6 +6,7 @@ Greedy longest match first: take the longest piece of the vocabulary that the wo
 the rest. A word that cannot be cut to its end, or is longer than 100 characters, becomes [UNK] as a whole.
 """
 
+import hashlib
 import re
 
 from ..files import write_text
@@ -25,6 +26,7 @@ class WordPieceTokenizer:
 
     pad_id, unk_id, cls_id, sep_id, mask_id  ids of the special tokens
     vocab_size                               number of pieces
+    digest                                   a short hash of all pieces in their order
     """
 
     def __init__(self, vocab, place="vocabulary"):
@@ -43,6 +45,8 @@ class WordPieceTokenizer:
             if token not in self._id_of:
                 raise ValueError(f"{place}: found no {token} on lines 1 to {self.vocab_size}, expected it once")
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (self._id_of[t] for t in SPECIAL_TOKENS)
+        # By this a checkpoint knows its vocabulary: the same pieces in the same order.
+        self.digest = hashlib.sha256("\n".join(self.vocab).encode()).hexdigest()[:16]
         # Text repeats its words: 3 million words are 100,000 different ones, each cut into pieces once.
         self._cache, self._cache_with_spans = {}, {}
 

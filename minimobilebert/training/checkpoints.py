@@ -7,13 +7,17 @@ name, type, shape and byte. Nothing is ever unpickled.
 import hashlib
 import json
 import pathlib
-import zipfile
 
 import numpy as np
 
 from ..files import replacing
+from ..support.git_lfs import check_no_pointer
+from ..support.npz import DamagedFile, read_npz
+from ..support.shapes import ANY, Integer, Number
+from ..support.structured_files import parse_json
 
 _METADATA, _CHECKSUM = "__metadata__", "__sha256__"
+_METADATA_SHAPE = {"step?": Integer(0), "seconds?": Number(0.0), "configuration": {str: ANY}, str: ANY}
 
 
 class CheckpointError(ValueError):
@@ -42,17 +46,15 @@ def save_checkpoint(path, arrays, metadata):
 
 
 def load_checkpoint(path):
-    """-> arrays {name: array}, metadata. CheckpointError where the file is missing, cut short or edited."""
+    """-> arrays {name: array}, metadata. CheckpointError where the file is missing, cut short, edited, or holds NaN."""
     path = pathlib.Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: found no file, expected a checkpoint")
+    check_no_pointer(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            entries = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        # NumPy takes whatever it does not know for a pickle, and would advise to trust it.
-        reason = "no .npz" if "pickle" in str(error) else error
-        raise CheckpointError(f"{path}: found a damaged file ({reason}), expected a checkpoint") from None
+        entries = read_npz(path)
+    except DamagedFile as error:
+        raise CheckpointError(f"{path}: found a damaged file ({error}), expected a checkpoint") from None
     if _CHECKSUM not in entries or _METADATA not in entries:
         raise CheckpointError(f"{path}: found an .npz file without checksum, expected a checkpoint of this project")
     checksum = entries.pop(_CHECKSUM)
@@ -60,5 +62,17 @@ def load_checkpoint(path):
         raise CheckpointError(
             f"{path}: found contents that do not match their checksum, expected an unedited checkpoint"
         )
-    metadata = json.loads(entries.pop(_METADATA).tobytes())
+    try:
+        metadata = parse_json(entries.pop(_METADATA).tobytes(), path, _METADATA_SHAPE)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    check_finite(entries, path)
     return entries, metadata
+
+
+def check_finite(arrays, where):
+    """CheckpointError, naming the array and the place in it, where a number is NaN or infinite."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise CheckpointError(f"{where}: {name}: found {array[place]} at {list(place)}, expected finite numbers")

@@ -1,5 +1,7 @@
 """A trained model on disk: `checkpoint-final.npz` with its configuration inside, and `vocab.txt`.
 
+The configuration holds a digest of the vocabulary: the same number of pieces in another order would be other words.
+
 A stage of a run is such a folder (its vocabulary lies beside it, in the run), and so is a converted checkpoint.
 Of a whole run, the distilled student is taken.
 """
@@ -8,13 +10,17 @@ import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..config import ConfigError, ModelConfig, config_from_dict
 from ..files import new_folder
 from ..model.parameters import parameter_shapes
+from ..support.shapes import ANY, ShapeError, check
 from ..text.wordpiece import WordPieceTokenizer
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
+_CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None), str: ANY}
 
 # Parameters that tell the head; the first one found counts.
 _TELLING = {
@@ -44,7 +50,7 @@ def head_of(names):
 
 def save_model(folder, params, config, tokenizer, labels=None):
     """Write a model folder, which must be new or empty; whole or not at all."""
-    configuration = {"model": dataclasses.asdict(config), "labels": labels}
+    configuration = {"model": dataclasses.asdict(config), "labels": labels, "vocabulary": tokenizer.digest}
     with new_folder(folder) as unfinished:
         tokenizer.save(unfinished / VOCABULARY)
         save_checkpoint(unfinished / CHECKPOINT, params, {"step": 0, "seconds": 0.0, "configuration": configuration})
@@ -73,25 +79,53 @@ def find_checkpoint(folder):
     )
 
 
+def _configuration(path, metadata):
+    """-> ModelConfig, labels or None, digest of the vocabulary"""
+    try:
+        found = check(metadata["configuration"], _CONFIGURATION_SHAPE, "configuration")
+        return config_from_dict(found["model"]), found.get("labels"), found["vocabulary"]
+    except (ShapeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: found no usable configuration ({error}), expected one") from None
+
+
+def _check_parameters(path, params, config, head, num_labels):
+    expected = parameter_shapes(config, head, num_labels)
+    if {name: array.shape for name, array in params.items()} != expected:
+        raise CheckpointError(f"{path}: found parameters that do not fit its configuration, expected a whole model")
+    types = {array.dtype.name for array in params.values()}
+    if types not in ({"float32"}, {"float64"}):
+        raise CheckpointError(f"{path}: found parameters of type {', '.join(sorted(types))}, expected float32")
+
+
+def _load_vocabulary(path, config, digest):
+    """The vocabulary beside the checkpoint `path`, or beside its stage's folder -> WordPieceTokenizer"""
+    for vocabulary in (path.parent / VOCABULARY, path.parent.parent / VOCABULARY):
+        if vocabulary.exists():
+            break
+    else:
+        raise CheckpointError(f"{path.parent / VOCABULARY}: found no file, expected the vocabulary of the model")
+    tokenizer = WordPieceTokenizer.load(vocabulary)
+    if tokenizer.vocab_size != config.vocab_size:
+        raise CheckpointError(
+            f"{vocabulary}: found {tokenizer.vocab_size} pieces, expected {config.vocab_size} (the model's)"
+        )
+    if tokenizer.digest != digest:  # as many pieces, yet others, or in another order: every word would be another
+        raise CheckpointError(
+            f"{vocabulary}: found other pieces (digest {tokenizer.digest}), expected those that the model was made with"
+            f" (digest {digest})"
+        )
+    return tokenizer
+
+
 def load_model(folder):
     """-> SavedModel. ValueError, naming the file, where something is missing, damaged or does not fit."""
     path = find_checkpoint(folder)
     params, metadata = load_checkpoint(path)
-    try:
-        config = config_from_dict(metadata["configuration"]["model"])
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: found no usable configuration ({error}), expected one") from None
-    head, labels = head_of(params), metadata["configuration"].get("labels")
-    num_labels = len(params["classifier.bias"]) if head == "classification" else None
-    shapes = parameter_shapes(config, head, num_labels)
-    if {name: array.shape for name, array in params.items()} != shapes:
-        raise CheckpointError(f"{path}: found parameters that do not fit its configuration, expected a whole model")
-    for vocabulary in (path.parent / VOCABULARY, path.parent.parent / VOCABULARY):
-        if vocabulary.exists():
-            tokenizer = WordPieceTokenizer.load(vocabulary)
-            if tokenizer.vocab_size != config.vocab_size:
-                raise CheckpointError(
-                    f"{vocabulary}: found {tokenizer.vocab_size} pieces, expected {config.vocab_size} (the model's)"
-                )
-            return SavedModel(params, config, head, num_labels, tokenizer, labels)
-    raise CheckpointError(f"{path.parent / VOCABULARY}: found no file, expected the vocabulary of the model")
+    config, labels, digest = _configuration(path, metadata)
+    head, num_labels = head_of(params), None
+    if head == "classification":
+        num_labels = len(np.atleast_1d(params["classifier.weight"]))
+    _check_parameters(path, params, config, head, num_labels)
+    if labels and len(labels) != num_labels:
+        raise CheckpointError(f"{path}: found {len(labels)} names of classes, expected {num_labels}")
+    return SavedModel(params, config, head, num_labels, _load_vocabulary(path, config, digest), labels)
