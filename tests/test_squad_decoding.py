@@ -13,14 +13,20 @@ from squad_examples import CHARACTERS, TOKENIZER, dataset
 
 from minimobilebert.tasks.squad_batches import SquadExamples
 from minimobilebert.tasks.squad_data import read_squad, single_question
-from minimobilebert.tasks.squad_decoding import best_answers, choose_answer, decode
+from minimobilebert.tasks.squad_decoding import choose_answer
+from minimobilebert.tasks.squad_decoding import decode as decode_rows
 from minimobilebert.tasks.squad_features import make_features
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds, write_answers
 from minimobilebert.tasks.squad_scores import squad_scores
+from minimobilebert.tasks.squad_search import best_answers
 from minimobilebert.text.wordpiece import WordPieceTokenizer
 
 DATA = os.environ.get("MINIMOBILEBERT_DATA")
 CONTEXT = "the ships (18 of 20), japanese, sail to the ships."
+
+
+def decode(features, starts, ends, **numbers):
+    return decode_rows(features, zip(starts, ends, strict=True), **numbers)
 
 
 def by_hand(context, query, max_length, stride, starts, ends, n_best, longest, null):

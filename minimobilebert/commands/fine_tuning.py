@@ -159,19 +159,23 @@ def answer(arguments):
     from ..inference.answer import answer, format_answers
     from ..inference.model import Model
     from ..pipeline.finetuned import run_settings
+    from ..support.regular_files import read_text
 
     may_be_none = run_settings(arguments.model).get("task") == "squad2"
-    found = answer(Model.load(arguments.model), arguments.question, arguments.passage, arguments.top, may_be_none)
+    passage = arguments.passage if arguments.passage_file is None else read_text(arguments.passage_file)
+    found = answer(Model.load(arguments.model), arguments.question, passage, arguments.top, may_be_none)
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:
-        print(format_answers(arguments.passage, found, colour=sys.stdout.isatty()))
+        print(format_answers(passage, found, colour=sys.stdout.isatty()))
     return 0
 
 
 def _answer_arguments(parser):
     parser.add_argument("--question", type=utf8_text, required=True, help="what you want to know")
-    parser.add_argument("--passage", type=utf8_text, required=True, help="the text that holds the answer")
+    passage = parser.add_mutually_exclusive_group(required=True)
+    passage.add_argument("--passage", type=utf8_text, help="the text that holds the answer")
+    passage.add_argument("--passage-file", metavar="FILE", help="the same from a file, of any length, UTF-8")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many candidates (default 5)")
     model_option(parser)
     json_option(parser)

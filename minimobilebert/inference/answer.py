@@ -11,24 +11,33 @@ import numpy as np
 from ..tasks.length_batches import sorted_batches
 from ..tasks.squad_batches import SquadExamples
 from ..tasks.squad_data import single_question
-from ..tasks.squad_decoding import best_answers
 from ..tasks.squad_features import make_features
+from ..tasks.squad_search import best_answers_of_all
+from ..terminal import progress_bar, say
 from .logits import span_logits
 
 _BATCH = 32
+_MOST_WINDOWS = 1 << 16  # about 200 MB of scores: more than SQuAD's dev files have
 _AROUND = 300  # characters of a long passage on each side of the answer
 _BOLD, _PLAIN = "\x1b[1;32m", "\x1b[0m"
 
 
-def span_scores_of(logits, features, batch_size=_BATCH):
-    """Every window's scores, batches by length, then back in their order -> starts, ends: lists of arrays [tokens]"""
+def span_scores_of(logits, features, batch_size=_BATCH, most=_MOST_WINDOWS):
+    """Every window's scores in their order, from batches by length -> generator of (starts, ends), arrays [tokens]
+
+    most: windows whose scores are in memory together
+    """
     examples = SquadExamples(features)
-    starts, ends = [None] * len(examples.lengths), [None] * len(examples.lengths)
-    for rows in sorted_batches(examples.lengths, batch_size):
-        found = logits(examples.batch(rows))
-        for row, scores in zip(rows, found, strict=True):
-            starts[row], ends[row] = np.ascontiguousarray(scores[: examples.lengths[row]].T)
-    return starts, ends
+    lengths = examples.lengths
+    with progress_bar("read", len(lengths), unit="window") as bar:
+        for first in range(0, len(lengths), most):
+            here = lengths[first : first + most]
+            scores = [None] * len(here)
+            for rows in sorted_batches(here, batch_size):
+                for row, found in zip(rows, logits(examples.batch(first + rows)), strict=True):
+                    scores[row] = np.ascontiguousarray(found[: here[row]].T)
+                bar.update(steps=len(rows))
+            yield from scores
 
 
 def answer(model, question, passage, top=5, may_be_none=False):
@@ -46,8 +55,10 @@ def answer(model, question, passage, top=5, may_be_none=False):
         single_question(question, passage), model.tokenizer, length,
         stride=max(1, length // 3), max_query=min(64, max(1, length // 2 - 4)),
     )  # fmt: skip
-    scores = span_scores_of(span_logits(model.params, model.config), features)
-    found = best_answers(features, 0, *scores, n_best=max(top, 20), null=may_be_none)
+    if features.counts.questions_cut:
+        say("note: the question is cut to its beginning; the rest of it does not count")
+    rows = span_scores_of(span_logits(model.params, model.config), features)
+    (found,) = best_answers_of_all(features, rows, n_best=max(top, 20), null=may_be_none)
     return [
         {"text": c.text, "start": c.start, "stop": c.stop, "score": c.score, "probability": c.probability}
         for c in found[:top]

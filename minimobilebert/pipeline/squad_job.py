@@ -74,7 +74,7 @@ class SquadJob:
 
     def decoded(self, logits, features, null_threshold=_NULL_THRESHOLD):
         """Answers to every question -> SquadAnswers"""
-        return decode(features, *span_scores_of(logits, features), null_threshold=null_threshold)
+        return decode(features, span_scores_of(logits, features), null_threshold=null_threshold)
 
     def evaluate(self, logits):
         found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # the best answers: `squad_scores` abstains

@@ -11,6 +11,7 @@ characters of the context, so an answer is a slice of the text as it was written
 """
 
 import functools
+import itertools
 import numbers
 from typing import Any, NamedTuple
 
@@ -82,8 +83,9 @@ def _spans(lists, first=0):
 
 
 def _array(lists, columns=()):
-    """Lists in a row -> one int32 array"""
-    return np.array([item for items in lists for item in items], np.int32).reshape(-1, *columns)
+    """Lists in a row -> one int32 array; columns: of items that are tuples"""
+    items = itertools.chain.from_iterable(lists)
+    return np.fromiter(itertools.chain.from_iterable(items) if columns else items, np.int32).reshape(-1, *columns)
 
 
 def make_features(dataset, tokenizer, max_length=384, stride=128, max_query=64):

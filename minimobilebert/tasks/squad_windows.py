@@ -25,10 +25,10 @@ def windows_of(pieces, room, stride):
 
 def max_context(pieces, windows):
     """-> for each window, bool [length]: has the piece its most context here? Each piece has it in one window."""
-    place = np.arange(pieces)
-    scores = np.full((len(windows), pieces), -np.inf)
-    for score, (first, length) in zip(scores, windows, strict=True):
-        inside = place[first : first + length]
-        score[inside] = np.minimum(inside - first, first + length - 1 - inside) + 0.01 * length
-    best = scores.argmax(axis=0)
-    return [best[first : first + length] == number for number, (first, length) in enumerate(windows)]
+    best, owner = np.full(pieces, -np.inf), np.zeros(pieces, np.int64)
+    for number, (first, length) in enumerate(windows):
+        here, place = slice(first, first + length), np.arange(length)
+        context = np.minimum(place, length - 1 - place) + 0.01 * length
+        better = context > best[here]  # of equal ones the first window stays
+        best[here][better], owner[here][better] = context[better], number
+    return [owner[first : first + length] == number for number, (first, length) in enumerate(windows)]
