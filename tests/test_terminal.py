@@ -20,3 +20,15 @@ def test_lines_where_there_is_no_terminal(monkeypatch, capsys, seconds, lines):
         for i in range(4):
             bar.update(f"loss {i}")
     assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_several_steps_at_once(monkeypatch, capsys):
+    clock = iter([0.0, 15.0, 30.0])
+    monkeypatch.setattr(terminal.time, "perf_counter", lambda: next(clock))
+    with terminal.progress_bar("work", 400) as bar:
+        bar.update(steps=100)
+        bar.update(steps=300)
+    assert capsys.readouterr().err.splitlines() == [
+        "work: 100/400 (25 %), 45 s left",
+        "work: 400/400 (100 %), 0 s left",
+    ]
