@@ -63,6 +63,20 @@ def new_folder(folder):
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def name_of(path):
+    """A path as a text that a JSON file can hold
+
+    Of a name that is not in the locale's encoding Python keeps the bytes, as halves of characters. Most are UTF-8 in a
+    terminal that is not; others are written as escapes. `path_of` leads back.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def path_of(name):
+    """What `name_of` made of a path -> the path, as this process wants it"""
+    return os.fsdecode(name.encode("utf-8"))
+
+
 def write_text(path, text):
     """`text` as UTF-8, written whole or not at all."""
     with replacing(path) as file:

@@ -136,6 +136,18 @@ def test_a_command_reads_utf8_and_prints_json_whatever_the_terminal_is(tmp_path)
     assert "argument text: found byte 0xe9 at 1, expected text in UTF-8" in broken and "Traceback" not in broken
 
 
+@on_posix
+@pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}])
+def test_names_of_files_are_text_that_json_holds(tmp_path, environment):
+    program = """import sys, pathlib; from minimobilebert.files import name_of, path_of, write_json
+assert path_of(name_of(sys.argv[1])) == sys.argv[1]
+write_json(pathlib.Path(sys.argv[2]) / "names.json", [name_of(word) for word in (sys.argv[1], pathlib.Path(sys.argv[3]))])
+"""
+    subprocess.run([sys.executable, "-c", program, "é/日", tmp_path, b"caf\xe9"], cwd=ROOT, check=True,
+                   env={**os.environ, **environment})  # fmt: skip
+    assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == ["é/日", r"caf\xe9"]
+
+
 @pytest.mark.parametrize("words", [["--help"], ["embed", "--help"], ["--version"]])
 @on_posix
 def test_help_into_a_full_disk(words):

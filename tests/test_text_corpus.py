@@ -150,3 +150,19 @@ def test_split_errors():
     for fraction in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="held_out_fraction"):
             split_documents(made_up_documents({"a": 5}), fraction, 1)
+
+
+@pytest.mark.parametrize("second", ["one", "one/inner", "./one", "link"])
+def test_no_text_is_read_twice(tmp_path, monkeypatch, second):
+    """It would be among the training texts and among those held out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("one", target_is_directory=True)
+    for place in ("one/a.txt", "one/inner/b.txt"):
+        (tmp_path / place).write_text("Here is one sentence. Here is another.", encoding="utf-8")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "a.txt").write_text("Here is a third one. And a fourth.", encoding="utf-8")
+    assert len(read_documents("one", "two")) == 3
+    for places in (("one", second), (second, "one"), ("two", second, "one")):
+        with pytest.raises(ValueError, match="found a folder that is one|found a folder that is .* or inside it"):
+            read_documents(*places)

@@ -35,10 +35,11 @@ def _lines_of_standard_input():
     """Its lines that are not empty, read as UTF-8 whatever the terminal's encoding is -> list of str"""
     if sys.stdin.isatty():
         print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
-    content = sys.stdin.buffer.read(_MOST_INPUT + 1)
-    if len(content) > _MOST_INPUT:  # it may have no end
-        raise ValueError(f"standard input: found more than {_MOST_INPUT:,} bytes, expected fewer at a time")
-    texts = []
+    content, texts = bytearray(), []
+    while data := sys.stdin.buffer.read1(1 << 20):
+        content += data
+        if len(content) > _MOST_INPUT:  # it may have no end
+            raise ValueError(f"standard input: found more than {_MOST_INPUT:,} bytes, expected fewer at a time")
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

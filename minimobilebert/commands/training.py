@@ -35,7 +35,8 @@ def _say_what_is_missing():
 def _train_tiny_arguments(parser):
     seed_option(parser)
     parser.add_argument("--out", default="runs/tiny", metavar="FOLDER", help="where to write (default runs/tiny)")
-    parser.add_argument("--text", metavar="FOLDER", help="your own .txt files, one document a file, UTF-8")
+    parser.add_argument("--text", nargs="+", metavar="FOLDER",
+                        help="your own .txt files in one or more folders, one document a file, UTF-8")  # fmt: skip
     settings_option(parser)
 
 

@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-from ..files import write_json
+from ..files import name_of, write_json
 from ..model.parameters import init_parameters, parameter_shapes
 from ..tasks.length_batches import TrainingBatches
 from ..terminal import say
@@ -143,7 +143,7 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
     out = pathlib.Path(out)
     saved = load_model(model)
     settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
-    asked = {**dataclasses.asdict(settings), **files.described(), "start_model": str(model)}
+    asked = {**dataclasses.asdict(settings), **files.described(), "start_model": name_of(model)}
     check_same_run(out / "config.json", asked)
     if (finished := out / "summary.json").exists():
         say(f"{out} holds this run already; delete the folder to run it again")

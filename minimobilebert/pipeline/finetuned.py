@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from ..files import path_of
 from ..inference.model import NoSuchHead
 from ..support.shapes import ANY, check
 from ..support.structured_files import read_json
@@ -29,7 +30,8 @@ def _as_split(files, trained):
     if not articles or files.train_file or files.dev_file or files.split_articles:
         return files
     say(f"note: scored without the first {articles} articles, on which the run was trained (--dev-file names others)")
-    return dataclasses.replace(files, train_file=trained["train_file"], split_articles=articles)
+    file = trained["train_file"] and path_of(trained["train_file"])
+    return dataclasses.replace(files, train_file=file, split_articles=articles)
 
 
 def _load(task, model, files, changes):

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from ..files import name_of
 from .fine_tuning_settings import SQUAD
 
 
@@ -22,7 +23,8 @@ class TaskFiles:
 
     def described(self):
         """-> {name: value} for config.json"""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
 
     def folder(self):
         """ValueError unless `data` is a folder."""

@@ -1,10 +1,11 @@
 """One run: its folder, its settings, its text, and the seconds each stage took."""
 
 import dataclasses
+import os
 import pathlib
 import time
 
-from ..files import read_json, write_json
+from ..files import name_of, read_json, write_json
 
 
 def check_same_run(file, asked):
@@ -20,6 +21,11 @@ def check_same_run(file, asked):
             )
 
 
+def text_folders(text):
+    """None, one folder or several -> list of folders; empty for the shipped texts"""
+    return [] if text is None else [text] if isinstance(text, str | os.PathLike) else list(text)
+
+
 class Run:
     """What every stage of a run gets.
 
@@ -29,10 +35,11 @@ class Run:
     seconds   {stage: seconds}
     """
 
-    def __init__(self, folder, settings, text_folder=None):
+    def __init__(self, folder, settings, text=None):
         """ValueError where `folder` already holds a run with other settings: two runs must not mix."""
         self.folder, self.settings, self.data = pathlib.Path(folder), settings, None
-        self.asked = {**dataclasses.asdict(settings), "text": str(text_folder or "shipped")}
+        places = [name_of(place) for place in text_folders(text)]
+        self.asked = {**dataclasses.asdict(settings), "text": places or "shipped"}
         check_same_run(self.folder / "config.json", self.asked)
         self._seconds_file = self.folder / "seconds.json"
         self.seconds = read_json(self._seconds_file) if self._seconds_file.exists() else {}

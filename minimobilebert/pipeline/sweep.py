@@ -7,7 +7,8 @@ learning rate that suits the other. This repeats the last stage of each with oth
 import dataclasses
 import pathlib
 
-from ..support.shapes import shape_of
+from ..files import path_of
+from ..support.shapes import OneOf, shape_of
 from ..support.structured_files import read_json
 from ..terminal import say
 from ..training.checkpoints import load_checkpoint
@@ -38,9 +39,9 @@ def run(*, folder, out=None, rates=RATES):
     folder = pathlib.Path(folder)
     if not (folder / "summary.json").exists():
         raise ValueError(f"{folder}: found no finished run, expected one: make train-tiny makes runs/tiny")
-    found = read_json(folder / "config.json", {**shape_of(TinySettings), "text": str})
+    found = read_json(folder / "config.json", {**shape_of(TinySettings), "text": (OneOf("shipped"), [str])})
     text = found.pop("text")
-    text = None if text == "shipped" else text
+    text = None if text == "shipped" else [path_of(name) for name in text]
     settings = TinySettings(**found)
     data = prepare_text(settings, text, folder)
     teacher, _ = load_checkpoint(folder / "teacher" / "checkpoint-final.npz")

@@ -12,6 +12,7 @@ from ..text.corpus import read_documents, shipped_documents, split_documents
 from ..text.pretraining_examples import make_pretraining_examples, tokenize_documents
 from ..text.wordpiece import WordPieceTokenizer
 from ..text.wordpiece_trainer import count_words, train_wordpiece
+from .run import text_folders
 
 _EXAMPLES_STREAM = 4
 
@@ -30,14 +31,15 @@ def _examples(documents, tokenizer, settings, part):
     return tokenized, make_pretraining_examples(tokenized, settings.sequence_length, rng)
 
 
-def prepare_text(settings, text_folder, folder):
+def prepare_text(settings, text, folder):
     """Read, split by document, learn the vocabulary from the training part, make examples and batches.
 
-    text_folder: a user's folder of .txt files, or None for the shipped texts
+    text: a user's folders of .txt files, or one folder, or None for the shipped texts
     folder: the run's; its vocab.txt is used if it is there
     -> TextData. Every model of the run reads the same.
     """
-    documents = read_documents(text_folder) if text_folder else shipped_documents()
+    folders = text_folders(text)
+    documents = read_documents(*folders) if folders else shipped_documents()
     training, held_out = split_documents(documents, settings.held_out_fraction, settings.seed)
     say(f"text: {len(training)} documents to train on, {len(held_out)} held out")
     vocabulary = pathlib.Path(folder) / "vocab.txt"
@@ -53,7 +55,7 @@ def prepare_text(settings, text_folder, folder):
     batches = PretrainingBatches(examples, tokenizer, *sizes)
     evaluation = evaluation_batches(held_out_examples, tokenizer, *sizes, count=settings.evaluation_batches)
     task = None
-    if not text_folder:
+    if not folders:
         held_out_names = {document.name for document in held_out}
         task = make_era_task(
             documents, held_out_names, tokenizer, settings.task_batch_size, settings.sequence_length, settings.seed

@@ -30,8 +30,8 @@ EXAMPLE_SENTENCE = "The people of the United States have a right to expect that 
 def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     """The command `train-tiny`.
 
-    seed: every random number of the run comes from it; out: the run's folder; text: a folder of .txt files
-    instead of the shipped texts; settings: {name: text} from `--set`
+    seed: every random number of the run comes from it; out: the run's folder; text: folders of .txt files
+    (or one folder) instead of the shipped texts; settings: {name: text} from `--set`
     -> the summary, a dict. ConfigError and ValueError for bad input, before anything is written.
     """
     this = Run(out, settings_from_strings(seed, settings or {}), text)

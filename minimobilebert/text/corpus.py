@@ -5,6 +5,7 @@ file has blank lines they separate paragraphs, and a line break inside a paragra
 blank lines has one paragraph a line.
 """
 
+import itertools
 import lzma
 import math
 import pathlib
@@ -87,8 +88,11 @@ def read_documents(*places):
     ValueError, in one line: a place is missing or holds no .txt file; a file is empty or not UTF-8 (names the
     file and the byte); all the text together is too short to make a pair of sentences.
     """
-    documents = []
-    for path in map(pathlib.Path, places):
+    documents, places = [], list(map(pathlib.Path, places))
+    for path, other in itertools.permutations(places, 2):  # read twice, a text would be in both parts
+        if path.resolve().is_relative_to(other.resolve()):
+            raise ValueError(f"{path}: found a folder that is {other} or inside it, expected each text once")
+    for path in places:
         if not path.exists():
             raise ValueError(f"{path}: not found, expected a folder of .txt files")
         found = list(_read_folder(path) if path.is_dir() else _read_archive(path))
