@@ -177,7 +177,7 @@ def test_a_part_that_does_not_fit_is_begun_anew(server, tmp_path, case):
 
 def test_a_server_that_always_breaks_off_is_left_in_the_end(server, tmp_path):
     """Without ranges every connection begins anew: getting as far as before is no progress."""
-    server.ranges, server.cuts = False, [1000] * 50
+    server.ranges, server.cuts = False, [100_000] * 50
     with pytest.raises(ValueError, match="broke off 5 times"):
         get(server, tmp_path)
     assert len(server.requests) == 6

@@ -1,0 +1,51 @@
+"""What has come of a file so far: `NAME.part`, and in `NAME.part.json` which version of the file that was."""
+
+import contextlib
+
+from ..files import read_json, write_json
+
+
+class Part:
+    """What has come of a file so far."""
+
+    def __init__(self, path, address):
+        self.address = address
+        self.path = path.with_name(path.name + ".part")
+        self.notes = path.with_name(path.name + ".part.json")
+        self.validator = self.total = None
+        with contextlib.suppress(OSError, ValueError):  # without readable notes the part is worth nothing
+            notes = read_json(self.notes)
+            if isinstance(notes, dict) and notes.get("address") == address:
+                validator, total = notes.get("validator"), notes.get("total")
+                if type(validator) is str and validator.isprintable() and (total is None or type(total) is int):
+                    self.validator, self.total = validator, total
+
+    @property
+    def size(self):
+        """How many bytes may be kept: none of a version that the server could not tell from another."""
+        return self.size_on_disk if self.validator else 0
+
+    @property
+    def size_on_disk(self):
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def complete(self):
+        return self.total is not None and self.size == self.total
+
+    def begin(self, validator, total):
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.validator, self.total = validator, total
+        write_json(self.notes, {"address": self.address, "validator": validator, "total": total})
+
+    def remove(self):
+        self.path.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+        self.validator = self.total = None
+
+    def check_size(self, size, most):
+        """ValueError, and the part is gone, where the file has more than `most` bytes, announced or sent."""
+        if size > most:
+            self.remove()
+            raise ValueError(f"{self.address}: found {size:,} bytes, expected at most {most:,}; nothing was kept")
