@@ -11,6 +11,7 @@ import time
 import pytest
 
 from minimobilebert.cli import main
+from minimobilebert.download import fetch as fetching
 from minimobilebert.download import run as downloads
 from minimobilebert.download.addresses import RemoteFile
 from minimobilebert.download.fetch import fetch
@@ -95,7 +96,6 @@ SERVERS = {
     "a-byte-each": (a_byte_each, "broke off 2 times .*at 2 bytes of 90000"),
     "loop": (sent_on("/loop"), "the server says 302 The HTTP server returned a redirect error that would lead to an infinite loop"),
     "to-a-file": (sent_on("file:///etc/passwd"), "the server says 302 .*not allowed"),
-    "to-nowhere": (sent_on("http://["), "was sent on to an address that cannot be used"),
 }  # fmt: skip
 GOOD = {
     "no-length": lambda handler: (head(handler, "200 OK", "Connection: close"), handler.wfile.write(BODY)),
@@ -128,8 +128,6 @@ def base():
 LIMITS = {"timeout": 0.3, "tries": 2, "pause": 0.0, "most": 100_000, "minute": 0.2}
 
 
-# urllib leaves the connection open where the address that it is sent on to cannot be parsed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_without_end_is_left(base, name, tmp_path, capsys):
     sources = {"mobilebert": {"uncased": (RemoteFile(f"{base}/{name}"),)}}
@@ -166,3 +164,14 @@ def test_a_pipe_under_the_files_name_is_no_file(base, tmp_path):
     os.mkfifo(tmp_path / "rest")
     with pytest.raises(ValueError, match="rest: found a pipe, expected a file"):
         fetch(RemoteFile(f"{base}/rest", sha256="0"), tmp_path, **LIMITS)
+
+
+def test_an_address_that_cannot_be_parsed(tmp_path, monkeypatch):
+    """Without a server: urllib leaves the connection open that sent it to "http://["."""
+
+    def urlopen(*_, **__):
+        raise ValueError("Invalid IPv6 URL")
+
+    monkeypatch.setattr(fetching.urllib.request, "urlopen", urlopen)
+    with pytest.raises(ValueError, match=r"^http://a/b: was sent on to an address that cannot be used \(Invalid IPv6 URL"):
+        fetch(RemoteFile("http://a/b"), tmp_path, **LIMITS)
