@@ -7,10 +7,14 @@ Where to start reading: README.md, section "The house".
 __version__ = "0.1.0"
 
 
-def __getattr__(name):
-    """`from minimobilebert import Model` imports what it needs, and only then."""
-    if name == "Model":
-        from .inference.model import Model
+# What a program that uses the package needs, and where it is; imported when it is asked for, and only then.
+_PUBLIC = {"Model": ".inference.model", "release_memory": ".kernels.memory", "set_threads": ".kernels.jit"}
 
-        return Model
-    raise AttributeError(f"module 'minimobilebert' has no attribute {name!r}")
+
+def __getattr__(name):
+    """`from minimobilebert import Model`"""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'minimobilebert' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name], __name__), name)

@@ -1,7 +1,16 @@
-"""`python -m minimobilebert`: see cli.py."""
+"""`python -m minimobilebert`, also installed as `minimobilebert`: see cli.py."""
 
 import sys
 
 from .cli import main
+from .kernels.waiting import this_process_is_ours
 
-sys.exit(main())
+
+def run():
+    """The command line in a process of its own -> exit code"""
+    this_process_is_ours()
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

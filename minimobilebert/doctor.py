@@ -1,5 +1,6 @@
 """`doctor`: is everything this project needs there and working? One line a question, with what to do."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -27,7 +28,7 @@ def _packages():
 
 
 def _numba():
-    """Compile something small; count threads; name the vector instructions."""
+    """Compile something small; name the vector instructions."""
     try:
         import llvmlite.binding
         import numba
@@ -37,10 +38,50 @@ def _numba():
         yield _check("numba compiles", False, f"{type(error).__name__}: {error}", "set MINIMOBILEBERT_BACKEND=numpy")
         return
     yield _check("numba compiles", compiled, "yes" if compiled else "no", "set MINIMOBILEBERT_BACKEND=numpy")
-    yield _check("threads", True, f"{numba.config.NUMBA_NUM_THREADS} for kernels, {os.cpu_count()} processors")
     features = llvmlite.binding.get_host_cpu_features()
     known = [name for name in ("avx512f", "avx2", "fma", "neon") if features.get(name)]
     yield _check("processor", True, f"{llvmlite.binding.get_host_cpu_name()}: {', '.join(known) or 'no known vectors'}")
+
+
+def _threads():
+    """How many threads kernels use, and what that number comes from."""
+    from .kernels.processors import affinity, quota
+
+    limit = quota()
+    paid = "no container quota" if limit is None else f"the container's quota pays for {limit:g}"
+    yield _check("processors", True, f"{affinity()} of {os.cpu_count()} (affinity), {paid}")
+    try:
+        import numba
+
+        from .kernels.jit import get_num_threads
+
+        found = f"{get_num_threads()} for kernels"
+        with contextlib.suppress(ValueError):  # the NumPy back end starts none
+            found += f", threading layer {numba.threading_layer()}"
+    except Exception as error:
+        yield _check("threads", False, f"{type(error).__name__}: {error}", "set NUMBA_THREADING_LAYER=workqueue")
+        return
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    yield _check("threads", True, f"{found}, OMP_WAIT_POLICY {policy or 'not set'}")
+
+
+def _kernel_cache():
+    """Write something as large as a kernel where kernels are kept, and read it again."""
+    try:
+        from .kernels import cache
+    except ImportError as error:
+        yield _check("kernel cache", False, error, "make setup")
+        return
+    name, key, payload = f"doctor.{os.getpid()}{cache.SUFFIX}", b"doctor", os.urandom(1 << 18)
+    folder, failed = cache.keep(name, key, payload)
+    if folder is None:
+        advice = "set NUMBA_CACHE_DIR to a folder; until then each process compiles for half a minute"
+        yield _check("kernel cache", False, f"cannot be written: {'; '.join(failed)}", advice)
+        return
+    same = cache.read(folder, name, key) == payload
+    (folder / name).unlink(missing_ok=True)
+    why = f" (not in {'; '.join(failed)})" if failed else ""
+    yield _check("kernel cache", same, f"{folder}{why}", "what was written is not what was read: check the disk")
 
 
 def _data():
@@ -61,14 +102,11 @@ def diagnose():
     checks = [_check("Python", sys.version_info >= (3, 11), version, "Python 3.11 or newer is needed")]
     checks += _packages()
     checks += _numba()
+    checks += _threads()
+    checks += _kernel_cache()
     checks += _data()
     free = shutil.disk_usage(ROOT).free / 2**30
     checks.append(_check("free disk", free > 1.0, f"{free:.1f} GiB", "a run needs about 100 MiB, packages 1 GiB"))
-    cache = pathlib.Path(__file__).parent / "kernels"
-    writable = os.access(cache, os.W_OK)
-    checks.append(
-        _check("kernel cache", True, str(cache / "__pycache__") if writable else "in the user's cache folder")
-    )
     return checks
 
 

@@ -4,6 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from minimobilebert.kernels.backend import BACKENDS, use_backend
+from minimobilebert.kernels.waiting import this_process_is_ours
+
+this_process_is_ours()
 
 # No deadline: the first example compiles kernels. The `backend` fixture may stay the same between examples.
 # The examples are the same in every run; `pytest --hypothesis-profile=explore` draws new and more ones.

@@ -38,7 +38,7 @@ def test_arrays_are_ordinary_arrays():
 
 
 def test_what_waits_is_counted_bounded_and_released(monkeypatch):
-    memory.release()
+    memory.release_memory()
     used = memory.memory_in_use()[0]
     x = memory.empty((LARGE,), np.float32)
     size = memory.memory_in_use()[0] - used
@@ -46,18 +46,18 @@ def test_what_waits_is_counted_bounded_and_released(monkeypatch):
     assert memory.memory_in_use() == (used + size, 0)
     del x
     assert memory.memory_in_use() == (used, size)
-    memory.release()
+    memory.release_memory()
     assert memory.memory_in_use() == (used, 0)
     monkeypatch.setattr(memory, "LARGEST_IDLE", size)
     x, y = (memory.empty((LARGE,), np.float32) for _ in range(2))
     del x, y
     assert memory.memory_in_use() == (used, size)
-    memory.release()
+    memory.release_memory()
 
 
 def test_arrays_of_about_one_size_share_memory():
     """Batches of texts of 60 tokens, then of 61: one row of words more."""
-    memory.release()
+    memory.release_memory()
     x = memory.empty((32, 60, 512), np.float32)
     place = address(x)
     del x
@@ -67,7 +67,7 @@ def test_arrays_of_about_one_size_share_memory():
     z = memory.empty((32, 90, 512), np.float32)
     assert address(z) != place
     del y, z
-    memory.release()
+    memory.release_memory()
 
 
 def test_a_third_training_step_asks_the_system_for_nothing(monkeypatch):
@@ -99,6 +99,6 @@ def test_a_third_training_step_asks_the_system_for_nothing(monkeypatch):
         monkeypatch.setattr(memory, "np", Counting())
         pretraining_step(params, config, batch)
         assert fresh == []
-        memory.release()
+        memory.release_memory()
         pretraining_step(params, config, batch)
         assert sum(fresh) > 30 * 2**20  # the same step, without what had been kept

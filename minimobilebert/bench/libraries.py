@@ -1,7 +1,7 @@
 """The other sides: which of them are installed, their versions, and one number of threads for all.
 
-PyTorch is loaded before our kernels are. They set OMP_WAIT_POLICY for the threads that they start themselves, and
-PyTorch's should wait for work in the way that it thinks best.
+PyTorch is loaded before our kernels run. They set OMP_WAIT_POLICY just before that (kernels/waiting.py), and PyTorch's
+threads should wait for work in the way that it thinks best.
 
 NumPy's threads belong to its BLAS library, and threadpoolctl (extra `compare`) tells that library how many to use.
 Without it the number was fixed when NumPy was loaded, by OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or as all cores;

@@ -3,13 +3,15 @@
     engine = Engine(params, config)
     hidden = engine(input_ids, token_type_ids, attention_mask)
 
-gives the last hidden state of `encoder_forward`, without dropout and without anything a backward pass would need. The
-parameters are made read-only: packed copies of them exist, and changing the originals would change nothing.
+gives the last hidden state of `encoder_forward`, without dropout and without anything a backward pass would need. It
+packs a copy of the blocks' weights at its first call: who changes parameters afterwards needs a new engine. Threads may
+call one engine at the same time.
 """
 
 import numpy as np
 
 from ..kernels import encoder as kernel
+from ..kernels import locks
 from ..kernels.backend import current_backend
 from ..kernels.finish import ACTIVATIONS
 from ..kernels.jit import get_num_threads
@@ -73,16 +75,15 @@ class Engine:
 
     def __init__(self, params, config):
         self.params, self.config = params, config
-        for array in params.values():
-            array.flags.writeable = False
-        self.arena = self.table = None
+        self._packed = None
 
     def _pack(self):
+        """-> all weights in one array, and where in it each layer's begin [L, D, 4]"""
         config, params = self.config, self.params
         names = _dense_names(config)
         dtype = params[f"{config.prefix}.embeddings.word_embeddings.weight"].dtype
         arena = _Arena(dtype)
-        self.table = np.zeros((config.num_hidden_layers, len(names), 4), np.int64)
+        table = np.zeros((config.num_hidden_layers, len(names), 4), np.int64)
         zeros = np.zeros(arena.width, dtype)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
@@ -90,13 +91,13 @@ class Engine:
                 if pair is None:
                     continue
                 dense, norm = pair
-                slot = self.table[layer, d]
+                slot = table[layer, d]
                 slot[0] = arena.add_weight(params[f"{prefix}{dense}.weight"])
                 slot[1] = arena.add(np.concatenate([zeros, params[f"{prefix}{dense}.bias"]]))
                 if norm:
                     slot[2] = arena.add(params[f"{prefix}{norm}.weight"])
                     slot[3] = arena.add(params[f"{prefix}{norm}.bias"])
-        self.arena = arena.joined()
+        return arena.joined(), table
 
     def _reads(self):
         if self.config.bottleneck_attention:
@@ -109,8 +110,10 @@ class Engine:
         if current_backend() == "numpy" or not fused() or not input_ids.size:
             output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
             return output.hidden_states[-1]
-        if self.arena is None:
-            self._pack()
+        if self._packed is None:
+            with locks.packing:
+                self._packed = self._packed or self._pack()
+        arena, table = self._packed
         mask = np.ascontiguousarray(attention_mask, dtype=bool)
         h, _ = embeddings_forward(self.params, config, input_ids, token_type_ids)
         rows, threads = mask.size, get_num_threads()
@@ -120,7 +123,7 @@ class Engine:
         flags = (int(config.use_bottleneck), self._reads(), int(config.normalization_type == "layer_norm"),
                  ACTIVATIONS[config.hidden_act])  # fmt: skip
         kernel.encoder_blocks(
-            parts, config.num_hidden_layers, h.reshape(-1), mask, self.arena, self.table, sizes, flags,
+            parts, config.num_hidden_layers, h.reshape(-1), mask, arena, table, sizes, flags,
             h.dtype.type(config.layer_norm_eps),
         )  # fmt: skip
         return h

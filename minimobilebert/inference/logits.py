@@ -11,7 +11,7 @@ from .engine import Engine
 
 def classification_logits(params, config):
     """-> function: batch -> logits [B, num_labels]. `params` may be trained on later; then ask for a new function."""
-    engine = _engine(params, config)
+    engine = Engine(params, config)
 
     def logits(batch):
         hidden = engine(batch.input_ids, batch.token_type_ids, batch.attention_mask)
@@ -23,14 +23,9 @@ def classification_logits(params, config):
 
 def span_logits(params, config):
     """-> function: batch -> logits [B, T, 2]; as `classification_logits`"""
-    engine = _engine(params, config)
+    engine = Engine(params, config)
 
     def logits(batch):
         return dense(params, "qa_outputs", engine(batch.input_ids, batch.token_type_ids, batch.attention_mask))[0]
 
     return logits
-
-
-def _engine(params, config):
-    # Views: the engine makes what it is given read-only, and a training run goes on with its own.
-    return Engine({name: array.view() for name, array in params.items()}, config)

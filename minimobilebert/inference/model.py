@@ -52,7 +52,10 @@ class Model:
 
         ValueError, naming the file, where something is missing or damaged.
         """
-        return cls(*load_model(folder))
+        params, *others = load_model(folder)
+        for array in params.values():  # the engine has packed copies: a change of these would change half of the model
+            array.flags.writeable = False
+        return cls(params, *others)
 
     @functools.cached_property
     def engine(self):

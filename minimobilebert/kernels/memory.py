@@ -6,12 +6,19 @@ comes back here when the last array that looks at it is gone, and the next array
 
     x = empty((64, 512), np.float32)        like np.empty: any numbers may be in it
     del x                                   its memory waits for the next array of about 64 * 512 * 4 bytes
+    release_memory()                        gives back to the system what waits
+
+All threads of a process share what waits. Scratch memory for the time of one kernel is different: `workspace` has one
+array for each thread, because a thread's kernel runs while another thread prepares the next.
 """
 
 import functools
 import math
+import threading
 
 import numpy as np
+
+from . import locks
 
 SMALLEST = 1 << 16  # bytes; the C library keeps smaller ones, and gives larger ones back to the system too often
 LARGEST_IDLE = 1 << 31  # bytes that may wait at the same time; more are given back to the system
@@ -35,10 +42,11 @@ class _Block:
     def __del__(self):
         global _idle_bytes, _taken
         size = self.size
-        _taken -= size
-        if _idle_bytes + size <= LARGEST_IDLE:
-            _idle.setdefault(size, []).append(self.memory)
-            _idle_bytes += size
+        with locks.memory:  # of a kind that the same thread may take twice: this runs wherever an array ends
+            _taken -= size
+            if _idle_bytes + size <= LARGEST_IDLE:
+                _idle.setdefault(size, []).append(self.memory)
+                _idle_bytes += size
 
 
 @functools.cache
@@ -58,14 +66,20 @@ def empty(shape, dtype):
     size += ALIGNMENT
     step = 1 << (size.bit_length() - 4)  # sizes in steps of an eighth at most: batches of like lengths share memory
     size = -(-size // step) * step
-    waiting = _idle.get(size)
-    if waiting:
-        memory = waiting.pop()
-        _idle_bytes -= size
-    else:
-        array = np.empty(size, np.uint8)
+    memory = None
+    with locks.memory:
+        _taken += size
+        if waiting := _idle.get(size):
+            memory = waiting.pop()
+            _idle_bytes -= size
+    if memory is None:
+        try:
+            array = np.empty(size, np.uint8)
+        except MemoryError:
+            with locks.memory:
+                _taken -= size
+            raise
         memory = array, array.ctypes.data + -array.ctypes.data % ALIGNMENT
-    _taken += size
     return np.asarray(_Block(memory, size, shape, dtype))
 
 
@@ -76,11 +90,32 @@ def empty_like(x):
 
 def memory_in_use():
     """Bytes that arrays made here look at now, and bytes that wait to be used again -> (int, int)"""
-    return _taken, _idle_bytes
+    with locks.memory:
+        return _taken, _idle_bytes
 
 
-def release():
-    """Give all waiting memory back to the system."""
+def release_memory():
+    """Give all waiting memory back to the system, and the calling thread's workspace."""
     global _idle_bytes
-    _idle.clear()
-    _idle_bytes = 0
+    with locks.memory:
+        _idle.clear()
+        _idle_bytes = 0
+    _own.arrays.clear()
+
+
+class _Own(threading.local):
+    """What each thread has for itself."""
+
+    def __init__(self):
+        self.arrays = {}
+
+
+_own = _Own()
+
+
+def workspace(numbers, dtype):
+    """An array of `numbers` or more for one kernel; the calling thread's next kernel gets the same one."""
+    array = _own.arrays.get(dtype)
+    if array is None or array.size < numbers:
+        array = _own.arrays[dtype] = np.empty(numbers, dtype)
+    return array
