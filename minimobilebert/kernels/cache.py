@@ -115,7 +115,7 @@ def tidy(folder):
         for file in folder.glob("*.tmp"):
             if now - file.stat().st_mtime > FORGOTTEN_AFTER:
                 file.unlink()
-        others = folder.parent.glob(PREFIX + "?" * len(source_digest()))
+        others = folder.parent.glob(PREFIX + "[0-9a-f]" * len(source_digest()))
         others = [(other.stat().st_mtime, other) for other in others if other != folder and other.is_dir()]
         for _, other in sorted(others)[: -(KEPT_FOLDERS - 1)]:
             shutil.rmtree(other, ignore_errors=True)
