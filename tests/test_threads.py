@@ -265,9 +265,11 @@ def test_an_array_may_end_while_its_own_thread_holds_the_pools_lock():
     memory.release_memory()
 
 
-def test_every_thread_has_its_own_workspace():
+def test_every_thread_has_its_own_scratch():
+    scratch = memory.scratch(lambda dtype, numbers: np.empty(numbers, dtype))
     dtype = np.dtype(np.float32)
-    mine = memory.workspace(100, dtype)
-    assert memory.workspace(50, dtype) is mine and in_a_thread(lambda: memory.workspace(50, dtype)) is not mine
-    assert memory.workspace(1000, dtype).size == 1000
-    assert memory.workspace(10, np.dtype(np.float64)).dtype == np.float64
+    mine = scratch.of(dtype, 100)
+    assert scratch.of(dtype, 100) is mine and in_a_thread(lambda: scratch.of(dtype, 100)) is not mine
+    assert scratch.of(dtype, 1000).size == 1000
+    memory.release_memory()
+    assert scratch.of(dtype, 100) is not mine

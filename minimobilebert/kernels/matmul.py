@@ -26,7 +26,7 @@ import numpy as np
 from .backend import by_backend
 from .by_address import by_address
 from .jit import get_num_threads, jit, jit_parallel, prange
-from .memory import empty, workspace
+from .memory import empty, scratch
 from .panels import aside_of, multiply_panels, pack_panel, pack_panels, panels_of
 from .rows import compact
 from .simd import width_of
@@ -180,10 +180,7 @@ def _width(dtype):
     return width_of(_NONE[dtype])
 
 
-@functools.cache
-def _aside_size(dtype):
-    """Numbers of scratch memory for one part; asked of the compiled function once."""
-    return aside_of(_NONE[dtype])
+_aside = scratch(lambda dtype, parts: np.empty(parts * aside_of(_NONE[dtype]), dtype))
 
 
 def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, shift=None):
@@ -211,7 +208,7 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
         _part.address(out.dtype), parts, flat_a, a_row, a_k, rows, depth, flat_b, b_k, b_column, columns, pack,
         empty(-(-columns // width) * width * depth, out.dtype) if pack else none,
         none if bias is None else compact(bias), flat_add, add_row, flat_out, out_row,
-        workspace(parts[0] * parts[1] * _aside_size(out.dtype), out.dtype), kind,
+        _aside.of(out.dtype, parts[0] * parts[1]), kind,
         none if kept is None else kept.reshape(-1), none if scale is None else compact(scale),
         none if shift is None else compact(shift),
     )  # fmt: skip

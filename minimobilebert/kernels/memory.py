@@ -8,8 +8,8 @@ comes back here when the last array that looks at it is gone, and the next array
     del x                                   its memory waits for the next array of about 64 * 512 * 4 bytes
     release_memory()                        gives back to the system what waits
 
-All threads of a process share what waits. Scratch memory for the time of one kernel is different: `workspace` has one
-array for each thread, because a thread's kernel runs while another thread prepares the next.
+All threads of a process share what waits. Memory for the time of one kernel is different: each thread has its own
+`scratch`, because one thread's kernel runs while another thread starts the next.
 """
 
 import functools
@@ -95,27 +95,26 @@ def memory_in_use():
 
 
 def release_memory():
-    """Give all waiting memory back to the system, and the calling thread's workspace."""
+    """Give all waiting memory back to the system, and the calling thread's scratch memory."""
     global _idle_bytes
     with locks.memory:
         _idle.clear()
         _idle_bytes = 0
-    _own.arrays.clear()
+    for scratch in _scratch:
+        scratch.of.cache_clear()
 
 
-class _Own(threading.local):
+class _Scratch(threading.local):
     """What each thread has for itself."""
 
-    def __init__(self):
-        self.arrays = {}
+    def __init__(self, make):
+        self.of = functools.lru_cache(maxsize=8)(make)
 
 
-_own = _Own()
+_scratch = []
 
 
-def workspace(numbers, dtype):
-    """An array of `numbers` or more for one kernel; the calling thread's next kernel gets the same one."""
-    array = _own.arrays.get(dtype)
-    if array is None or array.size < numbers:
-        array = _own.arrays[dtype] = np.empty(numbers, dtype)
-    return array
+def scratch(make):
+    """An object whose `of(...)` is make(...), made once for each thread: memory for the time of one kernel."""
+    _scratch.append(_Scratch(make))
+    return _scratch[-1]

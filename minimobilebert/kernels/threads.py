@@ -1,12 +1,13 @@
-"""Threads: how many a kernel uses, one parallel kernel at a time, and what is left of them after a fork.
+"""Threads: how many a kernel uses, who may start one at the same time, and what is left of them after a fork.
 
 Numba hands the iterations of a `prange` to one of three libraries ("threading layers"): TBB, OpenMP, or a work queue of
 its own. They differ in what they survive:
 
-* The work queue aborts the process if two of the user's threads start parallel kernels at once. So whoever starts one
-  holds a lock. That also keeps a server with many threads from starting many times as many as it has processors.
+* The work queue aborts the process if two of the user's threads start parallel kernels at once, and TBB hangs if the
+  process is forked while a kernel runs. There whoever starts one holds a lock, and so does whoever forks.
 * GNU's OpenMP ends a process that was forked after its threads had started (multiprocessing's "fork"), and a pool of
-  such processes waits for ever. There a kernel's serial form runs, on one thread, with the same bits.
+  such processes waits for ever. There a kernel's serial form runs, on one thread, with the same bits. No lock is
+  needed: no two kernels share anything that they write (see memory.py).
 
 The number of threads is Numba's, for each of the user's threads: NUMBA_NUM_THREADS, the processors that the process may
 run on, or what `numba.set_num_threads` said last. Only where nobody said anything does a container's quota lower it.
@@ -66,18 +67,24 @@ def set_threads(threads):
     _limit = 0
 
 
+def _gnu_openmp():
+    """Whether Numba's threads are those of GNU's OpenMP; ValueError where none have started."""
+    if numba.threading_layer() != "omp":
+        return False
+    from numba.np.ufunc import omppool
+
+    return omppool.openmp_vendor == "GNU"
+
+
 def _lost_by_fork():
     """Whether the threads of a process that is forked now will be missed by its child."""
     try:
-        layer = numba.threading_layer()
-    except ValueError:  # none started yet
+        if _gnu_openmp():
+            return True
+    except ValueError:
         return False
-    if layer == "omp":
-        from numba.np.ufunc import omppool
-
-        return omppool.openmp_vendor == "GNU"
     # TBB's are prepared for a fork by the thread that started the program, and by no other.
-    return layer == "tbb" and threading.current_thread() is not threading.main_thread()
+    return numba.threading_layer() == "tbb" and threading.current_thread() is not threading.main_thread()
 
 
 _launchers = []  # functions that let a kernel decide anew how it runs
@@ -118,7 +125,6 @@ def launched(parallel, serial):
 
     def decide(*arguments):
         """The first call, in this process: find out how this kernel runs here."""
-        nonlocal run
         if _serial:
             say_once(
                 "this process was forked after kernels had run, which their threads do not survive: kernels run on one"
@@ -128,18 +134,24 @@ def launched(parallel, serial):
         else:
             get_num_threads()
             run = limited if _limit else parallel
+            if not _gnu_openmp():
+                run = _one_at_a_time(run)
+        become(run)
         return run(*arguments)
 
-    def decide_again():
-        nonlocal run
-        run = decide
+    def become(run):
+        """What the kernel's callers call from now on. A partial object costs them a tenth of what a function would."""
+        launch.__setstate__((run, (), {}, {"py_func": parallel.py_func}))
 
-    @functools.wraps(parallel.py_func)
-    def launch(*arguments):
+    launch = functools.partial(decide)
+    become(decide)
+    _launchers.append(lambda: become(decide))
+    return launch
+
+
+def _one_at_a_time(run):
+    def locked(*arguments):
         with locks.launching:
             return run(*arguments)
 
-    run = decide
-    launch.py_func = parallel.py_func
-    _launchers.append(decide_again)
-    return launch
+    return locked
