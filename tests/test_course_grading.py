@@ -21,7 +21,7 @@ from minimobilebert.course.grading import Grader, run
 from minimobilebert.course.manifest import load
 from minimobilebert.course.policy import Policy, late_factor, load_policy
 from minimobilebert.course.properties import load_properties
-from minimobilebert.course.submission import find_submissions, read_submission
+from minimobilebert.course.submission import read_submission
 
 POLICY = Policy(lessons="3", seeds=[5])
 WRONG_BACKWARD = BACKWARD.replace("dy.sum(axis=tokens)", "dy.mean(axis=tokens)")
@@ -108,25 +108,11 @@ def test_every_way_of_handing_in(grader, tmp_path, how):
     assert submission.files[FILE][1].decode() == nonorm_file()
 
 
-def test_a_folder_of_submissions_is_every_one_in_it(grader, tmp_path):
-    hand_in(tmp_path / "all" / "ada", nonorm_file())
-    zipped(tmp_path / "all" / "bob.zip", FILE)
-    (tmp_path / "all" / "notes.txt").write_text("no submission")
-    found = find_submissions([tmp_path / "all"], grader.files)
-    assert [submission.name for submission in found] == ["ada", "bob"]
-    alone = find_submissions([tmp_path / "all" / "ada", tmp_path / "all" / "ada"], grader.files)
-    assert [submission.name for submission in alone] == ["all-ada", "all-ada"]
-    for path, words in ((tmp_path / "none", "found nothing there"), (tmp_path / "empty", "found no submission in it")):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises(ValueError, match=words):
-            find_submissions([path], grader.files)
-
-
 def test_results_in_gradescope_s_form_and_the_class_s_table(tmp_path):
     hand_in(tmp_path / "in" / "ada", nonorm_file())
     hand_in(tmp_path / "in" / "bob", nonorm_file(backward=WRONG_BACKWARD))
     (tmp_path / "in" / "cleo.zip").write_bytes(b"broken")
-    grades = run(load(), [tmp_path / "in"], tmp_path / "out", POLICY)
+    results = run(load(), [tmp_path / "in"], tmp_path / "out", POLICY)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "ada.json", "bob.json", "cleo.json", "grades.csv"
     ]  # fmt: skip
@@ -147,7 +133,7 @@ def test_results_in_gradescope_s_form_and_the_class_s_table(tmp_path):
         ("ada", "6", "2", "4"), ("bob", "2", "2", "0"), ("cleo", "0", "0", "0"),
     ]  # fmt: skip
     assert all(len(row["sha256"]) == 64 for row in rows)
-    table = format_grades(grades)
+    table = format_grades(results)
     assert "ada" in table and rows[0]["sha256"][:16] in table and str(tmp_path / "in" / "ada") in table
 
 

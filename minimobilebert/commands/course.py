@@ -123,16 +123,20 @@ def grade(arguments):
     from ..course.manifest import load
 
     this = load()
-    grades = run(this, arguments.submissions, arguments.out, _policy(this, arguments.policy), arguments.handed_in)
-    print(format_grades(grades))
+    results = run(this, arguments.submissions, arguments.out, _policy(this, arguments.policy), arguments.handed_in)
+    print(format_grades(results))
     print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
-    return 0
+    failed = sum(result["extra_data"]["failed"] for result in results)
+    if failed:
+        print(f"{failed} could not be graded; the same command tries them again", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _grade_arguments(parser):
     parser.add_argument("submissions", nargs="+", metavar="SUBMISSION",
-                        help="a folder, .py file, zip or tar; or a folder of these")  # fmt: skip
-    parser.add_argument("--out", required=True, metavar="DIR", help="where grades.csv and the .json files go")
+                        help="a folder, .py file, zip or tar; or a folder of these: a row for each entry")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="DIR", help="where grades.csv and the .json files go, as they"
+                        " come: new, empty, or of the same grading, which then goes on")
     parser.add_argument("--policy", metavar="FILE", help="lessons, hidden seeds, limits, late policy"
                         " (default lessons/grading.toml)")  # fmt: skip
     parser.add_argument("--handed-in", metavar="DATE", help="of all of them, such as 2027-03-01T20:00:00+01:00")

@@ -28,8 +28,8 @@ from .workers import Worker
 LEFT_OUT = [
     "gradcheck_cases.py", "gradcheck_table.py", "bench", "parity",
     *(f"course/{name}.py" for name in (
-        "edition", "edition_texts", "submission", "grading", "grades", "policy", "gradescope", "mutants",
-        "course_check", "tables", "weak_checks",
+        "edition", "edition_texts", "submission", "entries", "contents", "choosing", "results", "grading", "grades",
+        "policy", "gradescope", "gradescope_scripts", "mutants", "course_check", "tables", "weak_checks",
     )),
 ]  # fmt: skip
 LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}

@@ -14,6 +14,7 @@ one cannot do is settled by worker.py.
 
 import ast
 import dataclasses
+import warnings
 
 from .cutting import FUNCTIONS, body_of, find, with_body
 
@@ -43,9 +44,13 @@ def parse(data, shown):
     if len(data) > MOST_BYTES:
         raise Refused(f"{shown}: found {len(data)} bytes, expected at most {MOST_BYTES}")
     try:
-        return ast.parse(data.decode("utf-8-sig"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the student's file: "\\d" in a text
+            return ast.parse(data)  # bytes: a file may name its encoding
     except SyntaxError as error:
-        raise Refused(f"{shown}, line {error.lineno}: {error.msg}") from None
+        if not error.lineno:
+            raise Refused(f"{shown}: cannot be read as Python ({error.msg})") from None
+        raise Refused(f"{shown}, line {error.lineno}: syntax error: {error.msg}") from None
     except (UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
         raise Refused(f"{shown}: cannot be read as Python ({type(error).__name__})") from None
 

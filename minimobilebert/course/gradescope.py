@@ -1,29 +1,25 @@
 """`make gradescope`: the zip that Gradescope's autograder takes: setup.sh, run_autograder, and the project.
 
 Gradescope runs setup.sh once when the image is built; for each submission run_autograder, with the student's files in
-/autograder/submission, and reads /autograder/results/results.json (see the "Autograder specifications" of its
+/autograder/submission, and reads /autograder/results/results.json (see the "Autograder Specifications" of its
 documentation). The hidden seeds are in the zip, so it is the teacher's alone.
+
+There a submission has 768 MB, half a processor and ten minutes, unless the teacher chooses more; who takes longer or
+more is killed, and without a results.json the student sees nothing. So it is written after every task.
 """
 
+import contextlib
+import dataclasses
 import pathlib
+import signal
 import zipfile
 
 from ..files import replacing, write_json
+from .gradescope_scripts import RUN, SETUP
+from .grading import STOPPED, Grader, terminated_as_interrupted
 
-SETUP = """#!/usr/bin/env bash
-set -euo pipefail
-apt-get update -q
-apt-get install -yq python3 python3-pip python3-venv
-python3 -m venv /autograder/venv
-/autograder/venv/bin/pip install -q "numpy>=1.26" "tqdm>=4.60"
-chmod 700 /autograder/source
-"""
-
-RUN = """#!/usr/bin/env bash
-cd /autograder/source
-MINIMOBILEBERT_BACKEND=numpy /autograder/venv/bin/python -m minimobilebert gradescope --grade /autograder
-"""
-
+OURS = 400 << 20  # bytes for the grader and the bare process of the student's code; 104 MB were measured with every solution
+LEAST = 64  # megabytes of the student's own
 _STAMP = (2020, 1, 1, 0, 0, 0)  # the same project gives the same zip
 
 
@@ -49,20 +45,67 @@ def _add(archive, name, data, mode):
     archive.writestr(info, data)
 
 
-def grade_there(course, folder, policy):
-    """What run_autograder calls: grade /autograder/submission and write results/results.json -> Grade
+def memory_of_container():
+    """Bytes that the processes of this container may have together; None where there is no limit"""
+    found = []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(pathlib.Path(path).read_text()))
+    return min((size for size in found if size < 1 << 50), default=None)
+
+
+def fitted(policy, memory):
+    """The policy for a container with so many bytes: code that takes too much has to fail before the grader does.
 
     The due date is Gradescope's own, which counts lateness itself, so the policy's is not applied.
     """
-    import dataclasses
+    policy = dataclasses.replace(policy, due="")
+    if memory is None:
+        return policy
+    return dataclasses.replace(policy, memory_mb=max(LEAST, min(policy.memory_mb, (memory - OURS) >> 20)))
 
-    from .grades import gradescope
-    from .grading import Grader
-    from .submission import read_submission
+
+def grade_there(course, folder, policy):
+    """What run_autograder calls: grade /autograder/submission and write results/results.json -> Grade"""
+    from .grades import Grade, gradescope
 
     folder = pathlib.Path(folder)
-    with Grader(course, dataclasses.replace(policy, due="")) as grader:
-        grade = grader.grade(read_submission(folder / "submission", grader.files))
-    (folder / "results").mkdir(exist_ok=True)
-    write_json(folder / "results" / "results.json", gradescope(grade, policy))
-    return grade
+    results = folder / "results" / "results.json"
+    results.parent.mkdir(exist_ok=True)
+    policy = fitted(policy, memory_of_container())
+    with terminated_as_interrupted(), Grader(course, policy) as grader:
+        submission = grader.read(folder / "submission")
+        last = Grade(submission, [grader.without(task, STOPPED) for task in grader.tasks])
+
+        def keep(grade):
+            nonlocal last
+            last = dataclasses.replace(grade, failed="not finished: out of time or memory, or the system ended it")
+            write_json(results, gradescope(last, policy))
+
+        keep(last)
+        try:
+            with _time_limit(policy.seconds_per_submission):
+                last = grader.grade_or_say_why(submission, progress=keep)
+        except KeyboardInterrupt:
+            last = dataclasses.replace(last, failed="not finished: the time for this submission is over")
+        write_json(results, gradescope(last, policy))
+    return last
+
+
+@contextlib.contextmanager
+def _time_limit(seconds):
+    """KeyboardInterrupt after so many seconds, where the system has an alarm"""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def over(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

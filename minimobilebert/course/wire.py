@@ -18,7 +18,7 @@ import numpy as np
 _HEAD = struct.Struct("<QQ")
 _KINDS = "biufcSU"
 PLAIN = (bool, int, float, str, type(None))
-MOST_BYTES = 256 * 2**20
+MOST_BYTES, MOST_HEADER = 64 * 2**20, 4 * 2**20  # right answers have 1 MB of arrays and 10 KB of JSON at most
 
 
 class WireError(ValueError):
@@ -188,6 +188,8 @@ def to_bytes(structure, arrays):
 def read_message(read):
     """structure, arrays of the next message; read(n) gives n bytes. EOFError at the end, WireError if it is damaged."""
     header_size, body_size = _HEAD.unpack(read(_HEAD.size))
+    if header_size > MOST_HEADER:  # JSON takes ten times as much memory once it is read
+        raise WireError(f"found an answer of {header_size} bytes besides its arrays, expected at most {MOST_HEADER}")
     if header_size + body_size > MOST_BYTES:
         raise WireError(f"found a message of {header_size + body_size} bytes, expected at most {MOST_BYTES}")
     header, body = read(header_size), read(body_size)

@@ -13,6 +13,8 @@ import json
 import linecache
 import os
 import sys
+import threading
+import time
 import traceback
 
 ALLOWED_ROOTS = {"numpy", "minimobilebert"}
@@ -210,9 +212,21 @@ def limit(root, memory_bytes):
     sys.addaudithook(guard)
 
 
+def leave_with(parent):
+    """End when the grader has ended, however that came: an endless loop of a student's must not outlive it."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main():
     settings = json.loads(sys.argv[1])
     channel = Channel()
+    leave_with(os.getppid())
     sys.path.insert(0, settings["root"])
     # An editable installation would find what this package leaves out in the project it was installed from.
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
