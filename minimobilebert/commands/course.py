@@ -114,6 +114,8 @@ def progress(arguments):
 def _policy(this, path):
     from ..course.policy import load_policy
 
+    if path is not None and not pathlib.Path(path).exists():
+        raise ValueError(f"{path}: found no file, expected a policy such as lessons/grading.toml")
     return load_policy(path or this.root / "lessons" / "grading.toml")
 
 

@@ -18,7 +18,7 @@ from ..files import replacing, write_json
 from .gradescope_scripts import RUN, SETUP
 from .grading import STOPPED, Grader, terminated_as_interrupted
 
-OURS = 400 << 20  # bytes for the grader and the bare process of the student's code; 104 MB were measured with every solution
+OURS = 400 << 20  # bytes for the grader and the student's process; with every solution both took 104 MB together
 LEAST = 64  # megabytes of the student's own
 _STAMP = (2020, 1, 1, 0, 0, 0)  # the same project gives the same zip
 

@@ -37,11 +37,8 @@ class TarArchive(Archive):
                 self.close()
                 raise
         try:
-            self._tar = tarfile.open(fileobj=self._file, mode="r:")
+            self._tar = _opened(self._file)
             self.members = list(self._members())
-        except tarfile.ReadError as error:
-            self.close()
-            raise NotAnArchive(f"found neither zip nor tar ({error}), expected one of them") from None
         except BaseException:
             self.close()
             raise
@@ -74,6 +71,13 @@ class TarArchive(Archive):
         with self._tar.extractfile(member.entry) as file:
             while piece := file.read(PIECE):
                 yield piece
+
+
+def _opened(file):
+    try:
+        return tarfile.open(fileobj=file, mode="r:")
+    except tarfile.ReadError as error:
+        raise NotAnArchive(f"found neither zip nor tar ({error}), expected one of them") from None
 
 
 def _is_link(entry):
