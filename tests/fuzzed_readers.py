@@ -1,9 +1,18 @@
 """The readers that fuzz_readers.py tries, each with a sound file."""
 
+import io
 import json
+import tarfile
+import types
+import zipfile
 
+import numpy as np
 from fuzz_readers import Reader
 
+from minimobilebert.course.recording import load_recordings, save_recording
+from minimobilebert.course.submission import read_submission
+from minimobilebert.download.unpack import unpack
+from minimobilebert.support.archives import ArchiveError, open_archive
 from minimobilebert.support.structured_files import read_json, read_json_lines, read_toml
 from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds
@@ -25,6 +34,77 @@ def of_bytes(content):
     return lambda folder: content
 
 
+TASK = "minimobilebert/ops/nonorm.py"
+
+
+def of_zip(method):
+    """A sample: a zip with a task's file and a split of RTE"""
+
+    def sample(folder):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            archive.writestr(f"student/{TASK}", "def nonorm_forward(x, weight, bias):\n    return weight * x + bias\n" * 5)
+            archive.writestr("RTE/dev.tsv", "index\tsentence1\n0\ta\n" * 20)
+        return out.getvalue()
+
+    return sample
+
+
+def of_tar(mode):
+    """A sample: the same as a tar"""
+
+    def sample(folder):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode=mode) as archive:
+            for name in (TASK, "x" * 150 + ".py"):
+                info = tarfile.TarInfo(f"./student/{name}")
+                info.size = 60
+                archive.addfile(info, io.BytesIO(b"def nonorm_forward(x, weight, bias):\n    return weight * x #\n"))
+        return out.getvalue()
+
+    return sample
+
+
+def read_archive(path):
+    """Every member, as somebody would who wants them all"""
+    try:
+        with open_archive(path) as archive:
+            return [archive.read(member, 10**6) for member in archive.members if member.kind == "a file"]
+    except ArchiveError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def has_files_or_a_reason(submission):
+    assert submission.files or (submission.problem and "\n" not in submission.problem)
+
+
+def unpacked(path):
+    """The table in it; whatever was written before a failure is gone"""
+    try:
+        unpack(path, "RTE", ["dev.tsv"], path.parent / "RTE", limit=10**6)
+        (path.parent / "RTE" / "dev.tsv").unlink()
+        (path.parent / "RTE").rmdir()
+    finally:
+        assert not (path.parent / "RTE").exists()
+
+
+def of_recording(folder):
+    save_recording(folder / "made", {"a": ({"array": 0}, [np.arange(6.0).reshape(2, 3)]), "b": ({"array": 0}, [np.ones(3)])})
+    return (folder / "made").read_bytes()
+
+
+def read_recording(path):
+    lesson = types.SimpleNamespace(folder=path.parent.name)
+    (path.parent.parent / "lessons").mkdir(exist_ok=True)
+    link = path.parent.parent / "lessons" / path.parent.name
+    if not link.exists():
+        link.symlink_to(path.parent)
+    try:
+        return load_recordings(types.SimpleNamespace(root=path.parent.parent, lessons=[lesson], edition={"seed": 1}))
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(link), str(path.parent))) from None
+
+
 READERS = {reader.name: reader for reader in [
     Reader("json", "a.json", of_json({"a": [1, 2.5, None, {"b": "é", "c": True}], "d": "x\n"}), read_json),
     Reader("json lines", "a.jsonl", of_bytes(b'{"step": 1, "loss": 2.5}\n' * 5), read_json_lines),
@@ -39,4 +119,12 @@ READERS = {reader.name: reader for reader in [
            lambda path: list(read_rows(path))),
     Reader("text", "a.txt", of_bytes("One ship. Two ships.\n\nA cat é came. It left.\n".encode()), lambda path: read_documents(path.parent),
            names_folder=True),
+    *(Reader(f"zip {method}", "a.zip", of_zip(method), read_archive) for method in (0, 8, 12, 14)),
+    *(Reader(f"tar {mode[2:]}".strip(), "a.tar", of_tar(mode), read_archive) for mode in ("w:", "w:gz", "w:bz2", "w:xz")),
+    Reader("submission", "a.zip", of_zip(8), lambda path: read_submission(path, {TASK: ""}), has_files_or_a_reason),
+    Reader("submission as tar", "a.tgz", of_tar("w:gz"), lambda path: read_submission(path, {TASK: ""}), has_files_or_a_reason),
+    Reader("submitted file", "nonorm.py", of_bytes(b"def nonorm_forward(x, weight, bias):\n    return weight * x + bias\n"),
+           lambda path: read_submission(path, {TASK: ""}, {TASK: ["nonorm_forward"]}), has_files_or_a_reason),
+    Reader("downloaded zip", "RTE.zip", of_zip(8), unpacked),
+    Reader("recording", "recorded.npz", of_recording, read_recording),
 ]}  # fmt: skip

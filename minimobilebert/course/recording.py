@@ -1,12 +1,11 @@
 """Recorded answers of the reference, one file a lesson: arrays, and their structure as JSON. Read without pickle."""
 
 import json
-import zipfile
-import zlib
 
 import numpy as np
 
 from ..files import replacing
+from ..support.npz import read_npz
 from .trial import Replay
 
 
@@ -19,7 +18,7 @@ def save_recording(path, answers):
             arrays[str(len(arrays))] = np.ascontiguousarray(part).reshape(np.shape(part))
     text = np.frombuffer(json.dumps(structures).encode(), np.uint8)
     with replacing(path) as file:
-        np.savez_compressed(file, structure=text, **arrays)
+        np.savez(file, structure=text, **arrays)  # not compressed, as read_npz wants it; random numbers hardly shrink
 
 
 def load_recordings(course):
@@ -30,11 +29,10 @@ def load_recordings(course):
         if not path.exists():
             continue
         try:
-            with np.load(path, allow_pickle=False) as file:
-                structures = json.loads(file["structure"].tobytes())
-                for key, (structure, first, count) in structures.items():
-                    answers[key] = structure, [file[str(i)] for i in range(first, first + count)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            arrays = read_npz(path)
+            for key, (structure, first, count) in json.loads(arrays["structure"].tobytes()).items():
+                answers[key] = structure, [arrays[str(i)] for i in range(first, first + count)]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
             raise ValueError(f"{path}: damaged ({type(error).__name__}), expected the file that came with the"
                              " edition") from None  # fmt: skip
     return Replay(answers, [course.edition["seed"]])

@@ -1,1 +1,1 @@
-"""What every room may use: reading files safely, shapes of JSON and TOML, the standard streams."""
+"""What every room may use: reading files safely, archives, shapes of JSON and TOML, the standard streams."""
