@@ -19,7 +19,7 @@ from minimobilebert.course.workers import Worker
 
 PACKAGE = ROOT / "minimobilebert"
 MADE = {"a1.toml", "AGENTS.md"}  # files that the reader, or `student`, makes
-OF_OTHERS = {"distill_temperature", "padding_idx"}  # settings of the released program and of PyTorch
+OF_OTHERS = {"NUMBA_CACHE_DIR", "distill_temperature", "padding_idx"}  # Numba, the released program, PyTorch
 FILE = r"(?:[\w-]+/)*[\w-]+\.(?:py|toml|md|svg|tar\.bz2)"
 PLACE = re.compile(rf"({FILE})(?::([\w.]+))?")
 
