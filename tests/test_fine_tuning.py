@@ -20,6 +20,7 @@ from minimobilebert.pipeline.jobs import TaskFiles
 from minimobilebert.tasks.classification_batches import ClassificationBatch
 from minimobilebert.training.best_checkpoint import BEST, BestCheckpoint
 from minimobilebert.training.checkpoints import load_checkpoint
+from minimobilebert.training.manifest import DamagedRun
 from minimobilebert.training.model_folder import load_model
 from minimobilebert.training.stage_folder import OtherConfiguration
 
@@ -138,12 +139,22 @@ def test_the_best_of_several_epochs_is_kept(tmp_path):
     assert keeper.best["step"] == 8
     arrays, metadata = load_checkpoint(tmp_path / BEST)
     assert arrays["w"].tolist() == [8, 8, 8] and metadata["step"] == 8
+    assert keeper.parameters()["w"].tolist() == [8, 8, 8]
+
+
+def test_the_best_is_the_same_after_a_kill(tmp_path):
+    """The newest checkpoint is of step 7: what was evaluated after it is evaluated again."""
+    first = BestCheckpoint(tmp_path, {"a": 1})
+    first.add(4, {"w": np.full(3, 4)}, 0.3)
+    state = json.loads(json.dumps(first.state()))
+    first.add(8, {"w": np.full(3, 8)}, 0.9)
     again = BestCheckpoint(tmp_path, {"a": 1})
-    again.add(8, {"w": np.full(3, 8)}, 0.9)  # after a kill, from the checkpoint at step 7
+    again.restore(state, 7)
+    with pytest.raises(DamagedRun, match="best.npz: found another file"):
+        again.parameters()  # of step 8, which is not reached again yet
+    again.add(8, {"w": np.full(3, 8)}, 0.9)
     assert [row["step"] for row in again.rows] == [4, 8] and again.best["step"] == 8
-    again.take_the_place_of(tmp_path / "final.npz")
-    again.take_the_place_of(tmp_path / "final.npz")
-    assert load_checkpoint(tmp_path / "final.npz")[0]["w"].tolist() == [8, 8, 8]
+    assert again.parameters()["w"].tolist() == [8, 8, 8]
 
 
 def test_the_kept_model_is_that_of_the_best_epoch(folder, tmp_path, monkeypatch, capsys):

@@ -11,7 +11,6 @@ something, or it counts among the few that may bring nothing.
 """
 
 import contextlib
-import hashlib
 import http.client
 import os
 import pathlib
@@ -21,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 
-from ..support.regular_files import open_regular
+from ..files import sha256_of
 from ..terminal import progress_bar, say
 from .part import Part
 
@@ -157,11 +156,6 @@ def _write(out, data, path):
         out.write(data)
     except OSError as error:
         raise OSError(error.errno, f"cannot write ({error.strerror})", str(path)) from None
-
-
-def sha256_of(path):
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(file, folder, *, timeout=20.0, tries=5, pause=1.0, most=MOST, minute=_MINUTE):

@@ -11,20 +11,23 @@ import pathlib
 import time
 
 from ..files import write_json
+from ..support.locks import claimed
 from ..terminal import say
+from ..training.manifest import is_finished, write_manifest
 from . import stages
 from .ablation_report import write_ablation_report
 from .ablations import RUNS
 from .evaluation import evaluate_pretraining
 from .forecast import pretraining_seconds, student_seconds
 from .latency import block_latencies
-from .result_files import LATENCIES, SCORES, read_result
+from .result_files import LATENCIES, read_result
 from .run import Run
 from .settings import settings_from_strings
 from .stages import first_parameters
 from .strategies import teach_student
 from .text_data import prepare_text
 
+RESULT, LATENCY = "result.json", "latency.json"
 _LATENCY_OF = {"full size, 128 tokens": ("mobilebert", 128), "classroom size, 64 tokens": ("classroom-student", 64)}
 
 
@@ -33,12 +36,12 @@ def _settings_of(settings, run):
 
 
 def _train(run, name, teacher):
-    """Train one variant, or take its result if it is there -> scores on held-out text"""
-    result = run.folder / "result.json"
-    if not result.exists():
-        params = stages.train_from_scratch(run) if RUNS[name] is None else teach_student(run, teacher)["student"]
-        write_json(result, evaluate_pretraining(params, run.settings.student_config, run.data.evaluation))
-    return read_result(result, SCORES)
+    """Train one variant, or only load what of it is done -> scores on held-out text"""
+    params = stages.train_from_scratch(run) if RUNS[name] is None else teach_student(run, teacher)["student"]
+    scores = evaluate_pretraining(params, run.settings.student_config, run.data.evaluation)
+    write_json(run.folder / RESULT, scores)
+    run.finish(RESULT)
+    return scores
 
 
 class _Clock:
@@ -86,8 +89,8 @@ def _one_seed(folder, settings, text, clock, seeds):
     clock.done(f"seed {settings.seed}, teacher", trained)
     for name in RUNS:
         run = Run(folder / name, _settings_of(settings, name), text)
+        trained = not run.finished(RESULT)
         run.use_text(base.data)
-        trained = not (run.folder / "result.json").exists()
         scores[name] = _train(run, name, teacher)
         clock.done(f"seed {settings.seed}, {name}", trained)
     return scores, clock
@@ -98,20 +101,26 @@ def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
 
     settings: {name: text} from `--set`. ValueError where `out` holds runs with other settings.
     """
-    out, clock, by_seed = pathlib.Path(out), None, []
+    out = pathlib.Path(out)
+    with claimed(out):
+        return _run(seeds, out, text, settings)
+
+
+def _run(seeds, out, text, settings):
+    clock, by_seed = None, []
     for seed in seeds:
         base = settings_from_strings(seed, settings or {})
         scores, clock = _one_seed(out / f"seed-{seed}", base, text, clock, seeds)
         by_seed.append(scores)
-    latency_file = out / "latency.json"
-    if not latency_file.exists():
+    if not is_finished(out, [LATENCY]):
         say("ablate: timing the four kinds of block in turns ...")
-        write_json(latency_file, {title: block_latencies(*what) for title, what in _LATENCY_OF.items()})
+        write_json(out / LATENCY, {title: block_latencies(*what) for title, what in _LATENCY_OF.items()})
+        write_manifest(out, [LATENCY])
     names = by_seed[0]
     summary = {
         "seeds": list(seeds),
         "scores": {name: {key: [scores[name][key] for scores in by_seed] for key in names[name]} for name in names},
-        "latency": read_result(latency_file, LATENCIES),
+        "latency": read_result(out / LATENCY, LATENCIES),
     }
     write_json(out / "summary.json", summary)
     write_ablation_report(out, summary)

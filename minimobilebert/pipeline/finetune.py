@@ -7,31 +7,36 @@
     out/best.npz               the best parameters so far; at the end they are checkpoint-final.npz
     out/checkpoint-*.npz       while it runs: what the same command goes on from, after Ctrl-C or a kill
     out/summary.json           the best scores, seconds, settings
+    out/manifest.json          the sha256 of every file of the finished run
 
 The folder of a finished run is a model folder: Model.load, evaluate, predict, answer and convert take it.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 import time
 
 import numpy as np
 
 from ..files import name_of, write_json
+from ..kernels.backend import current_backend
 from ..model.parameters import init_parameters, parameter_shapes
+from ..support.locks import claimed
 from ..tasks.length_batches import TrainingBatches
 from ..terminal import say
+from ..training import fingerprints
 from ..training.adamw import AdamW
-from ..training.best_checkpoint import BestCheckpoint
+from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
 from ..training.loop import train
+from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
 from .result_files import FINE_TUNING_SUMMARY, read_result
-from .run import check_same_run
+from .run import CONFIG, CONTENTS, check_same_contents, check_same_run
 
+SUMMARY = "summary.json"
 _HEAD_STREAM = 411
 _CHECKPOINT_SECONDS = 60.0  # parameters and moments are three times the model: not too often
 
@@ -55,13 +60,6 @@ def first_parameters(saved, job, seed):
     return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
 
 
-def _fingerprint(arrays):
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:16]
-
-
 class Plan:
     """Everything that a run is made of: shared by our trainer and by the one it is compared with.
 
@@ -73,6 +71,8 @@ class Plan:
         self.job = make_job(settings, files, saved)
         self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
+        self._start = fingerprints.of_arrays(self.params)  # now: training changes them in place
+        self.contents = files.contents(self.job.paths())
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
         self.steps_per_epoch = self.batches.steps_per_epoch
         self.total_steps = settings.epochs * self.steps_per_epoch
@@ -82,12 +82,16 @@ class Plan:
 
     def configuration(self):
         """What a checkpoint must agree on before a run goes on from it."""
-        model = dataclasses.asdict(self.config)
         return {
-            "model": model, "labels": self.job.labels, "settings": dataclasses.asdict(self.settings),
+            "model": dataclasses.asdict(self.config),
+            "labels": self.job.labels,
+            "settings": dataclasses.asdict(self.settings),
             "vocabulary": self.tokenizer.digest,
-            "start": _fingerprint(self.params.values()), "data": _fingerprint(self.job.examples.arrays),
-        }  # fmt: skip
+            "start": self._start,
+            "data": fingerprints.of_arrays(self.job.examples.arrays),
+            "files": sorted(self.contents.values()),  # of dev too, by which the best parameters are chosen
+            "backend": current_backend(),
+        }
 
 
 def train_ours(plan, folder):
@@ -113,9 +117,8 @@ def train_ours(plan, folder):
         settings.task, step_function, plan.params, AdamW(plan.params, weight_decay=settings.weight_decay),
         plan.schedule, plan.batches, total_steps=plan.total_steps, folder=folder, seed=settings.seed,
         configuration=configuration, clip_norm=settings.clip_norm, checkpoint_seconds=_CHECKPOINT_SECONDS,
-        after_step=evaluate,
+        after_step=evaluate, best=keeper,
     )  # fmt: skip
-    keeper.take_the_place_of(pathlib.Path(folder) / CHECKPOINT)
     evaluating = sum(row["seconds"] for row in keeper.rows)
     return keeper.rows, keeper.best, finished.seconds - evaluating, evaluating
 
@@ -144,24 +147,49 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
     saved = load_model(model)
     settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
     asked = {**dataclasses.asdict(settings), **files.described(), "start_model": name_of(model)}
-    check_same_run(out / "config.json", asked)
-    if (finished := out / "summary.json").exists():
+    check_same_run(out, asked)
+    contents = {
+        name_of(model): fingerprints.of_arrays(saved.params),
+        VOCABULARY: saved.tokenizer.digest,
+        **files.contents(make_job(settings, files, saved).paths()),
+    }
+    check_same_contents(out, contents)
+    if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
         say(f"{out} holds this run already; delete the folder to run it again")
-        return read_result(finished, FINE_TUNING_SUMMARY)
+        return read_result(out / SUMMARY, FINE_TUNING_SUMMARY)
+    with claimed(out):
+        return _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
+
+
+def _run(out, saved, files, settings, asked, trainer):
+    """Train, or go on, and write everything -> the summary"""
     start = time.perf_counter()
     plan = Plan(saved, files, settings)
     reading = time.perf_counter() - start
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "config.json", asked)
-    if not (out / VOCABULARY).exists():
-        plan.tokenizer.save(out / VOCABULARY)
+    reopen(out)
+    write_json(out / CONFIG, asked)
+    plan.tokenizer.save(out / VOCABULARY)
     rows, best, training, evaluating = trainer(plan, out)
     summary = {
-        "task": task, "best": best, "evaluations": rows, "settings": asked, "rows": len(plan.job.examples.lengths),
-        "steps": plan.total_steps, "seconds": {"reading": reading, "training": training, "evaluation": evaluating},
+        "task": settings.task, "best": best, "evaluations": rows, "settings": asked,
+        "rows": len(plan.job.examples.lengths), "steps": plan.total_steps,
+        "seconds": {"reading": reading, "training": training, "evaluation": evaluating},
     }  # fmt: skip
-    write_json(out / "summary.json", summary)
+    write_json(out / SUMMARY, summary)
+    note_finished(out)
     return summary
+
+
+def note_finished(folder, weights=True):
+    """Write the manifest of a run: of all its files that are there, with or without the parameters."""
+    names = [CONFIG, VOCABULARY, SUMMARY, EVALUATIONS, "metrics.jsonl", *([CHECKPOINT] if weights else [])]
+    write_manifest(folder, [name for name in names if (folder / name).exists()])  # PyTorch's trainer keeps only scores
+
+
+def discard_weights(folder):
+    """Remove the parameters of a finished run; its scores stay."""
+    note_finished(folder, weights=False)  # first: a run whose files are missing would be trained again
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def format_summary(summary):

@@ -7,10 +7,10 @@ import itertools
 import pathlib
 
 from ..files import write_json
+from ..support.locks import claimed
 from ..terminal import say
-from ..training.model_folder import CHECKPOINT
 from .fine_tuning_settings import search_space
-from .finetune import format_scores, run
+from .finetune import discard_weights, format_scores, run
 
 
 def search(*, words, out, **arguments):
@@ -19,6 +19,11 @@ def search(*, words, out, **arguments):
     -> {"best": folder, "points": [{"folder", "lr", "batch", "epochs", "selection", "best_epoch", "scores", "seconds"}]}
     """
     space, out = search_space(words), pathlib.Path(out)
+    with claimed(out):
+        return _search(space, out, arguments)
+
+
+def _search(space, out, arguments):
     points = list(itertools.product(space["epochs"], space["batch"], space["lr"]))
     say(f"{len(points)} points")
     rows, best = [], None
@@ -37,7 +42,7 @@ def search(*, words, out, **arguments):
         else:
             loser = rows[-1]
         if loser:
-            (pathlib.Path(loser["folder"]) / CHECKPOINT).unlink(missing_ok=True)
+            discard_weights(pathlib.Path(loser["folder"]))
     result = {"best": best["folder"], "points": rows}
     write_json(out / "summary.json", result)
     return result

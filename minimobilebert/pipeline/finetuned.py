@@ -11,6 +11,7 @@ from ..tasks.glue import has_split
 from ..tasks.glue_submission import submission_name, write_submission
 from ..tasks.squad_files import write_answers
 from ..terminal import say
+from ..training.manifest import check_listed
 from ..training.model_folder import load_model
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
@@ -20,6 +21,8 @@ from .result_files import FINE_TUNING_CONFIG
 def run_settings(folder):
     """What a run of finetune was asked for -> dict; empty for every other model folder"""
     file = pathlib.Path(folder) / "config.json"
+    if file.exists():
+        check_listed(file)
     settings = read_json(file, {str: ANY}) if file.exists() else {}
     return check(settings, FINE_TUNING_CONFIG, file) if "start_model" in settings else {}
 

@@ -4,6 +4,7 @@ Every job has
 
     head, num_labels, labels     what the model gets on top, and the names of its classes
     pairs                        whether a row has two texts
+    paths()                      the files that it reads
     examples                     the training rows: `lengths` [N], `batch(rows)`, and the arrays that they are made of
     step_function                (params, config, batch, rng) -> losses, gradients
     logits(params, config)       -> function: batch -> logits, without dropout
@@ -18,7 +19,7 @@ import numpy as np
 from ..inference.logits import classification_logits
 from ..model.classification import classification_step, regression_step
 from ..tasks.classification_batches import encode_texts
-from ..tasks.glue import dev_splits_of, glue_task, read_split
+from ..tasks.glue import dev_splits_of, glue_task, read_split, split_path
 from ..tasks.length_batches import sorted_batches
 from ..tasks.metrics import glue_scores
 from ..terminal import say
@@ -48,6 +49,11 @@ class GlueJob:
         self.step_function = regression_step if self.labels is None else classification_step
         self.logits = classification_logits
         self.pairs = len(self.task.texts) == 2
+
+    def paths(self):
+        """The files that it is trained and scored on -> list of paths"""
+        splits = ["train", *dev_splits_of(self.task, self.data)]
+        return [split_path(self.task, self.data, split) for split in splits]
 
     def encode(self, split, rows=None):
         """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted"""

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from ..files import name_of
+from ..files import name_of, sha256_of
 from .fine_tuning_settings import SQUAD
 
 
@@ -25,6 +25,11 @@ class TaskFiles:
         """-> {name: value} for config.json"""
         values = dataclasses.asdict(self)
         return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
+
+    def contents(self, paths):
+        """-> {path: fingerprint} of the files that a job reads, and of the ids to leave out"""
+        paths = [*paths, pathlib.Path(self.leave_out)] if self.leave_out else paths
+        return {name_of(path): sha256_of(path)[:16] for path in paths if path.exists()}  # the job says what is missing
 
     def folder(self):
         """ValueError unless `data` is a folder."""

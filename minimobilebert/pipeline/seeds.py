@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from ..files import write_json
+from ..support.locks import claimed
 from .report import MODELS
 from .train_tiny import run as train_tiny
 
@@ -47,8 +48,7 @@ def table(summaries):
 def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
     """Train with each seed in `out/seed-N`, one after the other; finished ones are only read -> the table's text."""
     out = pathlib.Path(out)
-    summaries = []
-    for seed in seeds:
-        summaries.append(train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings))
-    write_json(out / "summary.json", summaries)
+    with claimed(out):
+        summaries = [train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings) for seed in seeds]
+        write_json(out / "summary.json", summaries)
     return table(summaries)

@@ -35,6 +35,10 @@ class SquadJob:
         given = getattr(self.files, f"{which}_file")
         return pathlib.Path(given) if given else self.files.folder() / f"{which}-v{self.version}.json"
 
+    def paths(self):
+        """The files that it is trained and scored on -> list of paths"""
+        return sorted({self._path(which) for which in ("train", "dev")})
+
     def _read(self, which, training):
         path = self._path(which)
         if not path.exists():

@@ -24,9 +24,14 @@ def warmup_linear(settings, peak, steps):
     return WarmupLinearDecay(peak, int(settings.warmup_fraction * steps), steps)
 
 
-def train_stage(run, name, config, step_function, params, schedule, batches, steps, multipliers=None, labels=None):
-    """Train `params` in place in the folder `name` of the run; labels: names of a task's classes -> params"""
-    settings, configuration = run.settings, run.configuration(config)
+def train_stage(
+    run, name, config, step_function, params, schedule, batches, steps, multipliers=None, labels=None, **read
+):  # fmt: skip
+    """Train `params` in place in the folder `name` of the run -> params
+
+    labels: names of a task's classes; read: other models that the step function reads, {name: parameters}
+    """
+    settings, configuration = run.settings, run.configuration(config, name, params, **read)
     if labels:
         configuration["labels"] = list(labels)
     result = train(

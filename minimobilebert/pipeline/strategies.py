@@ -104,20 +104,20 @@ def student_stages(settings, teacher):
     return [first, StudentStage("student", settings.distillation_steps, settings.transfer_steps, distil, schedule)]
 
 
-def train_student_stage(run, stage, params):
-    """Train a copy of `params` through one StudentStage -> the copy"""
+def train_student_stage(run, stage, params, teacher):
+    """Train a copy of `params` through one StudentStage, which reads `teacher` -> the copy"""
 
     def batches(step):
         return run.data.batches(stage.first_batch + step), step
 
     params = {name: array.copy() for name, array in params.items()}
     return train_stage(run, stage.name, run.settings.student_config, stage.step_function, params, stage.schedule,
-                       batches, stage.steps, stage.multipliers)  # fmt: skip
+                       batches, stage.steps, stage.multipliers, teacher=teacher)  # fmt: skip
 
 
 def teach_student(run, teacher):
     """Every stage of the strategy, one after the other -> {stage name: the student's parameters after it}"""
     params, after = student_before_transfer(run.settings, teacher), {}
     for stage in student_stages(run.settings, teacher):
-        params = after[stage.name] = train_student_stage(run, stage, params)
+        params = after[stage.name] = train_student_stage(run, stage, params, teacher)
     return after

@@ -7,17 +7,17 @@ learning rate that suits the other. This repeats the last stage of each with oth
 import dataclasses
 import pathlib
 
-from ..files import path_of
-from ..support.shapes import OneOf, shape_of
-from ..support.structured_files import read_json
+from ..support.locks import claimed
 from ..terminal import say
 from ..training.checkpoints import load_checkpoint
+from ..training.manifest import is_finished
+from ..training.model_folder import CHECKPOINT
 from . import stages
 from .evaluation import evaluate_pretraining
-from .run import Run
-from .settings import TinySettings
+from .run import CONFIG, VOCABULARY, Run, read_settings
 from .strategies import student_stages, train_student_stage
 from .text_data import prepare_text
+from .train_tiny import SUMMARY
 
 RATES = (2e-3, 4e-3, 8e-3, 1.2e-2, 1.6e-2)
 
@@ -28,7 +28,7 @@ def _held_out_loss(run, params):
 
 def distil_again(run, teacher, transferred):
     """The last stage of the run's strategy, from what was transferred -> parameters"""
-    return train_student_stage(run, student_stages(run.settings, teacher)[-1], transferred)
+    return train_student_stage(run, student_stages(run.settings, teacher)[-1], transferred, teacher)
 
 
 def run(*, folder, out=None, rates=RATES):
@@ -37,29 +37,29 @@ def run(*, folder, out=None, rates=RATES):
     -> a list of {"learning_rate", "student", "student_from_scratch"}: held-out masked-word losses.
     """
     folder = pathlib.Path(folder)
-    if not (folder / "summary.json").exists():
-        raise ValueError(f"{folder}: found no finished run, expected one: make train-tiny makes runs/tiny")
-    found = read_json(folder / "config.json", {**shape_of(TinySettings), "text": (OneOf("shipped"), [str])})
-    text = found.pop("text")
-    text = None if text == "shipped" else [path_of(name) for name in text]
-    settings = TinySettings(**found)
-    data = prepare_text(settings, text, folder)
-    teacher, _ = load_checkpoint(folder / "teacher" / "checkpoint-final.npz")
-    transferred, _ = load_checkpoint(folder / "transfer" / "checkpoint-final.npz")
-    rows = []
-    for rate in rates:
-        changed = dataclasses.replace(settings, distillation_learning_rate=rate, scratch_learning_rate=rate)
-        one = Run(pathlib.Path(out or folder / "sweep") / f"rate-{rate:g}", changed)
-        one.use_text(data)
-        row = {"learning_rate": rate}
-        for name, train in (
-            ("student", lambda one=one: distil_again(one, teacher, transferred)),
-            ("student_from_scratch", lambda one=one: stages.train_from_scratch(one)),
-        ):
-            row[name] = _held_out_loss(one, train())
-        say(f"rate {rate:g}: distilled {row['student']:.3f}, from scratch {row['student_from_scratch']:.3f}")
-        rows.append(row)
-    return rows
+    needed = (CONFIG, VOCABULARY, SUMMARY, *(f"{stage}/{CHECKPOINT}" for stage in ("teacher", "transfer")))
+    if not is_finished(folder, needed):
+        raise ValueError(
+            f"{folder}: found no finished run with a transfer stage, expected one: make train-tiny makes runs/tiny"
+        )
+    settings, text = read_settings(folder)
+    out = pathlib.Path(out or folder / "sweep")
+    with claimed(out):
+        data = prepare_text(settings, text, folder)
+        teacher, transferred = (load_checkpoint(folder / stage / CHECKPOINT)[0] for stage in ("teacher", "transfer"))
+        return [_at_rate(out, settings, text, data, teacher, transferred, rate) for rate in rates]
+
+
+def _at_rate(out, settings, text, data, teacher, transferred, rate):
+    """Both students at one learning rate -> a row of `run`"""
+    changed = dataclasses.replace(settings, distillation_learning_rate=rate, scratch_learning_rate=rate)
+    one = Run(out / f"rate-{rate:g}", changed, text)
+    one.use_text(data)
+    row = {"learning_rate": rate}
+    row["student"] = _held_out_loss(one, distil_again(one, teacher, transferred))
+    row["student_from_scratch"] = _held_out_loss(one, stages.train_from_scratch(one))
+    say(f"rate {rate:g}: distilled {row['student']:.3f}, from scratch {row['student_from_scratch']:.3f}")
+    return row
 
 
 def format_rows(rows):

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 from ..files import write_json
+from ..support.locks import claimed
 from ..tasks.glue import TASKS, has_split
 from ..tasks.metrics import glue_average
 from ..terminal import say
@@ -54,7 +55,13 @@ def run_all(*, tasks, seeds, out, trainers, **arguments):
 
     trainers: {name: trainer}; arguments: as `finetune.run` takes them
     """
-    out, summaries = pathlib.Path(out), []
+    out = pathlib.Path(out)
+    with claimed(out):
+        return _run_all(tasks, seeds, out, trainers, arguments)
+
+
+def _run_all(tasks, seeds, out, trainers, arguments):
+    summaries = []
     for task in tasks:
         for seed in seeds:
             for name, trainer in trainers.items():

@@ -1,6 +1,5 @@
 """From documents to batches: what every training stage of one run reads."""
 
-import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,8 @@ from ..text.corpus import read_documents, shipped_documents, split_documents
 from ..text.pretraining_examples import make_pretraining_examples, tokenize_documents
 from ..text.wordpiece import WordPieceTokenizer
 from ..text.wordpiece_trainer import count_words, train_wordpiece
-from .run import text_folders
+from ..training import fingerprints
+from .run import begun_with, check_same_contents, known_vocabulary, text_folders
 
 _EXAMPLES_STREAM = 4
 
@@ -23,6 +23,7 @@ class TextData(NamedTuple):
     batches: PretrainingBatches  # step -> batch
     evaluation: list  # fixed batches of held-out documents, with fixed masks
     task: EraTask | None  # None for a user's own text, which carries no labels
+    fingerprint: str = ""  # of the documents
 
 
 def _examples(documents, tokenizer, settings, part):
@@ -31,21 +32,26 @@ def _examples(documents, tokenizer, settings, part):
     return tokenized, make_pretraining_examples(tokenized, settings.sequence_length, rng)
 
 
+def documents_of(text):
+    """A user's folders of .txt files, or one folder, or None for the shipped texts -> documents, their fingerprint"""
+    folders = text_folders(text)
+    documents = read_documents(*folders) if folders else shipped_documents()
+    return documents, fingerprints.of_texts(documents)
+
+
 def prepare_text(settings, text, folder):
     """Read, split by document, learn the vocabulary from the training part, make examples and batches.
 
     text: a user's folders of .txt files, or one folder, or None for the shipped texts
-    folder: the run's; its vocab.txt is used if it is there
+    folder: the run's; its vocab.txt is used if it is there and the one that the run noted
     -> TextData. Every model of the run reads the same.
     """
-    folders = text_folders(text)
-    documents = read_documents(*folders) if folders else shipped_documents()
+    documents, fingerprint = documents_of(text)
+    check_same_contents(folder, {**begun_with(folder), "text": fingerprint})
     training, held_out = split_documents(documents, settings.held_out_fraction, settings.seed)
     say(f"text: {len(training)} documents to train on, {len(held_out)} held out")
-    vocabulary = pathlib.Path(folder) / "vocab.txt"
-    if vocabulary.exists():
-        tokenizer = WordPieceTokenizer.load(vocabulary)
-    else:
+    tokenizer = known_vocabulary(folder)
+    if tokenizer is None:
         tokenizer = WordPieceTokenizer(train_wordpiece(count_words(training), settings.vocab_size))
 
     tokenized, examples = _examples(training, tokenizer, settings, part=0)
@@ -55,10 +61,10 @@ def prepare_text(settings, text, folder):
     batches = PretrainingBatches(examples, tokenizer, *sizes)
     evaluation = evaluation_batches(held_out_examples, tokenizer, *sizes, count=settings.evaluation_batches)
     task = None
-    if not folders:
+    if not text_folders(text):
         held_out_names = {document.name for document in held_out}
         task = make_era_task(
             documents, held_out_names, tokenizer, settings.task_batch_size, settings.sequence_length, settings.seed
         )
         say(f"text: era task, {task.num_training} sentences to train on, {task.num_test} to test")
-    return TextData(tokenizer, tokenized.pieces, batches, evaluation, task)
+    return TextData(tokenizer, tokenized.pieces, batches, evaluation, task, fingerprint)

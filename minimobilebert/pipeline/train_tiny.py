@@ -12,6 +12,7 @@ import numpy as np
 
 from ..files import write_json
 from ..model.parameters import count_parameters, parameter_shapes
+from ..support.locks import claimed
 from ..terminal import say
 from . import stages
 from .evaluation import evaluate_classification, evaluate_pretraining, majority_share, unigram_loss
@@ -19,11 +20,12 @@ from .forecast import forecast
 from .measurements import activation_scales, attention_maps, transfer_losses_by_layer
 from .report import MODELS, write_report
 from .result_files import RUN_SUMMARY, read_result
-from .run import Run
+from .run import Run, begun_with, check_same_contents
 from .settings import settings_from_strings
 from .strategies import student_before_transfer, teach_student
-from .text_data import prepare_text
+from .text_data import documents_of, prepare_text
 
+SUMMARY = "summary.json"
 EXAMPLE_SENTENCE = "The people of the United States have a right to expect that their government will be honest."
 
 
@@ -35,9 +37,16 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     -> the summary, a dict. ConfigError and ValueError for bad input, before anything is written.
     """
     this = Run(out, settings_from_strings(seed, settings or {}), text)
-    if (finished := this.folder / "summary.json").exists():
+    if this.finished(SUMMARY):
+        check_same_contents(out, {**begun_with(out), "text": documents_of(text)[1]})
         say(f"{this.folder} holds this run already; delete the folder to run it again")
-        return read_result(finished, RUN_SUMMARY)
+        return read_result(this.folder / SUMMARY, RUN_SUMMARY)
+    with claimed(out):
+        return _train(this, text)
+
+
+def _train(this, text):
+    """Every stage of the run that is not done yet -> the summary"""
     this.use_text(this.timed("text", prepare_text, this.settings, text, this.folder))
     expected = this.timed("compile", forecast, this.settings, this.data)
     say("forecast: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in expected.items()))
@@ -105,5 +114,6 @@ def summarise(run, models, transferred, task_accuracies):
 
     summary["seconds"] = {**run.seconds, "total": sum(run.seconds.values())}
     write_report(run.folder, summary, attention)
-    write_json(run.folder / "summary.json", summary)
+    write_json(run.folder / SUMMARY, summary)
+    run.finish(SUMMARY, "report.html")
     return summary

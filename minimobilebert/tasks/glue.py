@@ -95,7 +95,8 @@ def dev_splits_of(task, data):
     return [split for split in task.dev_splits if has_split(task, data, split)] or list(task.dev_splits[:1])
 
 
-def _path_of(task, data, split):
+def split_path(task, data, split):
+    """The file of a split -> path; ValueError, saying how to get it, where there is none"""
     if split not in task.splits:
         raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.splits)}")
     folder = _folder_of(task, data)
@@ -141,7 +142,7 @@ def read_split(task, data, split):
     `data` is the folder that holds SST-2 and its like, or the task's folder itself. ValueError in one line with file
     and line number wherever the file is not what it should be.
     """
-    path = _path_of(task, data, split)
+    path = split_path(task, data, split)
     is_test = split in task.test_splits
     columns, rows = _columns_and_rows(task, path)
     text_places = [find_column(path, columns, name) for name in task.texts]

@@ -3,16 +3,19 @@
     evaluations.json   a list: {"step", "selection", and whatever else was measured}, in order
     best.npz           the parameters after the step with the highest selection; of equals, the first
 
-A step that is evaluated a second time, after a kill, replaces its first evaluation: parameters at a step are the same
-whenever it is reached, so both files end as if nothing had happened.
+Every checkpoint of the training holds the evaluations up to its step and the sha256 of best.npz (`state`), and a run
+that goes on from the checkpoint checks both files against it (`restore`). What is newer than the checkpoint is made
+again: parameters at a step are the same whenever it is reached. So a file that was lost or changed is noticed, and
+never decides which parameters are kept.
 """
 
+import json
 import math
-import os
 import pathlib
 
-from ..files import read_json, write_json
-from .checkpoints import save_checkpoint
+from ..files import sha256_of, write_json
+from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from .manifest import DamagedRun
 
 EVALUATIONS, BEST = "evaluations.json", "best.npz"
 
@@ -26,7 +29,7 @@ class BestCheckpoint:
 
     def __init__(self, folder, configuration):
         self.folder, self.configuration = pathlib.Path(folder), configuration
-        self.rows = read_json(self.folder / EVALUATIONS) if (self.folder / EVALUATIONS).exists() else []
+        self.rows, self._sha256 = [], None
 
     @property
     def best(self):
@@ -35,16 +38,69 @@ class BestCheckpoint:
 
     def add(self, step, params, selection, **measured):
         """Note the evaluation after `step`; keep the parameters where they are the best so far."""
-        self.rows = [row for row in self.rows if row["step"] < step]
         row = {"step": step, "selection": selection, **measured}
         if all(_rank(row) > _rank(earlier) for earlier in self.rows):
-            save_checkpoint(
-                self.folder / BEST, params, {"step": step, "seconds": 0.0, "configuration": self.configuration}
-            )
+            metadata = {"step": step, "configuration": self.configuration}
+            save_checkpoint(self.folder / BEST, params, metadata)
+            self._sha256 = sha256_of(self.folder / BEST)
         self.rows.append(row)
         write_json(self.folder / EVALUATIONS, self.rows)
 
-    def take_the_place_of(self, final):
-        """At the end: `final`, the last parameters' file, becomes the best parameters' file. Done twice, it is done."""
-        if (self.folder / BEST).exists():
-            os.replace(self.folder / BEST, final)
+    def state(self):
+        """What a checkpoint holds of this -> anything JSON can hold"""
+        return {"evaluations": json.dumps(self.rows), "best": self._sha256}  # a text: a selection may be NaN
+
+    def restore(self, state, step):
+        """Go on from the `state` that the checkpoint at `step` holds. DamagedRun where the files do not agree."""
+        self.rows, self._sha256 = json.loads(state["evaluations"]), state["best"]
+        if self.rows:
+            self._check_evaluations(step)
+            self._check_best(step)
+
+    def restore_finished(self, state):
+        """The evaluations of a finished stage, whose final checkpoint holds `state`."""
+        self.rows, self._sha256 = json.loads(state["evaluations"]), state["best"]
+        self._check_evaluations(math.inf)
+        self.remove()  # left behind where the stage was stopped in its last moment
+
+    def _damaged(self, name, found):
+        return DamagedRun(
+            f"{self.folder / name}: found {found}, expected what the newest checkpoint belongs to;"
+            f" put the file back, or remove the folder {self.folder} and give the same command again"
+        )
+
+    def _check_evaluations(self, step):
+        path = self.folder / EVALUATIONS
+        if not path.exists():
+            raise self._damaged(EVALUATIONS, "no file")
+        try:
+            found = [row for row in json.loads(path.read_bytes()) if row["step"] <= step]  # NaN may be a selection
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise self._damaged(EVALUATIONS, "a damaged file") from None
+        if json.dumps(found) != json.dumps(self.rows):
+            raise self._damaged(EVALUATIONS, "other evaluations")
+
+    def _check_best(self, step):
+        path = self.folder / BEST
+        if not path.exists():
+            raise self._damaged(BEST, "no file")
+        if sha256_of(path) == self._sha256:
+            return
+        try:
+            _, metadata = load_checkpoint(path)
+        except CheckpointError:
+            raise self._damaged(BEST, "a damaged file") from None
+        # A later evaluation may have replaced it before the run was stopped; that one will be made again.
+        if metadata["configuration"] != self.configuration or metadata["step"] <= step:
+            raise self._damaged(BEST, "another checkpoint")
+
+    def parameters(self):
+        """The best parameters -> {name: array}. DamagedRun unless they are the ones that were kept."""
+        path = self.folder / BEST
+        if not path.exists() or sha256_of(path) != self._sha256:
+            raise self._damaged(BEST, "another file" if path.exists() else "no file")
+        return load_checkpoint(path)[0]
+
+    def remove(self):
+        """The final checkpoint holds the best parameters: best.npz is not needed any more."""
+        (self.folder / BEST).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ checkpoint ends with the same bits as one that was never interrupted. The files 
 
 import contextlib
 import json
+import os
 import signal
 import threading
 import time
@@ -64,9 +65,17 @@ def _delayed_interrupt():
         signal.signal(signal.SIGINT, previous)
 
 
+def _write_line(log, line):
+    """One line of metrics.jsonl, an unbuffered file."""
+    try:
+        log.write((json.dumps(line) + "\n").encode())
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write ({error.strerror}); the last checkpoint is kept", log.name) from None
+
+
 def train(
     name, step_function, params, optimizer, schedule, batches, *, total_steps, folder, seed, configuration,
-    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0, after_step=None,
+    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0, after_step=None, best=None,
 ):  # fmt: skip
     """Train `params` in place until `total_steps`, going on from the newest checkpoint in `folder`.
 
@@ -75,13 +84,17 @@ def train(
     configuration: a dict that a checkpoint must agree with
     after_step(steps done, params): called before a checkpoint could hold the step, so that whatever it writes is there
     when a run goes on behind it; after a kill the same step may be done, and written, twice
-    -> Finished. OtherConfiguration where a checkpoint is of another configuration; TrainingDiverged where the loss is
-    not finite; KeyboardInterrupt, after saving a checkpoint, on Ctrl-C.
+    best: a BestCheckpoint that after_step adds to, or None; then the final checkpoint holds its parameters
+    -> Finished. OtherConfiguration where a checkpoint is of another configuration, DamagedRun where a file that belongs
+    to it has changed; TrainingDiverged where the loss is not finite; KeyboardInterrupt, after saving a checkpoint, on
+    Ctrl-C.
     """
     stage = StageFolder(folder, configuration)
-    if stage.final.exists():
-        arrays, metadata = stage.load(stage.final)
+    arrays, metadata = stage.finished()
+    if arrays is not None:
         _into(params, arrays, "")
+        if best:
+            best.restore_finished(metadata["best"])
         return Finished(metadata["seconds"], metadata["step"])
 
     first, before = 0, 0.0
@@ -90,8 +103,9 @@ def train(
         first, before = metadata["step"], metadata["seconds"]
         _into(params, arrays, "params.")
         optimizer.load_state({key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")})
+        if best:
+            best.restore(metadata["best"], first)
         say(f"{name}: going on from step {first}")
-    stage.cut_metrics(first)
 
     start = saved = time.perf_counter()
 
@@ -101,10 +115,11 @@ def train(
     def save(step):
         state = {f"params.{key}": value for key, value in params.items()}
         state |= {f"optimizer.{key}": value for key, value in optimizer.state().items()}
-        stage.save(state, step, spent())
+        os.fsync(log.fileno())  # the checkpoint vouches for these lines, also after a power cut
+        stage.save(state, step, spent(), best.state() if best else None)
 
     with (
-        open(stage.metrics, "a", encoding="utf-8") as log,
+        open(stage.metrics, "ab", buffering=0) as log,
         progress_bar(name, total_steps, first) as bar,
         _delayed_interrupt() as interrupted,
     ):
@@ -118,8 +133,7 @@ def train(
             done = step + 1
             if done % log_every == 0 or done == total_steps:
                 line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}
-                log.write(json.dumps(line) + "\n")
-                log.flush()
+                _write_line(log, line)
             if after_step:
                 after_step(done, params)
             bar.update(f"loss {losses['loss']:.3f}")
@@ -129,5 +143,9 @@ def train(
             if time.perf_counter() - saved > checkpoint_seconds and done < total_steps:
                 save(done)
                 saved = time.perf_counter()
-    stage.finish(params, total_steps, spent())
+        os.fsync(log.fileno())
+    kept = best.parameters() if best else params
+    stage.finish(kept, total_steps, spent(), best.state() if best else None)
+    if best:
+        best.remove()
     return Finished(spent(), total_steps)

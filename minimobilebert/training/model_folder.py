@@ -18,6 +18,7 @@ from ..model.parameters import parameter_shapes
 from ..support.shapes import ANY, ShapeError, check
 from ..text.wordpiece import WordPieceTokenizer
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from .manifest import check_listed
 
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
 _CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None), str: ANY}
@@ -104,6 +105,7 @@ def _load_vocabulary(path, config, digest):
             break
     else:
         raise CheckpointError(f"{path.parent / VOCABULARY}: found no file, expected the vocabulary of the model")
+    check_listed(vocabulary)
     tokenizer = WordPieceTokenizer.load(vocabulary)
     if tokenizer.vocab_size != config.vocab_size:
         raise CheckpointError(
@@ -120,6 +122,7 @@ def _load_vocabulary(path, config, digest):
 def load_model(folder):
     """-> SavedModel. ValueError, naming the file, where something is missing, damaged or does not fit."""
     path = find_checkpoint(folder)
+    check_listed(path)
     params, metadata = load_checkpoint(path)
     config, labels, digest = _configuration(path, metadata)
     head, num_labels = head_of(params), None

@@ -3,14 +3,21 @@
 metrics.jsonl          a JSON line a logged step
 checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
 checkpoint-final.npz   parameters alone: the stage is done
+
+A checkpoint holds the sha256 of the metrics up to its step and, where the best parameters are kept, the state of
+best_checkpoint.py. So it is the manifest of its stage: whoever goes on from it checks everything that belongs to it.
 """
 
-import json
+import hashlib
 import pathlib
+import re
 
-from ..files import write_text
+from ..files import remove_leftovers, replacing
 from ..terminal import say
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from .manifest import DamagedRun
+
+RUNNING, FINAL = "running", "final"  # what a checkpoint holds; the best parameters' file is of neither kind
 
 
 def _different(found, expected, path=""):
@@ -44,53 +51,83 @@ class StageFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.final = self.folder / "checkpoint-final.npz"
         self.metrics = self.folder / "metrics.jsonl"
-        for torn in self.folder.glob("*.tmp"):
-            torn.unlink()  # what was being written when the run was killed
+        remove_leftovers(self.folder)
 
-    def load(self, path):
+    def load(self, path, kind):
         """-> arrays, metadata. OtherConfiguration where the checkpoint belongs to another run."""
         arrays, metadata = load_checkpoint(path)
         check_same_configuration(path, metadata["configuration"], self.configuration)
+        if metadata.get("kind") != kind:
+            raise CheckpointError(f"{path}: found a {metadata.get('kind')} checkpoint, expected a {kind} one")
+        return arrays, metadata
+
+    def finished(self):
+        """The final checkpoint -> arrays, metadata; None, None where the stage is not done"""
+        if not self.final.exists():
+            return None, None
+        arrays, metadata = self.load(self.final, FINAL)
+        if len(self._metrics_until(metadata)) != self.metrics.stat().st_size:
+            raise self._other_metrics(metadata)
+        self._remove_running()
         return arrays, metadata
 
     def running(self):
         """Checkpoints of an unfinished stage, newest first."""
-        numbered = [p for p in self.folder.glob("checkpoint-*.npz") if p != self.final]
+        numbered = [p for p in self.folder.glob("checkpoint-*.npz") if re.fullmatch(r"checkpoint-\d+", p.stem)]
         return sorted(numbered, key=lambda p: int(p.stem.split("-")[1]), reverse=True)
 
     def newest(self):
-        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A torn one is passed over."""
+        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A torn one is passed over.
+
+        The metrics are cut to those that the checkpoint knows of; the rest is written again, the same.
+        """
+        arrays = metadata = None
         for path in self.running():
             try:
-                return self.load(path)
+                arrays, metadata = self.load(path, RUNNING)
+                break
             except OtherConfiguration:
                 raise  # going on, or starting over, would mix two runs
             except CheckpointError as error:
-                say(f"warning: {error}; using the one before")
-        return None, None
+                say(f"warning: {error}; passed over")
+        kept = self._metrics_until(metadata) if metadata else b""
+        with replacing(self.metrics) as file:
+            file.write(kept)
+        return arrays, metadata
 
-    def save(self, arrays, step, seconds):
-        """A checkpoint of a running stage; the last two are kept."""
-        save_checkpoint(self.folder / f"checkpoint-{step}.npz", arrays,
-                        {"step": step, "seconds": seconds, "configuration": self.configuration})  # fmt: skip
+    def save(self, arrays, step, seconds, best=None):
+        """A checkpoint of a running stage; the last two are kept. best: the state of a BestCheckpoint"""
+        save_checkpoint(self.folder / f"checkpoint-{step}.npz", arrays, self._metadata(RUNNING, step, seconds, best))
         for old in self.running()[2:]:
             old.unlink()
 
-    def finish(self, params, step, seconds):
+    def finish(self, params, step, seconds, best=None):
         """The final checkpoint: the stage is done and the running ones are not needed any more."""
-        save_checkpoint(self.final, params, {"step": step, "seconds": seconds, "configuration": self.configuration})
+        save_checkpoint(self.final, params, self._metadata(FINAL, step, seconds, best))
+        self._remove_running()
+
+    def _remove_running(self):
         for old in self.running():
             old.unlink()
 
-    def cut_metrics(self, step):
-        """Drop the lines after `step`: they will be written again, the same."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        kept = []
-        for line in lines:
-            try:
-                if json.loads(line)["step"] > step:
-                    break
-            except (json.JSONDecodeError, KeyError):
-                break  # the line that was being written when the run was killed
-            kept.append(line + "\n")
-        write_text(self.metrics, "".join(kept))
+    def _metadata(self, kind, step, seconds, best):
+        metrics = self.metrics.read_bytes()
+        return {
+            "kind": kind, "step": step, "seconds": seconds, "configuration": self.configuration, "best": best,
+            "metrics": {"bytes": len(metrics), "sha256": hashlib.sha256(metrics).hexdigest()},
+        }  # fmt: skip
+
+    def _metrics_until(self, metadata):
+        """The metrics that a checkpoint knows of -> bytes. DamagedRun where the file does not begin with them."""
+        known = metadata["metrics"]
+        content = self.metrics.read_bytes()[: known["bytes"]] if self.metrics.exists() else b""
+        if hashlib.sha256(content).hexdigest() != known["sha256"]:
+            raise self._other_metrics(metadata)
+        return content
+
+    def _other_metrics(self, metadata):
+        found = "other lines" if self.metrics.exists() else "no file"
+        return DamagedRun(
+            f"{self.metrics}: found {found}, expected those of the {metadata['step']} steps that were done;"
+            f" put the file back, or remove the folder {self.folder} and give the same command again"
+        )
