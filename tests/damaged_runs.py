@@ -33,6 +33,7 @@ TINY = (
     "vocab_size=60 sequence_length=16 batch_size=2 max_predictions=2 evaluation_batches=1 teacher_steps=2"
     " transfer_steps_per_layer=1 distillation_steps=2"
 )
+NAMES = ("tiny", "second", "sst2", "other", "squad1")
 
 
 # ---- damages: a function (path, rng, others) -> None; others: files of the same name elsewhere
@@ -125,16 +126,21 @@ class Command:
 
 @contextlib.contextmanager
 def quick():
-    """Small work by NumPy, and a checkpoint after every step."""
-    train, keep, forecast = stages.train, finetune._CHECKPOINT_SECONDS, train_tiny.forecast
-    stages.train = lambda *a, **k: train(*a, **k, checkpoint_seconds=0.0)
-    finetune._CHECKPOINT_SECONDS, train_tiny.forecast = 0.0, lambda *_: {"all": 0.0}
+    """Small work by NumPy, and a checkpoint and a line of metrics after every step."""
+    train, forecast = stages.train, train_tiny.forecast
+
+    def every_step(*arguments, **options):
+        return train(*arguments, **{**options, "checkpoint_seconds": 0.0, "log_every": 1})
+
+    stages.train = finetune.train = every_step
+    train_tiny.forecast = lambda *_: {"all": 0.0}
     try:
         with use_backend("numpy"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        stages.train, finetune._CHECKPOINT_SECONDS, train_tiny.forecast = train, keep, forecast
+        stages.train = finetune.train = train
+        train_tiny.forecast = forecast
 
 
 def copy(source, target):
@@ -197,8 +203,8 @@ def record(command, shelf):
             left.unlink()
 
 
-def make_commands(folder):
-    """Texts, tasks and models in `folder` -> list of recorded Commands"""
+def make_commands(folder, names=NAMES):
+    """Texts, tasks and models in `folder` -> list of recorded Commands, those of `names`"""
     text = folder / "text"
     text.mkdir(parents=True)
     rng = np.random.default_rng(1)
@@ -220,13 +226,13 @@ def make_commands(folder):
         words = ["finetune", "--task", task, "--data", str(folder / data), "--out", str(folder / name), *small, *more]
         return Command(name, words, folder / name, [folder / data / part, folder / "bert"])
 
-    commands = [
+    every = [
         tiny("tiny", "3"), tune("sst2", "sst2", "glue", "SST-2"), tune("squad1", "squad1", "squad", "", *spans),
         tune("other", "sst2", "glue", "SST-2", "--seed", "2"), tiny("second", "4"),
     ]  # fmt: skip
+    commands = [command for command in every if command.name in names]
     for command in commands:
-        shelf = folder / "shelf"
-        record(command, shelf)
+        record(command, folder / "shelf")
     return commands
 
 
