@@ -99,23 +99,23 @@ def test_the_command_says_what_differs(monkeypatch, capsys):
 
 def fixed_order_sum(x):
     """The order that kernels/sums.py promises, one number after the other."""
-    lanes = 64 // x.itemsize
-    groups = len(x) // lanes
-    partial = np.zeros(lanes, x.dtype)
-    for i in range(groups * lanes):
-        partial[i % lanes] += x[i]
-    step = lanes // 2
+    group = 64 // x.itemsize
+    whole = len(x) // group * group
+    partial = np.zeros(4 * group, x.dtype)
+    for i in range(whole):
+        partial[i % len(partial)] += x[i]
+    step = len(partial) // 2
     while step:
         partial = np.array([partial[i] + partial[i + step] for i in range(step)], x.dtype)
         step //= 2
     total = partial[0]
-    for i in range(groups * lanes, len(x)):
+    for i in range(whole, len(x)):
         total = total + x[i]
     return total
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 15, 16, 17, 31, 100, 513])
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 129, 513])
 def test_sums_go_in_the_order_that_is_written_down(dtype, size):
     x = np.random.default_rng(size).normal(size=(3, size)).astype(dtype)
     np.testing.assert_array_equal(row_sums(x), [fixed_order_sum(row) for row in x])

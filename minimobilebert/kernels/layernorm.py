@@ -13,7 +13,7 @@ from .memory import empty_like
 from .multiply_add import multiply_add
 from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
-from .sums import dot_of, sum_of
+from .sums import sum_and_dot_of, sum_of
 
 
 def layernorm_forward_numpy(x, weight, bias, eps):
@@ -44,8 +44,9 @@ def normalize_row(x, weight, bias, eps, y):
     first = sum_of(x) / count
     for j in range(x.size):
         y[j] = x[j] - first
-    correction = sum_of(y) / count
-    variance = dot_of(y, y) / count - correction * correction
+    total, squares = sum_and_dot_of(y, y)
+    correction = total / count
+    variance = squares / count - correction * correction
     rstd = one / np.sqrt(max(variance, zero) + eps)
     for j in range(x.size):
         y[j] = multiply_add((y[j] - correction) * rstd, weight[j], bias[j])
@@ -66,13 +67,14 @@ def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
         dweight, dbias = dweights[block], dbiases[block]
         normalized, dnormalized = np.empty(size, x.dtype), np.empty(size, x.dtype)
         for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
+            m, r = mean[i], rstd[i]
             for j in range(size):
-                normalized[j] = (x[i, j] - mean[i]) * rstd[i]
+                normalized[j] = (x[i, j] - m) * r
                 dnormalized[j] = dy[i, j] * weight[j]
-            average = sum_of(dnormalized) / count
-            along = dot_of(dnormalized, normalized) / count
+            total, along = sum_and_dot_of(dnormalized, normalized)
+            average, along = total / count, along / count
             for j in range(size):
-                dx[i, j] = rstd[i] * (dnormalized[j] - average - normalized[j] * along)
+                dx[i, j] = r * (dnormalized[j] - average - normalized[j] * along)
             for j in range(size):
                 dweight[j] = multiply_add(dy[i, j], normalized[j], dweight[j])
                 dbias[j] += dy[i, j]
