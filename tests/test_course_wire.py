@@ -97,7 +97,11 @@ DAMAGED = {
     "a negative size": message([{"array": 0}, [["<f8", [-1], None]]], bytes(8)),
     "a shape that overflows": message([{"array": 0}, [["<f8", [2**40, 2**40], None]]], bytes(8)),
     "a strange layout": message([{"array": 0}, [["<f8", [1], ["x", 1, 2]]]], bytes(8)),
+    "four terabytes": message([{"array": 0}, [["<f4", [2**40], None]]], bytes(8)),
+    "nothing, of an enormous shape": message([{"array": 0}, [["<f4", [0, 2**62, 2**62], None]]], bytes(8)),
+    "texts of four terabytes": message([{"array": 0}, [["<U1099511627776", [1], None]]], bytes(8)),
     "an announced gigabyte": struct.pack("<QQ", 10, 2**30),
+    "five megabytes of JSON": message(b"[" + b"0," * 2_500_000 + b"0]"),
     "nested too deeply": message(b"[" * 100_000),
 }
 

@@ -153,6 +153,37 @@ def test_the_newer_of_two_is_graded(tmp_path):
         assert read(folder).files[FILE][0] == f"{newer}/{FILE}"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="relies on Linux's limits for paths, and on files with holes")
+def test_folders_too_deep_and_files_too_large(tmp_path):
+    folder, here = laid(tmp_path / "ada", {FILE: WORK}), os.getcwd()
+    try:
+        os.chdir(folder)
+        for _ in range(1500):
+            os.mkdir("deep")
+            os.chdir("deep")
+        found = read(folder)
+    finally:
+        for _ in range(1500):  # pytest could not remove it
+            os.chdir("..")
+            os.rmdir("deep")
+        os.chdir(here)
+    assert found.files[FILE][0] == FILE and not found.problem
+    for name in ("bob.zip", "bob.py", "bob.tar", "bob.xyz"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 2**42)
+        assert read(tmp_path / name).problem == "found 4,398,046,511,104 bytes, expected at most 1,073,741,824"
+
+
+HUGE = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117) + b"\n"
+
+
+def test_arrays_of_four_terabytes_are_not_looked_into(tmp_path):
+    files = {FILE: WORK, "x.npy": HUGE, "recorded.npz": packed({"x.npy": HUGE})}
+    assert list(read(laid(tmp_path / "ada", files)).files) == [FILE]
+    for name in ("x.npy", "recorded.npz"):
+        assert "expected" in read(tmp_path / "ada" / name).problem
+
+
 def test_a_thousand_copies_are_not_all_read(tmp_path):
     (tmp_path / "ada.zip").write_bytes(packed({f"{i:04}/{FILE}": f"# {i}" for i in range(1000)}))
     found = read(tmp_path / "ada.zip")

@@ -63,7 +63,7 @@ def folder_items(root):
         for entry in entries:
             path, parts = pathlib.Path(entry.path), (*above, entry.name)
             if entry.is_dir(follow_symlinks=False):
-                if _shelf(parts) == NEVER or (path / "pyvenv.cfg").exists():
+                if _shelf(parts) == NEVER or os.path.exists(path / "pyvenv.cfg"):  # False where a path is too long
                     items.append(_item(parts, FOLDER, shelf=NEVER))
                 else:
                     queue.append(path)

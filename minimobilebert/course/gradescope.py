@@ -85,9 +85,10 @@ def grade_there(course, folder, policy):
         keep(last)
         try:
             with _time_limit(policy.seconds_per_submission):
-                last = grader.grade_or_say_why(submission, progress=keep)
+                grade = grader.grade_or_say_why(submission, progress=keep)
+            last = dataclasses.replace(last, failed=grade.failed) if grade.failed else grade
         except KeyboardInterrupt:
-            last = dataclasses.replace(last, failed="not finished: the time for this submission is over")
+            last = dataclasses.replace(last, failed="not finished: the time is over, or the system ended it")
         write_json(results, gradescope(last, policy))
     return last
 

@@ -93,6 +93,8 @@ def _read(submission, files, asked):
         return
     if not stat.S_ISREG(mode):
         raise ValueError(f"found {kind_of(mode)}, expected {EXPECTED}")
+    if (size := path.stat().st_size) > MOST_ARCHIVE:
+        raise ValueError(f"found {size:,} bytes, expected at most {MOST_ARCHIVE:,}")
     with open_regular(path) as file:
         submission.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     suffix = path.suffix.lower()
@@ -102,8 +104,6 @@ def _read(submission, files, asked):
     elif suffix in _DOCUMENTS:
         raise ValueError(f"found {_DOCUMENTS[suffix]} ({printable(path.name)}), expected {EXPECTED}")
     else:
-        if (size := path.stat().st_size) > MOST_ARCHIVE:
-            raise ValueError(f"found {size:,} bytes, expected at most {MOST_ARCHIVE:,}")
         try:
             with open_archive(path) as archive:
                 _fill(submission, archive_items(archive), files, asked)
