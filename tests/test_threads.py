@@ -58,7 +58,7 @@ FORK = """
 engine, stop = Engine(params, config), threading.Event()
 def busy():
     while not stop.is_set(): engine(ids, 0 * ids, mask)
-other = threading.Thread(target=busy)
+other = threading.Thread(target=busy, daemon=True)
 other.start()
 for turn in range(3):
     child = os.fork()
