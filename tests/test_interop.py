@@ -3,6 +3,7 @@ and whatever is wrong with a file is said in one line before anything is written
 
 import errno
 import json
+import os
 import shutil
 import struct
 import tracemalloc
@@ -359,7 +360,12 @@ def test_integer_weights_are_refused(tmp_path, capsys):
         ({"num_attention_heads": 3}, "num_attention_heads: found 3, expected a divisor"),
         ({"use_bottleneck": False}, "use_bottleneck: found False, expected true"),
         ({"normalization_type": "batch_norm"}, "normalization_type: found 'batch_norm'"),
-        ({"architectures": ["MobileBertForTokenClassification"]}, "found 'MobileBertForTokenClassification', expected one"),
+        ({"architectures": ["RobertaForMaskedLM"]}, "found 'RobertaForMaskedLM', expected one of MobileBert's"),
+        ({"architectures": "MobileBertModel"}, "field architectures: found 'MobileBertModel', expected null or a list"),
+        ({"auto_map": {"AutoModel": "own.py"}}, "field auto_map: found an object"),
+        ({"quantization_config": {"bits": 4}}, "field quantization_config: found an object"),
+        ({"tie_word_embeddings": "false"}, "field tie_word_embeddings: found 'false', expected null or true or false"),
+        ({"tie_word_embeddings": False}, "missing 1: cls.predictions.decoder.weight"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type: found 'relative_key'"),
         ({"use_bottleneck_attention": "yes"}, "bottleneck_attention: found 'yes', expected true or false"),
     ],
@@ -375,7 +381,7 @@ def test_a_configuration_that_does_not_fit_is_one_line(tmp_path, capsys, changes
     [
         (lambda hf: (hf / "config.json").unlink(), "config.json: found no file"),
         (lambda hf: (hf / "config.json").write_text("{,"), "config.json: line 1"),
-        (lambda hf: (hf / "config.json").write_text("[]"), "config.json: found list, expected an object"),
+        (lambda hf: (hf / "config.json").write_text("[]"), "config.json: found a list, expected an object"),
         (lambda hf: (hf / "model.safetensors").unlink(), "found no model.safetensors and no model.safetensors.index.json"),
         (lambda hf: (hf / "model.safetensors").rename(hf / "pytorch_model.bin"), "reading a pickle can run any program"),
         (lambda hf: (hf / "vocab.txt").write_text("\n".join(TOKENIZER.vocab[:-1])), "vocab.txt: found 56 pieces, expected 57"),
@@ -467,3 +473,168 @@ def test_transformers_cannot_build_the_teacher():
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         transformers.MobileBertModel(theirs)(torch.zeros((1, 3), dtype=torch.long))
+
+
+# ---- sound checkpoints of other kinds
+
+
+def converted(hf, out):
+    assert main(["convert", "--from-hf", str(hf), "--to", str(out)]) == 0
+    return load_model(out)
+
+
+def _with_transformers(architecture, config, folder):
+    """A checkpoint that transformers itself writes, with random weights -> its tensors"""
+    torch = pytest.importorskip("torch", reason=NEEDS_COMPARE)
+    transformers = pytest.importorskip("transformers", reason=NEEDS_COMPARE)
+    torch.manual_seed(3)
+    family = architecture.partition("For")[0].removesuffix("Model")
+    model = getattr(transformers, architecture)(getattr(transformers, f"{family}Config")(**config))
+    model.save_pretrained(folder)
+    TOKENIZER.save(folder / "vocab.txt")
+    return read(folder)
+
+
+_THEIRS = {**_SIZES, "num_attention_heads": 4}
+_THEIRS_MOBILE = {**_THEIRS, "embedding_size": 8, "intra_bottleneck_size": 16, "num_feedforward_networks": 2}
+OTHERS = {  # class: head that is read, what a message says
+    "MobileBertForMaskedLM": ("masked-words", ""),
+    "MobileBertForQuestionAnswering": ("question-answering", ""),
+    "MobileBertForTokenClassification": (None, "left out classifier.weight: of this class only the encoder is read"),
+    "MobileBertForMultipleChoice": (None, "left out classifier.bias"),
+    "MobileBertForNextSentencePrediction": (None, "left out cls.seq_relationship.weight"),
+    "MobileBertForPreTraining": ("pretraining", ""),
+    "MobileBertModel": (None, ""),
+    "BertForTokenClassification": (None, "found no pooler; the vector of [CLS] is taken as it is"),
+    "BertForMultipleChoice": (None, "left out classifier.weight"),
+    "BertForMaskedLM": ("masked-words", ""),
+    "BertModel": (None, ""),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("architecture", OTHERS)
+def test_their_classes_with_their_own_defaults_are_read_and_written_back_without_alarm(architecture, tmp_path, capsys):
+    head, words = OTHERS[architecture]
+    tensors = _with_transformers(
+        architecture, _THEIRS_MOBILE if architecture.startswith("Mobile") else _THEIRS, tmp_path / "hf"
+    )
+    capsys.readouterr()
+    saved = converted(tmp_path / "hf", tmp_path / "ours")
+    assert saved.head == head and words in capsys.readouterr().err
+    for name, array in saved.params.items():
+        np.testing.assert_array_equal(array, tensors.get(name, tensors.get(name.partition(".")[2])))
+    assert main(["convert", "--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "back")]) == 0
+    _no_alarm(tmp_path / "back")
+    again = converted(tmp_path / "back", tmp_path / "again")
+    assert (again.config, again.head, set(again.params)) == (saved.config, saved.head, set(saved.params))
+    assert all(np.array_equal(again.params[name], array) for name, array in saved.params.items())
+
+
+def _no_alarm(hf):
+    transformers = pytest.importorskip("transformers", reason=NEEDS_COMPARE)
+    architecture = json.loads((hf / "config.json").read_text())["architectures"][0]
+    model, report = getattr(transformers, architecture).from_pretrained(hf, output_loading_info=True)
+    assert not any(report.values()), report
+    return model.eval()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("architecture", ["BertForMaskedLM", "MobileBertForMaskedLM", "MobileBertForPreTraining"])
+def test_an_untied_head_scores_words_as_theirs_does(architecture, tmp_path):
+    """tie_word_embeddings false: the decoder's own table and bias, there and back."""
+    config = {**(_THEIRS_MOBILE if architecture.startswith("Mobile") else _THEIRS), "tie_word_embeddings": False}
+    tensors = _with_transformers(architecture, config, tmp_path / "hf")
+    if "cls.predictions.decoder.bias" in tensors:
+        tensors["cls.predictions.decoder.bias"] = np.linspace(-1, 1, TOKENIZER.vocab_size, dtype=np.float32)
+        write(tmp_path / "hf", tensors)
+    saved = converted(tmp_path / "hf", tmp_path / "ours")
+    assert not saved.config.tie_word_embeddings
+    assert not np.array_equal(saved.params["cls.predictions.decoder.weight"],
+                              saved.params[f"{saved.config.prefix}.embeddings.word_embeddings.weight"])  # fmt: skip
+    assert main(["convert", "--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "back")]) == 0
+    torch = pytest.importorskip("torch", reason=NEEDS_COMPARE)
+    inputs = random_inputs(saved.config)
+    given = {key: torch.tensor(np.asarray(getattr(inputs, key), np.int64))
+             for key in ("input_ids", "token_type_ids", "attention_mask")}  # fmt: skip
+    hidden = _hidden(Model(*saved), inputs).reshape(-1, saved.config.hidden_size)
+    ours, _ = masked_word_forward(saved.params, saved.config, hidden)
+    for folder in ("hf", "back"):
+        with torch.no_grad():
+            output = _no_alarm(tmp_path / folder)(**given)
+        theirs = output.prediction_logits if hasattr(output, "prediction_logits") else output.logits
+        assert_close(ours, theirs.reshape(-1, saved.config.vocab_size))
+
+
+def test_a_shard_index_may_list_constants(tmp_path):
+    """Whether the shards hold them or not; other numbers under such a name are refused."""
+    hf = exported(tmp_path, "bert", "masked-words")
+    tensors = {**read(hf), "bert.embeddings.position_ids": np.arange(16)[None]}
+    tensors["bert.embeddings.token_type_ids"] = np.zeros((1, 16), np.int64)
+    write(hf, tensors)
+    shard(hf)
+    _edit_index(hf, lambda places: places.update({"embeddings.position_ids": sorted(places.values())[0]}))
+    _edit_index(hf, lambda places: places.pop("bert.embeddings.token_type_ids"))
+    there, back = load_model(tmp_path / "ours"), converted(hf, tmp_path / "back")
+    assert all(np.array_equal(back.params[key], there.params[key]) for key in there.params)
+
+
+def test_other_numbers_under_a_constants_name_are_refused(tmp_path, capsys):
+    hf = exported(tmp_path, "bert")
+    write(hf, {**read(hf), "bert.embeddings.position_ids": np.arange(16)[None, ::-1].copy()})
+    assert "bert.embeddings.position_ids: found other numbers than BERT's" in refusal(hf, capsys)
+
+
+@pytest.mark.parametrize("head", ["classification", "pretraining"])
+def test_a_pooler_that_the_head_needs_must_be_there(head, tmp_path, capsys):
+    """transformers would draw a new one, and warn; [CLS] itself would be another model."""
+    hf = exported(tmp_path, "bert", head)
+    write(hf, {name: array for name, array in read(hf).items() if "pooler" not in name})
+    assert "missing 2: bert.pooler.dense.bias, bert.pooler.dense.weight" in refusal(hf, capsys)
+
+
+def test_a_pooler_above_a_head_that_has_none_is_left_out_aloud(tmp_path, capsys):
+    params = random_parameters(CONFIGS["bert"], np.random.default_rng(1), "masked-words", None, np.float32)
+    save_model(tmp_path / "ours", params, CONFIGS["bert"], TOKENIZER)
+    assert main(["convert", "--from", str(tmp_path / "ours"), "--to-hf", str(tmp_path / "hf")]) == 0
+    assert "left out pooler.dense.bias: transformers' class has none" in capsys.readouterr().err
+    assert not [name for name in read(tmp_path / "hf") if "pooler" in name]
+    assert converted(tmp_path / "hf", tmp_path / "back").head == "masked-words"
+
+
+def test_a_word_table_padded_to_a_multiple_of_8_keeps_its_rows(tmp_path, capsys):
+    hf = exported(tmp_path)
+    (hf / "tokenizer.json").unlink()
+    lines = (hf / "vocab.txt").read_text().splitlines()
+    vocab = WordPieceTokenizer(lines[:-4])  # 53 pieces and a table of 57 rows: no multiple
+    vocab.save(hf / "vocab.txt")
+    assert "found 53 pieces, expected 57" in refusal(hf, capsys)
+    tensors, rows = read(hf), 64
+    for name, array in tensors.items():
+        for axis in (axis for axis, size in enumerate(array.shape) if size == 57):
+            more = [(0, rows - 57 if a == axis else 0) for a in range(array.ndim)]
+            tensors[name] = np.pad(array, more, constant_values=0.5)
+    write(hf, tensors)
+    change_config(hf, vocab_size=rows)
+    saved = converted(hf, tmp_path / "padded")
+    assert "found 53 pieces for a word table of 64 rows" in capsys.readouterr().err
+    assert saved.config.vocab_size == saved.tokenizer.vocab_size == rows
+    assert main(["convert", "--from", str(tmp_path / "padded"), "--to-hf", str(tmp_path / "again")]) == 0
+    assert all(np.array_equal(array, tensors[name]) for name, array in read(tmp_path / "again").items())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "vocab.txt", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_named(name, tmp_path, capsys):
+    hf = exported(tmp_path)
+    (hf / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 98765\n")
+    assert f"{hf / name}: found a Git LFS pointer, expected the file itself" in refusal(hf, capsys)
+
+
+def test_weights_that_are_a_pipe_or_a_folder_are_named(tmp_path, capsys):
+    hf = exported(tmp_path)
+    (hf / "model.safetensors").unlink()
+    os.mkfifo(hf / "model.safetensors")
+    assert "model.safetensors: found a pipe, expected a file" in refusal(hf, capsys)
+    (hf / "model.safetensors").unlink()
+    (hf / "model.safetensors").mkdir()
+    assert "model.safetensors: found a folder, expected a file" in refusal(hf, capsys)

@@ -128,8 +128,8 @@ def convert(arguments):
         done = to_hf(*backward)
     else:
         raise ValueError("convert: expected --from-hf FOLDER --to FOLDER, or --from FOLDER --to-hf FOLDER")
-    for name, reason in done.notes.items():
-        print(f"left out {name}: {reason}", file=sys.stderr)
+    for note in done.notes:
+        print(note, file=sys.stderr)
     written = arguments.to or arguments.to_hf
     print(f"{done.tensors} tensors, {done.config.prefix}, head: {done.head or 'none'}; written to {written}")
     return 0

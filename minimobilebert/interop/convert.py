@@ -8,10 +8,11 @@ import re
 from typing import NamedTuple
 
 from ..config import ModelConfig
-from ..files import check_new_folder, new_folder, read_json, write_json
+from ..files import check_new_folder, new_folder, write_json
 from ..model.parameters import parameter_shapes
+from ..support.structured_files import read_json
 from ..training.model_folder import load_model, save_model
-from .hf_config import config_from_hf, config_to_hf, head_from_hf
+from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_hf, head_from_hf
 from .hf_names import match_parameters, names_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
 from .safetensors_files import InteropError, read_tensors, write_tensors
@@ -23,7 +24,7 @@ class Converted(NamedTuple):
     config: ModelConfig
     head: str | None
     tensors: int  # how many were taken over
-    notes: dict  # {tensor left out: reason}
+    notes: list  # lines on what was left out or added
 
 
 def _check_depth(tensors, config, place):
@@ -44,8 +45,32 @@ def _labels(settings, tensors, place):
     return [str(names[str(i)]) for i in range(count)]
 
 
+def _settle_pooler(tensors, config, head):
+    """ModelConfig for the pooler that the file has -> ModelConfig, list of notes
+
+    Where their class has none, or a bare encoder's file, [CLS] is taken as it is.
+    """
+    names = [name for name in tensors if "pooler.dense" in name]
+    if not config.classifier_activation or head not in (*WITHOUT_POOLER, None):
+        return config, []
+    if head is None and names and config.prefix == "bert" and not any(tensors[name].any() for name in names):
+        for name in names:
+            del tensors[name]
+        return config.replace(classifier_activation=False), ["left out pooler.dense: it is zero, so there is no pooler"]
+    if names:
+        return config, []
+    note = ["note: found no pooler; the vector of [CLS] is taken as it is"] if head is None else []
+    return config.replace(classifier_activation=False), note
+
+
+def _settle_tied(config, settings, head):
+    """Whether words are scored by the word table or by a table of their own, as config.json says -> ModelConfig"""
+    untied = head in MASKED_WORDS and settings.get("tie_word_embeddings") is False
+    return config.replace(tie_word_embeddings=False) if untied else config
+
+
 def read_hf(folder):
-    """A Hugging Face folder -> parameters, ModelConfig, head, tokenizer, labels, notes. InteropError, one line."""
+    """A Hugging Face folder -> parameters, ModelConfig, head, tokenizer, labels, notes. ValueError, one line."""
     folder = pathlib.Path(folder)
     tensors = read_tensors(folder)
     place = folder / "config.json"
@@ -60,12 +85,13 @@ def read_hf(folder):
         if "classifier.bias" not in tensors:
             raise InteropError(f"{folder}: found no classifier.bias, expected a classification head")
         labels, num_labels = _labels(settings, tensors, place), len(tensors["classifier.bias"])
-    if config.prefix == "bert" and not any("pooler.dense" in name for name in tensors):
-        # Their masked-word and question-answering models have no pooler; without one, [CLS] is taken as it is.
-        config = config.replace(classifier_activation=False)
+    config, notes = _settle_pooler(tensors, _settle_tied(config, settings, head), head)
     shapes = parameter_shapes(config, head, num_labels)
-    params, notes = match_parameters(tensors, shapes, config, folder)
-    return params, config, head, read_vocabulary(folder, config.vocab_size), labels, notes
+    params, more = match_parameters(tensors, shapes, config, head, folder)
+    tokenizer, about_words = read_vocabulary(folder, settings, config.vocab_size)
+    if settings.get("problem_type") == "multi_label_classification":
+        notes.append("note: trained for several labels a text; here one of them is chosen")
+    return params, config, head, tokenizer, labels, [*notes, *more, *about_words]
 
 
 def from_hf(folder, out):
@@ -81,6 +107,7 @@ def to_hf(folder, out):
     check_new_folder(out)
     saved = load_model(folder)
     settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder)
+    settings["pad_token_id"] = saved.tokenizer.pad_id
     if saved.labels:
         settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
@@ -89,4 +116,8 @@ def to_hf(folder, out):
         write_tokenizer(unfinished, saved.tokenizer, saved.config)
         write_tensors(unfinished, tensors)
         write_json(unfinished / "config.json", settings)
-    return Converted(saved.config, saved.head, len(tensors), {})
+    names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
+    ours = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
+    notes = [f"left out {name}: transformers' class has none" for name in sorted(ours - names)]
+    notes += [f"note: added {name}, which transformers' class has" for name in sorted(names - ours)]
+    return Converted(saved.config, saved.head, len(tensors), notes)

@@ -5,6 +5,7 @@ which differs between BERT and MobileBERT, and from the paper's own files.
 """
 
 from ..config import ConfigError, config_from_dict
+from ..support.shapes import ANY, OneOf, check
 from ..training.model_folder import head_of
 from .safetensors_files import InteropError
 
@@ -33,6 +34,20 @@ _HEAD_OF_ENDING = {
     "Model": None,
 }
 _FAMILIES = {"bert": "Bert", "mobilebert": "MobileBert"}
+WITHOUT_POOLER = ("masked-words", "question-answering")  # transformers' classes with these heads build none
+MASKED_WORDS = ("pretraining", "masked-words")
+
+# What decides how weights are read, beside the sizes. Code of its own, or weights of another kind, we cannot follow.
+_NOTHING = (None, OneOf({}, []))
+_SHAPE = {
+    "architectures?": (None, [str]),
+    "tie_word_embeddings?": (None, bool),
+    "id2label?": (None, {str: ANY}),
+    "auto_map?": _NOTHING,
+    "quantization_config?": _NOTHING,
+    "pruned_heads?": _NOTHING,
+    str: ANY,
+}
 
 
 def _family(settings, place):
@@ -44,8 +59,7 @@ def _family(settings, place):
 
 def config_from_hf(settings, place):
     """The dict of a config.json -> ModelConfig. InteropError naming `place`, the field, found and expected."""
-    if not isinstance(settings, dict):
-        raise InteropError(f"{place}: found {type(settings).__name__}, expected an object")
+    check(settings, _SHAPE, place)
     family = _family(settings, place)
     for name, usual in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
         if settings.get(name, usual) != usual:
@@ -72,16 +86,16 @@ def config_from_hf(settings, place):
 
 
 def head_from_hf(settings, names, place):
-    """The head that a checkpoint has -> a name of model.parameters.HEADS, or None for the bare encoder.
+    """The head that a checkpoint has -> a name of model.parameters.HEADS, or None where only the encoder can be read.
 
     settings: the dict of config.json; names: the tensors in the file, which decide where config.json does not say.
+    Of a class whose head we do not have (token classification, multiple choice) the encoder is read.
     """
     prefix = _FAMILIES[_family(settings, place)]
     for architecture in settings.get("architectures") or []:
-        head = _HEAD_OF_ENDING.get(str(architecture).removeprefix(prefix), "unknown")
-        if head == "unknown":
-            expected = ", ".join(prefix + ending for ending in _HEAD_OF_ENDING)
-            raise InteropError(f"{place}: architectures: found {architecture!r}, expected one of {expected}")
+        if not architecture.startswith(prefix):
+            raise InteropError(f"{place}: architectures: found {architecture!r}, expected one of {prefix}'s")
+        head = _HEAD_OF_ENDING.get(architecture.removeprefix(prefix))
         # BERT's own files name a masked-word model and hold the next-sentence head too.
         if head == "masked-words" and "cls.seq_relationship.weight" in names:
             return "pretraining"
@@ -102,7 +116,7 @@ def config_to_hf(config, head, num_labels, place):
         raise InteropError(
             f"{place}: found plain BERT with factorised embeddings, expected none: transformers has no such"
         )
-    needs_pooler = head in ("pretraining", "classification", None)
+    needs_pooler = head in ("pretraining", "classification")
     if family == "bert" and (config.normalization_type, config.num_feedforward_networks) != ("layer_norm", 1):
         raise InteropError(f"{place}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
     if family == "bert" and needs_pooler and not config.classifier_activation:
@@ -112,6 +126,7 @@ def config_to_hf(config, head, num_labels, place):
                 "pad_token_id": 0}  # fmt: skip
     settings |= {name: getattr(config, name) for name in _SAME_NAME}
     settings["hidden_act"] = _ACTIVATION_TO_HF[config.hidden_act]
+    settings["tie_word_embeddings"] = config.tie_word_embeddings
     if family == "mobilebert":
         settings |= {name: getattr(config, name) for name in _MOBILE_DEFAULTS if name != "use_bottleneck_attention"}
         settings["use_bottleneck_attention"] = config.bottleneck_attention

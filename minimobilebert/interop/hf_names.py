@@ -8,9 +8,12 @@ import re
 
 import numpy as np
 
+from .hf_config import MASKED_WORDS, WITHOUT_POOLER
 from .safetensors_files import InteropError
 
 _MANY = 8
+_MLM = "cls.predictions"
+_DECODER = f"{_MLM}.decoder.weight"
 
 
 def _listed(names):
@@ -32,15 +35,21 @@ def _present_spelling(tensors, config):
 
 def _drop_tied(tensors, config, place):
     """Tied weights that the file stores a second time must be the same numbers; then one of the two is enough."""
-    twins = {
-        "cls.predictions.decoder.weight": f"{config.prefix}.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
+    twins = {_DECODER: f"{config.prefix}.embeddings.word_embeddings.weight"}
+    if config.tie_word_embeddings:
+        twins[f"{_MLM}.decoder.bias"] = f"{_MLM}.bias"
+    else:  # transformers then ties nothing, and of two biases adds the decoder's
+        twins = {}
+        if f"{_MLM}.decoder.bias" in tensors:
+            tensors[f"{_MLM}.bias"] = tensors.pop(f"{_MLM}.decoder.bias")
     for name, twin in twins.items():
         if name in tensors and twin not in tensors:
             tensors[twin] = tensors.pop(name)
         elif name in tensors and not np.array_equal(tensors.pop(name), tensors[twin]):
-            raise InteropError(f"{place}: {name}: found other numbers than in {twin}, expected the same (tied) ones")
+            raise InteropError(
+                f"{place}: {name}: found other numbers than in {twin}, expected the same (tied) ones, or"
+                " tie_word_embeddings false in config.json"
+            )
 
 
 def _not_used(name, config):
@@ -52,19 +61,28 @@ def _not_used(name, config):
     return None
 
 
-def match_parameters(tensors, shapes, config, place):
-    """The tensors of a file under our names -> parameters, notes {tensor left out: reason}
+def _left_out(name, tensors, config, head):
+    """Why a tensor that the model does not have is left out, or None where it must not be."""
+    if tensors[name].size == 0:
+        return "it holds no numbers"
+    if head is None and not name.startswith(f"{config.prefix}."):
+        return "of this class only the encoder is read"
+    return _not_used(name, config)
+
+
+def match_parameters(tensors, shapes, config, head, place):
+    """The tensors of a file under our names -> parameters, list of notes on those left out
 
     shapes: {name: shape} that the model needs. InteropError that lists missing, unexpected and misshapen tensors.
     """
     tensors = _present_spelling(tensors, config)
-    _drop_tied(tensors, config, place)
-    notes = {}
+    if head in MASKED_WORDS:
+        _drop_tied(tensors, config, place)
+    notes = []
     for name in list(tensors):
         if name not in shapes:
-            reason = "it holds no numbers" if tensors[name].size == 0 else _not_used(name, config)
-            if reason:
-                notes[name] = reason
+            if reason := _left_out(name, tensors, config, head):
+                notes.append(f"left out {name}: {reason}")
                 del tensors[name]
     problems = []
     if missing := [name for name in shapes if name not in tensors]:
@@ -84,14 +102,18 @@ def match_parameters(tensors, shapes, config, place):
 
 
 def names_for_hf(params, config, head):
-    """Our parameters -> the tensors of their file (tied weights once, as they do)."""
-    tensors = dict(params)
-    if (
-        config.use_bottleneck
-        and head in ("pretraining", "masked-words")
-        and "cls.predictions.dense.weight" not in params
-    ):
-        tensors["cls.predictions.dense.weight"] = np.zeros((0, config.vocab_size), np.float32)
+    """Our parameters -> the tensors of their file: exactly those that their class has (tied weights once)"""
+    tensors, H = dict(params), config.hidden_size
+    pooler = f"{config.prefix}.pooler.dense"
+    if config.use_bottleneck and head in MASKED_WORDS and f"{_MLM}.dense.weight" not in params:
+        tensors[f"{_MLM}.dense.weight"] = np.zeros((0, config.vocab_size), np.float32)
+    if head in MASKED_WORDS and not config.tie_word_embeddings:
+        tensors[f"{_MLM}.decoder.bias"] = params[f"{_MLM}.bias"]
+    if head in WITHOUT_POOLER:
+        tensors = {name: array for name, array in tensors.items() if not name.startswith(pooler)}
+    elif head is None and config.prefix == "bert" and f"{pooler}.weight" not in params:
+        # Their encoder always has one. Zeros say that it is not to be used, and are read back as none.
+        tensors |= {f"{pooler}.weight": np.zeros((H, H), np.float32), f"{pooler}.bias": np.zeros(H, np.float32)}
     if head is None:
         return {name.removeprefix(f"{config.prefix}."): array for name, array in tensors.items()}
     return tensors

@@ -2,44 +2,71 @@
 
 import pathlib
 
-from ..files import read_json, write_json
+from ..files import write_json
 from ..text.wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceTokenizer
+from .hf_tokenizer_settings import check_added_tokens, check_lower_case, check_settings, read_tokenizer_json
 from .safetensors_files import InteropError
+
+# Word tables are padded to a multiple of one of these, which some processors multiply faster.
+_MULTIPLES = (8, 16, 32, 64, 128)
 
 
 def _from_tokenizer_json(path):
-    found = read_json(path)
-    model = found.get("model") if isinstance(found, dict) else None
-    vocab = model.get("vocab") if isinstance(model, dict) else None
-    if not isinstance(vocab, dict) or model.get("type", "WordPiece") != "WordPiece":
-        raise InteropError(f"{path}: found no WordPiece vocabulary, expected one under model.vocab")
+    found = read_tokenizer_json(path)
+    vocab = found["model"]["vocab"]
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise InteropError(f"{path}: model.vocab: found ids with gaps, expected 0 to {len(vocab) - 1}")
-    return WordPieceTokenizer(sorted(vocab, key=vocab.get), place=path)
-
-
-def read_vocabulary(folder, vocab_size):
-    """vocab.txt, or else tokenizer.json -> WordPieceTokenizer. InteropError where it does not fit the model."""
-    folder = pathlib.Path(folder)
-    settings_file = folder / "tokenizer_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
-    if settings.get("do_lower_case", True) is False:
-        raise InteropError(
-            f"{settings_file}: do_lower_case: found false, expected true: only uncased models are supported"
-        )
-    if (folder / "vocab.txt").exists():
-        path = folder / "vocab.txt"
-        tokenizer = WordPieceTokenizer.load(path)
-    elif (folder / "tokenizer.json").exists():
-        path = folder / "tokenizer.json"
-        tokenizer = _from_tokenizer_json(path)
-    else:
-        raise InteropError(f"{folder}: found no vocab.txt and no tokenizer.json, expected one of them")
-    if tokenizer.vocab_size != vocab_size:
-        raise InteropError(
-            f"{path}: found {tokenizer.vocab_size} pieces, expected {vocab_size} (vocab_size in config.json)"
-        )
+    tokenizer = WordPieceTokenizer(sorted(vocab, key=vocab.get), place=path)
+    check_added_tokens([(token["content"], token["id"]) for token in found.get("added_tokens") or ()], tokenizer, path)
     return tokenizer
+
+
+def _read(folder):
+    """vocab.txt and tokenizer.json, or one of them -> WordPieceTokenizer, the file that it is from"""
+    plain, full = folder / "vocab.txt", folder / "tokenizer.json"
+    from_full = _from_tokenizer_json(full) if full.exists() else None
+    if not plain.exists():
+        if from_full is None:
+            raise InteropError(f"{folder}: found no vocab.txt and no tokenizer.json, expected one of them")
+        return from_full, full
+    tokenizer = WordPieceTokenizer.load(plain)
+    if from_full is not None and from_full.vocab_size != tokenizer.vocab_size:
+        sizes = tokenizer.vocab_size, from_full.vocab_size
+        raise InteropError(f"{plain}: found {sizes[0]} pieces, expected {sizes[1]} as in tokenizer.json")
+    if from_full is not None and from_full.vocab != tokenizer.vocab:
+        pairs = enumerate(zip(tokenizer.vocab, from_full.vocab, strict=True))
+        number, (piece, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise InteropError(f"{plain}: found {piece!r} with id {number}, expected {other!r} as in tokenizer.json")
+    return tokenizer, plain
+
+
+def _padded(tokenizer, vocab_size, path):
+    """The word table may have a few rows more than there are pieces -> tokenizer with a name for each, notes
+
+    The rows are kept, because the softmax over words counts them. No text is cut into pieces with such names.
+    """
+    count = tokenizer.vocab_size
+    if count == vocab_size:
+        return tokenizer, []
+    if not any(vocab_size == -(-count // multiple) * multiple for multiple in _MULTIPLES):
+        raise InteropError(f"{path}: found {count} pieces, expected {vocab_size} (vocab_size in config.json)")
+    names = [f"[padding{number}]" for number in range(count, vocab_size)]
+    note = f"{path}: found {count} pieces for a word table of {vocab_size} rows, a multiple of 8; the rows behind them"
+    note += f" are kept and named {names[0]} to {names[-1]}"
+    return WordPieceTokenizer([*tokenizer.vocab, *names], place=path), [note]
+
+
+def read_vocabulary(folder, settings, vocab_size):
+    """-> WordPieceTokenizer, list of notes. ValueError where it is not ours, or does not fit the model.
+
+    settings: the dict of config.json
+    """
+    folder = pathlib.Path(folder)
+    tokenizer, path = _read(folder)
+    notes = check_settings(folder, settings, tokenizer)
+    check_lower_case(tokenizer, path)
+    tokenizer, more = _padded(tokenizer, vocab_size, path)
+    return tokenizer, notes + more
 
 
 def _special(tokenizer, token):

@@ -4,16 +4,21 @@ The `safetensors` library checks the header (length, offsets, overlaps, shapes) 
 damaged file costs no memory. Pickle files are never opened: reading one can run any program.
 """
 
-import json
 import pathlib
 
 import numpy as np
 
 from ..extras import require
-from ..files import read_json, replacing
+from ..files import replacing
+from ..support.git_lfs import check_no_pointer
+from ..support.regular_files import open_regular
+from ..support.shapes import ANY, ShapeError
+from ..support.structured_files import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.ckpt.*", "*.pkl", "*.h5", "*.msgpack")
+# Constants that older files store as if they were weights, and what they must be for a row of N tokens.
+_BUFFERS = {"position_ids": np.arange, "token_type_ids": np.zeros}
 _WIDENED = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
@@ -36,19 +41,36 @@ def _read_brain_floats(path, names):
     return {name: bfloat16_to_float32(bytes(whole[name]["data"])).reshape(whole[name]["shape"]) for name in names}
 
 
+def _buffer(name):
+    """The function that makes the constant with this name, or None"""
+    return _BUFFERS.get(name.rpartition(".")[2])
+
+
+def _check_buffer(name, array, path):
+    if not np.array_equal(array, np.broadcast_to(_buffer(name)(array.shape[-1] if array.ndim else 0), array.shape)):
+        raise InteropError(f"{path}: {name}: found other numbers than BERT's, expected a constant")
+
+
 def read_file(path):
-    """One file -> {name: float32 array}. Half precision is widened. InteropError, naming file and tensor."""
+    """One file -> {name: float32 array}, without constants. Half precision is widened.
+
+    InteropError, naming file and tensor.
+    """
     path, safetensors = pathlib.Path(path), require("safetensors", "interop")
+    open_regular(path).close()  # a pipe would hang
     tensors, brain_floats = {}, []
     try:
         with safetensors.safe_open(str(path), framework="np") as file:
             for name in file.keys():
                 kind = file.get_slice(name).get_dtype()
-                if kind == "BF16":
+                if _buffer(name):
+                    if kind != "BF16":
+                        _check_buffer(name, file.get_tensor(name), path)
+                elif kind == "BF16":
                     brain_floats.append(name)
                 elif kind in _WIDENED:
                     tensors[name] = file.get_tensor(name)
-                elif not name.endswith("position_ids"):  # 0, 1, 2, ...: a constant that old files store
+                else:
                     raise InteropError(f"{path}: {name}: found numbers of type {kind}, expected F32, F16, BF16 or F64")
         tensors |= _read_brain_floats(path, brain_floats) if brain_floats else {}
     except (safetensors.SafetensorError, OSError, MemoryError) as error:
@@ -65,13 +87,14 @@ def read_file(path):
 
 def _read_shards(index):
     try:
-        places = read_json(index)["weight_map"]
-        files = sorted(set(places.values()))
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-        raise InteropError(f"{index}: found no readable weight_map, expected {{tensor: file}}") from None
+        places = read_json(index, {"weight_map": {str: str}, str: ANY})["weight_map"]
+    except ShapeError as error:
+        raise InteropError(f"{error}; found no readable weight_map, expected {{tensor: file}}") from None
+    places = {name: place for name, place in places.items() if not _buffer(name)}
+    files = sorted(set(places.values()))
     tensors = {}
     for file in files:
-        if not isinstance(file, str) or pathlib.PurePath(file).name != file:
+        if pathlib.PurePath(file).name != file:
             raise InteropError(f"{index}: found shard {file!r}, expected the name of a file in the same folder")
         here = read_file(index.parent / file)
         expected = {name for name, place in places.items() if place == file}
@@ -90,6 +113,8 @@ def read_tensors(folder):
         raise InteropError(
             f"{folder}: found no folder, expected one with config.json and {SINGLE}; nothing is downloaded"
         )
+    for path in sorted(folder.iterdir()):
+        check_no_pointer(path)
     if (folder / SINGLE).exists():
         return read_file(folder / SINGLE)
     if (folder / INDEX).exists():

@@ -1,11 +1,13 @@
 """Git LFS keeps large files elsewhere; a clone without it has a pointer of three lines in place of each of them."""
 
+from .regular_files import open_regular
+
 _FIRST_LINE = b"version https://git-lfs.github.com/spec/"
 
 
 def is_pointer(path):
     """Whether a file is such a pointer."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return file.read(len(_FIRST_LINE)) == _FIRST_LINE
 
 
