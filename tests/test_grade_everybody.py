@@ -446,14 +446,18 @@ def test_an_interrupted_grading_goes_on(tmp_path, how):
     assert [(row["name"], row["score"]) for row in rows] == [("ada", "6"), ("bob", "2"), ("eve", "6")]
 
 
-def test_ended_student_processes_end_with_the_grader(tmp_path):
-    """However the grader ends: an endless loop does not go on without it."""
+def test_endless_loops_end_with_the_grader(tmp_path):
+    """However it ends; a process that waits for the grader would see the end of its pipe, one that computes does not."""
     code = (
         "import sys, threading, os, time, pathlib\n"
         "from minimobilebert.course.grading import Grader\nfrom minimobilebert.course.manifest import load\n"
         "from minimobilebert.course.policy import Policy\n"
         "with Grader(load(), Policy(lessons='3')) as grader:\n"
-        "    worker = grader.worker()\n    worker.start()\n    print(worker.process.pid, flush=True)\n    os._exit(1)\n"
+        "    worker, name = grader.worker(), 'minimobilebert/ops/nonorm.py:nonorm_forward'\n"
+        "    worker.install(name, 'def nonorm_forward(x, weight, bias):\\n    while True:\\n        pass')\n"
+        "    worker.start()\n"
+        "    threading.Thread(target=worker.call, args=(name, [1, 2, 3], {}, 60), daemon=True).start()\n"
+        "    time.sleep(0.5)\n    print(worker.process.pid, flush=True)\n    os._exit(1)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid, deadline = int(done.stdout), time.monotonic() + 20
