@@ -436,6 +436,7 @@ def test_an_interrupted_grading_goes_on(tmp_path, how):
     assert set(kept) == {"ada.json", "bob.json", "grades.csv"} and kept["grades.csv"].count(b"\n") == 3
     if how != "KILL":
         assert process.returncode == 130 and f"2 of 3 submissions are graded and kept in {tmp_path / 'out'}" in errors
+        return  # what is on the disk is the same, and goes on in the same way
     hand_in(tmp_path / "in" / "eve", WORK)  # she has no result yet
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
