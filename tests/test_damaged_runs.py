@@ -118,6 +118,18 @@ def test_a_second_process_is_refused_and_a_killed_one_is_no_obstacle(tmp_path, w
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["run", "run/mine"]
 
 
+def test_a_second_command_in_a_run_folder_is_one_line(commands, capsys):
+    command = commands[0]
+    damaged_runs.copy(command.snapshots[3], command.run)
+    process = other_process("claimed", command.run)
+    code, _, err = command()
+    process.kill()
+    process.communicate()
+    lines = err.strip().splitlines()
+    assert code == 2 and len(lines) == 1 and "found another process" in lines[0] and "choose another folder" in lines[0]
+    assert command()[0] == 0 and damaged_runs.result(command.run) == command.expected
+
+
 def test_only_a_dead_writers_temporary_file_is_removed(tmp_path):
     process = other_process("replacing", tmp_path / "a.json")
     living = [path.name for path in tmp_path.iterdir()]

@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 
 from ..files import sha256_of
+from ..support.locks import claimed
 from ..terminal import progress_bar, say
 from .part import Part
 
@@ -171,6 +172,12 @@ def fetch(file, folder, *, timeout=20.0, tries=5, pause=1.0, most=MOST, minute=_
         if file.sha256 and (found := sha256_of(path)) != file.sha256:
             raise ValueError(f"{path}: found sha256 {found}, expected {file.sha256}; move it away to fetch it anew")
         return path
+    with claimed(folder):  # two processes that append to one part would spoil it
+        return _fetch(file, path, timeout, tries, pause, most, minute)
+
+
+def _fetch(file, path, timeout, tries, pause, most, minute):
+    """What of the file is missing, over several connections -> its path"""
     part = Part(path, file.address)
     furthest, failures, slow, connected = part.size, 0, 0, False
     while not part.complete:

@@ -3,6 +3,7 @@
 import contextlib
 
 from ..files import read_json, write_json
+from ..support.requirements import check_disk
 
 
 class Part:
@@ -36,6 +37,7 @@ class Part:
     def begin(self, validator, total):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
+        check_disk(self.path.parent, total or 0, self.address)
         self.validator, self.total = validator, total
         write_json(self.notes, {"address": self.address, "validator": validator, "total": total})
 

@@ -8,8 +8,10 @@ import re
 from typing import NamedTuple
 
 from ..config import ModelConfig
+from ..extras import require
 from ..files import check_new_folder, new_folder, write_json
 from ..model.parameters import parameter_shapes
+from ..support.requirements import check_disk, check_writable
 from ..support.structured_files import read_json
 from ..training.model_folder import load_model, save_model
 from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_hf, head_from_hf
@@ -97,7 +99,10 @@ def read_hf(folder):
 def from_hf(folder, out):
     """Read a Hugging Face folder and write a model folder -> Converted. Nothing is written where anything is wrong."""
     check_new_folder(out)
+    check_writable(out)
+    require("safetensors", "interop")
     params, config, head, tokenizer, labels, notes = read_hf(folder)
+    check_disk(out, sum(array.nbytes for array in params.values()), "the model")
     save_model(out, params, config, tokenizer, labels)
     return Converted(config, head, len(params), notes)
 
@@ -105,6 +110,8 @@ def from_hf(folder, out):
 def to_hf(folder, out):
     """Read a model folder or run and write a Hugging Face folder -> Converted"""
     check_new_folder(out)
+    check_writable(out)
+    require("safetensors", "interop")
     saved = load_model(folder)
     settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder)
     settings["pad_token_id"] = saved.tokenizer.pad_id
@@ -112,6 +119,7 @@ def to_hf(folder, out):
         settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
     tensors = names_for_hf(saved.params, saved.config, saved.head)
+    check_disk(out, sum(array.nbytes for array in tensors.values()), "the model")
     with new_folder(out) as unfinished:
         write_tokenizer(unfinished, saved.tokenizer, saved.config)
         write_tensors(unfinished, tensors)

@@ -20,6 +20,7 @@ from .ablations import RUNS
 from .evaluation import evaluate_pretraining
 from .forecast import pretraining_seconds, student_seconds
 from .latency import block_latencies
+from .needs import check_pretraining
 from .result_files import LATENCIES, read_result
 from .run import Run
 from .settings import settings_from_strings
@@ -110,6 +111,7 @@ def _run(seeds, out, text, settings):
     clock, by_seed = None, []
     for seed in seeds:
         base = settings_from_strings(seed, settings or {})
+        check_pretraining(out, base)
         scores, clock = _one_seed(out / f"seed-{seed}", base, text, clock, seeds)
         by_seed.append(scores)
     if not is_finished(out, [LATENCY]):

@@ -39,6 +39,7 @@ def baselines(*, task, data):
     task = glue_task(task)
     if task.labels is None:
         raise ValueError(f"--task: found {task.name}, expected a task with classes")
+    require("sklearn", "compare")  # before anything is read
     train = read_split(task, data, "train")
     dev = {split: read_split(task, data, split) for split in dev_splits_of(task, data)}
     most_frequent = np.bincount(train.labels).argmax()

@@ -33,6 +33,7 @@ from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
 from .fine_tuning_settings import SQUAD, usual_settings
 from .jobs import make_job
+from .needs import check_fine_tuning
 from .result_files import FINE_TUNING_SUMMARY, read_result
 from .run import CONFIG, CONTENTS, check_same_contents, check_same_run
 
@@ -166,6 +167,7 @@ def _run(out, saved, files, settings, asked, trainer):
     start = time.perf_counter()
     plan = Plan(saved, files, settings)
     reading = time.perf_counter() - start
+    check_fine_tuning(out, settings, plan.config, plan.job)
     reopen(out)
     write_json(out / CONFIG, asked)
     plan.tokenizer.save(out / VOCABULARY)

@@ -5,6 +5,7 @@ import pathlib
 
 from ..files import path_of
 from ..inference.model import NoSuchHead
+from ..support.requirements import check_writable
 from ..support.shapes import ANY, check
 from ..support.structured_files import read_json
 from ..tasks.glue import has_split
@@ -71,6 +72,7 @@ def predict(*, task, model, files, out, **changes):
 
     GLUE: a table a test split. SQuAD: predictions, n-best lists and null odds for the dev file (--dev-file for others).
     """
+    check_writable(out)  # now: the answers take long
     job, logits = _load(task, model, files, changes)
     if task in SQUAD:
         return write_answers(out, job.decoded(logits, job.dev))

@@ -18,6 +18,7 @@ from . import stages
 from .evaluation import evaluate_classification, evaluate_pretraining, majority_share, unigram_loss
 from .forecast import forecast
 from .measurements import activation_scales, attention_maps, transfer_losses_by_layer
+from .needs import check_pretraining
 from .report import MODELS, write_report
 from .result_files import RUN_SUMMARY, read_result
 from .run import Run, begun_with, check_same_contents
@@ -42,6 +43,7 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
         say(f"{this.folder} holds this run already; delete the folder to run it again")
         return read_result(this.folder / SUMMARY, RUN_SUMMARY)
     with claimed(out):
+        check_pretraining(out, this.settings)
         return _train(this, text)
 
 

@@ -89,7 +89,7 @@ def claimed(folder):
     """
     folder = pathlib.Path(folder)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    busy = f"{folder}: found {{who}} at work there, expected none; wait for it, or choose another folder with --out"
+    busy = f"{folder}: found {{who}} at work there, expected none; wait for it, or choose another folder"
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: found a file, expected a folder or nothing")
     with contextlib.ExitStack() as stack:

@@ -1,0 +1,83 @@
+"""Long commands ask for memory, disk and a folder that can be written before they start."""
+
+import os
+import shutil
+from collections import namedtuple
+
+import pytest
+from fine_tuning_data import write_glue, write_model
+from test_train_tiny import write_text
+
+from minimobilebert.cli import main
+from minimobilebert.support import requirements
+from minimobilebert.support.requirements import available_memory, check_disk, check_writable
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_text(tmp_path / "text", documents=3, sentences=4)
+    write_glue(tmp_path / "glue", count=8)
+    write_model(tmp_path / "model")
+    return tmp_path
+
+
+def words_of(folder, command):
+    if command == "train-tiny":
+        return ["train-tiny", "--text", str(folder / "text"), "--out", str(folder / "run")]
+    files = ["--data", str(folder / "glue"), "--model", str(folder / "model"), "--out", str(folder / "run")]
+    return ["finetune", "--task", "sst2", *files]
+
+
+@pytest.mark.parametrize("command", ["train-tiny", "finetune"])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("memory", "found 0 MB of memory that is free, expected at least "), ("disk", "run: found 0 MB free on its disk, expected at least ")],
+)
+def test_a_run_that_cannot_fit_does_not_start(folder, monkeypatch, capsys, command, what, words):
+    if what == "memory":
+        monkeypatch.setattr(requirements, "available_memory", lambda: 1000)
+    else:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10, 9, 1))
+    assert main(words_of(folder, command)) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("minimobilebert: error: ") and words in message
+    assert not (folder / "run").exists()
+
+
+def test_an_absurd_batch_is_refused_at_once(folder, capsys):
+    assert main([*words_of(folder, "train-tiny"), "--set", "batch_size=1000000000"]) == 2
+    assert "batch_size 1000000000, sequence_length 64: found " in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("command", ["train-tiny", "finetune"])
+def test_a_folder_that_cannot_be_written_is_named(folder, capsys, command):
+    folder.chmod(0o500)
+    try:
+        assert main(words_of(folder, command)) == 2
+    finally:
+        folder.chmod(0o700)
+    assert "run: cannot write there (Permission denied)" in capsys.readouterr().err
+
+
+def test_a_folder_below_a_file_cannot_be_written(folder, capsys):
+    (folder / "file").write_text("")
+    with pytest.raises(OSError, match="cannot write there"):
+        check_writable(folder / "file" / "run")
+    check_writable(folder / "new" / "run")
+    assert not (folder / "new").exists()
+
+
+def test_what_there_is_is_a_number_of_bytes(tmp_path, monkeypatch):
+    available = available_memory()
+    assert available is None or available > 1 << 20
+    check_disk(tmp_path / "not" / "there", 1, "a test")
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 1000000\n")
+    monkeypatch.setattr(requirements, "_CGROUP", tmp_path)
+    assert available_memory() == 3000000
+    (tmp_path / "memory.max").write_text("max\n")  # no limit
+    assert available_memory() != 3000000
