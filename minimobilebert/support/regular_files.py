@@ -59,14 +59,14 @@ def read_bytes(path, most):
 
 
 def decode_utf8(content, where):
-    """bytes -> str, without the byte-order mark. ValueError names the line and the byte that is not UTF-8."""
+    """bytes -> str, without the byte-order mark. ValueError names the byte that is not UTF-8, and its line."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = error.start + len(content) - len(error.object)  # utf-8-sig counts from behind the mark
         line = content.count(b"\n", 0, at) + 1
         raise ValueError(
-            f"{where}: line {line}: found byte 0x{content[at]:02x} at byte {at}, expected text in UTF-8"
+            f"{where}: found byte 0x{content[at]:02x} at byte {at}, expected text in UTF-8 (line {line})"
         ) from None
 
 

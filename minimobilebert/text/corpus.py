@@ -1,10 +1,12 @@
 """Read documents: the texts that come with the project, or your own folder of .txt files.
 
-A document is one file: an address, a chapter, an article. Paragraphs are found by one rule for both: where a
-file has blank lines they separate paragraphs, and a line break inside a paragraph is a space; a file without
-blank lines has one paragraph a line.
+A document is one file: an address, a chapter, an article; text_files.py says which files of a folder are texts. Of two
+documents with the same words one is left out: otherwise one could be trained on and the other be held out. Paragraphs
+are found by one rule for both: where a file has blank lines they separate paragraphs, and a line break inside a
+paragraph is a space; a file without blank lines has one paragraph a line.
 """
 
+import hashlib
 import itertools
 import lzma
 import math
@@ -16,10 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..support.regular_files import decode_utf8, open_regular, read_bytes
+from ..support.shapes import shown_key
+from ..terminal import say
 from .sentences import split_sentences
+from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, is_text_name
 
 SHIPPED_ARCHIVES = ("state-of-the-union.tar.bz2", "moby-dick.tar.bz2", "jane-austen.tar.bz2")
 DATA_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "data"
+MOST_BYTES = 2**28  # of one text: a library of 300 novels; cut it into documents
 _SPLIT_STREAM = 201
 
 
@@ -37,14 +44,7 @@ def decode_text(content, place):
     """bytes -> str from UTF-8, with or without a byte-order mark. ValueError names `place` and the byte."""
     if b"\0" in content:
         raise ValueError(f"{place}: found a NUL byte at byte {content.index(0)}, expected text in UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # "utf-8-sig" counts from behind the byte-order mark; the file does not.
-        offset = error.start + (3 if content.startswith(b"\xef\xbb\xbf") else 0)
-        raise ValueError(
-            f"{place}: found byte 0x{content[offset]:02x} at byte {offset}, expected text in UTF-8"
-        ) from None
+    return decode_utf8(content, place)
 
 
 def split_paragraphs(text):
@@ -62,43 +62,81 @@ def _document(name, source, content, place):
     return Document(name, source, paragraphs)
 
 
-def _read_archive(path):
-    source = path.name.split(".tar")[0]
+def _read_archive(path, left_out):
+    source, names = path.name.split(".tar")[0], set()
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file) as archive:
             for member in archive:
-                if member.isfile() and member.name.endswith(".txt"):
-                    content = archive.extractfile(member).read()
-                    yield _document(member.name, source, content, f"{path}:{member.name}")
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError):
+                if _is_text(member, left_out):
+                    place = f"{path}:{shown_key(member.name)}"
+                    if member.name in names:
+                        raise ValueError(f"{place}: found it a second time, expected every name once")
+                    if member.size > MOST_BYTES:
+                        raise ValueError(f"{place}: found {member.size:,} bytes, expected at most {MOST_BYTES:,}")
+                    names.add(member.name)
+                    yield _document(member.name, source, archive.extractfile(member).read(), place)
+    except (tarfile.TarError, EOFError, OSError, OverflowError, MemoryError, zlib.error, lzma.LZMAError):
         raise ValueError(
             f"{path}: found a file that is not a readable .tar archive, expected a folder or an archive of .txt files"
         ) from None
 
 
-def _read_folder(path):
-    for file in sorted(path.rglob("*.txt")):
-        yield _document(file.relative_to(path).as_posix(), path.resolve().name, file.read_bytes(), file)
+def _is_text(member, left_out):
+    """Whether a member of an archive is a text, by the rules for a folder."""
+    parts = pathlib.PurePosixPath(member.name).parts
+    if member.isdir():
+        return False
+    if any(part != ".." and is_companion(part) for part in parts):
+        left_out.add(HIDDEN, member.name)
+    elif not is_text_name(parts[-1] if parts else ""):
+        left_out.add(OTHER, member.name)
+    elif not member.isfile():
+        left_out.add("a link or a device in an archive", member.name)
+    else:
+        return True
+    return False
+
+
+def _read_folder(path, left_out):
+    source = path.resolve().name
+    for file in find_texts(path, left_out):
+        yield _document(file.relative_to(path).as_posix(), source, read_bytes(file, MOST_BYTES), file)
+
+
+def _without_copies(documents, left_out):
+    """Of documents with the same words in the same order only the first, however their lines are cut."""
+    seen = set()
+    for document in documents:
+        digest = hashlib.sha256(" ".join(document.paragraphs).encode()).digest()
+        if digest in seen:
+            left_out.add(COPY, document.name)
+        else:
+            seen.add(digest)
+            yield document
 
 
 def read_documents(*places):
     """Read folders of .txt files (with their subfolders) and .tar archives of them, one document a file.
 
-    places: paths -> list of Document, sorted by name within each place.
+    places: paths -> list of Document, sorted by name within each place. What was found there and not read is said.
     ValueError, in one line: a place is missing or holds no .txt file; a file is empty or not UTF-8 (names the
     file and the byte); all the text together is too short to make a pair of sentences.
     """
-    documents, places = [], list(map(pathlib.Path, places))
+    documents, left_out, places = [], LeftOut(), list(map(pathlib.Path, places))
     for path, other in itertools.permutations(places, 2):  # read twice, a text would be in both parts
         if path.resolve().is_relative_to(other.resolve()):
             raise ValueError(f"{path}: found a folder that is {other} or inside it, expected each text once")
     for path in places:
         if not path.exists():
             raise ValueError(f"{path}: not found, expected a folder of .txt files")
-        found = list(_read_folder(path) if path.is_dir() else _read_archive(path))
+        found = list(_read_folder(path, left_out) if path.is_dir() else _read_archive(path, left_out))
         if not found:
-            raise ValueError(f"{path}: found no .txt file, expected at least one")
+            others = left_out.sentence()
+            raise ValueError(f"{path}: found no .txt file{f', but {others}' if others else ''}, expected at least one")
         documents += found
+    documents = list(_without_copies(documents, left_out))
+    if sentence := left_out.sentence():
+        say(f"text: {', '.join(map(str, places))}: left out {sentence}")
     if len(documents) == 1 and len(documents[0].sentences()) < 2:
         raise ValueError(f"{path}: found one sentence in all, expected at least two to make a pair")
     return documents
