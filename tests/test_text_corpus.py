@@ -159,7 +159,7 @@ def test_no_text_is_read_twice(tmp_path, monkeypatch, second):
     (tmp_path / "one" / "inner").mkdir(parents=True)
     (tmp_path / "link").symlink_to("one", target_is_directory=True)
     for place in ("one/a.txt", "one/inner/b.txt"):
-        (tmp_path / place).write_text("Here is one sentence. Here is another.", encoding="utf-8")
+        (tmp_path / place).write_text(f"Here is {place}. Here is another sentence.", encoding="utf-8")
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "a.txt").write_text("Here is a third one. And a fourth.", encoding="utf-8")
     assert len(read_documents("one", "two")) == 3
