@@ -73,8 +73,11 @@ print("same bits")
 """
 
 
-def in_a_process(layer, code, seconds=120):
-    """Run the code with one of Numba's threading layers -> its last line; skips where the layer is not installed"""
+def in_a_process(layer, code, seconds=900):
+    """Run the code with one of Numba's threading layers -> its last line; skips where the layer is not installed
+
+    seconds: for compiling everything on a machine that has other work, too.
+    """
     environment = os.environ | {"NUMBA_THREADING_LAYER": layer, "PYTHONPATH": os.path.dirname(__file__)}
     if sys.platform == "linux":  # where pip puts TBB, and the loader does not look
         paths = [os.path.join(sys.prefix, "lib"), os.environ.get("LD_LIBRARY_PATH")]
