@@ -6,6 +6,7 @@ import tarfile
 import types
 import zipfile
 
+import fuzzed_checkpoints
 import numpy as np
 from fuzz_readers import Reader
 
@@ -127,4 +128,5 @@ READERS = {reader.name: reader for reader in [
            lambda path: read_submission(path, {TASK: ""}, {TASK: ["nonorm_forward"]}), has_files_or_a_reason),
     Reader("downloaded zip", "RTE.zip", of_zip(8), unpacked),
     Reader("recording", "recorded.npz", of_recording, read_recording),
+    *fuzzed_checkpoints.READERS,
 ]}  # fmt: skip

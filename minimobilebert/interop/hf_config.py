@@ -5,7 +5,7 @@ which differs between BERT and MobileBERT, and from the paper's own files.
 """
 
 from ..config import ConfigError, config_from_dict
-from ..support.shapes import ANY, OneOf, check
+from ..support.shapes import ANY, OneOf, check, shown
 from ..training.model_folder import head_of
 from .safetensors_files import InteropError
 
@@ -40,6 +40,8 @@ MASKED_WORDS = ("pretraining", "masked-words")
 # What decides how weights are read, beside the sizes. Code of its own, or weights of another kind, we cannot follow.
 _NOTHING = (None, OneOf({}, []))
 _SHAPE = {
+    "model_type?": (None, str),
+    "hidden_act?": str,
     "architectures?": (None, [str]),
     "tie_word_embeddings?": (None, bool),
     "id2label?": (None, {str: ANY}),
@@ -53,7 +55,7 @@ _SHAPE = {
 def _family(settings, place):
     family = settings.get("model_type")
     if family not in _FAMILIES:
-        raise InteropError(f"{place}: model_type: found {family!r}, expected 'bert' or 'mobilebert'")
+        raise InteropError(f"{place}: model_type: found {shown(family)}, expected 'bert' or 'mobilebert'")
     return family
 
 
@@ -63,12 +65,12 @@ def config_from_hf(settings, place):
     family = _family(settings, place)
     for name, usual in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
         if settings.get(name, usual) != usual:
-            raise InteropError(f"{place}: {name}: found {settings[name]!r}, expected {usual!r}")
+            raise InteropError(f"{place}: {name}: found {shown(settings[name])}, expected {usual!r}")
     found = {name: settings.get(name, default)
              for name, default in (_SAME_NAME if family == "bert" else _MOBILE_DEFAULTS).items()}  # fmt: skip
     if found["hidden_act"] not in _ACTIVATION_FROM_HF:
         names = ", ".join(_ACTIVATION_FROM_HF)
-        raise InteropError(f"{place}: hidden_act: found {found['hidden_act']!r}, expected one of {names}")
+        raise InteropError(f"{place}: hidden_act: found {shown(found['hidden_act'])}, expected one of {names}")
     found["hidden_act"] = _ACTIVATION_FROM_HF[found["hidden_act"]]
     if family == "bert":
         # Not used by plain BERT, but the dataclass wants numbers that fit.
@@ -94,7 +96,7 @@ def head_from_hf(settings, names, place):
     prefix = _FAMILIES[_family(settings, place)]
     for architecture in settings.get("architectures") or []:
         if not architecture.startswith(prefix):
-            raise InteropError(f"{place}: architectures: found {architecture!r}, expected one of {prefix}'s")
+            raise InteropError(f"{place}: architectures: found {shown(architecture)}, expected one of {prefix}'s")
         head = _HEAD_OF_ENDING.get(architecture.removeprefix(prefix))
         # BERT's own files name a masked-word model and hold the next-sentence head too.
         if head == "masked-words" and "cls.seq_relationship.weight" in names:

@@ -3,6 +3,7 @@
 import pathlib
 
 from ..files import write_json
+from ..support.shapes import shown
 from ..text.wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceTokenizer
 from .hf_tokenizer_settings import check_added_tokens, check_lower_case, check_settings, read_tokenizer_json
 from .safetensors_files import InteropError
@@ -36,7 +37,9 @@ def _read(folder):
     if from_full is not None and from_full.vocab != tokenizer.vocab:
         pairs = enumerate(zip(tokenizer.vocab, from_full.vocab, strict=True))
         number, (piece, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-        raise InteropError(f"{plain}: found {piece!r} with id {number}, expected {other!r} as in tokenizer.json")
+        raise InteropError(
+            f"{plain}: found {shown(piece)} with id {number}, expected {shown(other)} as in tokenizer.json"
+        )
     return tokenizer, plain
 
 

@@ -5,7 +5,7 @@ special_tokens_map.json, added_tokens.json or config.json. Read as if it were un
 for every text, and all of it is wrong. A setting that we do not know is named in a note.
 """
 
-from ..support.shapes import ANY, Integer, OneOf, check
+from ..support.shapes import ANY, Integer, OneOf, check, shown, shown_key
 from ..support.structured_files import read_json
 from ..text.wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS
 from .safetensors_files import InteropError
@@ -124,7 +124,7 @@ def check_added_tokens(added, tokenizer, path):
     for content, number in added:
         if content not in SPECIAL_TOKENS:
             raise InteropError(
-                f"{path}: found the added token {content!r}, expected none but {', '.join(SPECIAL_TOKENS)}"
+                f"{path}: found the added token {shown(content)}, expected none but {', '.join(SPECIAL_TOKENS)}"
             )
         if tokenizer.id_of(content) != number:
             raise InteropError(
@@ -137,7 +137,7 @@ def check_lower_case(tokenizer, path):
     for number, piece in enumerate(tokenizer.vocab):
         if piece != piece.lower() and piece[:1] + piece[-1:] not in ("[]", "<>"):
             raise InteropError(
-                f"{path}: found {piece!r} with a capital letter (id {number}), expected lower case: only uncased"
+                f"{path}: found {shown(piece)} with a capital letter (id {number}), expected lower case: only uncased"
                 " models are supported"
             )
 
@@ -156,7 +156,7 @@ def check_settings(folder, settings, tokenizer):
         check_added_tokens(added, tokenizer, path)
         for key in found:
             if f"{key}?" not in _CONFIG and key not in _HARMLESS:
-                notes.append(f"left out {path.name}: {key}: a setting that is not known here")
+                notes.append(f"left out {path.name}: {shown_key(key)}: a setting that is not known here")
     path = folder / "config.json"
     check(settings, {"tokenizer_class?": _CONFIG["tokenizer_class?"], str: ANY}, path)
     classes.append((path, settings.get("tokenizer_class")))

@@ -12,7 +12,7 @@ from ..extras import require
 from ..files import replacing
 from ..support.git_lfs import check_no_pointer
 from ..support.regular_files import open_regular
-from ..support.shapes import ANY, ShapeError
+from ..support.shapes import ANY, ShapeError, shown
 from ..support.structured_files import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -94,8 +94,8 @@ def _read_shards(index):
     files = sorted(set(places.values()))
     tensors = {}
     for file in files:
-        if pathlib.PurePath(file).name != file:
-            raise InteropError(f"{index}: found shard {file!r}, expected the name of a file in the same folder")
+        if pathlib.PurePath(file).name != file or len(file) > 200:
+            raise InteropError(f"{index}: found shard {shown(file)}, expected the name of a file in the same folder")
         here = read_file(index.parent / file)
         expected = {name for name, place in places.items() if place == file}
         if set(here) != expected:

@@ -5,6 +5,7 @@ whatever compression is named, and may unpickle. Ours are zip files of uncompres
 against the size of the file before anything is allocated.
 """
 
+import errno
 import math
 import os
 import re
@@ -66,6 +67,10 @@ def read_npz(path):
             return _read_arrays(file, size)
         except DamagedFile:
             raise
+        except OSError as error:  # a place before the file's beginning, where it says that an array is
+            if error.errno != errno.EINVAL:
+                raise
+            raise DamagedFile("it points outside of itself") from None
         except _DAMAGE as error:
             raise DamagedFile(" ".join(str(error).split())[:200] or type(error).__name__) from None
 

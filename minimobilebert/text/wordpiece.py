@@ -10,6 +10,7 @@ import hashlib
 import re
 
 from ..files import write_text
+from ..support.shapes import shown
 from .basic_tokenizer import basic_tokenize, basic_tokenize_with_sources
 from .corpus import decode_text
 
@@ -37,7 +38,7 @@ class WordPieceTokenizer:
         for i, piece in enumerate(self.vocab):
             if piece in self._id_of:
                 raise ValueError(
-                    f"{place}:{i + 1}: found {piece!r} a second time (first on line {self._id_of[piece] + 1}), "
+                    f"{place}:{i + 1}: found {shown(piece)} a second time (first on line {self._id_of[piece] + 1}), "
                     "expected every piece once"
                 )
             self._id_of[piece] = i
