@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from .support.structured_files import read_json
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "minimobilebert-setup.json"
@@ -32,7 +34,10 @@ def is_ready(wanted):
     """Whether .venv was finished for this project file, this place, and at least these extras."""
     if not STAMP.exists() or not python_of(VENV).exists():
         return False
-    found = json.loads(STAMP.read_text(encoding="utf-8"))
+    try:
+        found = read_json(STAMP, {"pyproject": str, "extras": [str], "root": str})
+    except (ValueError, OSError):  # damaged, or of another version: setting up again writes it anew
+        return False
     same = found["pyproject"] == wanted["pyproject"] and found["root"] == wanted["root"]
     return same and set(found["extras"]) >= set(wanted["extras"])
 

@@ -5,8 +5,11 @@ import hashlib
 import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import sys
+
+from .support.regular_files import read_text
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
@@ -89,10 +92,13 @@ def _data():
     if not sums.exists():
         yield _check("texts", False, f"{sums} not found", "run from a clone of the project")
         return
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        digest, name = line.split()
+    for number, line in enumerate(read_text(sums).splitlines(), start=1):
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch("[0-9a-f]{64}  [^/\\\\]+", line):
+            yield _check("texts", False, f"{sums}: line {number}: found no checksum and name", "git checkout data")
+            continue
         file = ROOT / "data" / name
-        same = file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+        same = file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
         yield _check(name, same, "checksum right" if same else "missing or changed", "git checkout data")
 
 

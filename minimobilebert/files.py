@@ -11,7 +11,6 @@ import shutil
 
 from .support.locks import held, remove_empty, remove_locked, still_there, take
 from .support.regular_files import open_regular
-from .support.structured_files import read_json  # noqa: F401  until every reader names its shape
 
 # A file that is being written is called `.NAME.RANDOM.tmp`, beside its target, and its writer holds a lock on it. A
 # process that was killed leaves it behind; the next one that writes the same target finds it unlocked, and removes it.

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pathlib
 import tarfile
 import types
 import zipfile
@@ -10,15 +11,21 @@ import fuzzed_checkpoints
 import numpy as np
 from fuzz_readers import Reader
 
+from minimobilebert.course.manifest import load
+from minimobilebert.course.policy import load_policy
 from minimobilebert.course.recording import load_recordings, save_recording
 from minimobilebert.course.submission import read_submission
 from minimobilebert.download.unpack import unpack
+from minimobilebert.pipeline.finetune import format_summary
+from minimobilebert.pipeline.result_files import FINE_TUNING_SUMMARY, read_result
 from minimobilebert.support.archives import ArchiveError, open_archive
 from minimobilebert.support.structured_files import read_json, read_json_lines, read_toml
+from minimobilebert.tasks.glue import glue_task, read_split
 from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds
 from minimobilebert.tasks.tsv import read_rows
 from minimobilebert.text.corpus import read_documents
+from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 SQUAD = {"version": "v2.0", "data": [{"title": "Boats", "paragraphs": [{"context": "The ship has two sails. And a cat é.", "qas": [
     {"id": "a", "question": "What has sails?", "is_impossible": False, "answers": [{"text": "ship", "answer_start": 4}]},
@@ -44,7 +51,9 @@ def of_zip(method):
     def sample(folder):
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", method) as archive:
-            archive.writestr(f"student/{TASK}", "def nonorm_forward(x, weight, bias):\n    return weight * x + bias\n" * 5)
+            archive.writestr(
+                f"student/{TASK}", "def nonorm_forward(x, weight, bias):\n    return weight * x + bias\n" * 5
+            )
             archive.writestr("RTE/dev.tsv", "index\tsentence1\n0\ta\n" * 20)
         return out.getvalue()
 
@@ -64,6 +73,46 @@ def of_tar(mode):
         return out.getvalue()
 
     return sample
+
+
+EVALUATED = {"step": 3, "selection": 0.5, "epoch": 1, "scores": {"dev": {"accuracy": 0.5}}, "seconds": 1.5}
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def of_texts(kind):
+    """A sample: two texts in an archive"""
+
+    def sample(folder):
+        texts = {"a.txt": b"One ship. Two ships.", "b/c.txt": "A cat é came.".encode()}
+        out = io.BytesIO()
+        if kind == "zip":
+            with zipfile.ZipFile(out, "w") as archive:
+                for name, text in texts.items():
+                    archive.writestr(name, text)
+            return out.getvalue()
+        with tarfile.open(fileobj=out, mode=f"w:{kind[4:]}") as archive:
+            for name, text in texts.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text))
+        return out.getvalue()
+
+    return sample
+
+
+def of_course(folder):
+    """A sample: the first lesson of this course, in a project of its own"""
+    (folder / "lessons" / "00_tour").mkdir(parents=True)
+    package = folder / "minimobilebert"
+    if not package.exists():
+        package.symlink_to(ROOT / "minimobilebert")
+    text = (ROOT / "lessons" / "course.toml").read_text(encoding="utf-8")
+    return "[[lesson]]".join(text.split("[[lesson]]")[:2]).encode()
+
+
+def read_course(path):
+    (path.parent / "lessons" / "course.toml").write_bytes(path.read_bytes())
+    return load(path.parent)
 
 
 def read_archive(path):
@@ -90,7 +139,9 @@ def unpacked(path):
 
 
 def of_recording(folder):
-    save_recording(folder / "made", {"a": ({"array": 0}, [np.arange(6.0).reshape(2, 3)]), "b": ({"array": 0}, [np.ones(3)])})
+    save_recording(
+        folder / "made", {"a": ({"array": 0}, [np.arange(6.0).reshape(2, 3)]), "b": ({"array": 0}, [np.ones(3)])}
+    )
     return (folder / "made").read_bytes()
 
 
@@ -120,6 +171,17 @@ READERS = {reader.name: reader for reader in [
            lambda path: list(read_rows(path))),
     Reader("text", "a.txt", of_bytes("One ship. Two ships.\n\nA cat é came. It left.\n".encode()), lambda path: read_documents(path.parent),
            names_folder=True),
+    *(Reader(f"texts in a {kind}", f"a.{kind}", of_texts(kind), read_documents) for kind in ("tar", "tar.gz", "tar.bz2", "zip")),
+    Reader("vocabulary", "vocab.txt", of_bytes("\n".join([*SPECIAL_TOKENS, "the", "##s", "é", "##é"]).encode()),
+           WordPieceTokenizer.load),
+    Reader("glue", "dev.tsv", of_bytes("index\tsentence1\tsentence2\tlabel\n0\tA b.\tc\tentailment\n1\té\tf\tnot_entailment\n".encode()),
+           lambda path: read_split(glue_task("rte"), path.parent, "dev"), names_folder=True),
+    Reader("manifest of the course", "course.toml", of_course, read_course, names_folder=True),
+    Reader("policy", "grading.toml", lambda folder: (ROOT / "lessons" / "grading.toml").read_bytes(), load_policy),
+    Reader("summary", "summary.json", of_json({
+        "task": "mrpc", "best": EVALUATED, "evaluations": [EVALUATED], "settings": {"seed": 1}, "rows": 10, "steps": 3,
+        "seconds": {"reading": 0, "training": 1.5, "evaluation": 0.1}}),
+        lambda path: format_summary(read_result(path, FINE_TUNING_SUMMARY))),
     *(Reader(f"zip {method}", "a.zip", of_zip(method), read_archive) for method in (0, 8, 12, 14)),
     *(Reader(f"tar {mode[2:]}".strip(), "a.tar", of_tar(mode), read_archive) for mode in ("w:", "w:gz", "w:bz2", "w:xz")),
     Reader("submission", "a.zip", of_zip(8), lambda path: read_submission(path, {TASK: ""}), has_files_or_a_reason),

@@ -200,6 +200,10 @@ def test_set_up_notices_what_changed(tmp_path, monkeypatch):
     bootstrap.STAMP.write_text(json.dumps(wanted))
     assert bootstrap.is_ready(wanted) and bootstrap.is_ready(bootstrap.fingerprint([]))
     assert not bootstrap.is_ready(bootstrap.fingerprint(["interop"]))
+    for damaged in ("", "[]", "{}", '{"extras": 3}', "[" * 100_000, '{"pyproject": 1, "extras": [], "root": ""}'):
+        bootstrap.STAMP.write_text(damaged)
+        assert not bootstrap.is_ready(wanted)
+    bootstrap.STAMP.write_text(json.dumps(wanted))
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'changed'\n")
     assert not bootstrap.is_ready(bootstrap.fingerprint(["compare"]))
 

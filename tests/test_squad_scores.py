@@ -190,15 +190,15 @@ def test_odds_that_cannot_be_used():
     [
         (
             [["q", "x"]],
-            "found list, expected an object: an id and a text each",
-            "found list, expected an object: an id and a number each",
+            "found a list, expected an object",
+            "found a list, expected an object",
         ),
-        ({"q": 3}, "id q: found 3, expected a text", None),
-        ({"q": None}, "id q: found None, expected a text", "id q: found None, expected a number"),
-        ({"q": "x"}, None, "id q: found 'x', expected a number"),
-        ({"q": True}, "id q: found True", "id q: found True, expected a number"),
-        ({"q": float("nan")}, "id q: found nan", "id q: found nan, expected a number"),
-        ({"q": float("inf")}, "id q: found inf", "id q: found inf, expected a number"),
+        ({"q": 3}, "field q: found 3, expected a text", None),
+        ({"q": None}, "field q: found null, expected a text", "field q: found null, expected a number"),
+        ({"q": "x"}, None, "field q: found 'x', expected a number"),
+        ({"q": True}, "field q: found true", "field q: found true, expected a number"),
+        ({"q": float("nan")}, "line 1: found NaN", "line 1: found NaN, expected a finite number"),
+        ({"q": float("inf")}, "line 1: found Infinity", "line 1: found Infinity, expected a finite"),
     ],
 )
 def test_files_of_another_shape(tmp_path, value, words_of_answers, words_of_odds):
@@ -254,7 +254,7 @@ def test_the_command_refuses_files_it_cannot_use(files, tmp_path, capsys):
         ([predictions, predictions], f"{predictions}: found no 'data'"),
         ([data, str(other)], f"{other}: found no answer to a question of {data}"),
         ([data, str(tmp_path / "nothing")], "No such file"),
-        ([data, predictions, "--null-odds", predictions], f"{predictions}: id a: found 'ship', expected a number"),
+        ([data, predictions, "--null-odds", predictions], f"{predictions}: field a: found 'ship', expected a number"),
         ([data, predictions, "--null-odds", str(short)], "null odds: found none for 2 of 3 questions (first: id b)"),
     ):
         assert main(["squad-score", *arguments]) == 2

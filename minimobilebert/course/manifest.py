@@ -15,7 +15,7 @@ import pathlib
 import re
 
 from ..support.regular_files import read_text
-from ..support.shapes import ANY, Integer, Text, check, shown
+from ..support.shapes import ANY, Integer, Text, check, shown, shown_key
 from ..support.structured_files import read_json, read_toml
 from .cutting import defines
 
@@ -117,7 +117,9 @@ class Course:
         for task in self.tasks:
             if task.id == id:
                 return task
-        raise ValueError(f"task: found {id!r}, expected one of {', '.join(t.id for t in self.tasks) or 'none yet'}")
+        raise ValueError(
+            f"task: found {shown(id)}, expected one of {', '.join(t.id for t in self.tasks) or 'none yet'}"
+        )
 
     def folder(self, task):
         """The lesson folder of a task."""
@@ -186,13 +188,13 @@ class _Reader:
                 self.wrong(f"lesson {lesson.number}", f"it after {numbers[-1]}", "lessons in rising order")
             for other in lesson.needs:
                 if other not in numbers:
-                    self.wrong(f"lesson {lesson.number}: needs", repr(other), "an earlier lesson")
+                    self.wrong(f"lesson {lesson.number}: needs", shown(other), "an earlier lesson")
             for task in lesson.tasks:
                 if ids and task.id <= ids[-1]:
                     self.wrong(f"task {task.id}", f"it after {ids[-1]}", "tasks in rising order")
                 for other in task.needs:
                     if other not in ids:
-                        self.wrong(f"task {task.id}: needs", repr(other), "an earlier task")
+                        self.wrong(f"task {task.id}: needs", shown(other), "an earlier task")
                 if task.function in functions:
                     self.wrong(f"task {task.id}: function", f"that of {functions[task.function]}", "one of its own")
                 ids.append(task.id)
@@ -208,9 +210,9 @@ class _Reader:
         check(entry, _LESSON, f"{self.path}: {what}")
         number = entry["number"]
         if not re.fullmatch(r"[0-9]{2}", number):
-            self.wrong(what, repr(number), "a number of two digits, as a text")
+            self.wrong(what, shown(number), "a number of two digits, as a text")
         if not re.fullmatch(rf"{number}_[a-z0-9_]+", entry["folder"]):
-            self.wrong(f"{what}: folder", repr(entry["folder"]), f"{number}_ and a name in small letters")
+            self.wrong(f"{what}: folder", shown(entry["folder"]), f"{number}_ and a name in small letters")
         tasks = tuple(self.task(task, number) for task in entry.get("task", []))
         if tasks and not (self.root / "lessons" / entry["folder"]).is_dir():
             self.wrong(f"{what}: folder", f"no lessons/{entry['folder']}", "a folder, since the lesson has tasks")
@@ -220,7 +222,7 @@ class _Reader:
         what = f"task {shown(entry.get('id', '?')).strip(_QUOTES)}"
         check(entry, _TASK, f"{self.path}: {what}")
         if not re.fullmatch(rf"{number}\.[1-9]", entry["id"]):
-            self.wrong(what, repr(entry["id"]), f"{number}.1 to {number}.9 in lesson {number}")
+            self.wrong(what, shown(entry["id"]), f"{number}.1 to {number}.9 in lesson {number}")
         hints = entry["hints"]
         if len(hints) != HINTS:
             self.wrong(f"{what}: hints", f"{len(hints)} of them", f"{HINTS} texts, each giving away more")
@@ -236,13 +238,13 @@ class _Reader:
 
     def place(self, what, place, needs_name):
         if needs_name and ":" not in place:
-            self.wrong(what, repr(place), "file.py:function")
+            self.wrong(what, shown(place), "file.py:function")
         file, _, name = place.partition(":")
         if self.is_edition and not name:
             return
         path = self.root / file
         if not file.startswith("minimobilebert/") or not path.is_file():
-            self.wrong(what, f"no file {file}", "a file of the package, from the project's root")
+            self.wrong(what, f"no file {shown_key(file)}", "a file of the package, from the project's root")
         # A student may be in the middle of an edit; whether the function is there is asked when it is checked.
         if name and not self.is_edition and not defines(read_text(path), name):
-            self.wrong(what, f"no {name} in {file}", "a function that the file defines")
+            self.wrong(what, f"no {shown_key(name)} in {file}", "a function that the file defines")

@@ -2,8 +2,9 @@
 
 import contextlib
 
-from ..files import read_json, write_json
+from ..files import write_json
 from ..support.requirements import check_disk
+from ..support.structured_files import read_json
 
 
 class Part:

@@ -5,9 +5,10 @@ import os
 import pathlib
 import time
 
-from ..files import name_of, path_of, read_json, write_json
+from ..files import name_of, path_of, write_json
 from ..kernels.backend import current_backend
 from ..support.shapes import OneOf, shape_of
+from ..support.structured_files import read_json
 from ..text.wordpiece import WordPieceTokenizer
 from ..training import fingerprints
 from ..training.manifest import DamagedRun, is_finished, reopen, write_manifest

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..support.shapes import shown
 from ..terminal import say
 from .tsv import find_column, read_rows
 
@@ -118,10 +119,10 @@ def _label(text, task, place):
         except ValueError:
             score = -1.0
         if not 0.0 <= score <= 5.0:  # also refuses NaN
-            raise ValueError(f"{place}: found score {text!r}, expected a number from 0 to 5")
+            raise ValueError(f"{place}: found score {shown(text)}, expected a number from 0 to 5")
         return score
     if text not in task.labels:
-        raise ValueError(f"{place}: found label {text!r}, expected {' or '.join(task.labels)}")
+        raise ValueError(f"{place}: found label {shown(text)}, expected {' or '.join(task.labels)}")
     return task.labels.index(text)
 
 
@@ -164,7 +165,9 @@ def read_split(task, data, split):
             labels.append(_label(fields[label_place], task, f"{path}: line {line}"))
         if id_place is not None and ids.setdefault(fields[id_place], line) != line:
             first = ids[fields[id_place]]
-            raise ValueError(f"{path}: line {line}: found id {fields[id_place]!r} of line {first}, expected a new one")
+            raise ValueError(
+                f"{path}: line {line}: found id {shown(fields[id_place])} of line {first}, expected a new one"
+            )
     number = len(texts[0])
     if number == 0 and not skipped:
         raise ValueError(f"{path}: found a header and no rows, expected examples")

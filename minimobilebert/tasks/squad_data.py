@@ -9,8 +9,10 @@ the context that starts at character `answer_start`. Training needs this to hold
 
 from typing import NamedTuple
 
-from ..files import read_json
+from ..support.shapes import shown, shown_key
+from ..support.structured_files import read_json
 
+MOST_BYTES = 2**30  # SQuAD has 40 MB; collections of its form have twenty times that
 _KINDS = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
 
 
@@ -36,14 +38,18 @@ class SquadDataset(NamedTuple):
     training: bool  # every answer stands in its context where `start` says
 
 
+def _found(value):
+    return _KINDS.get(type(value)) or shown(value)
+
+
 def _field(holder, name, kind, place):
     if type(holder) is not dict:
-        raise ValueError(f"{place}: found {_KINDS.get(type(holder), holder)}, expected an object with {name!r}")
+        raise ValueError(f"{place}: found {_found(holder)}, expected an object with {name!r}")
     if name not in holder:
         raise ValueError(f"{place}: found no {name!r}, expected {_KINDS[kind]}")
     value = holder[name]
     if type(value) is not kind:  # type(), because true is an instance of int
-        raise ValueError(f"{place}: {name}: found {_KINDS.get(type(value), value)}, expected {_KINDS[kind]}")
+        raise ValueError(f"{place}: {name}: found {_found(value)}, expected {_KINDS[kind]}")
     if kind is str and not value.isascii():
         try:
             value.encode()
@@ -62,7 +68,9 @@ def _answer(found, context, training, place):
         raise ValueError(f"{place}: found an answer without a letter, expected a piece of the context")
     if start < 0 or not context.startswith(text, start):
         there = context[max(start, 0) :][: len(text)]
-        raise ValueError(f"{place}: found {there!r} at answer_start {start}, expected the answer {text!r}")
+        raise ValueError(
+            f"{place}: found {shown(there)} at answer_start {shown(start)}, expected the answer {shown(text)}"
+        )
     return Answer(text, start)
 
 
@@ -84,7 +92,7 @@ def read_squad(path, *, training=False, leave_out=()):
     that check. ValueError, one line with file and id, for a file that cannot be used: damaged, a field missing or of
     another kind, an id twice, an id to leave out that is not there, nothing left.
     """
-    everything = read_json(path)
+    everything = read_json(path, most=MOST_BYTES)
     version = everything.get("version") if isinstance(everything, dict) else None
     declared_v2 = str(version).removeprefix("v").startswith("2")
     questions, contexts, articles, ids = [], [], [], set()
@@ -98,17 +106,21 @@ def read_squad(path, *, training=False, leave_out=()):
             for q, found in enumerate(_field(paragraph, "qas", list, place)):
                 name = _field(found, "id", str, f"{place}.qas[{q}]")
                 if name in ids:
-                    raise ValueError(f"{place}: id {name}: found a second time, expected every id once")
+                    raise ValueError(f"{place}: id {shown_key(name)}: found a second time, expected every id once")
                 ids.add(name)
                 version_2 = version_2 or "is_impossible" in found
                 if name not in leave_out:
                     questions.append(
-                        _question(found, title, len(contexts), context, declared_v2, training, f"{path}: id {name}")
+                        _question(
+                            found, title, len(contexts), context, declared_v2, training, f"{path}: id {shown_key(name)}"
+                        )
                     )
             contexts.append(context)
             articles.append(a)
     if not leave_out <= ids:
-        raise ValueError(f"{path}: found no id {min(leave_out - ids)}, which is to be left out; expected it there")
+        raise ValueError(
+            f"{path}: found no id {shown_key(min(leave_out - ids))}, which is to be left out; expected it there"
+        )
     if not questions:
         raise ValueError(f"{path}: found no question, expected at least one")
     return SquadDataset(questions, contexts, articles, "2.0" if version_2 else "1.1", training)
@@ -116,10 +128,7 @@ def read_squad(path, *, training=False, leave_out=()):
 
 def read_ids(path):
     """A JSON file with a list of ids -> list of str, for `leave_out`."""
-    ids = read_json(path)
-    if type(ids) is not list or not all(type(name) is str for name in ids):
-        raise ValueError(f"{path}: expected a list of ids in quotes")
-    return ids
+    return read_json(path, [str])
 
 
 def _part(dataset, first, stop):

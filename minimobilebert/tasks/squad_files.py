@@ -7,10 +7,12 @@
 The names and forms are those of BERT's run_squad.
 """
 
-import math
 import pathlib
 
-from ..files import read_json, write_json
+from ..files import write_json
+from ..support.structured_files import read_json
+
+MOST_BYTES = 2**30
 
 
 def write_answers(folder, found):
@@ -33,22 +35,11 @@ def write_answers(folder, found):
     return paths
 
 
-def _read(path, usable, expected):
-    found = read_json(path)
-    if type(found) is not dict:
-        raise ValueError(f"{path}: found {type(found).__name__}, expected an object: an id and {expected} each")
-    for name, value in found.items():
-        if not usable(value):
-            raise ValueError(f"{path}: id {name[:40]}: found {repr(value)[:60]}, expected {expected}")
-    return found
-
-
 def read_answers(path):
     """predictions.json -> dict: id -> text. ValueError names the file, and the id whose answer is no text."""
-    return _read(path, lambda value: type(value) is str, "a text")
+    return read_json(path, {str: str}, MOST_BYTES)
 
 
 def read_null_odds(path):
     """null_odds.json -> dict: id -> float. ValueError names the file, and the id whose odds are no finite number."""
-    odds = _read(path, lambda value: type(value) in (int, float) and math.isfinite(value), "a number")
-    return {name: float(value) for name, value in odds.items()}
+    return {name: float(value) for name, value in read_json(path, {str: float}, MOST_BYTES).items()}

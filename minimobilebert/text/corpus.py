@@ -8,18 +8,16 @@ paragraph is a space; a file without blank lines has one paragraph a line.
 
 import hashlib
 import itertools
-import lzma
 import math
 import pathlib
 import re
-import tarfile
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from ..support.regular_files import decode_utf8, open_regular, read_bytes
-from ..support.shapes import shown_key
+from ..support.archive_members import FILE, FOLDER, ArchiveError
+from ..support.archives import open_archive
+from ..support.regular_files import decode_utf8, read_bytes
 from ..terminal import say
 from .sentences import split_sentences
 from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, is_text_name
@@ -63,34 +61,34 @@ def _document(name, source, content, place):
 
 
 def _read_archive(path, left_out):
-    source, names = path.name.split(".tar")[0], set()
+    """The texts of a .tar or .zip, by the rules for a folder, in the archive's order."""
+    source, names = path.name.split(".tar")[0].removesuffix(".zip"), set()
     try:
-        with open_regular(path) as file, tarfile.open(fileobj=file) as archive:
-            for member in archive:
-                if _is_text(member, left_out):
-                    place = f"{path}:{shown_key(member.name)}"
-                    if member.name in names:
-                        raise ValueError(f"{place}: found it a second time, expected every name once")
-                    if member.size > MOST_BYTES:
-                        raise ValueError(f"{place}: found {member.size:,} bytes, expected at most {MOST_BYTES:,}")
-                    names.add(member.name)
-                    yield _document(member.name, source, archive.extractfile(member).read(), place)
-    except (tarfile.TarError, EOFError, OSError, OverflowError, MemoryError, zlib.error, lzma.LZMAError):
+        with open_archive(path) as archive:
+            for member in archive.members:
+                if not _is_text(member, left_out):
+                    continue
+                place = f"{path}:{member.name}"
+                if member.parts in names:
+                    raise ValueError(f"{place}: found it a second time, expected every name once")
+                names.add(member.parts)
+                yield _document(member.name, source, archive.read(member, MOST_BYTES), place)
+    except ArchiveError as error:
         raise ValueError(
-            f"{path}: found a file that is not a readable .tar archive, expected a folder or an archive of .txt files"
+            f"{path}: found a file that is not a readable .tar archive ({error}),"
+            " expected a folder or an archive of .txt files"
         ) from None
 
 
 def _is_text(member, left_out):
-    """Whether a member of an archive is a text, by the rules for a folder."""
-    parts = pathlib.PurePosixPath(member.name).parts
-    if member.isdir():
+    """Whether a member of an archive is a text."""
+    if member.kind == FOLDER:
         return False
-    if any(part != ".." and is_companion(part) for part in parts):
+    if any(map(is_companion, member.parts)):
         left_out.add(HIDDEN, member.name)
-    elif not is_text_name(parts[-1] if parts else ""):
+    elif not is_text_name(member.parts[-1] if member.parts else ""):
         left_out.add(OTHER, member.name)
-    elif not member.isfile():
+    elif member.kind != FILE:
         left_out.add("a link or a device in an archive", member.name)
     else:
         return True

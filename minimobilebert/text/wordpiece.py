@@ -10,6 +10,7 @@ import hashlib
 import re
 
 from ..files import write_text
+from ..support.regular_files import read_bytes
 from ..support.shapes import shown
 from .basic_tokenizer import basic_tokenize, basic_tokenize_with_sources
 from .corpus import decode_text
@@ -17,6 +18,7 @@ from .corpus import decode_text
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_INPUT_CHARS_PER_WORD = 100
 _MAX_CACHED_WORDS = 1_000_000
+MOST_BYTES = 2**26  # of vocab.txt; the largest of the hub have 2**21
 
 # Not str.split(): that also cuts at characters which BERT deletes, and deleting joins the two sides.
 _CHUNK = re.compile(r"[^ \t\r\n]+")
@@ -141,8 +143,7 @@ class WordPieceTokenizer:
     @classmethod
     def load(cls, path):
         """Read a BERT vocab.txt: one piece a line, the first line is id 0. ValueError names the file and line."""
-        with open(path, "rb") as file:
-            text = decode_text(file.read(), path)
+        text = decode_text(read_bytes(path, MOST_BYTES), path)
         # Only "\n" ends a line: some vocabularies hold pieces that str.splitlines() would cut.
         lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
         for number, line in enumerate(lines, start=1):

@@ -8,7 +8,8 @@ import hashlib
 import json
 import pathlib
 
-from ..files import read_json, sha256_of, write_json
+from ..files import sha256_of, write_json
+from ..support.structured_files import read_json
 from ..terminal import say
 from .checkpoints import CheckpointError
 
