@@ -143,13 +143,13 @@ def test_folders_below_each_other_a_thousand_times(tmp_path):
     here = os.getcwd()
     os.chdir(tmp_path)
     try:
-        for _ in range(1200):
+        for _ in range(1010):
             os.mkdir("d")
             os.chdir("d")
         write(pathlib.Path(), "a.txt")
         assert len(read_documents(tmp_path)) == 1
         os.remove("a.txt")
-        for _ in range(1200):
+        for _ in range(1010):
             os.chdir("..")
             os.rmdir("d")
     finally:
