@@ -56,6 +56,8 @@ def setup(extras=()):
     """
     if sys.version_info < OLDEST_PYTHON:
         raise ValueError(f"Python: found {sys.version.split()[0]}, expected 3.11 or newer (make PYTHON=python3.12)")
+    if "$" in str(ROOT):
+        raise ValueError(f"{ROOT}: found a dollar sign in the folder's name, which setuptools takes for a variable")
     wanted = fingerprint(extras)
     if is_ready(wanted):
         return 0

@@ -1,6 +1,7 @@
 """Texts of any length: memory and time grow with the text, not with its square; the answers stay the same."""
 
 import functools
+import os
 import time
 import tracemalloc
 
@@ -16,7 +17,9 @@ from minimobilebert.tasks.squad_data import single_question
 from minimobilebert.tasks.squad_features import make_features
 from minimobilebert.tasks.squad_search import best_answers, best_answers_of_all
 from minimobilebert.tasks.squad_windows import max_context, windows_of
+from minimobilebert.tasks.tsv import read_rows
 from minimobilebert.text.sentences import split_sentences
+from minimobilebert.text.wordpiece import WordPieceTokenizer
 
 
 def scores_of(batch):
@@ -118,7 +121,15 @@ def test_a_passage_from_a_file(tmp_path, capsys):
     from_file = capsys.readouterr().out
     passage.write_bytes(b"ada \xff")
     assert main([*command, "--passage-file", str(passage)]) == 2
-    assert f"{passage}: line 1: found byte 0xff at byte 4" in capsys.readouterr().err
+    assert f"{passage}: found byte 0xff at byte 4" in capsys.readouterr().err
     assert main([*command, "--passage-file", str(tmp_path)]) == 2
     assert f"{tmp_path}: found a folder, expected a file" in capsys.readouterr().err
     assert '"text"' in from_file
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("read", [WordPieceTokenizer.load, lambda path: list(read_rows(path))])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: found a pipe, expected a file"):
+        read(tmp_path / "pipe")

@@ -10,6 +10,7 @@ from documents import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minimobilebert import bootstrap
 from minimobilebert.commands.words import with_words
 from minimobilebert.course.edition_texts import makefile
 
@@ -171,3 +172,9 @@ def test_words_of_paths(tmp_path, monkeypatch):
         assert with_words([f"--words={value}"]) == words
     with pytest.raises(ValueError, match='found "it\'s gone", in which a quote is left open; expected another one'):
         with_words(["--words=it's gone"])
+
+
+def test_a_checkout_that_setuptools_cannot_install_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setattr(bootstrap, "ROOT", pathlib.Path("/home/ada/a$b"))
+    with pytest.raises(ValueError, match=r"^/home/ada/a\$b: found a dollar sign"):
+        bootstrap.setup()
