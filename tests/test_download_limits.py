@@ -59,7 +59,11 @@ def continued(total):
 
 
 def slow(handler):
-    head(handler, "200 OK", "Content-Length: 90000", 'ETag: "1"')
+    start = int(handler.headers.get("Range", "bytes=0-")[6:-1])
+    if start:
+        head(handler, "206 Partial", f"Content-Range: bytes {start}-89999/90000", 'ETag: "1"')
+    else:
+        head(handler, "200 OK", "Content-Length: 90000", 'ETag: "1"')
     while True:
         handler.wfile.write(b"x" * 10)
         time.sleep(0.02)
@@ -175,3 +179,9 @@ def test_an_address_that_cannot_be_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching.urllib.request, "urlopen", urlopen)
     with pytest.raises(ValueError, match=r"^http://a/b: was sent on to an address that cannot be used \(Invalid IPv6 URL"):
         fetch(RemoteFile("http://a/b"), tmp_path, **LIMITS)
+
+
+def test_a_slow_connection_counts_whatever_it_brought(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_PROGRESS", 1)
+    with pytest.raises(ValueError, match="broke off 2 times .fewer than 10,000 bytes a second"):
+        fetch(RemoteFile(f"{base}/slow"), tmp_path, **LIMITS)

@@ -24,10 +24,11 @@ def by_hand(vectors, top):
     return rows
 
 
-@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 200), st.integers(0, 999))
-def test_the_nearest(count, top, block, seed):
-    """Vectors of few values: many equal cosines, and many equal texts."""
-    vectors = np.random.default_rng(seed).integers(-1, 2, (count, 3)) * 0.5
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 200), st.sampled_from([0.0, 1e-9]), st.integers(0, 999))
+def test_the_nearest(count, top, block, noise, seed):
+    """Vectors of few values: many equal cosines, also those that only the order of additions tells apart."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-1, 2, (count, 3)) * 0.5 + noise * rng.random((count, 3))
     places, cosines = nearest(vectors, top, block)
     expected = by_hand(vectors, top)
     assert places.tolist() == [[place for _, place in row] for row in expected]

@@ -66,7 +66,8 @@ def by_hand(context, query, max_length, stride, starts, ends, n_best, longest, n
 
 
 @given(
-    st.text(alphabet=CHARACTERS + "    É\u0301", min_size=1, max_size=40),
+    # The second: the same words in window after window.
+    st.text(alphabet=CHARACTERS + "    É\u0301", min_size=1, max_size=40) | st.text(alphabet="ab ", min_size=12, max_size=40),
     st.integers(9, 30), st.integers(1, 9), st.integers(1, 25), st.integers(1, 12), st.booleans(), st.booleans(), st.integers(0, 999),
 )  # fmt: skip
 def test_the_best_answers(context, max_length, stride, n_best, longest, null, ties, seed):
