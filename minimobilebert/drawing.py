@@ -16,6 +16,7 @@ def pyplot():
     plt.rcParams.update({
         "font.size": 9, "axes.titlesize": 9, "axes.edgecolor": GRID, "axes.grid": True, "grid.color": GRID,
         "axes.axisbelow": True, "legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "minimobilebert",
+        "path.simplify": False,  # which points it leaves out hangs on their last digits
     })  # fmt: skip
     return plt
 

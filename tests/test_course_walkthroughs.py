@@ -26,8 +26,11 @@ def test_it_runs_and_draws_its_figures(path, tmp_path):
     copy = tmp_path / path.parent.name / path.name  # it draws beside itself
     copy.parent.mkdir()
     shutil.copy(path, copy)
-    # The NumPy back end: nothing has to be compiled, and what a lesson says holds for both.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINIMOBILEBERT_BACKEND": "numpy"}
+    # Those that train use the numba back end, whose numbers are the same on every machine. For the others nothing has to
+    # be compiled, and what they say holds for both.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if 'use_backend("numpy")' in path.read_text(encoding="utf-8"):
+        environment["MINIMOBILEBERT_BACKEND"] = "numpy"
     done = subprocess.run([sys.executable, str(copy)], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr and len(done.stdout.splitlines()) > 5

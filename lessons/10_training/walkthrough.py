@@ -1,14 +1,13 @@
 # %% [markdown]
 # # Lesson 10: optimisers, and pre-training a teacher
-# `python lessons/10_training/walkthrough.py`, some seconds. It runs the functions of this lesson's tasks: in a student
-# edition it works once they are written.
+# `python lessons/10_training/walkthrough.py`, some seconds; the first time half a minute, for kernels are compiled. It
+# runs the functions of this lesson's tasks: in a student edition it works once they are written.
 
 # %%
 import numpy as np
 
 from minimobilebert.config import ModelConfig
 from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.text.batches import PretrainingBatch
@@ -17,7 +16,6 @@ from minimobilebert.training.clipping import clip_by_global_norm
 from minimobilebert.training.lamb import LAMB
 from minimobilebert.training.schedules import WarmupLinearDecay
 
-use_backend("numpy")  # small arrays: nothing is worth compiling here
 try:
     for optimiser in (AdamW, LAMB):
         optimiser({"w": np.ones(1)}).step({"w": np.ones(1)}, {"w": np.ones(1)}, 0.1)

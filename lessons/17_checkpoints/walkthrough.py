@@ -64,13 +64,13 @@ def old_spelling(tensors):
 
 
 file = old_spelling(params)
-found, notes = match_parameters(dict(file), shapes, SMALL, "a file")
+found, notes = match_parameters(dict(file), shapes, SMALL, None, "a file")
 same = all(np.array_equal(found[name], params[name]) for name in params)
 print(f"\n{len(file)} tensors written with old names, {len(found)} read, all numbers the same: {same}; notes: {notes}")
 print(f"one of them: {sorted(file)[-1]} -> {sorted(found)[-1]}")
 del file["encoder.layer.3.output.LayerNorm.gamma"]
 try:
-    match_parameters(file, shapes, SMALL, "the same file without one")
+    match_parameters(file, shapes, SMALL, None, "the same file without one")
 except InteropError as error:
     print(error)
 
