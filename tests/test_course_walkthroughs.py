@@ -28,7 +28,7 @@ def test_it_runs_and_draws_its_figures(path, tmp_path):
     shutil.copy(path, copy)
     # Those that train use the numba back end, whose numbers are the same on every machine. For the others nothing has to
     # be compiled, and what they say holds for both.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"}
     if 'use_backend("numpy")' in path.read_text(encoding="utf-8"):
         environment["MINIMOBILEBERT_BACKEND"] = "numpy"
     done = subprocess.run([sys.executable, str(copy)], cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -79,9 +79,9 @@ def _parity_arguments(parser):
 
 
 def verify(arguments):
-    from ..verification.run import format_report, verify, write_expected
+    from ..verification.run import BOTH, format_report, verify, write_expected
 
-    report = verify()
+    report = verify(dtypes=BOTH) if arguments.all or arguments.write else verify()
     if arguments.write:
         write_expected(report)
     print(json.dumps(report, indent=2) if arguments.json else format_report(report))
@@ -89,6 +89,7 @@ def verify(arguments):
 
 
 def _verify_arguments(parser):
+    parser.add_argument("--all", action="store_true", help="operations in float64 too, which no training uses")
     parser.add_argument("--write", action="store_true",
                         help="expect these hashes from now on (after a change of the arithmetic)")  # fmt: skip
     json_option(parser)

@@ -24,7 +24,10 @@ from .training import TRAININGS
 EXPECTED = pathlib.Path(__file__).with_name("expected.json")
 
 
-def parts(dtypes=("float32", "float64")):
+BOTH = ("float32", "float64")
+
+
+def parts(dtypes=BOTH[:1]):
     """What is computed, in this order -> {name: function without arguments}"""
     operations = {
         f"{name}, {dtype}": lambda function=function, dtype=dtype: function(np.dtype(dtype).type)
@@ -53,8 +56,8 @@ def machine():
     }  # fmt: skip
 
 
-def verify(names=None, dtypes=("float32", "float64")):
-    """Compute all parts, or those with these names
+def verify(names=None, dtypes=BOTH[:1]):
+    """Compute all parts, or those with these names; operations for these types
 
     -> {"machine", "seconds", "hash", "ok", "parts": [{"part", "hash", "expected", "ok"}]}
     """
