@@ -7,6 +7,7 @@ import pytest
 
 from minimobilebert import terminal
 from minimobilebert.kernels.backend import use_backend
+from minimobilebert.pipeline import ablate
 from minimobilebert.pipeline.ablate import run
 from minimobilebert.pipeline.ablation_report import format_ablations, mean_and_spread
 from minimobilebert.pipeline.ablations import FULL, RUNS, TABLES
@@ -31,7 +32,9 @@ def finished(tmp_path_factory):
     for number in range(6):
         lines = [" ".join(rng.choice(words, 8)) + "." for _ in range(40)]
         (text / f"{number}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with use_backend("numpy"):
+    with use_backend("numpy"), pytest.MonkeyPatch.context() as patch:
+        # Full-size models, 40 times each, would be half a minute; their median is not what is tested here.
+        patch.setattr(ablate, "block_latencies", lambda name, tokens: block_latencies(name, tokens, turns=1))
         summary = run(seeds=(1, 2), out=folder / "out", text=text, settings=SMALL)
     return text, folder / "out", summary
 
