@@ -248,12 +248,12 @@ def test_a_survivor_is_seen(grader):
 
 
 @pytest.mark.parametrize(("entry", "words"), [
-    ('name = "x"\ntask = "03.7"', "explains: found None"),
+    ('name = "x"\ntask = "03.7"', "mutant 'x': found no 'explains'"),
     ('name = "x"\ntask = "09.1"\nexplains = "y"', "task: found '09.1', expected a task of lesson 03"),
     ('name = "x"\ntask = "03.7"\nexplains = "y"', "expected either code, or find and replace"),
     ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "dy"\nreplace = "dx"', "find: found 'dy'"),
     ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "nothing"\nreplace = "dx"', "0 times in solutions.py"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"\ncolour = "red"', "unknown field 'colour'"),
+    ('name = "x"\ntask = "03.7"\nexplains = "y"\ncolour = "red"', "found an unknown key 'colour'"),
     ('name = "x', "expected TOML"),
 ])  # fmt: skip
 def test_a_mistake_in_the_bank_is_one_clear_line(tmp_path, entry, words):

@@ -95,7 +95,7 @@ def relative(ours, theirs):
 wrong = dict(params)
 name = f"{SMALL.prefix}.encoder.layer.3.output.bottleneck.LayerNorm"
 wrong[f"{name}.weight"], wrong[f"{name}.bias"] = params[f"{name}.bias"], params[f"{name}.weight"]
-match_parameters(dict(wrong), shapes, SMALL, "exchanged")
+match_parameters(dict(wrong), shapes, SMALL, None, "exchanged")
 print("\nexchanged weight and bias: names and shapes are all accepted")
 right, found = hidden_states(params), hidden_states(wrong)
 exact = hidden_states({key: array.astype(np.float64) for key, array in params.items()})
