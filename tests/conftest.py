@@ -1,5 +1,11 @@
 """Settings that all tests share."""
 
+import os
+
+# Before NumPy is imported: OpenBLAS's second thread gains nothing on tiny models and waits by spinning, which on a busy
+# machine makes them a hundred times slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 
