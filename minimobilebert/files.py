@@ -132,5 +132,9 @@ def sha256_of(path):
 
 
 def write_json(path, value):
-    """`value` as indented JSON, written whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """`value` as indented JSON, written whole or not at all. ValueError for NaN, which no reader would take."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: found a number that is not finite ({error}), expected none; not written") from None
+    write_text(path, text + "\n")

@@ -4,7 +4,7 @@ import json
 import pathlib
 import sys
 
-from .options import json_option, seed_option
+from .options import file_name, json_option, seed_option
 
 
 def _tasks(course, words):
@@ -46,7 +46,9 @@ def student(arguments):
 
 def _student_arguments(parser):
     parser.add_argument("--lessons", default="", metavar="1-6", help="whose tasks to cut, such as 1-6 or 2,4 (all)")
-    parser.add_argument("--out", default="student", metavar="FOLDER", help="new or empty (default student)")
+    parser.add_argument(
+        "--out", default="student", type=file_name, metavar="FOLDER", help="new or empty (default student)"
+    )
     seed_option(parser, "draws the checks' numbers: another one each term (1)")
 
 
@@ -135,11 +137,17 @@ def grade(arguments):
 
 
 def _grade_arguments(parser):
-    parser.add_argument("submissions", nargs="+", metavar="SUBMISSION",
+    parser.add_argument("submissions", nargs="+", type=file_name, metavar="SUBMISSION",
                         help="a folder, .py file, zip or tar; or a folder of these: a row for each entry")  # fmt: skip
-    parser.add_argument("--out", required=True, metavar="DIR", help="where grades.csv and the .json files go, as they"
-                        " come: new, empty, or of the same grading, which then goes on")
-    parser.add_argument("--policy", metavar="FILE", help="lessons, hidden seeds, limits, late policy"
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=file_name,
+        metavar="DIR",
+        help="where grades.csv and the .json files go, as they"
+        " come: new, empty, or of the same grading, which then goes on",
+    )
+    parser.add_argument("--policy", type=file_name, metavar="FILE", help="lessons, hidden seeds, limits, late policy"
                         " (default lessons/grading.toml)")  # fmt: skip
     parser.add_argument("--handed-in", metavar="DATE", help="of all of them, such as 2027-03-01T20:00:00+01:00")
 
@@ -158,8 +166,10 @@ def gradescope(arguments):
 
 
 def _gradescope_arguments(parser):
-    parser.add_argument("--out", default="autograder.zip", metavar="FILE", help="default autograder.zip")
-    parser.add_argument("--grade", metavar="FOLDER", help="on Gradescope: grade FOLDER/submission")
+    parser.add_argument(
+        "--out", default="autograder.zip", type=file_name, metavar="FILE", help="default autograder.zip"
+    )
+    parser.add_argument("--grade", type=file_name, metavar="FOLDER", help="on Gradescope: grade FOLDER/submission")
 
 
 def mutants(arguments):

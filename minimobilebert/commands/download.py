@@ -1,10 +1,12 @@
 """Fetch data and weights from their publishers."""
 
+from .options import file_name, names_of
+
 
 def download(arguments):
     from ..download.run import download
 
-    only = [name for word in arguments.only for name in word.split(",") if name]
+    only = [name for word in arguments.only for name in names_of(word, "--only")]
     for path in download(arguments.what, arguments.to, only):
         print(path)
     return 0
@@ -12,7 +14,9 @@ def download(arguments):
 
 def _download_arguments(parser):
     parser.add_argument("what", choices=("glue", "squad", "mobilebert"), help="what to fetch")
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="where to write; what is there stays")
+    parser.add_argument(
+        "--to", required=True, type=file_name, metavar="FOLDER", help="where to write; what is there stays"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help="only this part; with commas more (glue: its tasks; squad: v1.1, v2.0)")  # fmt: skip
 

@@ -3,7 +3,17 @@
 import json
 import sys
 
-from .options import json_option, model_option, number, positive, seed_numbers, seed_option, utf8_text
+from .options import (
+    file_name,
+    json_option,
+    model_option,
+    names_of,
+    number,
+    positive,
+    seed_numbers,
+    seed_option,
+    utf8_text,
+)
 
 _TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2")
 _SETTINGS = {
@@ -28,14 +38,18 @@ def _settings_options(parser, names=tuple(_SETTINGS)):
 
 
 def _files_options(parser, data=None):
-    parser.add_argument("--data", metavar="FOLDER", default=data,
+    parser.add_argument("--data", type=file_name, metavar="FOLDER", default=data,
                         help="GLUE's folder of folders, or the folder with SQuAD's files"
                              f" (default {data or 'data/glue or data/squad, by the task'})")  # fmt: skip
-    parser.add_argument("--train-file", metavar="FILE", help="SQuAD: this file instead of train-v*.json in the folder")
-    parser.add_argument("--dev-file", metavar="FILE", help="SQuAD: this file instead of dev-v*.json in the folder")
+    parser.add_argument(
+        "--train-file", type=file_name, metavar="FILE", help="SQuAD: this file instead of train-v*.json in the folder"
+    )
+    parser.add_argument(
+        "--dev-file", type=file_name, metavar="FILE", help="SQuAD: this file instead of dev-v*.json in the folder"
+    )
     parser.add_argument("--split-articles", type=positive, metavar="N",
                         help="SQuAD: train on the training file's first N articles, score on the rest")  # fmt: skip
-    parser.add_argument("--leave-out", metavar="FILE", help="SQuAD: a JSON list of ids not to train on")
+    parser.add_argument("--leave-out", type=file_name, metavar="FILE", help="SQuAD: a JSON list of ids not to train on")
 
 
 def _threads_option(parser):
@@ -84,7 +98,11 @@ def _finetune_arguments(parser):
     _files_options(parser)
     model_option(parser)
     parser.add_argument(
-        "--out", required=True, metavar="FOLDER", help="the run's folder; the same command goes on in it"
+        "--out",
+        required=True,
+        type=file_name,
+        metavar="FOLDER",
+        help="the run's folder; the same command goes on in it",
     )
     seed_option(parser)
     _settings_options(parser)
@@ -137,7 +155,7 @@ def baselines(arguments):
 def _baselines_arguments(parser):
     tasks = tuple(task for task in _TASKS if task not in ("stsb", "squad1", "squad2"))
     parser.add_argument("--task", required=True, choices=tasks, help="one with classes", metavar="TASK")
-    parser.add_argument("--data", metavar="FOLDER", help="GLUE's folder of folders (default data/glue)")
+    parser.add_argument("--data", type=file_name, metavar="FOLDER", help="GLUE's folder of folders (default data/glue)")
     parser.epilog += f"; tasks: {', '.join(tasks)}"
     json_option(parser)
 
@@ -152,7 +170,9 @@ def predict(arguments):
 
 def _predict_arguments(parser):
     _use_arguments(parser)
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="where to write the files that the sites score")
+    parser.add_argument(
+        "--out", required=True, type=file_name, metavar="FOLDER", help="where to write the files that the sites score"
+    )
 
 
 def answer(arguments):
@@ -175,7 +195,9 @@ def _answer_arguments(parser):
     parser.add_argument("--question", type=utf8_text, required=True, help="what you want to know")
     passage = parser.add_mutually_exclusive_group(required=True)
     passage.add_argument("--passage", type=utf8_text, help="the text that holds the answer")
-    passage.add_argument("--passage-file", metavar="FILE", help="the same from a file, of any length, UTF-8")
+    passage.add_argument(
+        "--passage-file", type=file_name, metavar="FILE", help="the same from a file, of any length, UTF-8"
+    )
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many candidates (default 5)")
     model_option(parser)
     json_option(parser)
@@ -197,7 +219,7 @@ def _table(arguments, tasks_of):
     from ..pipeline.task_table import OURS, format_table, run_all
 
     common = _common(arguments)
-    names = [name for name in arguments.tasks.split(",") if name]
+    names = names_of(arguments.tasks, "--tasks")
     summaries = run_all(tasks=tasks_of(common["files"], names), seeds=seed_numbers(arguments.seeds), out=arguments.out,
                         trainers={OURS: train_ours, **trainers}, **common)  # fmt: skip
     print(json.dumps(summaries, indent=2) if arguments.json else format_table(summaries))
@@ -210,7 +232,9 @@ def _table_arguments(name):
         model_option(parser)
         parser.add_argument("--tasks", default="", help="which ones, comma separated (default: all in the folder)")
         parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
-        parser.add_argument("--out", default=f"runs/{name}", metavar="FOLDER", help=f"default runs/{name}")
+        parser.add_argument(
+            "--out", default=f"runs/{name}", type=file_name, metavar="FOLDER", help=f"default runs/{name}"
+        )
         parser.add_argument("--against", choices=("torch",),
                             help="train transformers' model on the same batches too (extra compare)")  # fmt: skip
         _settings_options(parser)

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from .options import json_option, model_option, positive, utf8_text, whole
+from .options import file_name, json_option, model_option, positive, utf8_text, whole
 
 
 def _model(arguments):
@@ -136,10 +136,16 @@ def convert(arguments):
 
 
 def _convert_arguments(parser):
-    parser.add_argument("--from-hf", metavar="FOLDER", help="a folder with config.json, model.safetensors, vocab.txt")
-    parser.add_argument("--to", metavar="FOLDER", help="where to write our model folder; new or empty")
-    parser.add_argument("--from", dest="from_run", metavar="FOLDER", help="a run, a stage of it, or a converted model")
-    parser.add_argument("--to-hf", metavar="FOLDER", help="where to write for Hugging Face; new or empty")
+    parser.add_argument(
+        "--from-hf", type=file_name, metavar="FOLDER", help="a folder with config.json, model.safetensors, vocab.txt"
+    )
+    parser.add_argument("--to", type=file_name, metavar="FOLDER", help="where to write our model folder; new or empty")
+    parser.add_argument(
+        "--from", dest="from_run", type=file_name, metavar="FOLDER", help="a run, a stage of it, or a converted model"
+    )
+    parser.add_argument(
+        "--to-hf", type=file_name, metavar="FOLDER", help="where to write for Hugging Face; new or empty"
+    )
 
 
 COMMANDS = {

@@ -20,7 +20,7 @@ def settings_option(parser):
 
 def model_option(parser):
     """--model FOLDER"""
-    parser.add_argument("--model", default="runs/tiny", metavar="FOLDER",
+    parser.add_argument("--model", default="runs/tiny", type=file_name, metavar="FOLDER",
                         help="a run, a stage of it, or a converted model (default runs/tiny)")  # fmt: skip
 
 
@@ -35,6 +35,17 @@ def pairs(words):
             raise ValueError(f"--set: found {name} twice, expected it once")
         pairs[name] = value
     return pairs
+
+
+def names_of(text, name):
+    """rte,mrpc as text -> ["rte", "mrpc"], [] for no text; ValueError for no name between commas, or one twice"""
+    names = text.split(",") if text else []
+    for word in names:
+        if not word.strip():
+            raise ValueError(f"{name}: found {text!r} with no name at a comma, expected names with commas between them")
+        if names.count(word) > 1:
+            raise ValueError(f"{name}: found {word} twice, expected it once")
+    return names
 
 
 def seed_numbers(text):
@@ -59,6 +70,13 @@ def utf8_text(argument):
             code = ord(argument[error.start])
             found = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"half a character ({code:#x})"
             raise argparse.ArgumentTypeError(f"found {found} at {error.start}, expected text in UTF-8") from None
+
+
+def file_name(argument):
+    """An argument's type: a file or folder. Nothing between the quotes would be the current folder, or no option."""
+    if not argument:
+        raise argparse.ArgumentTypeError("found nothing, expected the name of a file or folder")
+    return argument
 
 
 # Types of options. What a setting's range is, settings know; here it only has to be a number.

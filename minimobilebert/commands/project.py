@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from ..extras import require
-from .options import json_option, positive, seed_option, whole
+from .options import file_name, json_option, positive, seed_option, whole
 
 
 def setup(arguments):
@@ -130,7 +130,9 @@ def _bench_arguments(parser):
         type=positive,
         help="how often each side is measured (default: 4 to 15, less often on a slow machine)",
     )
-    parser.add_argument("--svg", metavar="FILE", help="write the matrix product's ladder as a chart (extra plots)")
+    parser.add_argument(
+        "--svg", type=file_name, metavar="FILE", help="write the matrix product's ladder as a chart (extra plots)"
+    )
     json_option(parser)
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from .options import json_option, number
+from .options import file_name, json_option, number
 
 
 def _note(what, ids, of, then):
@@ -38,9 +38,13 @@ def squad_score(arguments):
 
 
 def _squad_score_arguments(parser):
-    parser.add_argument("dataset", help="questions with their answers: a file of SQuAD v1.1, v2.0 or of that shape")
-    parser.add_argument("predictions", help="answers: a JSON file {id: text}")
-    parser.add_argument("--null-odds", metavar="FILE", help='v2.0: {id: number}, the higher the surer of "no answer"')
+    parser.add_argument(
+        "dataset", type=file_name, help="questions with their answers: a file of SQuAD v1.1, v2.0 or of that shape"
+    )
+    parser.add_argument("predictions", type=file_name, help="answers: a JSON file {id: text}")
+    parser.add_argument(
+        "--null-odds", type=file_name, metavar="FILE", help='v2.0: {id: number}, the higher the surer of "no answer"'
+    )
     parser.add_argument("--null-threshold", type=number, default=1.0, metavar="X",
                         help='odds above it count as "no answer" (default 1, as in the official program)')  # fmt: skip
     json_option(parser)

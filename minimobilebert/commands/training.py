@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from ..support.numbers import RATE, numbers_of
-from .options import json_option, pairs, seed_numbers, seed_option, settings_option
+from .options import file_name, json_option, pairs, seed_numbers, seed_option, settings_option
 
 
 def train_tiny(arguments):
@@ -34,8 +34,10 @@ def _say_what_is_missing():
 
 def _train_tiny_arguments(parser):
     seed_option(parser)
-    parser.add_argument("--out", default="runs/tiny", metavar="FOLDER", help="where to write (default runs/tiny)")
-    parser.add_argument("--text", nargs="+", metavar="FOLDER",
+    parser.add_argument(
+        "--out", default="runs/tiny", type=file_name, metavar="FOLDER", help="where to write (default runs/tiny)"
+    )
+    parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
                         help="your own .txt files in one or more folders, one document a file, UTF-8")  # fmt: skip
     settings_option(parser)
 
@@ -49,7 +51,9 @@ def seeds(arguments):
 
 def _seeds_arguments(parser):
     parser.add_argument("--seeds", default="1,2,3,4,5", help="which ones, comma separated (default 1,2,3,4,5)")
-    parser.add_argument("--out", default="runs/seeds", metavar="FOLDER", help="where to write (default runs/seeds)")
+    parser.add_argument(
+        "--out", default="runs/seeds", type=file_name, metavar="FOLDER", help="where to write (default runs/seeds)"
+    )
     settings_option(parser)
 
 
@@ -63,7 +67,9 @@ def sweep(arguments):
 
 
 def _sweep_arguments(parser):
-    parser.add_argument("--run", default="runs/tiny", metavar="FOLDER", help="a finished run (default runs/tiny)")
+    parser.add_argument(
+        "--run", default="runs/tiny", type=file_name, metavar="FOLDER", help="a finished run (default runs/tiny)"
+    )
     parser.add_argument("--rates", help="learning rates, comma separated (default 0.002,0.004,0.008,0.012,0.016)")
     json_option(parser)
 
@@ -79,7 +85,9 @@ def ablate(arguments):
 
 def _ablate_arguments(parser):
     parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
-    parser.add_argument("--out", default="runs/ablate", metavar="FOLDER", help="where to write (default runs/ablate)")
+    parser.add_argument(
+        "--out", default="runs/ablate", type=file_name, metavar="FOLDER", help="where to write (default runs/ablate)"
+    )
     settings_option(parser)
     json_option(parser)
 

@@ -22,7 +22,7 @@ from .forecast import pretraining_seconds, student_seconds
 from .latency import block_latencies
 from .needs import check_pretraining
 from .result_files import LATENCIES, read_result
-from .run import Run
+from .run import Run, check_no_run
 from .settings import settings_from_strings
 from .stages import first_parameters
 from .strategies import teach_student
@@ -103,6 +103,7 @@ def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
     settings: {name: text} from `--set`. ValueError where `out` holds runs with other settings.
     """
     out = pathlib.Path(out)
+    check_no_run(out)
     with claimed(out):
         return _run(seeds, out, text, settings)
 

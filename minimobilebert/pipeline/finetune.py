@@ -150,7 +150,7 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
     asked = {**dataclasses.asdict(settings), **files.described(), "start_model": name_of(model)}
     check_same_run(out, asked)
     contents = {
-        name_of(model): fingerprints.of_arrays(saved.params),
+        name_of(model): fingerprints.of_texts([fingerprints.of_arrays(saved.params), dataclasses.asdict(saved.config)]),
         VOCABULARY: saved.tokenizer.digest,
         **files.contents(make_job(settings, files, saved).paths()),
     }
@@ -165,6 +165,7 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
 def _run(out, saved, files, settings, asked, trainer):
     """Train, or go on, and write everything -> the summary"""
     start = time.perf_counter()
+    check_same_run(out, {name: value for name, value in asked.items() if name != CONTENTS})  # another process's, by now
     plan = Plan(saved, files, settings)
     reading = time.perf_counter() - start
     check_fine_tuning(out, settings, plan.config, plan.job)

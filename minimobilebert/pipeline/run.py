@@ -11,10 +11,11 @@ from ..support.shapes import OneOf, shape_of
 from ..support.structured_files import read_json
 from ..text.wordpiece import WordPieceTokenizer
 from ..training import fingerprints
-from ..training.manifest import DamagedRun, is_finished, reopen, write_manifest
+from ..training.manifest import DamagedRun, is_finished, read_manifest, reopen, write_manifest
 from .settings import TinySettings
 
 CONFIG, VOCABULARY = "config.json", "vocab.txt"
+_RESULTS = ("summary.json", "result.json", "report.html", "metrics.jsonl")
 CONTENTS = "contents"  # in config.json: {what: fingerprint}, with which the run was begun
 
 
@@ -36,10 +37,33 @@ def check_same_contents(folder, contents):
             )
 
 
+def _check_nothing_of_another(folder):
+    """ValueError where `folder`, which holds no run, holds files that a run would overwrite: a model, a table."""
+    folder = pathlib.Path(folder)
+    names = [VOCABULARY, *_RESULTS, *(path.name for path in folder.glob("checkpoint-*.npz"))]
+    there = [name for name in names if (folder / name).exists()]
+    if there and CONFIG not in read_manifest(folder):
+        raise ValueError(
+            f"{folder}: found {there[0]} but no {CONFIG}, expected a new folder or a run; choose another folder with"
+            " --out (make: OUT=...)"
+        )
+
+
+def check_no_run(folder):
+    """ValueError where `folder` holds a run or a model: the folder of several runs must be another one."""
+    for name in (CONFIG, VOCABULARY):
+        if (pathlib.Path(folder) / name).exists():
+            raise ValueError(
+                f"{folder}: found {name} there, as in a run or a model, expected a new folder or one of several runs;"
+                " choose another folder with --out"
+            )
+
+
 def check_same_run(folder, asked):
     """ValueError where `folder` holds a run with other settings than `asked`: two runs must not mix."""
     file = pathlib.Path(folder) / CONFIG
     if not file.exists():
+        _check_nothing_of_another(folder)
         return
     found = read_json(file, {str: object})
     for name, value in asked.items():
@@ -105,6 +129,7 @@ class Run:
 
     def use_text(self, data):
         """Take the text; from here on the folder is ours. Nothing is written before the text proved usable."""
+        check_same_run(self.folder, self.asked)  # again: another process may have finished one here in between
         contents = {"text": data.fingerprint, VOCABULARY: data.tokenizer.digest}
         check_same_contents(self.folder, contents)
         known_vocabulary(self.folder)

@@ -7,6 +7,7 @@ import numpy as np
 from ..files import write_json
 from ..support.locks import claimed
 from .report import MODELS
+from .run import check_no_run
 from .train_tiny import run as train_tiny
 
 # What the paper's method has to show here, in nats of held-out masked-word loss (and one accuracy).
@@ -48,6 +49,7 @@ def table(summaries):
 def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
     """Train with each seed in `out/seed-N`, one after the other; finished ones are only read -> the table's text."""
     out = pathlib.Path(out)
+    check_no_run(out)
     with claimed(out):
         summaries = [train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings) for seed in seeds]
         write_json(out / "summary.json", summaries)

@@ -17,6 +17,7 @@ from ..tasks.metrics import glue_average
 from ..terminal import say
 from .fine_tuning_settings import SQUAD
 from .finetune import headline, run
+from .run import check_no_run
 
 OURS = "ours"
 
@@ -56,6 +57,7 @@ def run_all(*, tasks, seeds, out, trainers, **arguments):
     trainers: {name: trainer}; arguments: as `finetune.run` takes them
     """
     out = pathlib.Path(out)
+    check_no_run(out)
     with claimed(out):
         return _run_all(tasks, seeds, out, trainers, arguments)
 

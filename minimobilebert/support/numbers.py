@@ -33,9 +33,13 @@ def number_of(text, shape, name):
 def numbers_of(text, shape, name):
     """Numbers with commas between them -> list. ValueError for what is none of them, or there twice."""
     values = [number_of(part, shape, name) for part in text.split(",")]
+    seen = {}
     for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{name}: found {shown(value)} twice, expected every number once")
+        key = f"{value:g}" if type(value) is float else value  # of a float as much as is in the name of its folder
+        if key in seen:
+            twice = f"{shown(value)} twice" if seen[key] == value else f"{shown(seen[key])} and {shown(value)}"
+            raise ValueError(f"{name}: found {twice}, expected numbers that differ (in six digits)")
+        seen[key] = value
     return values
 
 

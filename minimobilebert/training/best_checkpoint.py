@@ -1,6 +1,7 @@
 """The best parameters of a run so far, by a score, and every score of the run.
 
-    evaluations.json   a list: {"step", "selection", and whatever else was measured}, in order
+    evaluations.json   a list: {"step", "selection", and whatever else was measured}, in order; a selection that is no
+                       number is null there, in summaries and in memory: JSON has no NaN
     best.npz           the parameters after the step with the highest selection; of equals, the first
 
 Every checkpoint of the training holds the evaluations up to its step and the sha256 of best.npz (`state`), and a run
@@ -14,14 +15,18 @@ import math
 import pathlib
 
 from ..files import sha256_of, write_json
+from ..support.shapes import ANY, Integer
+from ..support.structured_files import read_json
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .manifest import DamagedRun
 
+_EVALUATIONS = [{"step": Integer(0), "selection": (float, None), str: ANY}]
 EVALUATIONS, BEST = "evaluations.json", "best.npz"
 
 
-def _rank(row):
-    return -math.inf if math.isnan(row["selection"]) else row["selection"]
+def rank(row):
+    """What evaluations are compared by: null is below every number."""
+    return -math.inf if row["selection"] is None else row["selection"]
 
 
 class BestCheckpoint:
@@ -34,12 +39,12 @@ class BestCheckpoint:
     @property
     def best(self):
         """The best evaluation so far; ValueError where there is none."""
-        return max(self.rows, key=_rank)
+        return max(self.rows, key=rank)
 
     def add(self, step, params, selection, **measured):
         """Note the evaluation after `step`; keep the parameters where they are the best so far."""
-        row = {"step": step, "selection": selection, **measured}
-        if all(_rank(row) > _rank(earlier) for earlier in self.rows):
+        row = {"step": step, "selection": None if math.isnan(selection) else selection, **measured}
+        if all(rank(row) > rank(earlier) for earlier in self.rows):
             metadata = {"step": step, "configuration": self.configuration}
             save_checkpoint(self.folder / BEST, params, metadata)
             self._sha256 = sha256_of(self.folder / BEST)
@@ -48,18 +53,18 @@ class BestCheckpoint:
 
     def state(self):
         """What a checkpoint holds of this -> anything JSON can hold"""
-        return {"evaluations": json.dumps(self.rows), "best": self._sha256}  # a text: a selection may be NaN
+        return {"evaluations": self.rows, "best": self._sha256}
 
     def restore(self, state, step):
         """Go on from the `state` that the checkpoint at `step` holds. DamagedRun where the files do not agree."""
-        self.rows, self._sha256 = json.loads(state["evaluations"]), state["best"]
+        self.rows, self._sha256 = list(state["evaluations"]), state["best"]
         if self.rows:
             self._check_evaluations(step)
             self._check_best(step)
 
     def restore_finished(self, state):
         """The evaluations of a finished stage, whose final checkpoint holds `state`."""
-        self.rows, self._sha256 = json.loads(state["evaluations"]), state["best"]
+        self.rows, self._sha256 = list(state["evaluations"]), state["best"]
         self._check_evaluations(math.inf)
         self.remove()  # left behind where the stage was stopped in its last moment
 
@@ -74,10 +79,10 @@ class BestCheckpoint:
         if not path.exists():
             raise self._damaged(EVALUATIONS, "no file")
         try:
-            found = [row for row in json.loads(path.read_bytes()) if row["step"] <= step]  # NaN may be a selection
-        except (ValueError, TypeError, KeyError, RecursionError):
+            found = [row for row in read_json(path, _EVALUATIONS) if row["step"] <= step]
+        except ValueError:
             raise self._damaged(EVALUATIONS, "a damaged file") from None
-        if json.dumps(found) != json.dumps(self.rows):
+        if json.dumps(found) != json.dumps(self.rows):  # as texts: 1 and 1.0 are not the same file
             raise self._damaged(EVALUATIONS, "other evaluations")
 
     def _check_best(self, step):
