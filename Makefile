@@ -13,6 +13,23 @@ unknown := $(filter-out $(VARIABLES) SHELL MAKE%,$(unknown))
 ifneq ($(unknown),)
 $(error found $(unknown), expected some of $(VARIABLES))
 endif
+# What a target makes use of, beside PYTHON and EXTRAS. Whatever else is given would be ignored.
+takes-train-tiny := SEED OUT TEXT SET
+takes-sweep := SEED OUT
+takes-student := SEED OUT LESSONS
+takes-check := SEED T ARGS
+takes-gradescope := OUT
+takes-models := TOKENS BATCH
+$(foreach t,seeds ablate,$(eval takes-$(t) := SET))
+$(foreach t,glue squad,$(eval takes-$(t) := DATA MODEL ARGS))
+$(foreach t,gradcheck parity,$(eval takes-$(t) := SEED))
+$(foreach t,test bench course,$(eval takes-$(t) := ARGS))
+$(foreach t,hint mutants watch,$(eval takes-$(t) := T))
+taken := PYTHON EXTRAS $(foreach t,$(MAKECMDGOALS),$(takes-$(t)))
+ignored := $(foreach v,$(VARIABLES),$(if $(findstring command line,$(origin $(v))),$(filter-out $(taken),$(v))))
+ifneq ($(strip $(ignored)),)
+$(error found $(strip $(ignored)), which $(or $(MAKECMDGOALS),help) would ignore; expected some of $(taken))
+endif
 comma := ,
 define newline
 

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 
-from .support.structured_files import read_json
+from .support.shapes import ANY
+from .support.structured_files import read_json, read_toml
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -58,6 +59,11 @@ def setup(extras=()):
         raise ValueError(f"Python: found {sys.version.split()[0]}, expected 3.11 or newer (make PYTHON=python3.12)")
     if "$" in str(ROOT):
         raise ValueError(f"{ROOT}: found a dollar sign in the folder's name, which setuptools takes for a variable")
+    known = read_toml(ROOT / "pyproject.toml", {"project": {"optional-dependencies": {str: [str]}, str: ANY}, str: ANY})
+    for extra in extras:
+        if extra not in known["project"]["optional-dependencies"]:
+            expected = ", ".join(known["project"]["optional-dependencies"])
+            raise ValueError(f"--extras: found {extra!r}, expected some of {expected} with commas between them")
     wanted = fingerprint(extras)
     if is_ready(wanted):
         return 0

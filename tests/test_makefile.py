@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -107,7 +108,7 @@ def test_commands_do_not_inherit_the_variables(project):
     project.python.write_text('#!/bin/sh\necho "out $OUT text $TEXT"\n', encoding="utf-8")
     project.python.chmod(0o755)
     try:
-        done, _ = project.make("doctor", "-o", "setup", "OUT=one", TEXT="two")
+        done, _ = project.make("sweep", "-o", "setup", "OUT=one", TEXT="two")
     finally:
         project.python.with_name("kept").replace(project.python)
     assert done.stdout == "out  text \n"
@@ -118,6 +119,11 @@ def test_commands_do_not_inherit_the_variables(project):
     [
         (["train-tiny", "OUT=a\nb"], "OUT: found a line break"),
         (["train-tiny", "OTU=a"], "found OTU, expected some of PYTHON EXTRAS SEED OUT"),
+        (["glue", "TEXT=a"], "found TEXT, which glue would ignore; expected some of PYTHON EXTRAS DATA MODEL ARGS"),
+        (["seeds", "SEED=2", "OUT=x"], "found SEED OUT, which seeds would ignore"),
+        (["train-tiny", "seeds", "T=1", "TEXT=a"], "found T, which train-tiny seeds would ignore"),
+        (["clean", "OUT=a"], "found OUT, which clean would ignore"),
+        (["SET=a=1"], "found SET, which help would ignore"),
     ],
 )
 def test_what_make_refuses(project, words, message):
@@ -172,6 +178,27 @@ def test_words_of_paths(tmp_path, monkeypatch):
         assert with_words([f"--words={value}"]) == words
     with pytest.raises(ValueError, match='found "it\'s gone", in which a quote is left open; expected another one'):
         with_words(["--words=it's gone"])
+
+
+@pytest.mark.parametrize("text", [MAKEFILE, makefile(MAKEFILE)], ids=["project", "edition"])
+def test_a_target_takes_the_variables_that_its_recipe_names(project, text):
+    """Found by giving each variable to each target: accepted or refused as the recipe names it or not."""
+    _, targets = text.split("# Targets\n")
+    names = "SEED OUT TEXT SET ARGS DATA MODEL TOKENS BATCH LESSONS T".split()
+    folder = project.folder.parent / f"takes-{len(text)}"
+    folder.mkdir()
+    (folder / "Makefile").write_text(text, encoding="utf-8")
+    for target, recipe in re.findall(r"^([a-z-]+): setup\n((?:\t.*\n)+)", targets, re.MULTILINE):
+        recipe = recipe.replace("$(run)", "OUT,SEED").replace("$(another_seed)", "SEED")
+        for name in names:
+            done = subprocess.run(["make", "-n", target, f"{name}=1"], cwd=folder, capture_output=True, text=True)
+            assert (done.returncode == 0) == (name in re.findall(r"[A-Z]+", recipe)), (target, name, done.stderr)
+
+
+def test_an_extra_that_there_is_not_is_refused_before_the_work(monkeypatch):
+    monkeypatch.setattr(bootstrap, "_run", lambda *_: pytest.fail("began to install"))
+    with pytest.raises(ValueError, match="^--extras: found 'comparee', expected some of .*compare"):
+        bootstrap.setup(["comparee"])
 
 
 def test_a_checkout_that_setuptools_cannot_install_is_refused_before_the_work(monkeypatch):
