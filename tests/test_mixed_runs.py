@@ -73,6 +73,9 @@ def test_every_option_for_a_file_refuses_an_empty_name(capsys):
         (["ablate", "--set", "seed=3"], "found seed"),
         (["sweep", "--rates", "0.004,4e-3"], "twice"),
         (["sweep", "--rates", "0.004,0.0040000001"], "differ"),
+        (["sweep", "--rates", "0.0_4"], "'0.0_4'"),
+        (["seeds", "--seeds", "1,\u0663"], "'\u0663'"),
+        (["train-tiny", "--set", "batch_size=1_0"], "'1_0'"),
         (["finetune", "--task", "sst2", "--search", "lr=1e-5,1.0000001e-5"], "differ"),
     ],
 )
@@ -80,6 +83,27 @@ def test_options_that_would_count_twice_or_not_at_all(folder, tmp_path, capsys, 
     data = ["--data", folder / "glue", "--model", folder / "bert"] if words[0] in ("glue", "finetune") else []
     out = ["--out", tmp_path / "out"] if words[0] != "sweep" else []
     refused(capsys, run(*words, *data, *out), found)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--task", "sst2", "--train-file", "x"],
+        ["--task", "sst2", "--dev-file", "x"],
+        ["--task", "rte", "--split-articles", "1"],
+        ["--task", "rte", "--leave-out", "x"],
+        ["--task", "rte", "--stride", "7"],
+        ["--task", "sst2", "--max-query", "7"],
+        ["--task", "squad1", "--split-articles", "1", "--dev-file", "x"],
+    ],
+)
+@pytest.mark.parametrize("command", ["finetune", "evaluate"])
+def test_files_that_the_task_would_ignore(folder, tmp_path, capsys, command, words):
+    out = ["--out", tmp_path / "out"] if command == "finetune" else []
+    spans = ["--max-length", "40", "--max-query", "12", "--stride", "10"] if "squad1" in words else []
+    given = [*words, "--data", folder / "glue", "--model", folder / "bert", *spans, *out]
+    refused(capsys, run(command, *given), words[-2], "expected")
     assert not (tmp_path / "out").exists()
 
 

@@ -66,6 +66,10 @@ def usual_settings(task, positions, **changes):
     positions: the length of the model's position table, beyond which no text can go
     """
     squad = task in SQUAD
+    for name in () if squad else ("stride", "max_query"):
+        if changes.get(name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
     values = {
         "learning_rate": 4e-5 if squad else 5e-5,
         "batch_size": 32,

@@ -41,7 +41,7 @@ def _as_split(files, trained):
 def _load(task, model, files, changes):
     """-> job, function batch -> logits. ValueError where the model was not fine-tuned for such a task."""
     saved, trained = load_model(model), run_settings(model)
-    for name in ("max_length", "stride", "max_query"):
+    for name in ("max_length", "stride", "max_query") if task in SQUAD else ("max_length",):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
             changes[name] = trained[name]
     settings = usual_settings(task, saved.config.max_position_embeddings, **changes)

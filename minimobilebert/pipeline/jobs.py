@@ -21,6 +21,15 @@ class TaskFiles:
     split_articles: int | None = None
     leave_out: str | None = None
 
+    def check(self, task):
+        """ValueError for what the task would ignore."""
+        given = {f"--{name.replace('_', '-')}": value for name, value in self.described().items() if name != "data"}
+        given = [name for name, value in given.items() if value is not None]
+        if task not in SQUAD and given:
+            raise ValueError(f"{given[0]}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
+        if self.split_articles and self.dev_file:
+            raise ValueError("--dev-file: found it with --split-articles, expected one of them: both choose the dev part")
+
     def described(self):
         """-> {name: value} for config.json"""
         values = dataclasses.asdict(self)
@@ -40,6 +49,7 @@ class TaskFiles:
 
 def make_job(settings, files, saved):
     """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
+    files.check(settings.task)
     if settings.task in SQUAD:
         from .squad_job import SquadJob
 

@@ -17,12 +17,18 @@ SHARE = Number(0.0, 1.0)
 FACTOR = Number(0.0, 1e38)
 
 
+def parsed(text, kind):
+    """The int or float in a text. ValueError where it is none, or one that only Python reads: 1_000, other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"found {shown(text)}, expected a number")
+    return kind(text)  # ValueError also for an integer of more than 4,300 digits
+
+
 def number_of(text, shape, name):
     """The number in a text -> int or float. ValueError, one line, where it is none or beyond its range."""
-    kind = int if isinstance(shape, Integer) else float
     try:
-        value = kind(text)
-    except ValueError:  # also for an integer of more than 4,300 digits
+        value = parsed(text, int if isinstance(shape, Integer) else float)
+    except ValueError:
         value = text
     try:
         return check(value, shape, name)

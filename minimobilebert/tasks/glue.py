@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..support.numbers import parsed
 from ..support.shapes import shown
 from ..terminal import say
 from .tsv import find_column, read_rows
@@ -115,7 +116,7 @@ def split_path(task, data, split):
 def _label(text, task, place):
     if task.labels is None:
         try:
-            score = float(text)
+            score = parsed(text, float)
         except ValueError:
             score = -1.0
         if not 0.0 <= score <= 5.0:  # also refuses NaN
