@@ -28,7 +28,7 @@ class TaskFiles:
         if task not in SQUAD and given:
             raise ValueError(f"{given[0]}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
         if self.split_articles and self.dev_file:
-            raise ValueError("--dev-file: found it with --split-articles, expected one of them: both choose the dev part")
+            raise ValueError("--dev-file: found it with --split-articles, expected one of them: both name dev")
 
     def described(self):
         """-> {name: value} for config.json"""
