@@ -55,7 +55,7 @@ RUN = {
     MINI + "train-tiny": Run("distilled student", add=SMALL, after=(TINY,)),  # the same run, which is finished
     "make train-tiny SEED=2": Run("distilled student", "runs/tiny-seed-2/report.html", SMALL),
     MINI + "train-tiny --text FOLDER --out runs/mine": Run(
-        "distilled student", "runs/mine/report.html", SMALL.replace("=1200", "=150"), placeholders={"FOLDER": "text"}),
+        "distilled student", "runs/mine/report.html", SMALL.replace("vocab_size=1200", "vocab_size=150"), placeholders={"FOLDER": "text"}),
     "make seeds": Run("distilled under scratch by 0.2: ", "runs/seeds/summary.json", "--seeds 1 " + SMALL),
     "make sweep": Run("0.001", add="--rates 1e-3", after=(TINY,)),
     "make ablate": Run("| bare |", "runs/ablate/ablations.svg", "--seeds 1 " + SMALL),

@@ -30,7 +30,10 @@ def run(commands):
             for other in how.after:
                 run(other)
             words = make(key) if key.startswith("make") else shlex.split(key)
-            words = [how.placeholders.get(word, word) for word in [*words, *shlex.split(how.add)][3:]]
+            added = shlex.split(how.add)
+            changed = {word.partition("=")[0] for word in added if "=" in word}  # settings; each may be given once
+            words = [word for word in words if "=" not in word or word.partition("=")[0] not in changed]
+            words = [how.placeholders.get(word, word) for word in [*words, *added][3:]]
             done[key] = commands.run(words)
         code, printed = done[key]
         assert code == 0, printed
