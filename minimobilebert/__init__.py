@@ -18,3 +18,8 @@ def __getattr__(name):
     import importlib
 
     return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+
+
+def __dir__():
+    """What an editor offers after `minimobilebert.`"""
+    return sorted({*globals(), *_PUBLIC})

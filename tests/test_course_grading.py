@@ -158,7 +158,7 @@ LATE = Policy(due="2027-03-01T12:00:00+00:00", grace_hours=1.0, percent_lost_per
 
 @pytest.mark.parametrize(("when", "factor", "words"), [
     (None, 1.0, ""), ("2027-03-01T11:00:00+00:00", 1.0, ""), ("2027-03-01T12:59:00+00:00", 1.0, ""),
-    ("2027-03-01T14:01:00+01:00", 0.9, "1 days late: 10 % lost"), ("2027-03-02T13:00:01+00:00", 0.8, "2 days late"),
+    ("2027-03-01T14:01:00+01:00", 0.9, "1 day late: 10 % lost"), ("2027-03-02T13:00:01+00:00", 0.8, "2 days late"),
     ("2027-03-04T13:00:00+00:00", 0.7, "3 days late"), ("2027-03-04T13:00:01+00:00", 0.0, "100 % lost"),
 ])  # fmt: skip
 def test_late(when, factor, words):
@@ -203,7 +203,7 @@ def test_the_command_grades(tmp_path, capsys):
         str(tmp_path / "policy.toml"),
     ]
     assert main([*arguments, "--handed-in", "2027-01-01T05:00:00+00:00"]) == 0
-    assert "1 days late: 50 % lost" in capsys.readouterr().out
+    assert "1 day late: 50 % lost" in capsys.readouterr().out
     assert main([*arguments, "--handed-in", "x"]) == 2
     assert "found the date 'x'" in capsys.readouterr().err
 

@@ -127,6 +127,12 @@ def test_the_package_offers_the_model():
         minimobilebert.Modell  # noqa: B018
 
 
+def test_one_text_in_place_of_a_list_is_refused(model):
+    for ask in (lambda: model.encode("A ship."), lambda: model.encode(["A ship."], "At sea.")):
+        with pytest.raises(ValueError, match="found one text, expected a list of texts"):
+            ask()
+
+
 def test_a_run_a_stage_and_a_checkpoint_all_load(folder):
     for place in (folder, folder / "student", folder / "student" / "checkpoint-final.npz"):
         loaded = Model.load(place)

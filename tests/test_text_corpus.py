@@ -108,6 +108,9 @@ def test_unusable_places(tmp_path):
         with pytest.raises(ValueError, match="not a readable .tar archive") as error:
             read_documents(tmp_path / "book.tar")
         assert "\n" not in str(error.value)
+    (tmp_path / "Book.TXT").write_text("A text.")
+    with pytest.raises(ValueError, match="Book.TXT: found a single text, expected the folder that holds it"):
+        read_documents(tmp_path / "Book.TXT")
     with pytest.raises(ValueError, match="state-of-the-union.tar.bz2: not found; the shipped texts"):
         shipped_documents(tmp_path)
 

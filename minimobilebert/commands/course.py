@@ -127,7 +127,10 @@ def grade(arguments):
     from ..course.manifest import load
 
     this = load()
-    results = run(this, arguments.submissions, arguments.out, _policy(this, arguments.policy), arguments.handed_in)
+    policy = _policy(this, arguments.policy)
+    if policy.due and arguments.handed_in is None:
+        print(f"note: due {policy.due}, but without --handed-in nothing counts as late", file=sys.stderr)
+    results = run(this, arguments.submissions, arguments.out, policy, arguments.handed_in)
     print(format_grades(results))
     print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
     failed = sum(result["extra_data"]["failed"] for result in results)

@@ -112,7 +112,8 @@ def format_result(result, folder, before=()):
     task, outcomes = result.task, result.outcomes
     head = f"task {task.id}  {task.name}"
     if result.passed:
-        return f"{head}: passed, {len(outcomes)} properties, {task.points} points\n  {task.after}"
+        points = f"{task.points} point{'' if task.points == 1 else 's'}"
+        return f"{head}: passed, {len(outcomes)} properties, {points}\n  {task.after}"
     place = f"lesson  {folder}/README.md"
     if result.state == NOT_WRITTEN and all(outcome.state in (NOT_WRITTEN, NOT_RUN) for outcome in outcomes):
         headline = next(outcome.headline for outcome in outcomes if outcome.state == NOT_WRITTEN)

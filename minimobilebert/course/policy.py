@@ -65,9 +65,9 @@ def late_factor(policy, handed_in):
     """The share of the score that is kept -> factor, sentence ("" where it is in time)"""
     if not policy.due or handed_in is None:
         return 1.0, ""
-    late = _date("submission", handed_in) - _date("due", policy.due) - datetime.timedelta(hours=policy.grace_hours)
+    late = _date("--handed-in", handed_in) - _date("due", policy.due) - datetime.timedelta(hours=policy.grace_hours)
     if late <= datetime.timedelta(0):
         return 1.0, ""
     days = -(-late // datetime.timedelta(days=1))
     lost = 100.0 if days > policy.days_late_at_most else min(100.0, policy.percent_lost_per_day_late * days)
-    return 1.0 - lost / 100.0, f"{days} days late: {lost:g} % lost"
+    return 1.0 - lost / 100.0, f"{days} day{'' if days == 1 else 's'} late: {lost:g} % lost"

@@ -73,6 +73,9 @@ class Model:
 
         Texts beyond the model's positions are cut, and a line on stderr says so.
         """
+        for name, value in (("texts", texts), ("seconds", seconds)):
+            if isinstance(value, str):  # else every letter of it would be a text
+                raise ValueError(f"{name}: found one text, expected a list of texts: [{value[:40]!r}]")
         seconds = [None] * len(texts) if seconds is None else seconds
         longest = self.config.max_position_embeddings
         found = [encode_pair(self.tokenizer, a, b, max_length=longest) for a, b in zip(texts, seconds, strict=True)]

@@ -74,6 +74,8 @@ def _read_archive(path, left_out):
                 names.add(member.parts)
                 yield _document(member.name, source, archive.read(member, MOST_BYTES), place)
     except ArchiveError as error:
+        if is_text_name(path.name):
+            raise ValueError(f"{path}: found a single text, expected the folder that holds it") from None
         raise ValueError(
             f"{path}: found a file that is not a readable .tar archive ({error}),"
             " expected a folder or an archive of .txt files"
