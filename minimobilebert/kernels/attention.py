@@ -16,7 +16,17 @@ from .exponential import exp_scalar
 from .finish import NOTHING
 from .jit import jit, jit_parallel, prange
 from .memory import empty
-from .panels import depth_blocks, multiply_panels, pack_panels, packing_aside_of, panels_of, small_aside_of, tile_height
+from .panels import (
+    COPY_FROM_TILES,
+    aside_of,
+    depth_blocks,
+    multiply_panels,
+    pack_panels,
+    packing_aside_of,
+    panels_of,
+    small_aside_of,
+    tile_height,
+)
 from .rows import compact, row_maximum
 from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
 from .sums import dot_of, sum_of
@@ -114,7 +124,8 @@ def head_size_of(tokens, size, like):
     width = width_of(like)
     if size >= width:
         return (tokens + TILE_ROWS) * width
-    return (panels_of(tokens, like) * width + size) * tokens + packing_aside_of(like)
+    tiles = aside_of(like) if size > COPY_FROM_TILES * TILE_ROWS else packing_aside_of(like)
+    return (panels_of(tokens, like) * width + size) * tokens + tiles
 
 
 @jit

@@ -21,6 +21,7 @@ from .simd import TILE_ROWS, copy_vector, item_bytes, lanes_of, multiply_tile, t
 DEPTH_BLOCK = 256  # rows of b in one block: the rows of a that one tile reads stay in the first-level cache
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
 COPY_FROM = 192  # rows of a from which on a copy of b pays that lies as the tiles read it
+COPY_FROM_TILES = 4  # tiles of a from which on that pays where a is packed too
 TILES_AT_ONCE = 8  # tiles of a that are packed together
 
 
@@ -155,7 +156,7 @@ def multiply_panels(
     b_aside = a_aside + TILES_AT_ONCE * tile_size_of(out)
     # dy.T @ x: both lie across their rows, a power of two apart as a rule, and would push each other out of the cache.
     copy = a_row == 1 and a_k > 1 and TILE_ROWS <= lanes
-    copy_b = b_k != width and (rows >= COPY_FROM or (copy and rows > 4 * TILE_ROWS))
+    copy_b = b_k != width and (rows >= COPY_FROM or (copy and rows > COPY_FROM_TILES * TILE_ROWS))
     height = tile_height(rows)
     step = max(1, B_BLOCK_BYTES // (item_bytes(out) * width * min(depth, DEPTH_BLOCK)))
     if not copy and 2 * rows * depth * item_bytes(out) <= B_BLOCK_BYTES:
