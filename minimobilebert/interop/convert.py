@@ -15,7 +15,7 @@ from ..support.requirements import check_disk, check_writable
 from ..support.structured_files import read_json
 from ..training.model_folder import load_model, save_model
 from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_hf, head_from_hf
-from .hf_names import match_parameters, names_for_hf
+from .hf_names import match_parameters, tensors_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
 from .safetensors_files import InteropError, read_tensors, write_tensors
 
@@ -118,7 +118,7 @@ def to_hf(folder, out):
     if saved.labels:
         settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
         settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
-    tensors = names_for_hf(saved.params, saved.config, saved.head)
+    tensors = tensors_for_hf(saved.params, saved.config, saved.head)
     check_disk(out, sum(array.nbytes for array in tensors.values()), "the model")
     with new_folder(out) as unfinished:
         write_tokenizer(unfinished, saved.tokenizer, saved.config)

@@ -102,11 +102,19 @@ def match_parameters(tensors, shapes, config, head, place):
 
 
 def names_for_hf(params, config, head):
-    """Our parameters -> the tensors of their file: exactly those that their class has (tied weights once)"""
-    tensors, H = dict(params), config.hidden_size
-    pooler = f"{config.prefix}.pooler.dense"
+    """Our parameters -> their names and form (tied weights once, as they do)."""
+    tensors = dict(params)
     if config.use_bottleneck and head in MASKED_WORDS and f"{_MLM}.dense.weight" not in params:
         tensors[f"{_MLM}.dense.weight"] = np.zeros((0, config.vocab_size), np.float32)
+    if head is None:
+        return {name.removeprefix(f"{config.prefix}."): array for name, array in tensors.items()}
+    return tensors
+
+
+def tensors_for_hf(params, config, head):
+    """Our parameters -> the tensors of their file: exactly those that their class has"""
+    tensors, H = dict(params), config.hidden_size
+    pooler = f"{config.prefix}.pooler.dense"
     if head in MASKED_WORDS and not config.tie_word_embeddings:
         tensors[f"{_MLM}.decoder.bias"] = params[f"{_MLM}.bias"]
     if head in WITHOUT_POOLER:
@@ -114,6 +122,4 @@ def names_for_hf(params, config, head):
     elif head is None and config.prefix == "bert" and f"{pooler}.weight" not in params:
         # Their encoder always has one. Zeros say that it is not to be used, and are read back as none.
         tensors |= {f"{pooler}.weight": np.zeros((H, H), np.float32), f"{pooler}.bias": np.zeros(H, np.float32)}
-    if head is None:
-        return {name.removeprefix(f"{config.prefix}."): array for name, array in tensors.items()}
-    return tensors
+    return names_for_hf(tensors, config, head)

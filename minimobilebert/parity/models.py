@@ -15,7 +15,7 @@ import numpy as np
 
 from ..extras import require
 from ..interop.hf_config import config_to_hf
-from ..interop.hf_names import names_for_hf
+from ..interop.hf_names import tensors_for_hf
 from ..model.parameters import parameter_shapes
 from ..model.pretraining import pretraining_forward, pretraining_step
 from .differences import PAD_ID, Run, differences
@@ -67,7 +67,7 @@ def build_theirs(params, config, attention="eager", head=HEAD, num_labels=None):
             **({"attn_implementation": attention} if attention else {}),
         )
     # Copies: `.to(float64)` and a training step must not reach our arrays.
-    tensors = {name: torch.tensor(array) for name, array in names_for_hf(params, config, head).items()}
+    tensors = {name: torch.tensor(array) for name, array in tensors_for_hf(params, config, head).items()}
     report = model.load_state_dict(tensors, strict=False)
     left = set(report.missing_keys) - _TIED
     if not config.has_embedding_transformation:  # they build it all the same, and do not use it
