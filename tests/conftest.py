@@ -6,7 +6,12 @@ import os
 # machine makes them a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# `make test ARGS=...` hands its variables on to every make that a test starts.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+    os.environ.pop(_name, None)
+
 import pytest
+import workers
 from hypothesis import HealthCheck, settings
 
 from minimobilebert.kernels.backend import BACKENDS, use_backend
@@ -29,12 +34,17 @@ def backend(request):
         yield request.param
 
 
+pytest_addoption, pytest_configure = workers.add_options, workers.configure
+
+
 def pytest_collection_modifyitems(items):
     """What waits for commands in the background goes last, so that these run beside everything else."""
     items.sort(key=lambda item: item.module.__name__ == "test_same_bits")
 
 
 def pytest_collection_finish(session):
+    if session.config.getoption("--worker-of"):
+        return  # the process that reports has started them
     modules = {item.module for item in session.items if item.module.__name__ == "test_same_bits"}
     for module in modules:
         module.RUNS.start()

@@ -29,11 +29,12 @@ def doctor(arguments):
 
 def test(arguments):
     root = pathlib.Path(__file__).resolve().parents[2]
-    return subprocess.call([sys.executable, "-m", "pytest", *arguments.pytest], cwd=root)
+    words = arguments.pytest or ["--workers=auto"]  # see tests/workers.py
+    return subprocess.call([sys.executable, "-m", "pytest", *words], cwd=root)
 
 
 def _test_arguments(parser):
-    parser.epilog += "; every argument goes to pytest"
+    parser.epilog += "; every argument goes to pytest; without any, all processors share the test files"
     parser.set_defaults(pytest=[])
 
 
