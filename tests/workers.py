@@ -86,6 +86,8 @@ class Workers(Share):
                         break  # not yet written to its end
                     self.read[path] = self.read.get(path, 0) + len(line)
                     report = hook.pytest_report_from_serializable(config=self.config, data=json.loads(line))
+                    if isinstance(report.longrepr, list):  # of a skipped test; JSON has no tuples
+                        report.longrepr = tuple(report.longrepr)
                     if report.when == "setup":
                         hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
                     hook.pytest_runtest_logreport(report=report)
