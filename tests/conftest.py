@@ -6,10 +6,6 @@ import os
 # machine makes them a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# `make test ARGS=...` hands its variables on to every make that a test starts.
-for _name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
-    os.environ.pop(_name, None)
-
 import pytest
 import workers
 from hypothesis import HealthCheck, settings
@@ -18,6 +14,10 @@ from minimobilebert.kernels.backend import BACKENDS, use_backend
 from minimobilebert.kernels.waiting import this_process_is_ours
 
 this_process_is_ours()
+
+# `make test ARGS=...` hands its variables on to every make that a test starts.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):
+    os.environ.pop(_name, None)
 
 # No deadline: the first example compiles kernels. The `backend` fixture may stay the same between examples.
 # The examples are the same in every run; `pytest --hypothesis-profile=explore` draws new and more ones.
