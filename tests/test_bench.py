@@ -59,6 +59,7 @@ def small(monkeypatch):
     monkeypatch.setattr(run, "PARTS", SMALL)
     monkeypatch.setattr(measure, "LEAST", 0.0)
     monkeypatch.setattr(measure, "REST", 0.0)
+    monkeypatch.setattr(measure, "SETTLE", 0.0)
     monkeypatch.setattr(run, "measure_peak", lambda threads: 1e11 * threads)
     if importlib.util.find_spec("threadpoolctl") is None:  # these tests are not about how fast NumPy is
         monkeypatch.setattr(libraries, "_threads_of_environment", get_num_threads)

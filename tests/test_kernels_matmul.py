@@ -1,17 +1,16 @@
 """The matrix product: every size, layout, type and path against a float64 product."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from documents import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from thread_counts import threads
 
-from minimobilebert.kernels import simd
 from minimobilebert.kernels.backend import use_backend
 from minimobilebert.kernels.matmul import matmul
 
@@ -133,38 +132,11 @@ def test_operands_that_do_not_fit_are_one_clear_line(backend, a, b, more, words)
         matmul(a, b, **more)
 
 
-PATHS = """
-import numpy as np
-from minimobilebert.kernels import matmul as module, simd
-assert simd.PATH == {path!r}, simd.PATH
-rng = np.random.default_rng(5)
-for dtype, limit in ((np.float32, 1e-5), (np.float64, 1e-13)):
-    for m, k, n in {shapes}:
-        for turn_a in (False, True):
-            for turn_b in (False, True):
-                a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
-                x, y = (np.asfortranarray(a) if turn_a else a), (np.asfortranarray(b) if turn_b else b)
-                error = np.abs(module.matmul(x, y) - a.astype(float) @ b) / (np.abs(a) @ np.abs(b) + 1e-30)
-                assert error.max(initial=0.0) < limit, (dtype, m, k, n, turn_a, turn_b, error.max())
-print("fine")
-"""
-MANY = [(37, 70, 41), (100, 300, 65), (5, 9, 130)]
 FEW = [(3, 5, 4), (1, 1, 1), (4, 9, 2), (0, 3, 2)]
 
 
-@pytest.mark.parametrize("path", ["avx512", "avx2", "neon", "plain"])
-def test_every_tile_that_this_processor_can_run(path):
-    if path != "plain" and path not in simd.SUPPORTED:
-        pytest.skip(f"this processor cannot run the {path} tile")
-    environment = {**os.environ, "MINIMOBILEBERT_SIMD": path, "MINIMOBILEBERT_BACKEND": "numba"}
-    assert run_paths(path, MANY, environment) == "fine"
-
-
 def test_without_the_compiler_the_plain_loops_run():
-    assert run_paths("plain", FEW, {**os.environ, "NUMBA_DISABLE_JIT": "1"}) == "fine"
-
-
-def run_paths(path, shapes, environment):
-    done = subprocess.run([sys.executable, "-c", PATHS.format(path=path, shapes=shapes)], env=environment,
-                          cwd=pathlib.Path(__file__).resolve().parents[1], capture_output=True, text=True)  # fmt: skip
-    return done.stdout.strip() or done.stderr
+    """Compiled tiles that are not this processor's: test_same_bits.py"""
+    script = f"import tile_check; tile_check.check('plain', {FEW})"
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+                   cwd=ROOT, check=True)  # fmt: skip

@@ -1,16 +1,20 @@
 """The same seed gives the same bits: for other processors, vector widths, threads, BLAS kernels and NumPy loops.
 
 Each run is a process of its own that compiles the kernels for another target and hashes every operation and 20 training
-steps (minimobilebert/verification). One run changes several things at once: if all are equal, none of them mattered.
-They start with the first test and run beside the others.
+steps (minimobilebert/verification), and then multiplies on that target's tile in float64 too (tile_check.py). One run
+changes several things at once: if all are equal, none of them mattered. They start with the first test and run beside
+the others; this processor's own tile is the turn of the process that asks.
 """
 
 import json
+import os
 import platform
 
 import numpy as np
 import pytest
+import tile_check
 from background import Background
+from documents import ROOT
 
 from minimobilebert.cli import main
 from minimobilebert.kernels import simd
@@ -30,7 +34,7 @@ SKYLAKE_X = HASWELL + (
     ",+adx,+aes,+avx512bw,+avx512cd,+avx512dq,+avx512f,+avx512vl,+clflushopt,+clwb,+prfchw,+rdseed,+xsavec,+xsaves"
 )
 OLD_NUMPY = "AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4 AVX512F AVX512CD AVX2 FMA3 X86_V3"
-PLAIN = "this processor, plain loops, 1 thread"
+PLAIN, HERE = "this processor, plain loops, 1 thread", "this processor"
 # name -> what this processor must have, environment variables. Plain loops are slow to train with: operations only.
 TARGETS = {
     "Haswell, 1 thread, Prescott's BLAS, NumPy without AVX2": ("avx2", {
@@ -42,9 +46,16 @@ TARGETS = {
         "OPENBLAS_CORETYPE": "Haswell", "NUMBA_OPT": "1",
     }),
     PLAIN: ("plain", {"MINIMOBILEBERT_SIMD": "plain", "NUMBA_NUM_THREADS": "1"}),
-    "this processor": ("plain", {}),
+    HERE: (simd.PATH, {}),
 }  # fmt: skip
-SCRIPT = "import json; from minimobilebert.verification.run import verify; print('\\n' + json.dumps(verify(%r)))"
+SCRIPT = """
+import json, tile_check
+from minimobilebert.verification.run import verify
+report = verify({parts})
+tile_check.check({path!r})
+print()
+print(json.dumps(report))
+"""
 PARTS = [name for name in run.parts() if name != "inference"]  # a quarter of all compilation; `verify` has it
 OPERATIONS = [name for name in PARTS if name not in training.TRAININGS]
 
@@ -54,12 +65,14 @@ def _parts(name):
 
 
 def _possible(needed):
-    return needed == "plain" or (X86 and needed in simd.SUPPORTED)
+    return needed in ("plain", simd.PATH) or (X86 and needed in simd.SUPPORTED)
 
 
 RUNS = Background({
-    name: ({**variables, "NUMBA_CACHE_DIR": "{folder}", "OMP_WAIT_POLICY": "passive"}, ["-c", SCRIPT % _parts(name)])
-    for name, (needed, variables) in TARGETS.items() if _possible(needed)
+    name: ({**variables, "NUMBA_CACHE_DIR": "{folder}", "OMP_WAIT_POLICY": "passive",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+           ["-c", SCRIPT.format(parts=_parts(name), path=path)])
+    for name, (path, variables) in TARGETS.items() if name != HERE and _possible(path)
 })  # fmt: skip
 
 
@@ -67,9 +80,13 @@ RUNS = Background({
 def test_every_target_computes_the_expected_bits(name):
     if not _possible(TARGETS[name][0]):
         pytest.skip(f"this processor cannot run it: {', '.join(simd.SUPPORTED) or 'no vectors known here'}")
-    code, printed = RUNS.output(name)
-    assert code == 0, printed
-    report = json.loads(printed.splitlines()[-1])
+    if name == HERE:
+        report = run.verify(PARTS)
+        tile_check.check(simd.PATH)
+    else:
+        code, printed = RUNS.output(name)
+        assert code == 0, printed
+        report = json.loads(printed.splitlines()[-1])
     different = {row["part"]: row["hash"] for row in report["parts"] if not row["ok"]}
     assert not different, f"{report['machine']}; after a change of the arithmetic: verify --write"
     assert [row["part"] for row in report["parts"]] == _parts(name)

@@ -1,8 +1,9 @@
 """`pytest --workers N`: N processes share the test files, and the first one reports for all of them.
 
-Every process collects all tests and goes through them in the same order. Before the first test of a file it tries to
-create a file of that name in a shared folder: whoever creates it runs that file's tests, everybody else passes them
-over. The other processes write their reports, one JSON object a line, where the first one reads them and hands them to
+Every process collects all tests. The first one goes through the files from the start and the others from the end, so
+that they seldom compile the same kernel at the same time. Before the first test of a file a process tries to create a
+file of that name in a shared folder: whoever creates it runs that file's tests, everybody else passes them over. The
+other processes write their reports, one JSON object a line, where the first one reads them and hands them to
 pytest as if they were its own. So there is one list of failures and one last line.
 """
 
@@ -47,6 +48,10 @@ class Worker(Share):
     def __init__(self, folder, config):
         super().__init__(folder, first=False)
         self.config, self.reports = config, open(f"{folder}/reports-{os.getpid()}", "w", encoding="utf-8")
+
+    def pytest_collection_modifyitems(self, items):
+        files = list(dict.fromkeys(item.path for item in items))
+        items.sort(key=lambda item: -files.index(item.path))
 
     def pytest_runtest_logreport(self, report):
         data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
