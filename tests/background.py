@@ -14,13 +14,14 @@ class Background:
     def __init__(self, commands):
         self.commands, self.running, self.folder = commands, {}, None
 
-    def start(self):
-        """Start all that do not run yet, at a low priority."""
+    def start(self, names):
+        """Start these at a low priority, unless some run already."""
         if self.running:
             return
         self.folder = tempfile.TemporaryDirectory(prefix="minimobilebert-tests-")
         polite = (lambda: os.nice(10)) if hasattr(os, "nice") else None
-        for name, (variables, arguments) in self.commands.items():
+        for name in names:
+            variables, arguments = self.commands[name]
             out = open(os.path.join(self.folder.name, name), "w+b")
             environment = {**os.environ, **{k: v.format(folder=self.folder.name) for k, v in variables.items()}}
             process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=out,
@@ -29,7 +30,7 @@ class Background:
 
     def output(self, name, seconds=600):
         """Wait for one of them -> exit code, what it printed"""
-        self.start()
+        self.start([name])
         process, out = self.running[name]
         code = process.wait(seconds)
         out.seek(0)

@@ -34,7 +34,12 @@ def backend(request):
         yield request.param
 
 
-pytest_addoption, pytest_configure = workers.add_options, workers.configure
+pytest_configure = workers.configure
+
+
+def pytest_addoption(parser):
+    workers.add_options(parser)
+    parser.addoption("--all-targets", action="store_true", help="compile for every other processor that this one can run")
 
 
 def pytest_collection_modifyitems(items):
@@ -47,5 +52,5 @@ def pytest_collection_finish(session):
         return  # the process that reports has started them
     modules = {item.module for item in session.items if item.module.__name__ == "test_same_bits"}
     for module in modules:
-        module.RUNS.start()
+        module.RUNS.start(module.wanted(session.config))
         session.config.add_cleanup(module.RUNS.stop)

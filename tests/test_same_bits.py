@@ -35,13 +35,14 @@ SKYLAKE_X = HASWELL + (
 )
 OLD_NUMPY = "AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4 AVX512F AVX512CD AVX2 FMA3 X86_V3"
 PLAIN, HERE = "this processor, plain loops, 1 thread", "this processor"
+FULL = "Skylake-X, 2 threads, Haswell's BLAS, less optimised"  # only with --all-targets: a minute of compilation
 # name -> what this processor must have, environment variables. Plain loops are slow to train with: operations only.
 TARGETS = {
     "Haswell, 1 thread, Prescott's BLAS, NumPy without AVX2": ("avx2", {
         "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": HASWELL, "NUMBA_NUM_THREADS": "1",
         "OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": OLD_NUMPY,
     }),
-    "Skylake-X, 2 threads, Haswell's BLAS, less optimised": ("avx512", {
+    FULL: ("avx512", {
         "NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": SKYLAKE_X, "NUMBA_NUM_THREADS": "2",
         "OPENBLAS_CORETYPE": "Haswell", "NUMBA_OPT": "1",
     }),
@@ -76,10 +77,17 @@ RUNS = Background({
 })  # fmt: skip
 
 
+def wanted(config):
+    """The targets that run in the background."""
+    return [name for name in RUNS.commands if name != FULL or config.getoption("--all-targets")]
+
+
 @pytest.mark.parametrize("name", TARGETS)
-def test_every_target_computes_the_expected_bits(name):
+def test_every_target_computes_the_expected_bits(name, pytestconfig):
     if not _possible(TARGETS[name][0]):
         pytest.skip(f"this processor cannot run it: {', '.join(simd.SUPPORTED) or 'no vectors known here'}")
+    if name == FULL and not pytestconfig.getoption("--all-targets"):
+        pytest.skip("a minute of compilation: make test ARGS=--all-targets")
     if name == HERE:
         report = run.verify(PARTS)
         tile_check.check(simd.PATH)

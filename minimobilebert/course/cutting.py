@@ -7,6 +7,7 @@ The docstring and the signature stay, and so does every other character of the f
 """
 
 import ast
+import functools
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -23,10 +24,15 @@ def find(tree, name):
     return node
 
 
+@functools.lru_cache(maxsize=256)  # a course asks for many functions of each file
+def _tree(source):
+    return ast.parse(source)
+
+
 def defines(source, name):
     """Whether `source` defines a function of that name."""
     try:
-        return isinstance(find(ast.parse(source), name), FUNCTIONS)
+        return isinstance(find(_tree(source), name), FUNCTIONS)
     except SyntaxError:
         return False
 
