@@ -21,15 +21,13 @@ from .ops import (
     gelu,
     layernorm,
     linear,
-    linear_activation,
-    linear_fused,
-    linear_nonorm,
     nonorm,
     relu,
     softmax,
     tanh,
     trigram,
 )
+from .ops.fused import dense_activation, dense_nonorm
 
 
 class Case(NamedTuple):
@@ -111,54 +109,29 @@ def _alive(inputs):
 
 
 @_case
-def linear_activation_backward(rng):
+def dense_activation_backward(rng):
     size, out = _features(rng), _features(rng)
     name, kinks = _activation(rng)
     return Case(
-        lambda x, weight, bias: linear_activation.linear_activation_forward(x, weight, bias, name),
-        linear_activation.linear_activation_backward,
+        lambda x, weight, bias: dense_activation.dense_activation_forward(x, weight, bias, name),
+        dense_activation.dense_activation_backward,
         _alive({"x": rng.normal(size=(*_tokens(rng), size)), **_layer(rng, size, out)}), kinks,
     )  # fmt: skip
 
 
-def feed_forward(name):
-    """A feed-forward network of two fused layers, whose backward goes through the activation in the second one's dx
-
-    -> forward, backward
-    """
-
-    def forward(x, weight, bias, weight2, bias2, scale, shift):
-        m, first = linear_activation.linear_activation_forward(x, weight, bias, name)
-        y, second = linear_nonorm.linear_nonorm_forward(m, weight2, bias2, x, scale, shift)
-        return y, (first, second)
-
-    def backward(dy, cache):
-        first, second = cache
-        ds, dweight2, dbias2, dx, dscale, dshift = linear_nonorm.linear_nonorm_backward(dy, second, through=first)
-        dx, dweight, dbias = linear_fused.linear_backward_fused(ds, first.linear, add=dx)
-        return dx, dweight, dbias, dweight2, dbias2, dscale, dshift
-
-    return forward, backward
-
-
 @_case
-def linear_nonorm_backward(rng):
+def dense_nonorm_backward(rng):
     tokens, size, out = _tokens(rng), _features(rng), _features(rng)
     norm = {"scale": rng.normal(size=out), "shift": rng.normal(size=out)}
-    if rng.random() < 0.4:
-        name, kinks = _activation(rng)
-        inner = {f"{key}2": value for key, value in _layer(rng, size, out).items()}
-        inputs = {**_alive({"x": rng.normal(size=(*tokens, out)), **_layer(rng, out, size)}), **inner, **norm}
-        return Case(*feed_forward(name), inputs, kinks)
     x, layer = rng.normal(size=(*tokens, size)), _layer(rng, size, out)
     if rng.random() < 0.3:
         return Case(
-            lambda x, weight, bias, *norm: linear_nonorm.linear_nonorm_forward(x, weight, bias, None, *norm),
-            lambda dy, cache: tuple(linear_nonorm.linear_nonorm_backward(dy, cache)[i] for i in (0, 1, 2, 4, 5)),
+            lambda x, weight, bias, *norm: dense_nonorm.dense_nonorm_forward(x, weight, bias, None, *norm),
+            lambda dy, cache: tuple(dense_nonorm.dense_nonorm_backward(dy, cache)[i] for i in (0, 1, 2, 4, 5)),
             {"x": x, **layer, **norm},
         )  # fmt: skip
     return Case(
-        linear_nonorm.linear_nonorm_forward, linear_nonorm.linear_nonorm_backward,
+        dense_nonorm.dense_nonorm_forward, dense_nonorm.dense_nonorm_backward,
         {"x": x, **layer, "residual": rng.normal(size=(*tokens, out)), **norm},
     )  # fmt: skip
 

@@ -46,7 +46,7 @@ def test_points_are_those_of_the_properties_that_pass(grader, tmp_path):
         ("half", nonorm_file(backward=WRONG_BACKWARD), [2, 0]),
         ("in place", nonorm_file(backward=IN_PLACE), [2, 3.6]),
         ("forward alone", nonorm_file(backward=""), [2, 0]),
-        ("nothing", (load().root / FILE).read_text().replace("scale_shift_", "missing_"), [0, 0]),
+        ("nothing", "import numpy as np\n", [0, 0]),
     ):
         graded = grade(grader, hand_in(tmp_path / name, text))
         assert [result.score for result in graded.results] == scores, (name, graded.results)

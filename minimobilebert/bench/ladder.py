@@ -10,7 +10,7 @@ import numpy as np
 
 from ..files import write_text
 from ..kernels.ladder import RUNGS, climb
-from ..kernels.matmul import matmul
+from ..ops.matmul import matmul
 from ..pipeline.figures import COLOURS, lying_bars
 from .measure import Case
 

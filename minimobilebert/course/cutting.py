@@ -45,6 +45,7 @@ def body_of(function):
 def blank(source, messages):
     """`source` with the bodies of some functions replaced by an error that says whose they are.
 
+    A function that names its compiled twin (`@accelerated_by`) loses that line: whoever writes it anew wants it to run.
     messages: {name: text of the NotImplementedError}. ValueError for a name that is not defined.
     """
     lines, tree = source.splitlines(keepends=True), ast.parse(source)
@@ -53,6 +54,9 @@ def blank(source, messages):
         function = find(tree, name)
         if not isinstance(function, FUNCTIONS):
             raise ValueError(f"{name}: found no such function, expected one")
+        for decorator in function.decorator_list:
+            if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "accelerated_by":
+                cuts.append((decorator.lineno - 1, None, decorator.end_lineno, ""))
         body = body_of(function)
         statement = f"raise NotImplementedError({message!r})"
         if not body:  # a docstring alone

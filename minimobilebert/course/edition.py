@@ -2,9 +2,9 @@
 
     write_edition(course, lessons=["01", "02"], out="student")
 
-Bodies of the tasks' functions are cut by syntax tree, and so is all that would give them away: the twins in kernels/,
-fused forms, tests, benchmarks, git history, caches. Models run there without fused operations, so training computes
-with the student's functions. Lessons that were not chosen keep the reference. What the properties compare with is
+Bodies of the tasks' functions are cut by syntax tree, and so is all that would give them away: the compiled twins in
+kernels/, tests, benchmarks, git history, caches. There are no fused operations (ops/fused/), so training computes with
+the student's functions. Lessons that were not chosen keep the reference. What the properties compare with is
 recorded from the reference while the edition is written; afterwards every file is searched for lines of a solution.
 """
 
@@ -26,7 +26,7 @@ from .workers import Worker
 
 # Never in an edition: the tests' oracles, the checker's cases, what compares with other libraries, and the grader.
 LEFT_OUT = [
-    "gradcheck_cases.py", "gradcheck_table.py", "bench", "parity",
+    "gradcheck_cases.py", "gradcheck_table.py", "bench", "parity", "verification", "ops/fused",
     *(f"course/{name}.py" for name in (
         "edition", "edition_texts", "submission", "entries", "contents", "choosing", "results", "grading", "grades",
         "policy", "gradescope", "gradescope_scripts", "mutants", "course_check", "tables", "weak_checks",
@@ -84,8 +84,6 @@ def write_package(course, tasks, folder, for_grading=False):
         text = path.read_text(encoding="utf-8")
         if file in cuts:
             text = blank(text, cuts[file])
-        if file == "minimobilebert/ops/fusion.py":
-            text = text.replace("FUSED = True", "FUSED = False", 1)
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

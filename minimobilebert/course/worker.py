@@ -45,13 +45,17 @@ class Channel:
 
 
 def resolve(function):
-    """The object behind "minimobilebert/ops/linear.py:linear_forward", and what holds it."""
+    """The object behind "minimobilebert/ops/linear.py:linear_forward", and what holds it.
+
+    Of an operation with a compiled twin that is its NumPy form: the other one does not run here.
+    """
     file, _, name = function.partition(":")
     owner = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     *path, last = name.split(".")
     for part in path:
         owner = getattr(owner, part)
-    return getattr(owner, last), owner
+    value = getattr(owner, last)
+    return getattr(value, "numpy_twin", value), owner
 
 
 def compiled(source, label):

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from .backend import by_backend
 from .by_address import by_address
 from .exponential import exp_scalar
 from .finish import NOTHING
@@ -35,59 +34,6 @@ from .sums import dot_of, sum_of
 # a NoNorm model produces, whose activations can reach 1e7.
 MASKED_SCORE = -1e30
 TOGETHER = 1024  # scores whose exponentials are taken in one go; they stay in the first-level cache
-
-
-def _split_heads(x, heads):
-    """[B, T, A*K] -> [B, A, T, K], a view."""
-    batch, tokens, width = x.shape
-    return x.reshape(batch, tokens, heads, width // heads).transpose(0, 2, 1, 3)
-
-
-def _merge_heads(x):
-    """[B, A, T, K] -> [B, T, A*K]."""
-    batch, heads, tokens, size = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)
-
-
-def attention_scores_forward_numpy(query, key, value, mask, heads, keep, keep_scores=True):
-    """Scores, softmax and weighted values of every head.
-
-    query, key, value [B, T, A*K]; mask [B, T] bool, True for real keys;
-    keep [B, A, T, T] (dropout's mask, already scaled) or None
-    -> context [B, T, A*K], scores [B, A, T, T] (None without keep_scores), probabilities [B, A, T, T] before dropout
-    """
-    q, k, v = (_split_heads(x, heads) for x in (query, key, value))
-    scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
-    scores = q @ k.swapaxes(-1, -2) * scale
-    scores = np.where(mask[:, None, None, :], scores, query.dtype.type(MASKED_SCORE))
-    shifted = scores - scores.max(axis=-1, keepdims=True, initial=MASKED_SCORE)
-    exponentials = np.exp(shifted)
-    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    used = probabilities if keep is None else probabilities * keep
-    return _merge_heads(used @ v), scores if keep_scores else None, probabilities
-
-
-def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, probabilities, keep):
-    """Reverse of `attention_scores_forward`; `dscores` [B, A, T, T] or None is added to the scores' gradient.
-
-    -> dquery, dkey, dvalue [B, T, A*K]
-    """
-    heads = probabilities.shape[1]
-    q, k, v, dc = (_split_heads(x, heads) for x in (query, key, value, dcontext))
-    used = probabilities if keep is None else probabilities * keep
-    dvalue = used.swapaxes(-1, -2) @ dc
-    dused = dc @ v.swapaxes(-1, -2)
-    dprobabilities = dused if keep is None else dused * keep
-    row = (dprobabilities * probabilities).sum(axis=-1, keepdims=True)
-    ds = probabilities * (dprobabilities - row)
-    if dscores is not None:
-        ds = ds + dscores
-    ds = np.where(mask[:, None, None, :], ds, query.dtype.type(0.0))
-    ds *= query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
-    return _merge_heads(ds @ k), _merge_heads(ds.swapaxes(-1, -2) @ q), _merge_heads(dvalue)
-
-
-# ------------------------------------------------------------------------------- the fast kernel
 
 
 @jit
@@ -321,33 +267,31 @@ def _flat(array, dtype):
     return np.zeros(0, dtype) if array is None else compact(array).reshape(-1)
 
 
-def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_scores=True):
-    """The compiled twin of `attention_scores_forward_numpy`."""
+def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
+    """The compiled twin of ops/attention.py."""
     batch, tokens, _ = query.shape
     context = empty(query.shape, query.dtype)
-    probabilities = empty((batch, heads, tokens, tokens), query.dtype)
+    probabilities = empty((batch, num_heads, tokens, tokens), query.dtype)
     scores = empty(probabilities.shape, query.dtype) if keep_scores else None
     if query.size:
         _attention_forward(
             _head_forward.address(query.dtype), *(_flat(x, query.dtype) for x in (query, key, value)),
-            compact(mask).reshape(-1), tokens, heads,
+            compact(mask).reshape(-1), tokens, num_heads,
             _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
         )  # fmt: skip
-    return context, scores, probabilities
+    return context, (query, key, value, mask, scores, probabilities, keep)
 
 
-def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, probabilities, keep):
-    """The compiled twin of `attention_scores_backward_numpy`."""
-    kind, (_, heads, tokens, _) = query.dtype, probabilities.shape
-    dquery, dkey, dvalue = (empty(query.shape, kind) for _ in range(3))
+def attention_backward(dcontext, cache, dscores=None):
+    """The compiled twin of ops/attention.py."""
+    query, (_, heads, tokens, _) = cache.query, cache.probabilities.shape
+    dtype = query.dtype
+    dquery, dkey, dvalue = (empty(query.shape, dtype) for _ in range(3))
     if query.size:
         _attention_backward(
-            _head_backward.address(kind), *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)),
-            compact(mask).reshape(-1), tokens, heads, _flat(probabilities, kind), _flat(keep, kind),
+            _head_backward.address(dtype),
+            *(_flat(x, dtype) for x in (dcontext, dscores, query, cache.key, cache.value)),
+            compact(cache.mask).reshape(-1), tokens, heads, _flat(cache.probabilities, dtype), _flat(cache.keep, dtype),
             dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
         )  # fmt: skip
     return dquery, dkey, dvalue
-
-
-attention_scores_forward = by_backend(numpy=attention_scores_forward_numpy, numba=attention_scores_forward_numba)
-attention_scores_backward = by_backend(numpy=attention_scores_backward_numpy, numba=attention_scores_backward_numba)

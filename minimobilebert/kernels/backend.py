@@ -1,25 +1,58 @@
 """Two back ends, one meaning: `numba` (default) and `numpy`.
 
-Every kernel file writes the same function twice: once in plain NumPy, which reads like the equation,
-and once as loops that Numba compiles. `by_backend` joins the two under one name; which one runs is
-decided at each call by `MINIMOBILEBERT_BACKEND` or by `use_backend(...)`.
+An operation is written in NumPy, where its equation is (ops/). Where that is too slow, a compiled twin in this folder
+does the same, and the operation names it:
+
+    @accelerated_by(kernel.softmax_forward, cache=SoftmaxCache)
+    def softmax_forward(x): ...
+
+Which of the two runs is decided at each call by `MINIMOBILEBERT_BACKEND` or by `use_backend(...)`.
 """
 
 import functools
 import os
 
 BACKENDS = ("numba", "numpy")
-_current = os.environ.get("MINIMOBILEBERT_BACKEND", "numba")
-if _current not in BACKENDS:
-    raise ValueError(f"MINIMOBILEBERT_BACKEND: found {_current!r}, expected one of {', '.join(BACKENDS)}")
+
+
+class Choice:
+    """One of several values: the same for the whole process until somebody chooses another one."""
+
+    def __init__(self, name, values, value):
+        """name: what messages call it; ValueError where `value` is none of `values`"""
+        self.name, self.values, self.value = name, values, value
+        self.check(value)
+
+    def check(self, value):
+        """ValueError where `value` is not one of them."""
+        if value not in self.values:
+            raise ValueError(f"{self.name}: found {value!r}, expected one of {', '.join(map(str, self.values))}")
+
+
+class use:
+    """Choose from here on, or, with `with`, for one block of code."""
+
+    def __init__(self, choice, value):
+        choice.check(value)
+        self._choice, self._previous, choice.value = choice, choice.value, value
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._choice.value = self._previous
+
+
+_BACKEND = Choice("MINIMOBILEBERT_BACKEND", BACKENDS, os.environ.get("MINIMOBILEBERT_BACKEND", "numba"))
+_BACKEND.name = "back end"
 
 
 def current_backend():
     """The name of the back end that runs now: "numba" or "numpy"."""
-    return _current
+    return _BACKEND.value
 
 
-class use_backend:
+def use_backend(name):
     """Choose the back end, for good or for one block of code.
 
         use_backend("numpy")              # from here on
@@ -27,28 +60,29 @@ class use_backend:
 
     Raises ValueError for an unknown name.
     """
-
-    def __init__(self, name):
-        global _current
-        if name not in BACKENDS:
-            raise ValueError(f"back end: found {name!r}, expected one of {', '.join(BACKENDS)}")
-        self._previous, _current = _current, name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        global _current
-        _current = self._previous
+    return use(_BACKEND, name)
 
 
-def by_backend(*, numpy, numba):
-    """One public function out of two twins; it has the signature and the docstring of the NumPy twin."""
+def accelerated_by(compiled, cache=None):
+    """The decorator of an operation that has a compiled twin.
 
-    @functools.wraps(numpy)
-    def dispatch(*args, **kwargs):
-        return (numba if _current == "numba" else numpy)(*args, **kwargs)
+    compiled: a function with the same signature. What it returns is what the operation returns; but kernels know no
+    types of caches, so where `cache` is such a type the twin returns y and the cache's fields as a tuple.
+    """
 
-    dispatch.numpy_twin, dispatch.numba_twin = numpy, numba
-    dispatch.__name__ = dispatch.__qualname__ = numpy.__name__.removesuffix("_numpy")
-    return dispatch
+    def decorate(operation):
+        """operation -> the function that runs one of the two; it keeps both as `numpy_twin` and `compiled_twin`"""
+
+        @functools.wraps(operation)
+        def run(*args, **kwargs):
+            if _BACKEND.value == "numpy":
+                return operation(*args, **kwargs)
+            if cache is None:
+                return compiled(*args, **kwargs)
+            y, fields = compiled(*args, **kwargs)
+            return y, cache(*fields)
+
+        run.numpy_twin, run.compiled_twin = operation, compiled
+        return run
+
+    return decorate

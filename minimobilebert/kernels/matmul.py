@@ -23,7 +23,6 @@ import functools
 
 import numpy as np
 
-from .backend import by_backend
 from .by_address import by_address
 from .jit import get_num_threads, jit, jit_parallel, prange
 from .memory import empty, scratch
@@ -35,7 +34,8 @@ SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has
 _NONE = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
-def _check(a, b, bias, out, accumulate):
+def check(a, b, bias, out, accumulate):
+    """ValueError where these are no operands of one product."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or a.dtype != b.dtype or a.dtype not in _NONE:
         raise ValueError(
             f"matmul: found {a.dtype} {a.shape} and {b.dtype} {b.shape},"
@@ -49,8 +49,8 @@ def _check(a, b, bias, out, accumulate):
         raise ValueError("matmul: found accumulate without out, expected the array to add to")
 
 
-def _deliver(product, bias, out, accumulate):
-    """Finish what a kernel without bias and accumulation has computed."""
+def deliver(product, bias, out, accumulate):
+    """A plain product, with bias and accumulation, where it is wanted -> out"""
     if bias is not None:
         product += bias
     if out is None:
@@ -60,19 +60,6 @@ def _deliver(product, bias, out, accumulate):
     else:
         out[...] = product
     return out
-
-
-def matmul_numpy(a, b, *, bias=None, out=None, accumulate=False):
-    """out = a @ b + bias, or out += a @ b + bias with accumulate=True.
-
-    a [M, K], b [K, N], bias [N] or None; any strides; float32 or float64, the same for all
-    out [M, N] or None for a new array; it must not be needed as an operand afterwards -> out
-    """
-    _check(a, b, bias, out, accumulate)
-    return _deliver(a @ b, bias, out, accumulate)
-
-
-# ------------------------------------------------------------------------------- the fast kernel
 
 
 @jit
@@ -219,17 +206,14 @@ def product(a, b, out, *, bias=None, add=None, kind=0, kept=None, scale=None, sh
     return out
 
 
-def matmul_numba(a, b, *, bias=None, out=None, accumulate=False):
-    """The compiled twin of `matmul_numpy`."""
-    _check(a, b, bias, out, accumulate)
+def matmul(a, b, *, bias=None, out=None, accumulate=False):
+    """The compiled twin of ops/matmul.py."""
+    check(a, b, bias, out, accumulate)
     shape = a.shape[0], b.shape[1]
     if not (a.size and b.size):
-        return _deliver(np.zeros(shape, a.dtype), bias, out, accumulate)
+        return deliver(np.zeros(shape, a.dtype), bias, out, accumulate)
     if out is None:
         return product(a, b, empty(shape, a.dtype), bias=bias)
     if out.strides[1] != out.itemsize or out.strides[0] % out.itemsize or out.strides[0] < out.itemsize * shape[1]:
-        return _deliver(product(a, b, empty(shape, a.dtype), bias=bias), None, out, accumulate)
+        return deliver(product(a, b, empty(shape, a.dtype), bias=bias), None, out, accumulate)
     return product(a, b, out, bias=bias, add=out if accumulate else None)
-
-
-matmul = by_backend(numpy=matmul_numpy, numba=matmul_numba)

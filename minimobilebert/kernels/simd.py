@@ -137,14 +137,6 @@ if PATH == "plain":
                 y[j] = y.dtype.type(0.0) if y[j] <= y.dtype.type(0.0) else y[j]
 
     @jit
-    def gate_tile(rows, y, y_at, y_row, k, k_at, k_row):
-        """ReLU's gate without vector instructions."""
-        for i in range(rows):
-            for j in range(width_of(y)):
-                if not k[k_at + i * k_row + j] > y.dtype.type(0.0):
-                    y[y_at + i * y_row + j] = y.dtype.type(0.0)
-
-    @jit
     def scale_shift_tile(rows, scale, shift, column, y, y_at, y_row):
         """NoNorm without vector instructions."""
         for i in range(rows):
@@ -385,27 +377,6 @@ else:
             return context.get_dummy_value()
 
         return types.void(types.int64, y, types.int64, types.int64), write
-
-    @intrinsic
-    def gate_tile(typing, rows, y, y_at, y_row, k, k_at, k_row):
-        """y = y where k > 0, else 0, for a tile of rows >= 1 rows"""
-
-        def write(context, builder, signature, arguments):
-            rows, y, y_at, y_row, k, k_at, k_row = arguments
-            kind = signature.args[1]
-            v = _Vectors(context, builder, kind.dtype)
-            zero = ir.Constant(v.type, [0.0] * v.lanes)
-
-            def write_row(pointers):
-                for x in range(TILE_VECTORS):
-                    place, gate = (v.at(pointer, x * v.lanes) for pointer in pointers)
-                    v.store(builder.select(builder.fcmp_ordered(">", v.load(gate), zero), v.load(place), zero), place)
-
-            _for_each_row(v, rows, [v.pointer(kind, y, y_at), v.pointer(kind, k, k_at)], [y_row, k_row], write_row)
-            return context.get_dummy_value()
-
-        i = types.int64
-        return types.void(i, y, i, i, y, i, i), write
 
     @intrinsic
     def scale_shift_tile(typing, rows, scale, shift, column, y, y_at, y_row):
