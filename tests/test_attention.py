@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from thread_counts import threads
 
 from minimobilebert.distillation.attention_transfer import softmax_divergence
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.attention import attention_backward, attention_forward
 from minimobilebert.ops.embedding import embedding_backward, embedding_forward
 from minimobilebert.ops.trigram import trigram_backward, trigram_forward

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from test_train_tiny import SMALL, write_text
 
-from minimobilebert.course.check import watch
-from minimobilebert.course.edition import cuts_of, find_leaks, solution_lines, write_edition
-from minimobilebert.course.manifest import load
-from minimobilebert.course.mutants import extracted, solutions_of
-from minimobilebert.course.recording import load_recordings
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.shared.recording import load_recordings
+from minimobilebert.course.student.check import watch
+from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition
+from minimobilebert.course.teacher.mutants import extracted, solutions_of
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def test_the_bodies_are_gone_in_every_back_end(edition):
 
 def test_nothing_else_gives_them_away(edition):
     names = {path.relative_to(edition).as_posix() for path in edition.rglob("*")}
-    for gone in ("tests", ".git", "minimobilebert/bench", "minimobilebert/parity", "minimobilebert/gradcheck_cases.py",
-                 "minimobilebert/course/grading.py", "lessons/grading.toml", "lessons/AUTHORS.md"):  # fmt: skip
+    for gone in ("tests", ".git", "minimobilebert/bench", "minimobilebert/parity", "minimobilebert/gradcheck/cases.py",
+                 "minimobilebert/course/teacher/grading.py", "lessons/grading.toml", "lessons/AUTHORS.md"):  # fmt: skip
         assert gone not in names
     assert not [name for name in names if name.endswith(("solutions.py", "mutants.toml", ".pyc", ".nbi", ".nbc"))]
     assert not [name for name in names if "__pycache__" in name]

@@ -14,13 +14,13 @@ import zipfile
 import pytest
 from course_submissions import BACKWARD, FILE, FORWARD, bodies, hand_in, nonorm_file
 
-from minimobilebert.course import extraction
-from minimobilebert.course.grades import format_grades, gradescope
-from minimobilebert.course.grading import Grader, run
-from minimobilebert.course.manifest import load
-from minimobilebert.course.policy import Policy
-from minimobilebert.course.submission import read_submission
-from minimobilebert.course.workers import Worker
+from minimobilebert.course.sandbox.host import Worker
+from minimobilebert.course.shared import extraction
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher.grades import format_grades, gradescope
+from minimobilebert.course.teacher.grading import Grader, run
+from minimobilebert.course.teacher.policy import Policy
+from minimobilebert.course.teacher.submission import read_submission
 
 POLICY = Policy(lessons="3", seeds=[41, 42], seconds_per_call=1.0, memory_mb=256)
 TASKS = ("03.6", "03.7")
@@ -146,9 +146,9 @@ def nonorm_backward(dy, cache):
 
 def test_answers_learnt_from_the_public_numbers_earn_nothing(grader, tmp_path):
     """A table of what the student edition's seed draws; the hidden seeds draw something else."""
-    from minimobilebert.course.checking import run_task
-    from minimobilebert.course.properties import load_properties
-    from minimobilebert.course.trial import Memory
+    from minimobilebert.course.shared.checking import run_task
+    from minimobilebert.course.shared.properties import load_properties
+    from minimobilebert.course.shared.trial import Memory
 
     course, oracle = load(), Memory()
     task = course.task("03.6")

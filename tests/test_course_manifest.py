@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from minimobilebert.cli import main
-from minimobilebert.course.manifest import chosen_lessons, load
-from minimobilebert.course.mutants import load_mutants
-from minimobilebert.course.properties import load_properties
-from minimobilebert.course.tables import lesson_header, lessons_table, update
+from minimobilebert.course.shared.manifest import chosen_lessons, load
+from minimobilebert.course.shared.properties import load_properties
+from minimobilebert.course.teacher.mutants import load_mutants
+from minimobilebert.course.teacher.tables import lesson_header, lessons_table, update
 
 GOOD = """
 [[lesson]]

@@ -1,7 +1,7 @@
 """What every operation promises, whatever it computes: found by itself, checked with one test for all.
 
 An operation is here because `minimobilebert.ops` or `minimobilebert.distillation` has a public function called
-something_backward; its random shapes come from `gradcheck_cases.py`.
+something_backward; its random shapes come from `gradcheck/cases.py`.
 """
 
 import importlib
@@ -20,20 +20,10 @@ import minimobilebert.distillation
 import minimobilebert.ops
 from minimobilebert.distillation import attention_transfer
 from minimobilebert.gradcheck import check_gradients
-from minimobilebert.gradcheck_cases import CASES, Case
-from minimobilebert.kernels.backend import use_backend
-from minimobilebert.kernels.jit import get_num_threads
-from minimobilebert.ops import (
-    attention,
-    cross_entropy,
-    gelu,
-    layernorm,
-    linear,
-    nonorm,
-    relu,
-    softmax,
-    tanh,
-)
+from minimobilebert.gradcheck.cases import CASES, Case
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.jit import get_num_threads
+from minimobilebert.ops import attention, cross_entropy, gelu, layernorm, linear, nonorm, relu, softmax, tanh
 from minimobilebert.ops.fused import dense_activation, dense_nonorm
 
 SEEDS = st.integers(0, 2**32 - 1)

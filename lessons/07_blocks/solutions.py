@@ -5,7 +5,6 @@ from minimobilebert.model.feed_forward import FeedForwardCache
 from minimobilebert.model.layers import (
     dense_activation,
     dense_activation_backward,
-    dense_backward,  # noqa: F401  (a mutant calls it)
     dense_norm,
     dense_norm_backward,
 )

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from ..extras import require
 from ..ops.attention import attention_backward, attention_forward
+from ..support.extras import require
 from .measure import Case
 
 HEADS, HEAD_SIZE, BATCH, LENGTHS = 4, 32, 8, (128, 512)

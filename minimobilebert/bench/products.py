@@ -16,10 +16,10 @@ import functools
 
 import numpy as np
 
-from ..extras import require
 from ..ops.fused.dense_activation import dense_activation_forward
 from ..ops.fused.dense_nonorm import dense_nonorm_forward
 from ..ops.matmul import matmul
+from ..support.extras import require
 from .measure import Case
 
 ROWS = (128, 1024, 4096)

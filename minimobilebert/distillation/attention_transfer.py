@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import attention_transfer as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 from ..ops.sums import dot
 from .masked_mean import token_weights
 

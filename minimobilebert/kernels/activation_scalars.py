@@ -6,9 +6,9 @@
 import math
 
 from .exponential import exp_scalar
-from .jit import jit_inline
 from .multiply_add import multiply_add
 from .normal_distribution import normal_cdf_scalar
+from .runtime.jit import jit_inline
 
 INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 SQRT_8_OVER_PI = 2.0 * math.sqrt(2.0 / math.pi)

@@ -1,17 +1,12 @@
 """ReLU, GELU, tanh and log, element by element (see the files of the same names in ops/ for the equations)."""
 
-from .activation_scalars import (
-    gelu_slope,
-    gelu_tanh_scalar,
-    gelu_tanh_slope,
-    relu_scalar,
-)
+from .activation_scalars import gelu_slope, gelu_tanh_scalar, gelu_tanh_slope, relu_scalar
 from .exponential import log_scalar, tanh_scalar
-from .jit import jit_parallel, prange
-from .memory import empty_like
 from .multiply_add import multiply_add
 from .normal_distribution import normal_cdf_scalar
 from .rows import compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty_like
 
 
 @jit_parallel

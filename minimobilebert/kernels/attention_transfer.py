@@ -3,9 +3,9 @@
 import numpy as np
 
 from .exponential import exp_scalar, log_scalar
-from .jit import jit_parallel, prange
-from .memory import empty_like
 from .rows import compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import dot_of, sum_of
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .exponential import log_scalar
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .rows import compact
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .softmax import softmax_row
 from .sums import dot_of, sum_of
 

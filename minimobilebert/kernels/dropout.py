@@ -1,8 +1,8 @@
 """Drop and scale, one pass (see ops/dropout.py)."""
 
-from .jit import jit_parallel, prange
-from .memory import empty
 from .rows import compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty
 
 
 @jit_parallel

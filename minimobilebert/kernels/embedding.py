@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .jit import jit
-from .memory import empty
 from .rows import as_rows, compact
+from .runtime.jit import jit
+from .runtime.memory import empty
 
 
 @jit

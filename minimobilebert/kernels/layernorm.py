@@ -7,11 +7,11 @@ row of equal large numbers at deviation 0 rather than at the rounding error of t
 
 import numpy as np
 
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .multiply_add import multiply_add
 from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import sum_and_dot_of, sum_of
 
 

@@ -1,16 +1,16 @@
 """Matrix products of a dense layer with what follows them done in the same pass (see ops/linear.py and ops/fused/).
 
-The product's tiles are finished while they are in the first-level cache (finish.py), so bias, residual, activation
+The product's tiles are finished while they are in the first-level cache (epilogue.py), so bias, residual, activation
 and NoNorm cost a few percent of the product instead of a pass through memory each.
 """
 
 import numpy as np
 
-from .finish import ACTIVATIONS, SCALE_SHIFT
-from .matmul import matmul, product
-from .memory import empty
+from .gemm.epilogue import ACTIVATIONS, SCALE_SHIFT
+from .gemm.matmul import matmul, product
 from .reductions import column_sums
 from .rows import as_rows
+from .runtime.memory import empty
 
 
 def _dense(x, weight, bias, residual=None, **finish):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .jit import jit_parallel, prange
-from .memory import empty_like
 from .multiply_add import multiply_add
 from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty_like
 
 
 @jit_parallel

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .jit import jit, jit_parallel, prange
 from .rows import compact
+from .runtime.jit import jit, jit_parallel, prange
 
 _PARALLEL_FROM = 1 << 16  # numbers; below it starting threads costs more than the work
 _CHUNK = 1 << 14

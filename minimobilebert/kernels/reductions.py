@@ -6,8 +6,8 @@ with. These do not: along a row the order is that of sums.py, over blocks it is 
 
 import numpy as np
 
-from .jit import jit, jit_parallel, prange
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit, jit_parallel, prange
 from .sums import dot_of, sum_of
 
 _CHUNK = 4096  # numbers that are added in their own type; the chunks' sums are added in float64

@@ -1,9 +1,9 @@
 """Softmax over the last axis (see ops/softmax.py for the equations)."""
 
 from .exponential import exp_scalar
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .rows import as_rows, row_maximum
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import dot_of, sum_of
 
 

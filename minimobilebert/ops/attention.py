@@ -24,7 +24,7 @@ import numpy as np
 
 from ..kernels import attention as kernel
 from ..kernels.attention import MASKED_SCORE
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 from .dropout import draw_keep
 
 

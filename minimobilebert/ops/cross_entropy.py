@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import cross_entropy as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 class CrossEntropyCache(NamedTuple):

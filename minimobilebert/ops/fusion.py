@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..kernels.backend import Choice, use
+from ..kernels.runtime.backend import Choice, use
 
 _HAVE_FUSED = importlib.util.find_spec(f"{__package__}.fused") is not None
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..kernels import activations as kernel
 from ..kernels.activation_scalars import CUBIC, FLAT, INVERSE_SQRT_2PI, SQRT_8_OVER_PI
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
 

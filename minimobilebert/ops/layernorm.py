@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import layernorm as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 class LayerNormCache(NamedTuple):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import linear as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 class LinearCache(NamedTuple):

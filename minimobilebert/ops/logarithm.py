@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..kernels import activations as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 @accelerated_by(kernel.logarithm)

@@ -6,8 +6,8 @@ A dense layer needs it in three layouts, x @ W.T, dy @ W and dy.T @ x, so transp
 compiled twin is what lesson 08 is about.
 """
 
-from ..kernels import matmul as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.gemm import matmul as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 @accelerated_by(kernel.matmul)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import nonorm as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 class NoNormCache(NamedTuple):

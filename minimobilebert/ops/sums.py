@@ -8,7 +8,7 @@ of the blocks.
 import numpy as np
 
 from ..kernels import reductions as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 @accelerated_by(kernel.dot)

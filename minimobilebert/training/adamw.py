@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from ..kernels import optimizer as kernel
-from ..kernels.backend import accelerated_by
+from ..kernels.runtime.backend import accelerated_by
 
 
 def is_bias_or_norm(name):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...kernels import linear as kernel
-from ...kernels.backend import accelerated_by
+from ...kernels.runtime.backend import accelerated_by
 from ..linear import LinearCache, linear_backward, linear_forward
 from ..nonorm import NoNormCache, nonorm_backward, nonorm_forward
 
