@@ -76,15 +76,15 @@ def test_setup_installs_what_was_asked_for(commands):
         assert found == steps
 
 
-def test_the_python_in_the_readme_prints_what_stands_below_it(run, monkeypatch, capsys):
+def test_the_python_in_the_reference_prints_what_stands_below_it(run, monkeypatch, capsys):
     monkeypatch.chdir(run(TINY).folder)
-    readme = [code for code in codes() if code.place.startswith("README.md:")]
-    programs = [place for place, code in enumerate(readme) if code.kind == "python"]
+    page = [code for code in codes() if code.place.startswith("lessons/reference.md:")]
+    programs = [place for place, code in enumerate(page) if code.kind == "python"]
     assert len(programs) == 1
     for place in programs:
         with use_backend("numpy"):
-            exec(compile(readme[place].text, readme[place].place, "exec"), {})
-        assert capsys.readouterr().out.strip() == readme[place + 1].text
+            exec(compile(page[place].text, page[place].place, "exec"), {})
+        assert capsys.readouterr().out.strip() == page[place + 1].text
 
 
 def test_links_of_a_student_edition_lead_somewhere(run):
@@ -92,9 +92,9 @@ def test_links_of_a_student_edition_lead_somewhere(run):
     assert len(pages) > 15 and [link for path in pages for link in dead_links(path)] == []
 
 
-def test_a_run_leaves_what_the_readme_says(run):
+def test_a_run_leaves_what_the_reference_says(run):
     folder = run(TINY).folder / "runs/tiny"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^## What a run leaves\n(.*?)^## ", readme, re.MULTILINE | re.DOTALL)[1]
+    page = (ROOT / "lessons/reference.md").read_text(encoding="utf-8")
+    section = re.search(r"^## What a run leaves\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)[1]
     named = re.findall(r"`(\w+\.\w+)`", section)
     assert len(named) > 3 and [name for name in named if not list(folder.rglob(name))] == []
