@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 
 
 # What a program that uses the package needs, and where it is; imported when it is asked for, and only then.
-_PUBLIC = {"Model": ".inference.model", "release_memory": ".kernels.memory", "set_threads": ".kernels.jit"}
+_PUBLIC = {
+    "Model": ".inference.model", "release_memory": ".kernels.runtime.memory", "set_threads": ".kernels.runtime.jit",
+}  # fmt: skip
 
 
 def __getattr__(name):

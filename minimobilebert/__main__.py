@@ -3,7 +3,7 @@
 import sys
 
 from .cli import main
-from .kernels.waiting import this_process_is_ours
+from .kernels.runtime.waiting import this_process_is_ours
 
 
 def run():

@@ -8,7 +8,8 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, download, fine_tuning, models, project, squad, training
+from .commands import course, download, models, project, squad, training
+from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.words import with_words
 from .support import streams

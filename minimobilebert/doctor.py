@@ -48,7 +48,7 @@ def _numba():
 
 def _threads():
     """How many threads kernels use, and what that number comes from."""
-    from .kernels.processors import affinity, quota
+    from .kernels.runtime.processors import affinity, quota
 
     limit = quota()
     paid = "no container quota" if limit is None else f"the container's quota pays for {limit:g}"
@@ -56,7 +56,7 @@ def _threads():
     try:
         import numba
 
-        from .kernels.jit import get_num_threads
+        from .kernels.runtime.jit import get_num_threads
 
         found = f"{get_num_threads()} for kernels"
         with contextlib.suppress(ValueError):  # the NumPy back end starts none
@@ -71,7 +71,7 @@ def _threads():
 def _kernel_cache():
     """Write something as large as a kernel where kernels are kept, and read it again."""
     try:
-        from .kernels import cache
+        from .kernels.runtime import cache
     except ImportError as error:
         yield _check("kernel cache", False, error, "make setup")
         return

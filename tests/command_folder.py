@@ -18,12 +18,13 @@ from documents import ROOT, codes_of
 from fine_tuning_data import write_glue, write_model, write_squad
 from test_train_tiny import write_text
 
-from minimobilebert import bootstrap, gradcheck_table
+from minimobilebert import bootstrap
 from minimobilebert.cli import main
-from minimobilebert.course import tables
+from minimobilebert.course.teacher import tables
 from minimobilebert.download import run as downloads
 from minimobilebert.download.addresses import RemoteFile
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.gradcheck import table as gradcheck_table
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.pipeline import ablate, text_data
 from minimobilebert.text.corpus import shipped_documents
 

@@ -10,8 +10,8 @@ import pytest
 import workers
 from hypothesis import HealthCheck, settings
 
-from minimobilebert.kernels.backend import BACKENDS, use_backend
-from minimobilebert.kernels.waiting import this_process_is_ours
+from minimobilebert.kernels.runtime.backend import BACKENDS, use_backend
+from minimobilebert.kernels.runtime.waiting import this_process_is_ours
 
 this_process_is_ours()
 

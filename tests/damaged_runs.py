@@ -23,10 +23,11 @@ import warnings
 import numpy as np
 from fine_tuning_data import BERT, no_dropout, write_glue, write_model, write_squad
 
-from minimobilebert import files
 from minimobilebert.cli import main
-from minimobilebert.kernels.backend import use_backend
-from minimobilebert.pipeline import finetune, stages, train_tiny
+from minimobilebert.finetuning import run as finetune
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.pipeline import stages, train_tiny
+from minimobilebert.support import files
 from minimobilebert.training.checkpoints import load_checkpoint
 
 TINY = (

@@ -16,7 +16,7 @@ from command_folder import SMALL
 from documents import ROOT
 
 from minimobilebert.commands.words import with_words
-from minimobilebert.course.manifest import load
+from minimobilebert.course.shared.manifest import load
 
 COURSE = load()
 MINI = "python -m minimobilebert "

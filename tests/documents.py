@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from minimobilebert.cli import COMMANDS
-from minimobilebert.course.edition_texts import README as EDITION_README
+from minimobilebert.course.teacher.edition_texts import README as EDITION_README
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MARKDOWN = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "lessons").rglob("*.md"))]
@@ -63,7 +63,7 @@ def codes():
     for path in OTHERS:
         text = re.sub(r"^# ", "  ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)  # comments are prose
         found += [code for code in codes_of(path, text) if code.kind == "inline"]
-    edition = pathlib.Path("minimobilebert/course/edition_texts.py, README")
+    edition = pathlib.Path("minimobilebert/course/teacher/edition_texts.py, README")
     return found + codes_of(edition, EDITION_README.format(first="02.1", count=1))
 
 

@@ -11,12 +11,12 @@ import fuzzed_checkpoints
 import numpy as np
 from fuzz_readers import Reader
 
-from minimobilebert.course.manifest import load
-from minimobilebert.course.policy import load_policy
-from minimobilebert.course.recording import load_recordings, save_recording
-from minimobilebert.course.submission import read_submission
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.shared.recording import load_recordings, save_recording
+from minimobilebert.course.teacher.policy import load_policy
+from minimobilebert.course.teacher.submission import read_submission
 from minimobilebert.download.unpack import unpack
-from minimobilebert.pipeline.finetune import format_summary
+from minimobilebert.finetuning.run import format_summary
 from minimobilebert.pipeline.result_files import FINE_TUNING_SUMMARY, read_result
 from minimobilebert.support.archives import ArchiveError, open_archive
 from minimobilebert.support.structured_files import read_json, read_json_lines, read_toml

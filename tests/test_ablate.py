@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from minimobilebert import terminal
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.pipeline import ablate
 from minimobilebert.pipeline.ablate import run
 from minimobilebert.pipeline.ablation_report import format_ablations, mean_and_spread
 from minimobilebert.pipeline.ablations import FULL, RUNS, TABLES
 from minimobilebert.pipeline.latency import block_latencies
 from minimobilebert.pipeline.settings import TinySettings, settings_from_strings
-from minimobilebert.timing import times_in_turns
+from minimobilebert.support import terminal
+from minimobilebert.support.timing import times_in_turns
 
 SMALL = {
     "vocab_size": "120", "sequence_length": "16", "batch_size": "4", "max_predictions": "3",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from thread_counts import threads
 
-from minimobilebert.kernels.attention_transfer import softmax_divergence
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.distillation.attention_transfer import softmax_divergence
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.attention import attention_backward, attention_forward
 from minimobilebert.ops.embedding import embedding_backward, embedding_forward
 from minimobilebert.ops.trigram import trigram_backward, trigram_forward
@@ -191,18 +191,18 @@ def test_an_id_outside_the_table_is_named(bad):
 
 _MANY_HEADS = """
 import numpy as np
-from minimobilebert.kernels.attention import attention_scores_backward as backward, attention_scores_forward as forward
+from minimobilebert.ops.attention import attend, attention_backward
 
-rng, gap = np.random.default_rng(0), 0.0
+rng, difference = np.random.default_rng(0), 0.0
 for _ in range(20):
     query, key, value, dcontext = (rng.normal(size=(32, 100, 128)).astype(np.float32) for _ in range(4))
     mask = np.ones((32, 100), bool)
     keep = (rng.random((32, 4, 100, 100), dtype=np.float32) >= 0.1).astype(np.float32) / np.float32(0.9)
-    ours = forward(query, key, value, mask, 4, keep, False)
-    theirs = forward.numpy_twin(query, key, value, mask, 4, keep, False)
-    backward(dcontext, None, query, key, value, mask, ours[2], keep)
-    gap = max(gap, float(abs(ours[0] - theirs[0]).max()))
-print(gap)
+    context, cache = attend(query, key, value, mask, 4, keep, False)
+    expected, _ = attend.numpy_twin(query, key, value, mask, 4, keep, False)
+    attention_backward(dcontext, cache)
+    difference = max(difference, float(abs(context - expected).max()))
+print(difference)
 """
 
 

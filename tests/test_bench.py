@@ -19,11 +19,11 @@ from minimobilebert.bench.table import format_rows, summaries
 from minimobilebert.bench.training import training
 from minimobilebert.cli import main
 from minimobilebert.config import preset
-from minimobilebert.kernels.backend import use_backend
-from minimobilebert.kernels.jit import get_num_threads
-from minimobilebert.kernels.ladder import RUNGS, climb
-from minimobilebert.kernels.peak import multiply_again
-from minimobilebert.timing import calls_for, first_calls, quartiles, times_in_turns
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.jit import get_num_threads
+from minimobilebert.kernels.teaching.ladder import RUNGS, climb
+from minimobilebert.kernels.teaching.peak import multiply_again
+from minimobilebert.support.timing import calls_for, first_calls, quartiles, times_in_turns
 
 TINY = {
     "vocab_size": 50, "hidden_size": 16, "embedding_size": 8, "intra_bottleneck_size": 8, "intermediate_size": 16,

@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from minimobilebert.kernels.by_address import by_address
-from minimobilebert.kernels.jit import HAVE_NUMBA
+from minimobilebert.kernels.runtime.by_address import by_address
+from minimobilebert.kernels.runtime.jit import HAVE_NUMBA
 
 pytestmark = pytest.mark.skipif(not HAVE_NUMBA, reason="Numba is switched off")
 

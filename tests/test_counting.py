@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from minimobilebert.kernels import ladder
-from minimobilebert.kernels.counting import READ, WRITTEN, counted, in_python
+from minimobilebert.kernels.teaching import ladder
+from minimobilebert.kernels.teaching.counting import READ, WRITTEN, counted, in_python
 
 
 def counts(function, rows=3, depth=5, columns=4):

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from minimobilebert.course.cutting import blank, defines
-from minimobilebert.course.extraction import Refused, extract, parse
+from minimobilebert.course.shared.cutting import blank, defines
+from minimobilebert.course.shared.extraction import Refused, extract, parse
 
 SOURCE = '''"""Module."""
 import numpy as np
@@ -76,7 +76,7 @@ def test_cutting_one_leaves_every_other_line():
 
 
 def test_every_function_of_the_package_can_be_cut():
-    from minimobilebert.course.manifest import ROOT
+    from minimobilebert.course.shared.manifest import ROOT
 
     for path in sorted((ROOT / "minimobilebert").rglob("*.py")):
         source = path.read_text(encoding="utf-8")

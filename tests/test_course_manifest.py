@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from minimobilebert.cli import main
-from minimobilebert.course.manifest import chosen_lessons, load
-from minimobilebert.course.mutants import load_mutants
-from minimobilebert.course.properties import load_properties
-from minimobilebert.course.tables import lesson_header, lessons_table, update
+from minimobilebert.course.shared.manifest import chosen_lessons, load
+from minimobilebert.course.shared.properties import load_properties
+from minimobilebert.course.teacher.mutants import load_mutants
+from minimobilebert.course.teacher.tables import lesson_header, lessons_table, update
 
 GOOD = """
 [[lesson]]
@@ -38,7 +38,7 @@ needs = ["01"]
 id = "02.1"
 title = "NoNorm, backward"
 function = "minimobilebert/ops/nonorm.py:nonorm_backward"
-also_blank = ["minimobilebert/kernels/elementwise.py:scale_shift_backward_numpy"]
+also_blank = ["minimobilebert/kernels/nonorm.py:nonorm_backward"]
 needs = ["01.1"]
 points = 3
 minutes = 5
@@ -50,7 +50,7 @@ after = "done"
 @pytest.fixture
 def project(tmp_path):
     """A function that writes a manifest into a small project and loads it."""
-    for file in ("ops/nonorm.py", "kernels/elementwise.py"):
+    for file in ("ops/nonorm.py", "kernels/nonorm.py"):
         target = tmp_path / "minimobilebert" / file
         target.parent.mkdir(parents=True)
         shutil.copy(load().root / "minimobilebert" / file, target)
@@ -111,7 +111,7 @@ MISTAKES = {
     "a hint that is no text": ('["a", "b", "c"]', '["a", 2, "c"]', "task 01.1: field hints[1]: found 2"),
     "a damaged seal": ('after = "done"', 'after = "sealed:x"', "task 01.1: found a damaged seal 'sealed:x', expected"),
     "a seal of other bytes": ('after = "done"', 'after = "sealed:/w=="', "task 01.1: found a damaged seal"),
-    "nothing to blank": ("scale_shift_backward_numpy", "scale_shift", "also_blank: found no scale_shift in"),
+    "nothing to blank": ("kernels/nonorm.py:nonorm_backward", "kernels/nonorm.py:nonorm", "also_blank: found no nonorm in"),
 }  # fmt: skip
 
 

@@ -5,14 +5,14 @@ import copy
 import numpy as np
 import pytest
 
-from minimobilebert.course import bundles, comparison, properties
-from minimobilebert.course.checking import FAILED, NOT_WRITTEN, PASSED, format_result, run_task
-from minimobilebert.course.comparison import Different
-from minimobilebert.course.manifest import ROOT, Task, load
-from minimobilebert.course.properties import Property, load_properties, prop
-from minimobilebert.course.trial import Live, Recorder, Replay, reference
-from minimobilebert.course.wire import Seeded
-from minimobilebert.course.workers import Worker
+from minimobilebert.course.sandbox.host import Worker
+from minimobilebert.course.sandbox.wire import Seeded
+from minimobilebert.course.shared import bundles, comparison, properties
+from minimobilebert.course.shared.checking import FAILED, NOT_WRITTEN, PASSED, format_result, run_task
+from minimobilebert.course.shared.comparison import Different
+from minimobilebert.course.shared.manifest import ROOT, Task, load
+from minimobilebert.course.shared.properties import Property, load_properties, prop
+from minimobilebert.course.shared.trial import Live, Recorder, Replay, reference
 
 
 @pytest.fixture(scope="module")
@@ -332,7 +332,7 @@ def test_an_author_s_mistakes_are_one_clear_line(tmp_path):
     path = folder / "properties.py"
     with pytest.raises(ValueError, match="found no file, expected the properties of lesson 03"):
         load_properties(here)
-    begin = "from minimobilebert.course.properties import prop\n"
+    begin = "from minimobilebert.course.shared.properties import prop\n"
     for text, words in (
         ('@prop("09.9")\ndef f(t):\n    "x"', "f: found task '09.9', expected one of 03"),
         ('@prop("03.7")\ndef f(t):\n    pass', "f: found no docstring"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course import wire
+from minimobilebert.course.sandbox import wire
 from minimobilebert.ops.linear import LinearCache
 
 

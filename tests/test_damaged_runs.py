@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from damaged_runs import DAMAGES, delete, digit, empty, flip, swap, trial
 
-from minimobilebert.files import new_folder, replacing
+from minimobilebert.support.files import new_folder, replacing
 from minimobilebert.support.locks import Busy, claimed
 from minimobilebert.training.manifest import DamagedRun, check_listed, is_finished, write_manifest
 
@@ -84,7 +84,7 @@ def test_a_manifest_lists_and_checks(tmp_path):
 
 HOLD = """
 import sys, time
-from minimobilebert.files import new_folder, replacing
+from minimobilebert.support.files import new_folder, replacing
 from minimobilebert.support.locks import claimed
 with {what}({path!r}) as held:
     if {what} is new_folder:

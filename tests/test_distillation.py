@@ -8,9 +8,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.distillation.attention_transfer import attention_transfer_backward, attention_transfer_forward
 from minimobilebert.distillation.copy_from_teacher import copy_from_teacher
-from minimobilebert.distillation.feature_map_transfer import (
-    feature_map_transfer_forward,
-)
+from minimobilebert.distillation.feature_map_transfer import feature_map_transfer_forward
 from minimobilebert.distillation.layer_transfer import FEATURE_LOSSES, TransferSettings, layer_transfer_step
 from minimobilebert.distillation.normalized_feature_map_transfer import (
     normalized_feature_map_transfer_backward,

@@ -13,7 +13,7 @@ from documents import ROOT, documented_commands, documented_options
 
 from minimobilebert.cli import COMMANDS, make_parser
 from minimobilebert.commands.options import pairs
-from minimobilebert.course.edition_texts import makefile
+from minimobilebert.course.teacher.edition_texts import makefile
 from minimobilebert.pipeline.settings import settings_from_strings
 
 COMMAND = documented_commands()
@@ -85,7 +85,7 @@ def test_make_commands_are_commands():
     wrong = []
     for place, text in (each for places in COMMAND.values() for each in places):
         target, *variables = shlex.split(text)[1:] if text.startswith("make ") else [None]
-        if target is None or place.startswith("minimobilebert/course/edition_texts"):
+        if target is None or place.startswith("minimobilebert/course/teacher/edition_texts"):
             continue
         words = make(text)
         assert words[1:4] == ["-m", "minimobilebert", target], f"{place}: {text}"
@@ -103,7 +103,7 @@ def test_a_student_edition_has_the_targets_its_documents_name_or_says_that_it_ha
     (tmp_path / "Makefile").write_text(edition, encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", edition, re.MULTILINE))
     for place, text in (each for places in COMMAND.values() for each in places):
-        if text.startswith("make ") and place.startswith("minimobilebert/course/edition_texts"):
+        if text.startswith("make ") and place.startswith("minimobilebert/course/teacher/edition_texts"):
             words = make(text, tmp_path)
             assert text.split()[1] in targets and wrong_with(words[3:]) is None, f"{place}: {text}"
     done = subprocess.run(["make", "parity"], cwd=tmp_path, capture_output=True, text=True)

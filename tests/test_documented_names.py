@@ -10,12 +10,13 @@ import tomllib
 
 from documents import MARKDOWN, OTHERS, ROOT, codes
 
-from minimobilebert.course import manifest, mutants, properties
-from minimobilebert.course.checking import run_task
-from minimobilebert.course.cutting import defines
-from minimobilebert.course.manifest import load
-from minimobilebert.course.trial import Live
-from minimobilebert.course.workers import Worker
+from minimobilebert.course.sandbox.host import Worker
+from minimobilebert.course.shared import manifest, properties
+from minimobilebert.course.shared.checking import run_task
+from minimobilebert.course.shared.cutting import defines
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.shared.trial import Live
+from minimobilebert.course.teacher import mutants
 
 PACKAGE = ROOT / "minimobilebert"
 MADE = {"a1.toml", "AGENTS.md"}  # files that the reader, or `student`, makes
@@ -32,7 +33,7 @@ def texts():
 def folders_of(document):
     """Where a path in it may begin: the root, the package, its own folder; AUTHORS.md speaks of a lesson's folder."""
     own = (ROOT / document).parent
-    lesson = [*own.glob("*_*"), PACKAGE / "course"] if document == "lessons/AUTHORS.md" else []
+    lesson = [*own.glob("*_*"), PACKAGE / "course" / "shared"] if document == "lessons/AUTHORS.md" else []
     return [ROOT, PACKAGE, own, *lesson]
 
 
@@ -114,7 +115,7 @@ def names_in_the_project():
 
 
 def test_names_in_backquotes_are_names_of_the_project():
-    """`transfer_losses`, `ModelConfig`, `minimobilebert.course.wire`: what has an underline, two capitals or our package in it."""
+    """`transfer_losses`, `ModelConfig`, `minimobilebert.course.sandbox.wire`: what has an underline, two capitals or our package in it."""
     wrong, count = [], 0
     for code in codes():
         text = code.text.removesuffix("()")

@@ -10,7 +10,7 @@ from documented_runs import EDITION, MINI, RUN, TINY, make, needs_compare, needs
 from documents import ROOT, codes
 from test_documented_names import dead_links
 
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 
 
 @pytest.fixture(scope="session")

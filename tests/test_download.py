@@ -12,7 +12,6 @@ import zipfile
 
 import pytest
 
-from minimobilebert import terminal
 from minimobilebert.cli import main
 from minimobilebert.download import fetch as fetch_file
 from minimobilebert.download import run
@@ -20,6 +19,7 @@ from minimobilebert.download.addresses import SOURCES, RemoteFile
 from minimobilebert.download.fetch import Unreachable, fetch
 from minimobilebert.download.mrpc import split_mrpc
 from minimobilebert.download.unpack import unpack
+from minimobilebert.support import terminal
 from minimobilebert.tasks.glue import TASKS, glue_task, read_split
 
 BODY = bytes(range(256)) * 12_288 + b"end"  # 3 MB and a bit: several steps of the progress bar

@@ -8,7 +8,7 @@ from thread_counts import threads
 from tiny_models import CONFIGS, random_parameters
 
 from minimobilebert.inference.engine import Engine
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.encoder import encoder_forward
 
 

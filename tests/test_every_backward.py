@@ -1,7 +1,7 @@
 """What every operation promises, whatever it computes: found by itself, checked with one test for all.
 
 An operation is here because `minimobilebert.ops` or `minimobilebert.distillation` has a public function called
-something_backward; its random shapes come from `gradcheck_cases.py`.
+something_backward; its random shapes come from `gradcheck/cases.py`.
 """
 
 import importlib
@@ -20,22 +20,11 @@ import minimobilebert.distillation
 import minimobilebert.ops
 from minimobilebert.distillation import attention_transfer
 from minimobilebert.gradcheck import check_gradients
-from minimobilebert.gradcheck_cases import CASES, Case, feed_forward
-from minimobilebert.kernels.backend import use_backend
-from minimobilebert.kernels.jit import get_num_threads
-from minimobilebert.ops import (
-    attention,
-    cross_entropy,
-    gelu,
-    layernorm,
-    linear,
-    linear_activation,
-    linear_nonorm,
-    nonorm,
-    relu,
-    softmax,
-    tanh,
-)
+from minimobilebert.gradcheck.cases import CASES, Case
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.jit import get_num_threads
+from minimobilebert.ops import attention, cross_entropy, gelu, layernorm, linear, nonorm, relu, softmax, tanh
+from minimobilebert.ops.fused import dense_activation, dense_nonorm
 
 SEEDS = st.integers(0, 2**32 - 1)
 NAMES = sorted(CASES)
@@ -171,23 +160,20 @@ def large_cases(rng):
     labels, targets = rng.integers(0, 131, 210), rng.random((210, 131))
     mask, maps = np.arange(37) < np.array([[37], [20], [1]]), rng.normal(size=(2, 3, 4, 37, 37))
     affine, rows = {"x": x, "weight": weight, "bias": bias}, {"logits": x.reshape(210, 131)}
-    network = {"x": x, "weight": matrix, "bias": bias[:45], "weight2": rng.normal(size=(131, 45)), "bias2": bias,
-               "scale": weight, "shift": bias}  # fmt: skip
     heads = dict(zip(("query", "key", "value"), rng.normal(size=(3, 3, 37, 20)), strict=True))
     return {
         "linear": (linear.linear_forward, linear.linear_backward, {"x": x, "weight": matrix, "bias": bias[:45]}),
         **{
-            f"linear_{name}": (
-                lambda x, weight, bias, name=name: linear_activation.linear_activation_forward(x, weight, bias, name),
-                linear_activation.linear_activation_backward, {"x": x, "weight": matrix, "bias": bias[:45]},
+            f"dense_{name}": (
+                lambda x, weight, bias, name=name: dense_activation.dense_activation_forward(x, weight, bias, name),
+                dense_activation.dense_activation_backward, {"x": x, "weight": matrix, "bias": bias[:45]},
             )
             for name in ("relu", "gelu", "gelu_tanh")
         },
-        "linear_nonorm": (
-            linear_nonorm.linear_nonorm_forward, linear_nonorm.linear_nonorm_backward,
+        "dense_nonorm": (
+            dense_nonorm.dense_nonorm_forward, dense_nonorm.dense_nonorm_backward,
             {"x": x, "weight": matrix, "bias": bias[:45], "residual": x[..., :45], "scale": bias[1:46], "shift": bias[2:47]},
         ),
-        **{f"feed_forward_{name}": (*feed_forward(name), network) for name in ("relu", "gelu", "gelu_tanh")},
         "nonorm": (nonorm.nonorm_forward, nonorm.nonorm_backward, affine),
         "layernorm": (layernorm.layernorm_forward, layernorm.layernorm_backward, affine),
         "relu": (relu.relu_forward, relu.relu_backward, {"x": x}),

@@ -10,7 +10,7 @@ import zlib
 import pytest
 
 from minimobilebert import cli
-from minimobilebert.errors import TrainingDiverged
+from minimobilebert.support.errors import TrainingDiverged
 
 
 class Wrapped(SystemError):

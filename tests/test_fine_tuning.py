@@ -9,14 +9,14 @@ from fine_tuning_data import BERT, MOBILE, no_dropout, write_glue, write_model, 
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.cli import main
+from minimobilebert.finetuning import run as module
+from minimobilebert.finetuning.glue_job import GlueJob
+from minimobilebert.finetuning.jobs import TaskFiles
+from minimobilebert.finetuning.run import Plan, first_parameters, run, train_ours
+from minimobilebert.finetuning.settings import search_space, usual_settings
 from minimobilebert.inference.answer import answer
 from minimobilebert.inference.model import Model
 from minimobilebert.model.classification import classification_step
-from minimobilebert.pipeline import finetune as module
-from minimobilebert.pipeline.fine_tuning_settings import search_space, usual_settings
-from minimobilebert.pipeline.finetune import Plan, first_parameters, run, train_ours
-from minimobilebert.pipeline.glue_job import GlueJob
-from minimobilebert.pipeline.jobs import TaskFiles
 from minimobilebert.tasks.classification_batches import ClassificationBatch
 from minimobilebert.training.best_checkpoint import BEST, BestCheckpoint
 from minimobilebert.training.checkpoints import load_checkpoint
@@ -244,7 +244,7 @@ def test_gradients_with_dropout_in_front_of_the_classifier(name, backend):
 def test_pytorch_goes_the_same_way_on_the_same_plan(folder, tmp_path, task, model):
     """Without dropout both are the same computation: loss, gradients, clipping, schedule, AdamW, evaluation."""
     pytest.importorskip("transformers", reason="needs the extra compare: make setup EXTRAS=compare")
-    from minimobilebert.bench.finetune_torch import train_torch
+    from minimobilebert.bench.finetuning_torch import train_torch
 
     files = TaskFiles(data=str(folder / ("squad" if task == "squad1" else "glue")))
     changes = {"max_length": 40, "max_query": 12} if task == "squad1" else {}

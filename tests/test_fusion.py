@@ -7,6 +7,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.inference.engine import Engine
 from minimobilebert.model import layers
 from minimobilebert.model.pretraining import pretraining_step
+from minimobilebert.ops.activations import ACTIVATIONS
 from minimobilebert.ops.fusion import fused, use_fusion
 
 
@@ -43,13 +44,12 @@ def test_a_wrong_operation_changes_what_a_model_computes(operation, monkeypatch)
 
         return doubled
 
-    changed = wrong(getattr(layers, operation))
     if operation.startswith("relu"):
-        pair = list(layers._ACTIVATIONS["relu"])
-        pair[operation.endswith("backward")] = changed
-        monkeypatch.setitem(layers._ACTIVATIONS, "relu", tuple(pair))
+        pair = ACTIVATIONS["relu"]
+        field = operation.removeprefix("relu_")
+        monkeypatch.setitem(ACTIVATIONS, "relu", pair._replace(**{field: wrong(getattr(pair, field))}))
     else:
-        monkeypatch.setattr(layers, operation, changed)
+        monkeypatch.setattr(layers, operation, wrong(getattr(layers, operation)))
     with use_fusion(False):
         losses, gradients = step("mobilebert")
     name = "mobilebert.encoder.layer.0.attention.self.value.weight"

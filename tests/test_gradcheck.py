@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimobilebert.gradcheck import GradientError, check_gradients, check_loss_gradients
+from minimobilebert.gradcheck.check import GradientError, check_gradients, check_loss_gradients
 
 SEEDS = st.integers(0, 2**32 - 1)
 RNG = np.random.default_rng(0)

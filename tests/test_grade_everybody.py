@@ -15,13 +15,13 @@ import pytest
 from course_submissions import FILE, hand_in, nonorm_file
 
 from minimobilebert.cli import main
-from minimobilebert.course import entries, grading, submission
-from minimobilebert.course.choosing import MOST_COPIES
-from minimobilebert.course.cutting import blank
-from minimobilebert.course.grading import Grader, run
-from minimobilebert.course.manifest import load
-from minimobilebert.course.policy import Policy
-from minimobilebert.course.submission import read_submission
+from minimobilebert.course.shared.cutting import blank
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher import entries, grading, submission
+from minimobilebert.course.teacher.choosing import MOST_COPIES
+from minimobilebert.course.teacher.grading import Grader, run
+from minimobilebert.course.teacher.policy import Policy
+from minimobilebert.course.teacher.submission import read_submission
 
 POLICY = Policy(lessons="3", seeds=[5])
 FILES = {FILE: (load().root / FILE).read_text(encoding="utf-8")}
@@ -451,8 +451,8 @@ def test_endless_loops_end_with_the_grader(tmp_path):
     """However it ends; a process that waits for the grader would see the end of its pipe, one that computes does not."""
     code = (
         "import sys, threading, os, time, pathlib\n"
-        "from minimobilebert.course.grading import Grader\nfrom minimobilebert.course.manifest import load\n"
-        "from minimobilebert.course.policy import Policy\n"
+        "from minimobilebert.course.teacher.grading import Grader\nfrom minimobilebert.course.shared.manifest import load\n"
+        "from minimobilebert.course.teacher.policy import Policy\n"
         "with Grader(load(), Policy(lessons='3')) as grader:\n"
         "    worker, name = grader.worker(), 'minimobilebert/ops/nonorm.py:nonorm_forward'\n"
         "    worker.install(name, 'def nonorm_forward(x, weight, bias):\\n    while True:\\n        pass')\n"

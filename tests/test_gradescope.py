@@ -12,12 +12,12 @@ import zipfile
 import pytest
 from course_submissions import FILE, hand_in, nonorm_file
 
-from minimobilebert.course import gradescope as there
-from minimobilebert.course.gradescope import build, fitted, grade_there
-from minimobilebert.course.gradescope_scripts import RUN, SETUP
-from minimobilebert.course.grading import Grader
-from minimobilebert.course.manifest import load
-from minimobilebert.course.policy import Policy
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher import gradescope as there
+from minimobilebert.course.teacher.gradescope import build, fitted, grade_there
+from minimobilebert.course.teacher.gradescope_scripts import RUN, SETUP
+from minimobilebert.course.teacher.grading import Grader
+from minimobilebert.course.teacher.policy import Policy
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Gradescope's images are Linux")
 MB = 1 << 20

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from minimobilebert.kernels import jit, notes
+from minimobilebert.kernels.runtime import jit, notes
 
-cache = pytest.importorskip("minimobilebert.kernels.cache", reason="numba is not installed")
+cache = pytest.importorskip("minimobilebert.kernels.runtime.cache", reason="numba is not installed")
 pytestmark = pytest.mark.skipif(not jit.HAVE_NUMBA, reason="Numba is switched off")
 NAME, KEY, PAYLOAD = "some.kernel.nbc", b"what it depends on", bytes(range(32))
 POSIX = pytest.mark.skipif(os.name == "nt", reason="a kind of file that Windows does not have")
@@ -297,7 +297,7 @@ import os, sys
 import numba, numpy as np
 before = dict(os.environ), numba.config.CACHE_DIR, numba.get_num_threads(), numba.threading_layer()
 import minimobilebert
-from minimobilebert.kernels.matmul import matmul
+from minimobilebert.kernels.gemm.matmul import matmul
 x = np.ones((80, 80), np.float32)
 assert matmul(x, x)[0, 0] == 80 and x.flags.writeable
 assert before == (dict(os.environ), numba.config.CACHE_DIR, numba.get_num_threads(), numba.threading_layer())

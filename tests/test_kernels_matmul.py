@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from thread_counts import threads
 
-from minimobilebert.kernels.backend import use_backend
-from minimobilebert.kernels.matmul import matmul
+from minimobilebert.kernels.gemm.matmul import matmul
+from minimobilebert.kernels.runtime.backend import use_backend
 
 SIZES = st.one_of(st.integers(0, 5), st.integers(6, 70))
 LAYOUTS = ("rows", "columns", "row slice", "both strides", "read only")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from minimobilebert import bootstrap
 from minimobilebert.commands.words import with_words
-from minimobilebert.course.edition_texts import makefile
+from minimobilebert.course.teacher.edition_texts import makefile
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed"),

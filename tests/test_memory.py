@@ -4,8 +4,8 @@ import numpy as np
 from tiny_models import random_parameters
 
 from minimobilebert.config import preset
-from minimobilebert.kernels import memory
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime import memory
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.text.batches import PretrainingBatch
 

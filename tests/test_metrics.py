@@ -10,16 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimobilebert.tasks.glue import TASKS, glue_task
-from minimobilebert.tasks.metrics import (
-    METRICS,
-    accuracy,
-    f1,
-    glue_average,
-    glue_scores,
-    matthews,
-    pearson,
-    spearman,
-)
+from minimobilebert.tasks.metrics import METRICS, accuracy, f1, glue_average, glue_scores, matthews, pearson, spearman
 
 classes = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=60)
 # Few values: many ties. A third decimal as in STS-B; no two differ by less than the arithmetic can tell.

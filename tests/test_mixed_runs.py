@@ -9,7 +9,7 @@ from fine_tuning_data import BERT, no_dropout, write_glue, write_model
 
 from minimobilebert.cli import main, make_parser
 from minimobilebert.commands.options import file_name
-from minimobilebert.files import write_json
+from minimobilebert.support.files import write_json
 from minimobilebert.training.model_folder import load_model, save_model
 
 PATHS = {"FOLDER", "FILE", "DIR", "SUBMISSION"}

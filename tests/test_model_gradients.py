@@ -15,7 +15,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.distillation.auxiliary_transfer import auxiliary_transfer_step
 from minimobilebert.distillation.layer_transfer import FEATURE_LOSSES, TransferSettings, layer_transfer_step
 from minimobilebert.distillation.pretraining_distillation import pretraining_distillation_step
-from minimobilebert.gradcheck import check_loss_gradients
+from minimobilebert.gradcheck.check import check_loss_gradients
 from minimobilebert.model.classification import classification_forward, classification_step, regression_step
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import parameter_shapes

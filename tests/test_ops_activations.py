@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimobilebert.kernels.exponential import exp_scalar, log_scalar, tanh_scalar
-from minimobilebert.kernels.jit import jit
 from minimobilebert.kernels.normal_distribution import normal_cdf_scalar
+from minimobilebert.kernels.runtime.jit import jit
 from minimobilebert.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minimobilebert.ops.relu import relu_backward, relu_forward
 from minimobilebert.ops.tanh import tanh_backward, tanh_forward

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimobilebert.kernels.dropout import drop
-from minimobilebert.ops.dropout import draw_keep, dropout_backward, dropout_forward
+from minimobilebert.ops.dropout import draw_keep, drop, dropout_backward, dropout_forward
 from minimobilebert.ops.linear import linear_backward, linear_forward
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -102,4 +101,4 @@ def test_a_place_says_nothing_about_its_neighbours():
 def test_both_twins_of_drop_give_the_same_bits(seed, shape, dtype):
     rng = np.random.default_rng(seed)
     x, keep = rng.standard_normal((*shape[:-1], 2 * shape[-1])).astype(dtype)[..., ::2], rng.random(shape) < 0.6
-    np.testing.assert_array_equal(drop.numpy_twin(x, keep, 1.25), drop.numba_twin(x, keep, 1.25))
+    np.testing.assert_array_equal(drop.numpy_twin(x, keep, 1.25), drop.compiled_twin(x, keep, 1.25))

@@ -12,9 +12,9 @@ import minimobilebert.model.pretraining
 from minimobilebert.cli import main
 from minimobilebert.config import preset
 from minimobilebert.interop.hf_config import _ACTIVATION_FROM_HF
-from minimobilebert.model.layers import _ACTIVATIONS
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.pretraining import pretraining_forward
+from minimobilebert.ops.activations import ACTIVATIONS
 from minimobilebert.parity.batches import KINK, VARIANTS, draw_batch, draw_batch_off_kinks, nearest_kink
 from minimobilebert.parity.cases import Case, full_models, random_weights, small_models
 from minimobilebert.parity.differences import (
@@ -85,8 +85,8 @@ def test_a_relu_on_the_other_side_of_its_kink_changes_gradients_and_nothing_else
     batch = draw_batch(case, "two segments", np.random.default_rng(2))
     name = f"mobilebert.encoder.layer.{case.config.num_hidden_layers - 1}.intermediate.dense.bias"
     _, cache = pretraining_forward(params, case.config, batch)
-    linear = cache.encoder.blocks[-1].feed_forwards[-1].intermediate.linear
-    before = linear.x[0, 0] @ linear.weight[0] + params[name][0]
+    layer = cache.encoder.blocks[-1].feed_forwards[-1].intermediate
+    before = layer.x[0, 0] @ layer.weight[0] + params[name][0]
     runs = []
     for side in (-1e-9, 1e-9):
         bias = params[name].copy()
@@ -230,7 +230,7 @@ def test_each_activation_that_convert_accepts_is_transformers_own(name, dtype, b
     torch, transformers = need_compare()
     x = np.linspace(-9.0, 9.0, 1802).astype(dtype)  # 0, the kink, is not among them
     dy = np.random.default_rng(1).normal(size=x.shape).astype(dtype)
-    forward, backward = _ACTIVATIONS[_ACTIVATION_FROM_HF[name]]
+    forward, backward, *_ = ACTIVATIONS[_ACTIVATION_FROM_HF[name]]
     theirs = torch.tensor(x, requires_grad=True)
     output = transformers.activations.ACT2FN[name](theirs)
     output.backward(torch.tensor(dy))
@@ -407,9 +407,9 @@ def scaled(position, factor):
 @pytest.mark.parametrize(
     ("module", "function", "wrong", "tensor"),
     [
-        ("layers", "linear_nonorm_backward", scaled(4, 0.5), "encoder.layer.2.output.bottleneck.LayerNorm.weight"),
-        ("layers", "linear_nonorm_backward", scaled(1, 1.001), "encoder.layer.2.output.bottleneck.dense.weight"),
-        ("layers", "linear_nonorm_backward", scaled(0, 1.001), "encoder.layer.2.output.LayerNorm.bias"),
+        ("layers", "dense_nonorm_pair", scaled(4, 0.5), "encoder.layer.2.output.bottleneck.LayerNorm.weight"),
+        ("layers", "dense_nonorm_pair", scaled(1, 1.001), "encoder.layer.2.output.bottleneck.dense.weight"),
+        ("layers", "dense_nonorm_pair", scaled(0, 1.001), "encoder.layer.2.output.LayerNorm.bias"),
         ("layers", "nonorm_backward", scaled(0, 1.001), "embeddings.embedding_transformation.bias"),
         ("heads", "layernorm_backward", scaled(0, 1.001), "cls.predictions.transform.dense.bias"),
         ("self_attention", "attention_backward", scaled(0, 1.001), "encoder.layer.2.attention.self.query.bias"),
@@ -418,7 +418,9 @@ def scaled(position, factor):
 def test_a_wrong_backward_is_found_where_it_first_shows(monkeypatch, module, function, wrong, tensor):
     """The forward passes agree; among the gradients the topmost wrong one is named."""
     module = importlib.import_module(f"minimobilebert.model.{module}")
-    monkeypatch.setattr(module, function, wrong(getattr(module, function)))
+    right = getattr(module, function)
+    changed = right._replace(backward=wrong(right.backward)) if function.endswith("pair") else wrong(right)
+    monkeypatch.setattr(module, function, changed)
     name, kind = first_tensor()
     assert kind == "gradient" and name.endswith(tensor)
 

@@ -21,9 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minimobilebert"
 
 # What each room may import besides itself, from the ground up: a room may only name rooms above it in this list.
-GROUND = {"config", "drawing", "files", "errors", "extras", "terminal", "timing", "support", "__init__"}
+GROUND = {"config", "support", "__init__"}
 ROOMS = {
-    "support": set(),
+    "support": {"__init__"},
     "kernels": set(),
     "ops": {"kernels"},
     "text": GROUND,
@@ -36,30 +36,47 @@ ROOMS = {
     "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "bench": {"pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
+    "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+    "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
 }
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip
-GRADCHECK = {"gradcheck", "gradcheck_diagnosis", "gradcheck_differences", "gradcheck_small"}
-ROOMS["course"] = {"kernels"} | GRADCHECK | GROUND
-ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor", "gradcheck_table"} | GROUND
+ROOMS["gradcheck"] = {"distillation", "ops", "kernels"} | GROUND
+ROOMS["course"] = {"kernels", "gradcheck"} | GROUND
+ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor"} | GROUND
+# Rooms that have rooms of their own: the same rule inside. Without course/teacher/ a student edition must work.
+INNER = {
+    "kernels": {"runtime": set(), "gemm": {"runtime", "activation_scalars", "exponential", "multiply_add", "normal_distribution", "rows"},
+                "teaching": {"runtime", "gemm", "multiply_add"}},
+    "course": {"sandbox": set(), "shared": {"sandbox"}, "student": {"shared", "sandbox"}, "teacher": {"student", "shared", "sandbox"}},
+    "ops": {"fused": {"linear", "nonorm", "activations"}},
+}  # fmt: skip
 
 
-def imported_rooms(file):
-    """The rooms of this package that a file imports, by relative imports."""
+def imported_rooms(file, above=0):
+    """The rooms that a file imports by relative imports: of the package, or, one floor down, of its own room."""
     depth = len(file.relative_to(PACKAGE).parts)
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
+        if isinstance(node, ast.ImportFrom) and node.level == depth - above:
             yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_go_down_only(room):
-    files = list((PACKAGE / room).glob("*.py"))
+    files = list((PACKAGE / room).rglob("*.py"))
     assert files
     for file in files:
         for other in imported_rooms(file):
             assert other == room or other in ROOMS[room], f"{file.relative_to(ROOT)} imports {other}"
+
+
+@pytest.mark.parametrize(("room", "inner"), [(room, inner) for room in INNER for inner in INNER[room]])
+def test_imports_inside_a_room_go_down_only(room, inner):
+    files = list((PACKAGE / room / inner).glob("*.py"))
+    assert files
+    for file in files:
+        for other in imported_rooms(file, above=1):
+            assert other == inner or other in INNER[room][inner], f"{file.relative_to(ROOT)} imports {other}"
 
 
 def test_every_room_has_its_floor():

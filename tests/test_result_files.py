@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from minimobilebert.pipeline.finetuned import run_settings
+from minimobilebert.finetuning.saved_model import run_settings
 from minimobilebert.pipeline.result_files import (
     BLOCKS,
     FINE_TUNING_SUMMARY,

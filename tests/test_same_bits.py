@@ -17,9 +17,9 @@ from background import Background
 from documents import ROOT
 
 from minimobilebert.cli import main
-from minimobilebert.kernels import simd
-from minimobilebert.kernels.jit import HAVE_NUMBA
+from minimobilebert.kernels.gemm import micro_kernel as simd
 from minimobilebert.kernels.reductions import block_sums, dot, row_dots, row_sums
+from minimobilebert.kernels.runtime.jit import HAVE_NUMBA
 from minimobilebert.verification import operations, run, training
 from minimobilebert.verification.digest import digest_of
 

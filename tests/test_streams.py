@@ -139,7 +139,7 @@ def test_a_command_reads_utf8_and_prints_json_whatever_the_terminal_is(tmp_path)
 @on_posix
 @pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}])
 def test_names_of_files_are_text_that_json_holds(tmp_path, environment):
-    program = """import sys, pathlib; from minimobilebert.files import name_of, path_of, write_json
+    program = """import sys, pathlib; from minimobilebert.support.files import name_of, path_of, write_json
 assert path_of(name_of(sys.argv[1])) == sys.argv[1]
 write_json(pathlib.Path(sys.argv[2]) / "names.json", [name_of(word) for word in (sys.argv[1], pathlib.Path(sys.argv[3]))])
 """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minimobilebert import terminal
+from minimobilebert.support import terminal
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimobilebert.text.corpus import (
-    Document,
-    read_documents,
-    shipped_documents,
-    split_documents,
-    split_paragraphs,
-)
+from minimobilebert.text.corpus import Document, read_documents, shipped_documents, split_documents, split_paragraphs
 from minimobilebert.text.sentences import split_sentences
 
 

@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 
-from minimobilebert.kernels import locks, memory, processors
-from minimobilebert.kernels.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange
+from minimobilebert.kernels.runtime import locks, memory, processors
+from minimobilebert.kernels.runtime.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange
 
 LAYERS = ("omp", "tbb", "workqueue")
 compiled = pytest.mark.skipif(not HAVE_NUMBA, reason="Numba is switched off")
@@ -115,7 +115,7 @@ if HAVE_NUMBA:
     import numba
     from numba import get_num_threads as numba_threads
 
-    from minimobilebert.kernels import threads
+    from minimobilebert.kernels.runtime import threads
 
 
 def in_a_thread(function):

@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from minimobilebert.files import write_json
 from minimobilebert.interop.hf_tokenizer import read_vocabulary, tokenizer_json
+from minimobilebert.support.files import write_json
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

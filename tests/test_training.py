@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from thread_counts import threads
 from toy_training import toy
 
-from minimobilebert.errors import TrainingDiverged
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.support.errors import TrainingDiverged
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from minimobilebert.training.clipping import clip_by_global_norm

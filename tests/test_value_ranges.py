@@ -6,7 +6,7 @@ import pytest
 
 from minimobilebert.cli import main
 from minimobilebert.config import ConfigError, ModelConfig, config_from_dict
-from minimobilebert.pipeline.fine_tuning_settings import FineTuningSettings, search_space
+from minimobilebert.finetuning.settings import FineTuningSettings, search_space
 from minimobilebert.pipeline.settings import TinySettings, settings_from_strings
 
 NAN, INFINITY, LONG = float("nan"), float("inf"), 10**400

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from minimobilebert.course import weak_checks
-from minimobilebert.course.manifest import load
-from minimobilebert.gradcheck_small import central_difference, direction_error
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher import weak_checks
+from minimobilebert.gradcheck.small import central_difference, direction_error
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops import layernorm, nonorm, softmax
 
 

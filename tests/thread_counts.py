@@ -2,7 +2,7 @@
 
 import contextlib
 
-from minimobilebert.kernels.jit import get_num_threads, set_threads
+from minimobilebert.kernels.runtime.jit import get_num_threads, set_threads
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minimobilebert.kernels import simd
-from minimobilebert.kernels.matmul import matmul
+from minimobilebert.kernels.gemm import micro_kernel as simd
+from minimobilebert.kernels.gemm.matmul import matmul
 
 MANY = [(37, 70, 41), (100, 300, 65), (5, 9, 130)]
 

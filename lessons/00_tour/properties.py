@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import forward_properties
+from minimobilebert.course.shared.bundles import forward_properties
 
 
 def draw(rng):

@@ -7,8 +7,8 @@
 import numpy as np
 
 from minimobilebert.config import PRESETS, preset
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.sizes import forward_flops, parameters_by_part

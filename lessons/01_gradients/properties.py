@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import backward_properties
-from minimobilebert.course.properties import prop
+from minimobilebert.course.shared.bundles import backward_properties
+from minimobilebert.course.shared.properties import prop
 
 # --- 01.1: central_difference(function, x, step)
 
@@ -60,7 +60,7 @@ def single(t):
 def keeping(x):
     import numpy as np
 
-    from minimobilebert.gradcheck_small import central_difference
+    from minimobilebert.gradcheck.small import central_difference
 
     return central_difference(lambda x: float(np.exp(x).sum()), x), x
 
@@ -75,7 +75,7 @@ def untouched(t):
 
 
 def scribbling(x):
-    from minimobilebert.gradcheck_small import central_difference
+    from minimobilebert.gradcheck.small import central_difference
 
     def function(x):
         value = float((x * x).sum())
@@ -102,7 +102,7 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
     """
     import numpy as np
 
-    from minimobilebert.gradcheck_small import direction_error
+    from minimobilebert.gradcheck.small import direction_error
 
     def square(x):
         return size * x * x, x

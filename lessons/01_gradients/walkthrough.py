@@ -8,7 +8,7 @@ import importlib.util
 
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 
 # %% [markdown]
 # ## 1. The step
@@ -96,11 +96,11 @@ print(f"\n3. the slope of a flip, whose right value is 1: without a copy {slopes
 
 # %%
 table = []
-if importlib.util.find_spec("minimobilebert.course.weak_checks") is None:
+if importlib.util.find_spec("minimobilebert.course.teacher.weak_checks") is None:
     print("\n4. the bank is not part of a student edition; what it showed stands in this lesson's README and figure")
 else:
-    from minimobilebert.course import weak_checks
-    from minimobilebert.course.manifest import load
+    from minimobilebert.course.shared.manifest import load
+    from minimobilebert.course.teacher import weak_checks
 
     lessons = ("01", "02", "03")  # the ones a reader knows by now; None for all
     ones, random = (weak_checks.run(load(), kind, lessons) for kind in ("ones", "random"))

@@ -1,6 +1,6 @@
 """What lesson 02's functions must do. Arguments are drawn here; what is right comes from the reference."""
 
-from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.bundles import backward_properties, forward_properties
 
 LINEAR = "minimobilebert/ops/linear.py:linear_forward"
 

@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from minimobilebert.config import preset
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.ops.linear import linear_backward, linear_forward
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.bundles import backward_properties, forward_properties
 
 RELU = "minimobilebert/ops/relu.py:relu_forward"
 GELU = "minimobilebert/ops/gelu.py:gelu_forward"

@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minimobilebert.ops.layernorm import layernorm_backward, layernorm_forward
 from minimobilebert.ops.nonorm import nonorm_forward

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import backward_properties, forward_properties
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 SOFTMAX = "minimobilebert/ops/softmax.py:softmax_forward"
 HARD = "minimobilebert/ops/cross_entropy.py:cross_entropy_forward"

@@ -3,9 +3,9 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.bundles import backward_properties, forward_properties
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 TRIGRAM = "minimobilebert/ops/trigram.py:trigram_forward"
 LOOK_UP = "minimobilebert/ops/embedding.py:embedding_forward"

@@ -7,8 +7,8 @@
 import numpy as np
 
 from minimobilebert.config import preset
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.sizes import parameters_by_part
 from minimobilebert.ops.embedding import embedding_backward, embedding_forward
 from minimobilebert.ops.trigram import trigram_backward, trigram_forward

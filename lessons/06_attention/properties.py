@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import FLOAT32, backward_properties, forward_properties
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
-from minimobilebert.course.wire import Seeded
+from minimobilebert.course.sandbox.wire import Seeded
+from minimobilebert.course.shared.bundles import FLOAT32, backward_properties, forward_properties
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 FORWARD = "minimobilebert/ops/attention.py:attention_forward"
 BACKWARD = "minimobilebert/ops/attention.py:attention_backward"

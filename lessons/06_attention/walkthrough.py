@@ -6,9 +6,9 @@
 
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.kernels.attention import MASKED_SCORE
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.attention import attention_backward, attention_forward
 
 use_backend("numpy")  # nothing to compile, and the same digits on every machine

@@ -3,8 +3,8 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.comparison import Different
-from minimobilebert.course.properties import prop
+from minimobilebert.course.shared.comparison import Different
+from minimobilebert.course.shared.properties import prop
 
 FLOAT32 = 1e-4  # a block is ten operations deep: some thousand roundings of 6e-8
 

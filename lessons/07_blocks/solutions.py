@@ -2,7 +2,12 @@
 
 from minimobilebert.model.block import BlockCache, _names, _shares_key_and_query
 from minimobilebert.model.feed_forward import FeedForwardCache
-from minimobilebert.model.layers import dense_activation, dense_backward, dense_norm, dense_norm_backward
+from minimobilebert.model.layers import (
+    dense_activation,
+    dense_activation_backward,
+    dense_norm,
+    dense_norm_backward,
+)
 from minimobilebert.model.parameters import feed_forward_names
 from minimobilebert.model.self_attention import self_attention_backward, self_attention_forward
 
@@ -17,10 +22,10 @@ def feed_forward_forward(params, config, name, x, rng=None):
 
 
 def feed_forward_backward(dy, cache, grads, config, name):
-    first, second = cache.intermediate, cache.output
     output = name + "output.dense", name + "output.LayerNorm"
-    ds, dx = dense_norm_backward(dy, second, grads, *output, config, through=first)
-    return dense_backward(ds, first.linear, grads, name + "intermediate.dense", add=dx)
+    dm, dresidual = dense_norm_backward(dy, cache.output, grads, *output, config)
+    dx = dense_activation_backward(dm, cache.intermediate, grads, name + "intermediate.dense", config)
+    return dx + dresidual
 
 
 def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):

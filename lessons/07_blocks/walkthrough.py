@@ -7,8 +7,8 @@
 import numpy as np
 
 from minimobilebert.config import preset
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.block import block_backward, block_forward
 from minimobilebert.model.parameters import block_shapes, init_parameters
 from minimobilebert.model.sizes import forward_flops, parameters_by_part

@@ -1,12 +1,13 @@
 """What lesson 08's functions must do: the numbers, and how often and in which order they go to memory.
 
-Here kernels are plain Python, so no time is graded. What makes a rung fast can be counted instead: kernels/counting.py.
+Here kernels are plain Python, so no time is graded. What makes a rung fast can be counted instead:
+kernels/teaching/counting.py.
 """
 
 import numpy as np
 
-from minimobilebert.course.properties import prop
-from minimobilebert.kernels.counting import READ, WRITTEN
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.kernels.teaching.counting import READ, WRITTEN
 
 NEAR = 16  # a number's right-hand neighbour has to be read within so many reads
 
@@ -35,7 +36,7 @@ def in_order(a, b):
 def ran(name, a, b, out):  # runs beside the student's code; NumPy warns where NaN and infinity are made
     import numpy as np
 
-    from minimobilebert.kernels import ladder
+    from minimobilebert.kernels.teaching import ladder
 
     with np.errstate(all="ignore"):
         return getattr(ladder, name)(a, b, out), a, b, out
@@ -56,8 +57,8 @@ def product(t, a, b, out):
 def watched(name, a, b, out):  # runs beside the student's code
     import numpy as np
 
-    from minimobilebert.kernels import ladder
-    from minimobilebert.kernels.counting import counted
+    from minimobilebert.kernels.teaching import ladder
+    from minimobilebert.kernels.teaching.counting import counted
 
     log = []
     getattr(ladder, name)(*(counted(x, log, number) for number, x in enumerate((a, b, out))))
@@ -212,7 +213,7 @@ def rows_left_over(t):
 def tile_width(kind):  # runs beside the student's code: how wide a tile is there
     import numpy as np
 
-    from minimobilebert.kernels.simd import width_of
+    from minimobilebert.kernels.gemm.micro_kernel import width_of
 
     return int(width_of(np.zeros(1, kind)))
 
@@ -302,8 +303,8 @@ def not_finite(t):
 def watched_packing(b, *rest):  # runs beside the student's code
     import numpy as np
 
-    from minimobilebert.kernels import panels
-    from minimobilebert.kernels.counting import counted
+    from minimobilebert.kernels.gemm import macro_kernel as panels
+    from minimobilebert.kernels.teaching.counting import counted
 
     log, (*places, out, out_at) = [], rest
     panels.pack_panel(counted(b, log, 0), *places, counted(out, log, 1), out_at)

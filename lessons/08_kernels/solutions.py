@@ -1,6 +1,6 @@
 """Lesson 08 as a student would write it; never part of a student edition. Mutants are made from these."""
 
-from minimobilebert.kernels.simd import width_of
+from minimobilebert.kernels.gemm.micro_kernel import width_of
 
 
 def multiply_loop_order(a, b, out):

@@ -9,16 +9,16 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels import ladder
-from minimobilebert.kernels.counting import READ, counted, in_python
-from minimobilebert.kernels.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange, set_threads
-from minimobilebert.kernels.matmul import matmul
-from minimobilebert.kernels.panels import pack_panel
-from minimobilebert.kernels.peak import multiply_again
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.gemm.matmul import matmul
+from minimobilebert.kernels.gemm.micro_kernel import TILES, width_of
+from minimobilebert.kernels.gemm.packing import pack_panel
 from minimobilebert.kernels.rows import ROWS_PER_BLOCK
-from minimobilebert.kernels.simd import TILES, width_of
-from minimobilebert.timing import times_in_turns
+from minimobilebert.kernels.runtime.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange, set_threads
+from minimobilebert.kernels.teaching import ladder
+from minimobilebert.kernels.teaching.counting import READ, counted, in_python
+from minimobilebert.kernels.teaching.peak import multiply_again
+from minimobilebert.support.timing import times_in_turns
 
 rng = np.random.default_rng(8)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minimobilebert.course.properties import prop
+from minimobilebert.course.shared.properties import prop
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -6,7 +6,7 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.text.batches import assemble_pairs
 from minimobilebert.text.corpus import DATA_FOLDER, read_documents
 from minimobilebert.text.masking import mask_tokens

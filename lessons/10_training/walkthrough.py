@@ -7,7 +7,7 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.text.batches import PretrainingBatch

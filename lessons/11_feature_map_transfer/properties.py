@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import backward_properties, forward_properties
-from minimobilebert.course.properties import prop
+from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.properties import prop
 
 EQUATION_2 = "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward"
 RELEASED = "minimobilebert/distillation/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward"

@@ -6,16 +6,13 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.distillation.feature_map_transfer import (
-    feature_map_transfer_backward,
-    feature_map_transfer_forward,
-)
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.distillation.feature_map_transfer import feature_map_transfer_backward, feature_map_transfer_forward
 from minimobilebert.distillation.normalized_feature_map_transfer import (
     normalized_feature_map_transfer_backward,
     normalized_feature_map_transfer_forward,
 )
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 
 use_backend("numpy")  # small arrays: nothing is worth compiling here
 

@@ -6,9 +6,9 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.distillation.attention_transfer import attention_transfer_backward, attention_transfer_forward
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.softmax import softmax_forward
 
 use_backend("numpy")  # small arrays: nothing is worth compiling here

@@ -4,8 +4,8 @@ import copy
 
 import numpy as np
 
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 from minimobilebert.distillation.layer_transfer import TransferSettings
 from minimobilebert.model.encoder import EncoderOutput
 

@@ -7,9 +7,9 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.distillation.layer_transfer import TransferSettings, layer_transfer_step
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.text.batches import PretrainingBatch
 from minimobilebert.training.schedules import progressive_multiplier

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minimobilebert.course.bundles import forward_properties
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.bundles import forward_properties
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 from minimobilebert.model.encoder import EncoderOutput
 from minimobilebert.model.pretraining import PretrainingOutput
 from minimobilebert.text.batches import PretrainingBatch

@@ -6,9 +6,9 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.distillation.pretraining_distillation import distillation_losses, mixed_targets
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.pretraining import PretrainingOutput
 from minimobilebert.ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from minimobilebert.ops.layernorm import layernorm_forward

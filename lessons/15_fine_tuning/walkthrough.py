@@ -6,7 +6,7 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
+from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.tasks.length_batches import TrainingBatches
 from minimobilebert.tasks.metrics import accuracy, f1, matthews
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 # --- 16.1
 

@@ -6,8 +6,8 @@
 # %%
 import numpy as np
 
-from minimobilebert.course.figure import pyplot, save
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minimobilebert.tasks.squad_scores import f1, words
 from minimobilebert.tasks.squad_spans import best_spans, span_scores

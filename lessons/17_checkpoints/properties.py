@@ -5,8 +5,8 @@ import copy
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.properties import prop
-from minimobilebert.course.trial import reference
+from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 SIZES = {"vocab_size": 13, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6}
 NARROW = {"embedding_size": 4, "intra_bottleneck_size": 4}

@@ -9,7 +9,7 @@ import numpy as np
 from minimobilebert.config import PRESETS, ModelConfig
 from minimobilebert.interop.hf_names import _present_spelling, match_parameters, names_for_hf
 from minimobilebert.interop.safetensors_files import InteropError
-from minimobilebert.kernels.backend import use_backend
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 

@@ -2,7 +2,7 @@
 
 All sides return the attention maps, as attention transfer needs them, and none the scores in front of softmax. That
 rules out the fused attention of PyTorch, which never has a whole map; its side is softmax(q k^T / sqrt K) v as one
-writes it, with autograd for the backward. NumPy's side is what kernels/attention.py has as the NumPy twin, with every
+writes it, with autograd for the backward. NumPy's side is what ops/attention.py has in NumPy, with every
 step after a product in place.
 Nothing is padding here; our side checks for it all the same, the others do not.
 """
@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from ..extras import require
 from ..ops.attention import attention_backward, attention_forward
+from ..support.extras import require
 from .measure import Case
 
 HEADS, HEAD_SIZE, BATCH, LENGTHS = 4, 32, 8, (128, 512)

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 
 from ..config import preset
-from ..extras import require
-from ..kernels.backend import use_backend
+from ..kernels.runtime.backend import use_backend
 from ..model.block import block_backward, block_forward
 from ..model.parameters import init_parameters, parameter_shapes
+from ..support.extras import require
 from .measure import Case
 from .rivals import build_pretraining
 

@@ -1,17 +1,17 @@
 """The matrix product's ladder: the same product from the definition to all cores, measured rung by rung.
 
-The rungs are in kernels/ladder.py; the last two are kernels/matmul.py with one thread and with all. Every rung is a row
-against NumPy with as many threads, and a bar beside the measured peak of one core.
+The rungs are in kernels/teaching/ladder.py; the last two are kernels/gemm/matmul.py with one thread and with all.
+Every rung is a row against NumPy with as many threads, and a bar beside the measured peak of one core.
 """
 
 import functools
 
 import numpy as np
 
-from ..files import write_text
-from ..kernels.ladder import RUNGS, climb
-from ..kernels.matmul import matmul
+from ..kernels.teaching.ladder import RUNGS, climb
+from ..ops.matmul import matmul
 from ..pipeline.figures import COLOURS, lying_bars
+from ..support.files import write_text
 from .measure import Case
 
 NAME, SIZES = "ladder", (1024, 512, 128)  # rows, in, out

@@ -1,7 +1,7 @@
 """The other sides: which of them are installed, their versions, and one number of threads for all.
 
-PyTorch is loaded before our kernels run. They set OMP_WAIT_POLICY just before that (kernels/waiting.py), and PyTorch's
-threads should wait for work in the way that it thinks best.
+PyTorch is loaded before our kernels run. They set OMP_WAIT_POLICY just before that (kernels/runtime/waiting.py), and
+PyTorch's threads should wait for work in the way that it thinks best.
 
 NumPy's threads belong to its BLAS library, and threadpoolctl (extra `compare`) tells that library how many to use.
 Without it the number was fixed when NumPy was loaded, by OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or as all cores;
@@ -11,8 +11,8 @@ then NumPy is measured only where that number is the wanted one.
 import os
 import platform
 
-from ..extras import MissingExtra, require
-from ..terminal import say
+from ..support.extras import MissingExtra, require
+from ..support.terminal import say
 
 # What a side needs. threadpoolctl has a way out, so it is not among them.
 NEEDS = {
@@ -51,7 +51,7 @@ def _blas():
 
 def set_all_threads(threads, sides):
     """From now on everyone uses `threads` threads -> the sides that do; ONNX Runtime's are set with each session."""
-    from ..kernels.jit import set_threads
+    from ..kernels.runtime.jit import set_threads
 
     set_threads(threads)
     able = list(sides)
@@ -89,7 +89,7 @@ def describe(sides):
     import numba
     import numpy
 
-    from ..kernels.simd import PATH
+    from ..kernels.gemm.micro_kernel import PATH
 
     versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"Numba {numba.__version__}"]
     modules = dict.fromkeys(module for side in sides if side in NEEDS for module in NEEDS[side])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..timing import calls_for, first_calls, quartiles, times_in_turns
+from ..support.timing import calls_for, first_calls, quartiles, times_in_turns
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
 REST = 0.15  # seconds; idle OpenBLAS threads keep a core busy for up to a tenth of a second before they sleep

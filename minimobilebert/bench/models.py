@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import preset
 from ..inference.engine import Engine
-from ..kernels.backend import use_backend
+from ..kernels.runtime.backend import use_backend
 from ..model.parameters import init_parameters, parameter_shapes
 from .measure import Case
 from .rivals import OnnxEncoder, build_pretraining, torch_encoder

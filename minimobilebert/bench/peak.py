@@ -1,8 +1,8 @@
 """The measured peak of this processor, against which kernels are given as percent."""
 
-from ..kernels.jit import set_threads
-from ..kernels.peak import multiply_again
-from ..timing import times_in_turns
+from ..kernels.runtime.jit import set_threads
+from ..kernels.teaching.peak import multiply_again
+from ..support.timing import times_in_turns
 
 _SECONDS, _TURNS = 5e-3, 60
 

@@ -16,9 +16,10 @@ import functools
 
 import numpy as np
 
-from ..extras import require
-from ..kernels.linear import dense_activation, dense_scale_shift
-from ..kernels.matmul import matmul
+from ..ops.fused.dense_activation import dense_activation_forward
+from ..ops.fused.dense_nonorm import dense_nonorm_forward
+from ..ops.matmul import matmul
+from ..support.extras import require
 from .measure import Case
 
 ROWS = (128, 1024, 4096)
@@ -79,7 +80,7 @@ def _relu(x, w, b, side, threads):
             return np.maximum(y, 0.0, out=y)
 
         return run
-    return lambda: dense_activation(x, w, b, "relu")[0]
+    return lambda: dense_activation_forward(x, w, b, "relu")[0]
 
 
 def nonorm_layers(name="linear_residual_nonorm", rows=ROWS, layer=NONORM_LAYER):
@@ -115,4 +116,9 @@ def _nonorm(x, w, b, residual, scale, shift, side, threads):
             return np.add(y, shift, out=y), s
 
         return run
-    return lambda: dense_scale_shift(x, w, b, residual, scale, shift)
+
+    def run():
+        y, cache = dense_nonorm_forward(x, w, b, residual, scale, shift)
+        return y, cache.s
+
+    return run

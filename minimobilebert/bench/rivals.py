@@ -14,8 +14,8 @@ import warnings
 
 import numpy as np
 
-from ..extras import require
 from ..parity.models import build_theirs
+from ..support.extras import require
 from ..training.adamw import is_bias_or_norm
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..config import PRESETS
-from ..kernels.backend import current_backend
-from ..terminal import progress_bar
+from ..kernels.runtime.backend import current_backend
+from ..support.terminal import progress_bar
 from .attention import attention
 from .block import block
 from .ladder import ladder

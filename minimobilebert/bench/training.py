@@ -10,10 +10,10 @@ import functools
 import numpy as np
 
 from ..config import preset
-from ..extras import require
-from ..kernels.backend import use_backend
+from ..kernels.runtime.backend import use_backend
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
+from ..support.extras import require
 from ..text.batches import PretrainingBatch
 from ..training.adamw import AdamW
 from ..training.clipping import clip_by_global_norm

@@ -17,9 +17,9 @@ def _tasks(course, words):
 
 
 def course(arguments):
-    from ..course.manifest import load
-    from ..course.properties import load_properties
-    from ..course.tables import describe, update
+    from ..course.shared.manifest import load
+    from ..course.shared.properties import load_properties
+    from ..course.teacher.tables import describe, update
 
     this = load()
     load_properties(this)
@@ -35,8 +35,8 @@ def _course_arguments(parser):
 
 
 def student(arguments):
-    from ..course.edition import write_edition
-    from ..course.manifest import chosen_lessons, load
+    from ..course.shared.manifest import chosen_lessons, load
+    from ..course.teacher.edition import write_edition
 
     this = load()
     tasks = write_edition(this, chosen_lessons(this, arguments.lessons), arguments.out, arguments.seed)
@@ -53,8 +53,8 @@ def _student_arguments(parser):
 
 
 def check(arguments):
-    from ..course.check import Checker, watch, written
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.student.check import Checker, watch, written
 
     this = load()
     tasks = _tasks(this, arguments.tasks)
@@ -87,8 +87,8 @@ def _check_arguments(parser):
 
 
 def hint(arguments):
-    from ..course.check import next_hint
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.student.check import next_hint
 
     this = load()
     if arguments.task is None:
@@ -102,8 +102,8 @@ def _hint_arguments(parser):
 
 
 def progress(arguments):
-    from ..course.check import format_progress, progress
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.student.check import format_progress, progress
 
     course = load()
     rows = progress(course)
@@ -114,7 +114,7 @@ def progress(arguments):
 
 
 def _policy(this, path):
-    from ..course.policy import load_policy
+    from ..course.teacher.policy import load_policy
 
     if path is not None and not pathlib.Path(path).exists():
         raise ValueError(f"{path}: found no file, expected a policy such as lessons/grading.toml")
@@ -122,9 +122,9 @@ def _policy(this, path):
 
 
 def grade(arguments):
-    from ..course.grades import format_grades
-    from ..course.grading import run
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.teacher.grades import format_grades
+    from ..course.teacher.grading import run
 
     this = load()
     policy = _policy(this, arguments.policy)
@@ -156,8 +156,8 @@ def _grade_arguments(parser):
 
 
 def gradescope(arguments):
-    from ..course.gradescope import build, grade_there
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.teacher.gradescope import build, grade_there
 
     this = load()
     if arguments.grade:
@@ -176,11 +176,11 @@ def _gradescope_arguments(parser):
 
 
 def mutants(arguments):
-    from ..course.grading import Grader
-    from ..course.manifest import load
-    from ..course.mutants import format_rows, load_mutants, run, survivors
-    from ..course.policy import Policy
-    from ..terminal import progress_bar
+    from ..course.shared.manifest import load
+    from ..course.teacher.grading import Grader
+    from ..course.teacher.mutants import format_rows, load_mutants, run, survivors
+    from ..course.teacher.policy import Policy
+    from ..support.terminal import progress_bar
 
     this = load()
     with Grader(this, Policy()) as grader:
@@ -201,8 +201,8 @@ def _mutants_arguments(parser):
 
 
 def course_check(arguments):
-    from ..course.course_check import format_checks, run
-    from ..course.manifest import load
+    from ..course.shared.manifest import load
+    from ..course.teacher.course_check import format_checks, run
 
     checks = run(load())
     if arguments.json:

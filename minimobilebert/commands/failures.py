@@ -12,7 +12,7 @@ import pathlib
 import sys
 import traceback
 
-from ..errors import TrainingDiverged
+from ..support.errors import TrainingDiverged
 from ..support.streams import OutputLost
 from .memory import smaller
 

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-from ..extras import require
+from ..support.extras import require
 from .options import file_name, json_option, positive, seed_option, whole
 
 
@@ -39,7 +39,7 @@ def _test_arguments(parser):
 
 
 def gradcheck(arguments):
-    from ..gradcheck_table import format_rows, run_all
+    from ..gradcheck.table import format_rows, run_all
 
     rows = run_all(arguments.seed)
     print(json.dumps(rows, indent=2) if arguments.json else format_rows(rows))

@@ -20,9 +20,9 @@ def train_tiny(arguments):
 
 def _say_what_is_missing():
     """In a student edition training stops at the first function that is not written: better to know before."""
-    from ..course.check import written
-    from ..course.manifest import load
-    from ..terminal import say
+    from ..course.shared.manifest import load
+    from ..course.student.check import written
+    from ..support.terminal import say
 
     if not (pathlib.Path(__file__).resolve().parents[2] / "lessons" / "edition.json").exists():
         return

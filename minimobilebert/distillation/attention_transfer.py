@@ -16,13 +16,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.attention_transfer import softmax_divergence
-from ..kernels.reductions import dot
+from ..kernels import attention_transfer as kernel
+from ..kernels.runtime.backend import accelerated_by
+from ..ops.sums import dot
 from .masked_mean import token_weights
 
 
 class AttentionTransferCache(NamedTuple):
     gap: np.ndarray  # [B, A, T, T] 1/(T A) (p_student - p_teacher), 0 for padding queries and keys
+
+
+@accelerated_by(kernel.softmax_divergence)
+def softmax_divergence(student, teacher, mask, weights):
+    """KL(softmax(teacher) || softmax(student)) of every row, over real keys, and its gradient.
+
+    student, teacher [B, A, T, T]; mask [B, T] bool (keys); weights [B, T] (queries)
+    -> divergence [B, A, T], difference [B, A, T, T] = weights[b, i] * (softmax(student) - softmax(teacher))
+    """
+    keys = mask[:, None, None, :]
+
+    def log_softmax(scores):
+        """[B, A, T, T] -> log-probabilities (0 at padding keys), probabilities"""
+        shifted = scores - np.where(keys, scores, -np.inf).max(
+            axis=-1, keepdims=True, initial=np.finfo(scores.dtype).min
+        )
+        exponentials = np.where(keys, np.exp(np.where(keys, shifted, 0)), 0)
+        total = exponentials.sum(axis=-1, keepdims=True)
+        total = np.where(total == 0, 1, total)  # a sequence of padding only
+        return np.where(keys, shifted - np.log(total), 0), exponentials / total
+
+    log_student, p_student = log_softmax(student)
+    log_teacher, p_teacher = log_softmax(teacher)
+    divergence = (p_teacher * (log_teacher - log_student)).sum(axis=-1)
+    return divergence, weights[:, None, :, None] * (p_student - p_teacher)
 
 
 def attention_transfer_forward(student_scores, teacher_scores, mask):

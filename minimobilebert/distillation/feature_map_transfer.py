@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.reductions import dot, row_dots
+from ..ops.sums import dot, row_dots
 from .masked_mean import token_weights
 
 

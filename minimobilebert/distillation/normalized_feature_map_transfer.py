@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.reductions import dot, row_dots, row_sums
 from ..ops.layernorm import layernorm_backward, layernorm_forward
+from ..ops.sums import dot, row_dots, row_sums
 from .masked_mean import token_weights
 
 

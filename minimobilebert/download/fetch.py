@@ -20,9 +20,9 @@ import time
 import urllib.error
 import urllib.request
 
-from ..files import sha256_of
+from ..support.files import sha256_of
 from ..support.locks import claimed
-from ..terminal import progress_bar, say
+from ..support.terminal import progress_bar, say
 from .part import Part
 
 MEGABYTE = 1 << 20

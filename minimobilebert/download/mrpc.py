@@ -9,7 +9,7 @@ The texts stay as they are, letter for letter.
 
 import pathlib
 
-from ..files import new_folder
+from ..support.files import new_folder
 from ..tasks.tsv import find_column, read_rows
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from ..files import write_json
+from ..support.files import write_json
 from ..support.requirements import check_disk
 from ..support.structured_files import read_json
 

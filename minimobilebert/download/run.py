@@ -2,9 +2,9 @@
 
 import pathlib
 
-from ..files import check_new_folder
+from ..support.files import check_new_folder
+from ..support.terminal import say
 from ..tasks.glue import glue_task
-from ..terminal import say
 from .addresses import SOURCES
 from .fetch import Unreachable, fetch
 from .mrpc import split_mrpc

@@ -6,8 +6,8 @@ with names that lead outside. The limit is on the bytes that come out, not on th
 
 import pathlib
 
-from ..files import new_folder
 from ..support.archives import FILE, ArchiveError, open_archive
+from ..support.files import new_folder
 
 LIMIT = 4 << 30  # bytes; MNLI, the largest, has tables of some hundred megabytes
 

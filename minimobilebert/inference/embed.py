@@ -9,7 +9,7 @@ Vectors are scaled to length 1, so that their dot product is the cosine of their
 import numpy as np
 
 from ..model.heads import pooler_forward
-from ..terminal import progress_bar
+from ..support.terminal import progress_bar
 from ..text.encoding import pad_batch
 
 POOLINGS = ("mean", "cls")

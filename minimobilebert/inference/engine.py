@@ -11,13 +11,13 @@ call one engine at the same time.
 import numpy as np
 
 from ..kernels import encoder as kernel
-from ..kernels import locks
-from ..kernels.backend import current_backend
-from ..kernels.finish import ACTIVATIONS
-from ..kernels.jit import get_num_threads
-from ..kernels.matmul import place
-from ..kernels.panels import pack_panels
-from ..kernels.simd import width_of
+from ..kernels.gemm.epilogue import ACTIVATIONS
+from ..kernels.gemm.matmul import place
+from ..kernels.gemm.micro_kernel import width_of
+from ..kernels.gemm.packing import pack_panels
+from ..kernels.runtime import locks
+from ..kernels.runtime.backend import current_backend
+from ..kernels.runtime.jit import get_num_threads
 from ..model.embeddings import embeddings_forward
 from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names

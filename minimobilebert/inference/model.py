@@ -16,7 +16,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
-from ..terminal import say
+from ..support.terminal import say
 from ..text.encoding import encode_pair, pad_batch
 from ..training.model_folder import load_model
 from .engine import Engine

@@ -8,7 +8,7 @@ each row are kept, so memory grows with N.
 
 import numpy as np
 
-from ..terminal import progress_bar
+from ..support.terminal import progress_bar
 
 _BLOCK = 1 << 22  # cosines at a time
 _DIGITS = 6  # beyond them the order of a product's additions shows, and equal texts would not be equally near

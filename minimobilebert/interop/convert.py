@@ -8,9 +8,9 @@ import re
 from typing import NamedTuple
 
 from ..config import ModelConfig
-from ..extras import require
-from ..files import check_new_folder, new_folder, write_json
 from ..model.parameters import parameter_shapes
+from ..support.extras import require
+from ..support.files import check_new_folder, new_folder, write_json
 from ..support.requirements import check_disk, check_writable
 from ..support.structured_files import read_json
 from ..training.model_folder import load_model, save_model

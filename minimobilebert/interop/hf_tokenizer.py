@@ -2,7 +2,7 @@
 
 import pathlib
 
-from ..files import write_json
+from ..support.files import write_json
 from ..support.shapes import shown
 from ..text.wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceTokenizer
 from .hf_tokenizer_settings import check_added_tokens, check_lower_case, check_settings, read_tokenizer_json

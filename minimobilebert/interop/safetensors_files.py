@@ -8,8 +8,8 @@ import pathlib
 
 import numpy as np
 
-from ..extras import require
-from ..files import replacing
+from ..support.extras import require
+from ..support.files import replacing
 from ..support.git_lfs import check_no_pointer
 from ..support.regular_files import open_regular
 from ..support.shapes import ANY, ShapeError, shown

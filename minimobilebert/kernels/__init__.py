@@ -1,1 +1,1 @@
-"""The hot loops: each file holds one Numba kernel family beside its NumPy twin."""
+"""Compiled code only: the twins of operations whose NumPy form, in ops/, is too slow, and what they are made of."""

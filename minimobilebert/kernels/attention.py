@@ -2,92 +2,36 @@
 
 The heads stay where the projections left them, side by side in the last axis: head a owns the columns
 a*K .. (a+1)*K, so nothing is transposed or copied in memory but the one operand that the register tile reads in
-panels (panels.py). Each thread takes whole heads; one head's score matrix stays in the second-level cache from the
-product that makes it, through softmax, to the product that uses it.
+panels (gemm/packing.py). Each thread takes whole heads; one head's score matrix stays in the second-level cache from
+the product that makes it, through softmax, to the product that uses it.
 """
 
 import math
 
 import numpy as np
 
-from .backend import by_backend
-from .by_address import by_address
 from .exponential import exp_scalar
-from .finish import NOTHING
-from .jit import jit, jit_parallel, prange
-from .memory import empty
-from .panels import (
+from .gemm.epilogue import NOTHING
+from .gemm.macro_kernel import (
     COPY_FROM_TILES,
-    aside_of,
     depth_blocks,
-    multiply_panels,
-    pack_panels,
-    packing_aside_of,
-    panels_of,
-    small_aside_of,
-    tile_height,
+    macro_kernel,
+    packing_workspace_size,
+    small_workspace_size,
+    workspace_size,
 )
+from .gemm.micro_kernel import TILE_ROWS, copy_vector, lanes_of, micro_kernel, width_of
+from .gemm.packing import pack_panels, panels_of, tile_height
 from .rows import compact, row_maximum
-from .simd import TILE_ROWS, copy_vector, lanes_of, multiply_tile, width_of
+from .runtime.by_address import by_address
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty
 from .sums import dot_of, sum_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
 MASKED_SCORE = -1e30
 TOGETHER = 1024  # scores whose exponentials are taken in one go; they stay in the first-level cache
-
-
-def _split_heads(x, heads):
-    """[B, T, A*K] -> [B, A, T, K], a view."""
-    batch, tokens, width = x.shape
-    return x.reshape(batch, tokens, heads, width // heads).transpose(0, 2, 1, 3)
-
-
-def _merge_heads(x):
-    """[B, A, T, K] -> [B, T, A*K]."""
-    batch, heads, tokens, size = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * size)
-
-
-def attention_scores_forward_numpy(query, key, value, mask, heads, keep, keep_scores=True):
-    """Scores, softmax and weighted values of every head.
-
-    query, key, value [B, T, A*K]; mask [B, T] bool, True for real keys;
-    keep [B, A, T, T] (dropout's mask, already scaled) or None
-    -> context [B, T, A*K], scores [B, A, T, T] (None without keep_scores), probabilities [B, A, T, T] before dropout
-    """
-    q, k, v = (_split_heads(x, heads) for x in (query, key, value))
-    scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
-    scores = q @ k.swapaxes(-1, -2) * scale
-    scores = np.where(mask[:, None, None, :], scores, query.dtype.type(MASKED_SCORE))
-    shifted = scores - scores.max(axis=-1, keepdims=True, initial=MASKED_SCORE)
-    exponentials = np.exp(shifted)
-    probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    used = probabilities if keep is None else probabilities * keep
-    return _merge_heads(used @ v), scores if keep_scores else None, probabilities
-
-
-def attention_scores_backward_numpy(dcontext, dscores, query, key, value, mask, probabilities, keep):
-    """Reverse of `attention_scores_forward`; `dscores` [B, A, T, T] or None is added to the scores' gradient.
-
-    -> dquery, dkey, dvalue [B, T, A*K]
-    """
-    heads = probabilities.shape[1]
-    q, k, v, dc = (_split_heads(x, heads) for x in (query, key, value, dcontext))
-    used = probabilities if keep is None else probabilities * keep
-    dvalue = used.swapaxes(-1, -2) @ dc
-    dused = dc @ v.swapaxes(-1, -2)
-    dprobabilities = dused if keep is None else dused * keep
-    row = (dprobabilities * probabilities).sum(axis=-1, keepdims=True)
-    ds = probabilities * (dprobabilities - row)
-    if dscores is not None:
-        ds = ds + dscores
-    ds = np.where(mask[:, None, None, :], ds, query.dtype.type(0.0))
-    ds *= query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
-    return _merge_heads(ds @ k), _merge_heads(ds.swapaxes(-1, -2) @ q), _merge_heads(dvalue)
-
-
-# ------------------------------------------------------------------------------- the fast kernel
 
 
 @jit
@@ -98,74 +42,77 @@ def _window(column, size, least, width):
 
 
 @jit
-def turned_size(tokens, size, width, like):
-    """Numbers that one turned head takes as panels."""
+def transposed_size(tokens, size, width, like):
+    """Numbers that one transposed head takes as panels."""
     return panels_of(tokens, like) * width_of(like) * _window(0, size, lanes_of(like), width)[1]
 
 
 @jit
-def times_turned(rows, a, a_at, a_row, x, x_at, column, size, width, tokens, turned, zeros, out, out_at, aside):
+def matmul_transposed(
+    rows, a, a_at, a_row, x, x_at, column, size, width, tokens, transposed, zeros, out, out_at, workspace
+):  # fmt: skip
     """out[i, j] = sum over k of a[i, k] * x[j, column + k] for one head of x [tokens, width] at x_at; k < size
 
-    The head is turned to [size, tokens] panels in `turned`, with neighbours where it is narrower than a vector.
+    The head is transposed to [size, tokens] panels in `transposed`, with neighbours where it is narrower than a vector.
     """
     zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
     first, depth = _window(column, size, lanes_of(out), width)
-    pack_panels(x, x_at + first, one, width, depth, tokens, turned, zero)
-    multiply_panels(
-        rows, a, a_at, a_row, one, size, turned, (column - first) * panel, panel * depth, panel, tokens, zeros, zero,
-        none, -one, zero, out, out_at, tokens, aside, zero, np.int64(NOTHING), none, zero, zero, none, none, zero,
+    pack_panels(x, x_at + first, one, width, depth, tokens, transposed, zero)
+    macro_kernel(
+        rows, a, a_at, a_row, one, size, transposed, (column - first) * panel, panel * depth, panel, tokens, zeros,
+        zero, none, -one, zero, out, out_at, tokens, workspace, zero, np.int64(NOTHING), none, zero, zero, none, none,
+        zero,
     )  # fmt: skip
 
 
 @jit
 def head_size_of(tokens, size, like):
-    """Numbers of scratch memory that `times_head` needs: a packed head and a tile; for a narrow head see there."""
+    """Numbers of scratch memory that `matmul_head` needs: a packed head and a tile; for a narrow head see there."""
     width = width_of(like)
     if size >= width:
         return (tokens + TILE_ROWS) * width
-    tiles = aside_of(like) if size > COPY_FROM_TILES * TILE_ROWS else packing_aside_of(like)
+    tiles = workspace_size(like) if size > COPY_FROM_TILES * TILE_ROWS else packing_workspace_size(like)
     return (panels_of(tokens, like) * width + size) * tokens + tiles
 
 
 @jit
-def _times_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
-    """`times_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long
+def _matmul_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
+    """`matmul_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long
 
     scratch holds a^T as panels [tokens, rows], where a does not lie so already; then out^T [size, rows]; then tiles.
     """
     zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
-    turned_at = tokens * panel * panels_of(rows, out)
-    aside_at = turned_at + size * rows
+    transposed_at = tokens * panel * panels_of(rows, out)
+    workspace_at = transposed_at + size * rows
     b, b_at, b_panel, b_k = a, a_at, panel, a_k
     if a_row != 1 or rows % panel:
         pack_panels(a, a_at, a_k, a_row, tokens, rows, scratch, zero)
         b, b_at, b_panel, b_k = scratch, zero, panel * tokens, panel
-    multiply_panels(
+    macro_kernel(
         size, x, x_at, one, width, tokens, b, b_at, b_panel, b_k, rows, zeros, zero, none, -one, zero,
-        scratch, turned_at, rows, scratch, aside_at, np.int64(NOTHING), none, zero, zero, none, none, zero,
+        scratch, transposed_at, rows, scratch, workspace_at, np.int64(NOTHING), none, zero, zero, none, none, zero,
     )  # fmt: skip
     for i in range(rows):
         y = out[out_at + i * width : out_at + i * width + size]
         for c in range(size):
-            y[c] = scratch[turned_at + c * rows + i]
+            y[c] = scratch[transposed_at + c * rows + i]
 
 
 @jit
-def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
+def matmul_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
     """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
 
     out lies like x. The head is first copied to lie without gaps: its rows are a power of two apart as a rule and would
     push each other out of the cache. Where its last columns do not fill a tile, their neighbours stand beside them, and
-    what comes of those is computed aside and left there.
+    what comes of those is computed workspace and left there.
     """
     zero, panel, lanes = np.int64(0), width_of(out), lanes_of(out)
     if size < panel:
-        _times_narrow_head(
+        _matmul_narrow_head(
             rows, a, a_at, a_row, a_k, x, x_at + column, width, size, tokens, zeros, out, out_at + column, scratch
         )  # fmt: skip
         return
-    aside, height = tokens * panel, tile_height(rows)
+    workspace, height = tokens * panel, tile_height(rows)
     blocks = depth_blocks(tokens)  # as in every product: a head of another width must add in the same order
     for j in range(column, column + size, panel):
         used = min(panel, column + size - j)
@@ -175,18 +122,18 @@ def times_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, 
                 copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
         direct = used == panel
         for t0 in range(0, rows, height):
-            tall = min(height, rows - t0)
+            mr = min(height, rows - t0)
             place = out_at + t0 * width + j
-            y, y_at, y_row = (out, place, width) if direct else (scratch, aside, panel)
+            y, y_at, y_row = (out, place, width) if direct else (scratch, workspace, panel)
             for block in range(blocks):
                 k0, k1 = tokens * block // blocks, tokens * (block + 1) // blocks
-                multiply_tile(
-                    tall, a, a_at + t0 * a_row + k0 * a_k, a_row, a_k, scratch, k0 * panel, panel, k1 - k0, zeros,
+                micro_kernel(
+                    mr, a, a_at + t0 * a_row + k0 * a_k, a_row, a_k, scratch, k0 * panel, panel, k1 - k0, zeros,
                     zero, y, y_at if block else -1, y_row, y, y_at, y_row,
                 )  # fmt: skip
             if not direct:
-                for i in range(tall):
-                    to, source = out[place + i * width : place + i * width + used], aside + i * panel + j - first
+                for i in range(mr):
+                    to, source = out[place + i * width : place + i * width + used], workspace + i * panel + j - first
                     for c in range(used):
                         to[c] = scratch[source + c]
 
@@ -233,11 +180,12 @@ def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, s
     b, column = head // heads, head % heads * size
     here, at = head * square, b * tokens * width
     zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, size, query)), kind)
-    turned = np.empty(turned_size(tokens, size, width, query), kind)
+    workspace = np.empty(max(small_workspace_size(query), head_size_of(tokens, size, query)), kind)
+    transposed = np.empty(transposed_size(tokens, size, width, query), kind)
     used = probabilities[here : here + square]
-    times_turned(
-        tokens, query, at + column, width, key, at, column, size, width, tokens, turned, zeros, used, zero, aside
+    matmul_transposed(
+        tokens, query, at + column, width, key, at, column, size, width, tokens, transposed, zeros, used, zero,
+        workspace,
     )  # fmt: skip
     first = min(here, scores.size)
     softmax_rows(
@@ -245,7 +193,7 @@ def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, s
     )  # fmt: skip
     if keep.size:
         used = used * keep[here : here + square]
-    times_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, aside)
+    matmul_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, workspace)
 
 
 @jit_parallel
@@ -284,25 +232,28 @@ def _head_backward(
     b, column = head // heads, head % heads * size
     here, at = head * square, b * tokens * width
     zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    aside = np.empty(max(small_aside_of(query), head_size_of(tokens, size, query)), kind)
-    turned = np.empty(turned_size(tokens, size, width, query), kind)
+    workspace = np.empty(max(small_workspace_size(query), head_size_of(tokens, size, query)), kind)
+    transposed = np.empty(transposed_size(tokens, size, width, query), kind)
     ds = np.empty(square, kind)
-    times_turned(
-        tokens, dcontext, at + column, width, value, at, column, size, width, tokens, turned, zeros, ds, zero, aside
+    matmul_transposed(
+        tokens, dcontext, at + column, width, value, at, column, size, width, tokens, transposed, zeros, ds, zero,
+        workspace,
     )  # fmt: skip
     probability = probabilities[here : here + square]
     used = probability
     if keep.size:
         ds *= keep[here : here + square]
         used = probability * keep[here : here + square]
-    times_head(tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, aside)
+    matmul_head(
+        tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, workspace,
+    )  # fmt: skip
     first = min(here, dscores.size)
     _ds_rows(
         probability, ds, dscores[first : min(first + square, dscores.size)], tokens,
         mask[b * tokens : (b + 1) * tokens], scale,
     )  # fmt: skip
-    times_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, aside)
-    times_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, aside)
+    matmul_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, workspace)
+    matmul_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, workspace)
 
 
 @jit_parallel
@@ -321,33 +272,31 @@ def _flat(array, dtype):
     return np.zeros(0, dtype) if array is None else compact(array).reshape(-1)
 
 
-def attention_scores_forward_numba(query, key, value, mask, heads, keep, keep_scores=True):
-    """The compiled twin of `attention_scores_forward_numpy`."""
+def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
+    """The compiled twin of ops/attention.py."""
     batch, tokens, _ = query.shape
     context = empty(query.shape, query.dtype)
-    probabilities = empty((batch, heads, tokens, tokens), query.dtype)
+    probabilities = empty((batch, num_heads, tokens, tokens), query.dtype)
     scores = empty(probabilities.shape, query.dtype) if keep_scores else None
     if query.size:
         _attention_forward(
             _head_forward.address(query.dtype), *(_flat(x, query.dtype) for x in (query, key, value)),
-            compact(mask).reshape(-1), tokens, heads,
+            compact(mask).reshape(-1), tokens, num_heads,
             _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
         )  # fmt: skip
-    return context, scores, probabilities
+    return context, (query, key, value, mask, scores, probabilities, keep)
 
 
-def attention_scores_backward_numba(dcontext, dscores, query, key, value, mask, probabilities, keep):
-    """The compiled twin of `attention_scores_backward_numpy`."""
-    kind, (_, heads, tokens, _) = query.dtype, probabilities.shape
-    dquery, dkey, dvalue = (empty(query.shape, kind) for _ in range(3))
+def attention_backward(dcontext, cache, dscores=None):
+    """The compiled twin of ops/attention.py."""
+    query, (_, heads, tokens, _) = cache.query, cache.probabilities.shape
+    dtype = query.dtype
+    dquery, dkey, dvalue = (empty(query.shape, dtype) for _ in range(3))
     if query.size:
         _attention_backward(
-            _head_backward.address(kind), *(_flat(x, kind) for x in (dcontext, dscores, query, key, value)),
-            compact(mask).reshape(-1), tokens, heads, _flat(probabilities, kind), _flat(keep, kind),
+            _head_backward.address(dtype),
+            *(_flat(x, dtype) for x in (dcontext, dscores, query, cache.key, cache.value)),
+            compact(cache.mask).reshape(-1), tokens, heads, _flat(cache.probabilities, dtype), _flat(cache.keep, dtype),
             dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
         )  # fmt: skip
     return dquery, dkey, dvalue
-
-
-attention_scores_forward = by_backend(numpy=attention_scores_forward_numpy, numba=attention_scores_forward_numba)
-attention_scores_backward = by_backend(numpy=attention_scores_backward_numpy, numba=attention_scores_backward_numba)

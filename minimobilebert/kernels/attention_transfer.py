@@ -2,40 +2,15 @@
 
 import numpy as np
 
-from .backend import by_backend
 from .exponential import exp_scalar, log_scalar
-from .jit import jit_parallel, prange
-from .memory import empty_like
 from .rows import compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import dot_of, sum_of
 
 
-def softmax_divergence_numpy(student, teacher, mask, weights):
-    """KL(softmax(teacher) || softmax(student)) of every row, over real keys, and its gradient.
-
-    student, teacher [B, A, T, T]; mask [B, T] bool (keys); weights [B, T] (queries)
-    -> divergence [B, A, T], gap [B, A, T, T] = weights[b, i] * (softmax(student) - softmax(teacher))
-    """
-    keys = mask[:, None, None, :]
-
-    def log_softmax(scores):
-        """[B, A, T, T] -> log-probabilities (0 at padding keys), probabilities"""
-        shifted = scores - np.where(keys, scores, -np.inf).max(
-            axis=-1, keepdims=True, initial=np.finfo(scores.dtype).min
-        )
-        exponentials = np.where(keys, np.exp(np.where(keys, shifted, 0)), 0)
-        total = exponentials.sum(axis=-1, keepdims=True)
-        total = np.where(total == 0, 1, total)  # a sequence of padding only
-        return np.where(keys, shifted - np.log(total), 0), exponentials / total
-
-    log_student, p_student = log_softmax(student)
-    log_teacher, p_teacher = log_softmax(teacher)
-    divergence = (p_teacher * (log_teacher - log_student)).sum(axis=-1)
-    return divergence, weights[:, None, :, None] * (p_student - p_teacher)
-
-
 @jit_parallel
-def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
+def _softmax_divergence(student, teacher, mask, weights, divergence, dscores):
     batch, heads, tokens, _ = student.shape
     zero = student.dtype.type(0.0)
     for head in prange(batch * heads):
@@ -63,20 +38,17 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, gap):
             if total_s == zero:  # a sequence of padding only
                 divergence[b, a, i] = zero
                 for j in range(tokens):
-                    gap[b, a, i, j] = zero
+                    dscores[b, a, i, j] = zero
                 continue
             divergence[b, a, i] = cross / total_t - log_scalar(total_t) + log_scalar(total_s)
             scale_s, scale_t = weights[b, i] / total_s, weights[b, i] / total_t
             for j in range(tokens):
-                gap[b, a, i, j] = scale_s * p_student[j] - scale_t * p_teacher[j]
+                dscores[b, a, i, j] = scale_s * p_student[j] - scale_t * p_teacher[j]
 
 
-def softmax_divergence_numba(student, teacher, mask, weights):
-    """The compiled twin of `softmax_divergence_numpy`."""
+def softmax_divergence(student, teacher, mask, weights):
+    """The compiled twin of distillation/attention_transfer.py."""
     student, teacher, mask, weights = (compact(x) for x in (student, teacher, mask, weights))
-    divergence, gap = np.empty(student.shape[:3], student.dtype), empty_like(student)
-    _softmax_divergence(student, teacher, mask, weights, divergence, gap)
-    return divergence, gap
-
-
-softmax_divergence = by_backend(numpy=softmax_divergence_numpy, numba=softmax_divergence_numba)
+    divergence, dscores = np.empty(student.shape[:3], student.dtype), empty_like(student)
+    _softmax_divergence(student, teacher, mask, weights, divergence, dscores)
+    return divergence, dscores

@@ -2,47 +2,14 @@
 
 import numpy as np
 
-from .backend import by_backend
 from .exponential import log_scalar
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .rows import compact
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .softmax import softmax_row
 from .sums import dot_of, sum_of
 
 _CHUNK = 512  # logits whose differences from the maximum are held at a time
-
-
-def _softmax_and_log_sum(logits):
-    """Probabilities [M, V], shifted logits [M, V] and the log of their exponentials' sum [M, 1]."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    total = exponentials.sum(axis=-1, keepdims=True)
-    return exponentials / total, shifted, np.log(total)
-
-
-def cross_entropy_forward_numpy(logits, labels):
-    """-log softmax(logits)[label]; logits [M, V], labels [M] -> losses [M], probabilities [M, V]"""
-    probabilities, shifted, log_sum = _softmax_and_log_sum(logits)
-    return log_sum[:, 0] - shifted[np.arange(len(labels)), labels], probabilities
-
-
-def cross_entropy_backward_numpy(dlosses, probabilities, labels):
-    """dlosses [M] -> dlogits [M, V]"""
-    dlogits = dlosses[:, None] * probabilities
-    dlogits[np.arange(len(labels)), labels] -= dlosses
-    return dlogits
-
-
-def soft_cross_entropy_forward_numpy(logits, targets):
-    """-sum targets * log softmax(logits); logits, targets [M, V] -> losses [M], probabilities [M, V]"""
-    probabilities, shifted, log_sum = _softmax_and_log_sum(logits)
-    return (targets * (log_sum - shifted)).sum(axis=-1), probabilities
-
-
-def soft_cross_entropy_backward_numpy(dlosses, probabilities, targets):
-    """dlosses [M] -> dlogits [M, V]"""
-    return dlosses[:, None] * (probabilities * targets.sum(axis=-1, keepdims=True) - targets)
 
 
 @jit_parallel
@@ -104,29 +71,23 @@ def _backward(kernel, dlosses, probabilities, second):
     return dlogits
 
 
-def cross_entropy_forward_numba(logits, labels):
-    """The compiled twin of `cross_entropy_forward_numpy`."""
-    return _forward(_cross_entropy_forward, logits, compact(labels, np.int64))
+def hard_losses(logits, labels):
+    """The compiled twin of ops/cross_entropy.py."""
+    losses, probabilities = _forward(_cross_entropy_forward, logits, compact(labels, np.int64))
+    return losses, (probabilities, labels)
 
 
-def cross_entropy_backward_numba(dlosses, probabilities, labels):
-    """The compiled twin of `cross_entropy_backward_numpy`."""
-    return _backward(_cross_entropy_backward, dlosses, probabilities, compact(labels, np.int64))
+def cross_entropy_backward(dlosses, cache):
+    """The compiled twin of ops/cross_entropy.py."""
+    return _backward(_cross_entropy_backward, dlosses, cache.probabilities, compact(cache.labels, np.int64))
 
 
-def soft_cross_entropy_forward_numba(logits, targets):
-    """The compiled twin of `soft_cross_entropy_forward_numpy`."""
-    return _forward(_soft_cross_entropy_forward, logits, targets)
+def soft_cross_entropy_forward(logits, targets):
+    """The compiled twin of ops/cross_entropy.py."""
+    losses, probabilities = _forward(_soft_cross_entropy_forward, logits, targets)
+    return losses, (probabilities, targets)
 
 
-def soft_cross_entropy_backward_numba(dlosses, probabilities, targets):
-    """The compiled twin of `soft_cross_entropy_backward_numpy`."""
-    return _backward(_soft_cross_entropy_backward, dlosses, probabilities, targets)
-
-
-cross_entropy_forward = by_backend(numpy=cross_entropy_forward_numpy, numba=cross_entropy_forward_numba)
-cross_entropy_backward = by_backend(numpy=cross_entropy_backward_numpy, numba=cross_entropy_backward_numba)
-soft_cross_entropy_forward = by_backend(numpy=soft_cross_entropy_forward_numpy, numba=soft_cross_entropy_forward_numba)
-soft_cross_entropy_backward = by_backend(
-    numpy=soft_cross_entropy_backward_numpy, numba=soft_cross_entropy_backward_numba
-)
+def soft_cross_entropy_backward(dlosses, cache):
+    """The compiled twin of ops/cross_entropy.py."""
+    return _backward(_soft_cross_entropy_backward, dlosses, cache.probabilities, cache.targets)

@@ -2,17 +2,9 @@
 
 import numpy as np
 
-from .backend import by_backend
-from .jit import jit
-from .memory import empty
-from .rows import compact
-
-
-def add_rows_numpy(indices, rows, num_rows):
-    """out[v] = sum of rows[n] over all n with indices[n] == v; indices [N], rows [N, E] -> out [num_rows, E]"""
-    out = np.zeros((num_rows, rows.shape[1]), rows.dtype)
-    np.add.at(out, indices, rows)
-    return out
+from .rows import as_rows, compact
+from .runtime.jit import jit
+from .runtime.memory import empty
 
 
 @jit
@@ -24,13 +16,10 @@ def _add_rows(indices, rows, out):
             out[v, e] += rows[n, e]
 
 
-def add_rows_numba(indices, rows, num_rows):
-    """The compiled twin of `add_rows_numpy`."""
+def embedding_backward(dy, cache):
+    """The compiled twin of ops/embedding.py."""
     # Not np.zeros: mapping a whole word table's fresh pages takes longer than all the adding (see memory.py).
-    out = empty((num_rows, rows.shape[1]), rows.dtype)
-    out.fill(0)
-    _add_rows(compact(indices, np.int64), compact(rows), out)
-    return out
-
-
-add_rows = by_backend(numpy=add_rows_numpy, numba=add_rows_numba)
+    dtable = empty((cache.num_rows, dy.shape[-1]), dy.dtype)
+    dtable.fill(0)
+    _add_rows(compact(cache.ids.reshape(-1), np.int64), as_rows(dy), dtable)
+    return dtable

@@ -10,38 +10,40 @@ Only between A and B must the threads wait for each other, so part B of one laye
 as many waits as layers. Keys and values are kept twice, for even and odd layers, because a thread may be in the next
 layer's part A while another one still reads this layer's.
 
-All weights lie in one array, `arena`, as panels (panels.py). `table[layer, d]` says where dense layer d has its panels,
-its bias, and the scale and shift of the normalisation behind it. The order of the dense layers in a block:
+All weights are in one array, `arena`, as panels (gemm/packing.py). `table[layer, d]` has the offsets of the panels of
+dense layer d, of its bias, and of the scale and shift of the normalisation behind it. The order of the dense
+layers in a block:
 
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
 
 `sizes` is (H, C, F, heads, feed-forwards). `flags` is (use_bottleneck, what queries and keys read: one of READS_...,
-use LayerNorm, the activation: a kind of finish.py).
+use LayerNorm, the activation: a kind of epilogue.py).
 """
 
 import math
 
 import numpy as np
 
-from .attention import head_size_of, softmax_rows, times_head, times_turned, turned_size
-from .by_address import by_address
-from .finish import NOTHING, SCALE_SHIFT
-from .jit import jit, jit_parallel, prange
+from .attention import head_size_of, matmul_head, matmul_transposed, softmax_rows, transposed_size
+from .gemm.epilogue import NOTHING, SCALE_SHIFT
+from .gemm.macro_kernel import macro_kernel, small_workspace_size
+from .gemm.micro_kernel import width_of
+from .gemm.packing import panels_of
 from .layernorm import normalize_row
-from .panels import multiply_panels, panels_of, small_aside_of
-from .simd import width_of
+from .runtime.by_address import by_address
+from .runtime.jit import jit, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
 
 
 @jit
-def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, kind, layer_norm, eps, aside):
+def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, kind, layer_norm, eps, workspace):
     """y = finish(x W^T + b + add) for some rows, and LayerNorm where `layer_norm` says so; rows lie without gaps"""
     zero, one, width, none = np.int64(0), np.int64(1), width_of(y), arena[:0]
-    multiply_panels(
+    macro_kernel(
         rows, x, x_at, inputs, one, inputs, arena, slot[0], width * inputs, width, outputs, arena, slot[1],
-        add, add_at, outputs, y, y_at, outputs, aside, zero, kind, none, zero, zero,
+        add, add_at, outputs, y, y_at, outputs, workspace, zero, kind, none, zero, zero,
         arena[slot[2] :], arena[slot[3] :], zero,
     )  # fmt: skip
     if layer_norm:
@@ -52,7 +54,7 @@ def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, ki
 
 
 @jit
-def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside):
+def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps, workspace):
     """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
     H, C, _, _, _ = sizes
     use_bottleneck, reads, layer_norm, _ = flags
@@ -61,20 +63,20 @@ def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps
     side = (layer % 2) * (q.size // 2) + row * C  # even and odd layers
     wide, wide_at, wide_size = h, here, H
     if use_bottleneck:
-        _dense(rows, h, here, H, C, arena, slots[INPUT], h, minus, n, zero, norm, layer_norm, eps, aside)
+        _dense(rows, h, here, H, C, arena, slots[INPUT], h, minus, n, zero, norm, layer_norm, eps, workspace)
     if reads == READS_INPUT:
         wide, wide_at, wide_size = n, zero, C
     narrow, narrow_at, narrow_size = wide, wide_at, wide_size
     if reads == READS_SHARED:
-        _dense(rows, h, here, H, C, arena, slots[SHARED], h, minus, qk, zero, norm, layer_norm, eps, aside)
+        _dense(rows, h, here, H, C, arena, slots[SHARED], h, minus, qk, zero, norm, layer_norm, eps, workspace)
         narrow, narrow_at, narrow_size = qk, zero, C
     for d, y in ((QUERY, q), (KEY, k)):
-        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, no, eps, aside)
-    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, no, eps, aside)
+        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, no, eps, workspace)
+    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, no, eps, workspace)
 
 
 @jit
-def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, turned, zeros, aside):
+def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, transposed, zeros, workspace):
     """Attention of the queries from `row` on, which may belong to several sequences; context [rows, C]"""
     size, zero, one = C // heads, np.int64(0), np.int64(1)
     scale, side = q.dtype.type(1.0 / math.sqrt(size)), (layer % 2) * (q.size // 2)
@@ -85,16 +87,16 @@ def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, 
         at = side + sequence * tokens * C
         for head in range(heads):
             column = head * size
-            times_turned(
-                count, q, side + first * C + column, C, k, at, column, size, C, tokens, turned, zeros,
-                scores, zero, aside,
+            matmul_transposed(
+                count, q, side + first * C + column, C, k, at, column, size, C, tokens, transposed, zeros,
+                scores, zero, workspace,
             )  # fmt: skip
             softmax_rows(
                 scores[: count * tokens], tokens, mask[sequence * tokens : (sequence + 1) * tokens], scale, scores[:0]
             )  # fmt: skip
-            times_head(
+            matmul_head(
                 count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
-                context, (first - row) * C, aside,
+                context, (first - row) * C, workspace,
             )  # fmt: skip
         first += count
 
@@ -119,25 +121,25 @@ def _part_b(
     flags,
     eps,
     scores,
-    turned,
+    transposed,
     zeros,
-    aside,
+    workspace,
 ):
     """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
     H, C, F, heads, feed_forwards = sizes
     use_bottleneck, _, layer_norm, activation = flags
     zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.int64(0)
     slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
-    _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, turned, zeros, aside)
+    _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, transposed, zeros, workspace)
     # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
     x, x_at = (n, zero) if use_bottleneck else (h, here)
-    _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, aside)
+    _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, workspace)
     for f in range(feed_forwards):
         d = FIRST_FEED_FORWARD + 2 * f
-        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, no, eps, aside)
-        _dense(rows, m, zero, F, C, arena, slots[d + 1], x, x_at, x, x_at, norm, layer_norm, eps, aside)
+        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, no, eps, workspace)
+        _dense(rows, m, zero, F, C, arena, slots[d + 1], x, x_at, x, x_at, norm, layer_norm, eps, workspace)
     if use_bottleneck:
-        _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, aside)
+        _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, workspace)
 
 
 @by_address(
@@ -146,7 +148,7 @@ def _part_b(
 )
 def _turn(
     part, parts, turn, layers, h, n, qk, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps,
-    scores, turned, zeros, aside,
+    scores, transposed, zeros, workspace,
 ):  # fmt: skip
     """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`."""
     row = mask.size * part // parts
@@ -154,10 +156,10 @@ def _turn(
     if turn > 0:
         _part_b(
             row, rows, turn - 1, h, n, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps, scores,
-            turned, zeros, aside,
+            transposed, zeros, workspace,
         )  # fmt: skip
     if turn < layers:
-        _part_a(row, rows, turn, h, n, qk, q, k, v, arena, table, sizes, flags, eps, aside)
+        _part_a(row, rows, turn, h, n, qk, q, k, v, arena, table, sizes, flags, eps, workspace)
 
 
 @jit_parallel
@@ -172,14 +174,14 @@ def _encoder_blocks(turn_at, parts, layers, h, mask, tokens, arena, table, sizes
     )
     m, scores = np.empty((parts, most * F), kind), np.empty((parts, most * tokens), kind)
     q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
-    turned = np.empty((parts, turned_size(tokens, C // heads, C, h)), kind)
-    aside = np.empty((parts, max(small_aside_of(h), head_size_of(tokens, C // heads, h))), kind)
+    transposed = np.empty((parts, transposed_size(tokens, C // heads, C, h)), kind)
+    workspace = np.empty((parts, max(small_workspace_size(h), head_size_of(tokens, C // heads, h))), kind)
     zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
     for turn in range(layers + 1):
         for part in prange(parts):
             _turn(
                 turn_at, part, parts, turn, layers, h, n[part], qk[part], context[part], m[part], q, k, v, mask,
-                tokens, arena, table, sizes, flags, eps, scores[part], turned[part], zeros, aside[part],
+                tokens, arena, table, sizes, flags, eps, scores[part], transposed[part], zeros, workspace[part],
             )  # fmt: skip
 
 

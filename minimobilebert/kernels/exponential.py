@@ -19,8 +19,8 @@ import math
 
 import numpy as np
 
-from .jit import jit_inline
 from .multiply_add import multiply_add
+from .runtime.jit import jit_inline
 
 # ln 2 in two parts. The first has few digits, so n * LN2_HIGH is exact; the second brings the rest.
 LN2_HIGH = np.float32(0.693359375)

@@ -7,34 +7,12 @@ row of equal large numbers at deviation 0 rather than at the rounding error of t
 
 import numpy as np
 
-from .backend import by_backend
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .multiply_add import multiply_add
 from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import sum_and_dot_of, sum_of
-
-
-def layernorm_forward_numpy(x, weight, bias, eps):
-    """x [..., N], weight and bias [N] -> y [..., N], mean [..., 1], rstd [..., 1] (one over the standard deviation)"""
-    mean = x.mean(axis=-1, keepdims=True)
-    mean = mean + (x - mean).mean(axis=-1, keepdims=True)
-    centred = x - mean
-    variance = (centred * centred).mean(axis=-1, keepdims=True)
-    rstd = 1 / np.sqrt(variance + x.dtype.type(eps))
-    return centred * rstd * weight + bias, mean, rstd
-
-
-def layernorm_backward_numpy(dy, x, mean, rstd, weight):
-    """dy [..., N] and what the forward had -> dx [..., N], dweight [N], dbias [N]"""
-    normalized = (x - mean) * rstd
-    tokens = tuple(range(dy.ndim - 1))
-    dweight, dbias = (dy * normalized).sum(axis=tokens), dy.sum(axis=tokens)
-    dnormalized = dy * weight
-    along = (dnormalized * normalized).mean(axis=-1, keepdims=True)
-    dx = rstd * (dnormalized - dnormalized.mean(axis=-1, keepdims=True) - normalized * along)
-    return dx, dweight, dbias
 
 
 @jit
@@ -80,23 +58,26 @@ def _layernorm_backward(dy, x, mean, rstd, weight, dx, dweights, dbiases):
                 dbias[j] += dy[i, j]
 
 
-def layernorm_forward_numba(x, weight, bias, eps):
-    """The compiled twin of `layernorm_forward_numpy`."""
-    rows = as_rows(x)
+def layernorm_forward(x, weight, bias, eps=1e-12):
+    """The compiled twin of ops/layernorm.py."""
+    rows, size = as_rows(x), x.shape[-1]
     y, mean, rstd = empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-    weight, bias = compact(weight), compact(bias)
-    _layernorm_forward(rows, weight, bias, x.dtype.type(eps), y, mean, rstd)
-    return y.reshape(x.shape), mean.reshape(*x.shape[:-1], 1), rstd.reshape(*x.shape[:-1], 1)
+    scale = np.ones(size, x.dtype) if weight is None else compact(weight)
+    shift = np.zeros(size, x.dtype) if bias is None else compact(bias)
+    _layernorm_forward(rows, scale, shift, x.dtype.type(eps), y, mean, rstd)
+    one_a_token = (*x.shape[:-1], 1)
+    return y.reshape(x.shape), (x, mean.reshape(one_a_token), rstd.reshape(one_a_token), weight)
 
 
-def layernorm_backward_numba(dy, x, mean, rstd, weight):
-    """The compiled twin of `layernorm_backward_numpy`."""
-    dy_rows, x_rows = as_rows(dy), as_rows(x)
+def layernorm_backward(dy, cache):
+    """The compiled twin of ops/layernorm.py."""
+    dy_rows, x_rows = as_rows(dy), as_rows(cache.x)
+    size = x_rows.shape[1]
+    weight = np.ones(size, dy.dtype) if cache.weight is None else compact(cache.weight)
     dx = empty_like(x_rows)
-    dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), x.dtype)
-    _layernorm_backward(dy_rows, x_rows, mean.reshape(-1), rstd.reshape(-1), compact(weight), dx, dweights, dbiases)
-    return dx.reshape(x.shape), block_sums(dweights), block_sums(dbiases)
-
-
-layernorm_forward = by_backend(numpy=layernorm_forward_numpy, numba=layernorm_forward_numba)
-layernorm_backward = by_backend(numpy=layernorm_backward_numpy, numba=layernorm_backward_numba)
+    dweights, dbiases = np.zeros((2, block_count(len(x_rows)), size), dy.dtype)
+    _layernorm_backward(
+        dy_rows, x_rows, cache.mean.reshape(-1), cache.rstd.reshape(-1), weight, dx, dweights, dbiases
+    )  # fmt: skip
+    dx = dx.reshape(cache.x.shape)
+    return (dx, None, None) if cache.weight is None else (dx, block_sums(dweights), block_sums(dbiases))

@@ -8,7 +8,7 @@ A processor without FMA instructions (x86-64 before AVX2) rounds twice here: it 
 Arm's 64-bit processors all have them.
 """
 
-from .jit import HAVE_NUMBA, jit_inline
+from .runtime.jit import HAVE_NUMBA, jit_inline
 
 if not HAVE_NUMBA:
 

@@ -9,8 +9,8 @@ Far out, the tail beyond |x| is e^(-x^2/2), the bell curve, times a tame functio
 import numpy as np
 
 from .exponential import HALF, ONE, exp_scalar
-from .jit import jit_inline
 from .multiply_add import multiply_add
+from .runtime.jit import jit_inline
 
 _TAIL_64 = (
     0.00380259688053929, -0.004649869683673154, -0.004615492472706975, 0.008337273366243346, 0.0033645114419221522,

@@ -2,25 +2,11 @@
 
 import numpy as np
 
-from .backend import by_backend
-from .jit import jit, jit_parallel, prange
 from .rows import compact
+from .runtime.jit import jit, jit_parallel, prange
 
 _PARALLEL_FROM = 1 << 16  # numbers; below it starting threads costs more than the work
 _CHUNK = 1 << 14
-
-
-def adamw_update_numpy(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
-    """AdamW of one parameter, in place; w, g, m, v arrays of one shape, correction = 1 - beta^t.
-
-    factor: what the gradient is multiplied with first (clipping)
-    """
-    g = g * w.dtype.type(factor)
-    w *= w.dtype.type(1.0 - rate * decay)
-    m += w.dtype.type(1.0 - beta1) * (g - m)
-    v += w.dtype.type(1.0 - beta2) * (g * g - v)
-    denominator = np.sqrt(v) * w.dtype.type(1.0 / np.sqrt(correction2)) + w.dtype.type(eps)
-    w -= w.dtype.type(rate / correction1) * m / denominator
 
 
 # No fast-math at all: LLVM compiles this loop in vectors and one by one and picks by the arrays' addresses. Both must
@@ -44,8 +30,8 @@ def _adamw_parallel(w, g, m, v, chunk, numbers):
         _adamw(w[place], g[place], m[place], v[place], numbers)
 
 
-def adamw_update_numba(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
-    """The compiled twin of `adamw_update_numpy`."""
+def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
+    """The compiled twin of training/adamw.py."""
     numbers = tuple(
         map(
             w.dtype.type,
@@ -57,6 +43,3 @@ def adamw_update_numba(w, g, m, v, factor, rate, decay, beta1, beta2, eps, corre
         _adamw(*flat, numbers)
     else:
         _adamw_parallel(*flat, _CHUNK, numbers)
-
-
-adamw_update = by_backend(numpy=adamw_update_numpy, numba=adamw_update_numba)

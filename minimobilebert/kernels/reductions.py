@@ -6,32 +6,11 @@ with. These do not: along a row the order is that of sums.py, over blocks it is 
 
 import numpy as np
 
-from .backend import by_backend
-from .jit import jit, jit_parallel, prange
-from .rows import as_rows, compact
+from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit, jit_parallel, prange
 from .sums import dot_of, sum_of
 
 _CHUNK = 4096  # numbers that are added in their own type; the chunks' sums are added in float64
-
-
-def dot_numpy(x, y):
-    """sum of x * y over all numbers of two arrays of one shape -> float"""
-    return float(np.vdot(x, y))
-
-
-def row_sums_numpy(x):
-    """x [..., N] -> [...]"""
-    return x.sum(axis=-1)
-
-
-def row_dots_numpy(x, y):
-    """sum over the last axis of x * y; x, y [..., N] -> [...]"""
-    return (x * y).sum(axis=-1)
-
-
-def block_sums_numpy(blocks):
-    """sum over the first axis, in its order; blocks [K, N] -> [N]"""
-    return blocks.sum(axis=0)
 
 
 @jit_parallel
@@ -77,8 +56,8 @@ def _block_sums(blocks, sums):
             sums[j] += blocks[k, j]
 
 
-def dot_numba(x, y):
-    """The compiled twin of `dot_numpy`."""
+def dot(x, y):
+    """The compiled twin of ops/sums.py."""
     x, y = compact(x).reshape(-1), compact(y).reshape(-1)
     if x.size < 16 * _CHUNK:
         return float(_dot(x, y))
@@ -87,28 +66,40 @@ def dot_numba(x, y):
     return float(_in_order(sums))
 
 
-def row_sums_numba(x):
-    """The compiled twin of `row_sums_numpy`."""
+def row_sums(x):
+    """The compiled twin of ops/sums.py."""
     sums = np.empty(x.shape[:-1], x.dtype)
     _row_sums(as_rows(x), sums.reshape(-1))
     return sums
 
 
-def row_dots_numba(x, y):
-    """The compiled twin of `row_dots_numpy`."""
+def row_dots(x, y):
+    """The compiled twin of ops/sums.py."""
     sums = np.empty(x.shape[:-1], x.dtype)
     _row_dots(as_rows(x), as_rows(y), sums.reshape(-1))
     return sums
 
 
-def block_sums_numba(blocks):
-    """The compiled twin of `block_sums_numpy`."""
+def block_sums(blocks):
+    """sum over the first axis, in its order; blocks [K, N] -> [N]"""
     sums = np.zeros(blocks.shape[1], blocks.dtype)
     _block_sums(blocks, sums)
     return sums
 
 
-dot = by_backend(numpy=dot_numpy, numba=dot_numba)
-row_sums = by_backend(numpy=row_sums_numpy, numba=row_sums_numba)
-row_dots = by_backend(numpy=row_dots_numpy, numba=row_dots_numba)
-block_sums = by_backend(numpy=block_sums_numpy, numba=block_sums_numba)
+@jit_parallel
+def _column_sums(x, sums):
+    rows = x.shape[0]
+    for block in prange(sums.shape[0]):
+        total = sums[block]
+        for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
+            for j in range(x.shape[1]):
+                total[j] += x[i, j]
+
+
+def column_sums(x):
+    """The compiled twin of ops/sums.py."""
+    x = as_rows(x)
+    sums = np.zeros((block_count(len(x)), x.shape[1]), x.dtype)
+    _column_sums(x, sums)
+    return block_sums(sums)

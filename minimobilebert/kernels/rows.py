@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from .jit import jit_inline
-from .simd import lanes_of, maximum_of
+from .gemm.micro_kernel import lanes_of, maximum_of
+from .runtime.jit import jit_inline
 
 # Sums over rows go block by block and then over the blocks in order, whichever thread took which block: the result
 # is the same for any number of threads.

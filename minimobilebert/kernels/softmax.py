@@ -1,24 +1,10 @@
 """Softmax over the last axis (see ops/softmax.py for the equations)."""
 
-import numpy as np
-
-from .backend import by_backend
 from .exponential import exp_scalar
-from .jit import jit, jit_parallel, prange
-from .memory import empty_like
 from .rows import as_rows, row_maximum
+from .runtime.jit import jit, jit_parallel, prange
+from .runtime.memory import empty_like
 from .sums import dot_of, sum_of
-
-
-def softmax_forward_numpy(x):
-    """x [..., N] -> y [..., N], rows of positive numbers that sum to 1"""
-    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-def softmax_backward_numpy(dy, y):
-    """dy, y [..., N] -> dx [..., N]"""
-    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
 @jit
@@ -48,21 +34,18 @@ def _softmax_backward(dy, y, dx):
             dx[i, j] = y[i, j] * (dy[i, j] - along)
 
 
-def softmax_forward_numba(x):
-    """The compiled twin of `softmax_forward_numpy`."""
+def softmax_forward(x):
+    """The compiled twin of ops/softmax.py."""
     rows = as_rows(x)
     y = empty_like(rows)
     _softmax_forward(rows, y)
-    return y.reshape(x.shape)
+    y = y.reshape(x.shape)
+    return y, (y,)
 
 
-def softmax_backward_numba(dy, y):
-    """The compiled twin of `softmax_backward_numpy`."""
-    y_rows = as_rows(y)
+def softmax_backward(dy, cache):
+    """The compiled twin of ops/softmax.py."""
+    y_rows = as_rows(cache.y)
     dx = empty_like(y_rows)
     _softmax_backward(as_rows(dy), y_rows, dx)
-    return dx.reshape(y.shape)
-
-
-softmax_forward = by_backend(numpy=softmax_forward_numpy, numba=softmax_forward_numba)
-softmax_backward = by_backend(numpy=softmax_backward_numpy, numba=softmax_backward_numba)
+    return dx.reshape(dy.shape)

@@ -13,8 +13,8 @@ same. Four groups at a time, because an addition takes four clocks and a core st
 `dot_of` adds products, each with one rounding (see multiply_add.py).
 """
 
-from .jit import HAVE_NUMBA, jit
 from .multiply_add import multiply_add
+from .runtime.jit import HAVE_NUMBA, jit
 
 GROUP_BYTES, GROUPS = 64, 4  # of the partial sums
 
@@ -38,8 +38,8 @@ else:
     from numba.core import cgutils
     from numba.extending import intrinsic
 
+    from .gemm.micro_kernel import item_bytes
     from .multiply_add import HAVE_FMA
-    from .simd import item_bytes
 
     _INT, _INDEX = ir.IntType(64), ir.IntType(32)
 

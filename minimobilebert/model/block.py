@@ -64,30 +64,31 @@ def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
 def block_backward(dy, cache, grads, config, layer, dscores=None):
     """Reverse of `block_forward`; dy [B, T, H], dscores [B, A, T, T] or None -> dh [B, T, H]
 
-    h reaches the output on up to four ways; each adds its gradient to dh in the pass that computes it.
+    h reaches the output on up to four ways: as the residual of step 5 and through steps 1, 2 and 3. dh is their sum.
     """
     name = f"{config.prefix}.encoder.layer.{layer}."
     dx, dh = dy, None
-    if config.use_bottleneck:
+    if config.use_bottleneck:  # step 5
         dx, dh = dense_norm_backward(dy, cache.output_bottleneck, grads, *_names(f"{name}output.bottleneck"), config)
 
     for ffn, ffn_cache in zip(reversed(feed_forward_names(config)), reversed(cache.feed_forwards), strict=True):
-        dx = feed_forward_backward(dx, ffn_cache, grads, config, name + ffn)
+        dx = feed_forward_backward(dx, ffn_cache, grads, config, name + ffn)  # step 4
 
-    values_read_h = config.use_bottleneck and not config.bottleneck_attention
-    dqk, dv, dn = self_attention_backward(
-        dx, cache.self_attention, grads, config, name, dscores, dh if values_read_h else None
-    )
-    if not values_read_h:
-        dqk += dn  # the queries' and the values' input is n; dn may be someone else's
+    dqk, dv, dn = self_attention_backward(dx, cache.self_attention, grads, config, name, dscores)  # step 3
+    if not config.use_bottleneck:  # n, qk and v are h
+        dqk += dn
+        dqk += dv
+        return dqk
+    if config.bottleneck_attention:  # qk and v are n
+        dqk += dn
         dqk += dv
         dn = dqk
-        if not config.use_bottleneck:
-            return dn  # and n is h
-    elif _shares_key_and_query(config):
-        names = _names(f"{name}bottleneck.attention")
-        dense_norm_backward(dqk, cache.attention_bottleneck, grads, *names, config, add=dh)
-    else:
+    else:  # v is h, and so is qk where step 2 does not make it
+        dh += dv
+        if _shares_key_and_query(config):  # step 2
+            names = _names(f"{name}bottleneck.attention")
+            dqk, _ = dense_norm_backward(dqk, cache.attention_bottleneck, grads, *names, config)
         dh += dqk
-    dense_norm_backward(dn, cache.input_bottleneck, grads, *_names(f"{name}bottleneck.input"), config, add=dh)
+    dh_of_n, _ = dense_norm_backward(dn, cache.input_bottleneck, grads, *_names(f"{name}bottleneck.input"), config)
+    dh += dh_of_n  # step 1
     return dh

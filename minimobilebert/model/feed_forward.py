@@ -6,7 +6,7 @@
 
 from typing import Any, NamedTuple
 
-from .layers import dense_activation, dense_backward, dense_norm, dense_norm_backward
+from .layers import dense_activation, dense_activation_backward, dense_norm, dense_norm_backward
 
 
 class FeedForwardCache(NamedTuple):
@@ -26,6 +26,6 @@ def feed_forward_forward(params, config, name, x, rng=None):
 def feed_forward_backward(dy, cache, grads, config, name):
     """dy [B, T, C] -> dx [B, T, C]"""
     names = f"{name}output.dense", f"{name}output.LayerNorm"
-    # Through the activation in the same pass: ds is the gradient of dense(x), in front of step 1's activation.
-    ds, dresidual = dense_norm_backward(dy, cache.output, grads, *names, config, through=cache.intermediate)
-    return dense_backward(ds, cache.intermediate.linear, grads, f"{name}intermediate.dense", add=dresidual)
+    dm, dx = dense_norm_backward(dy, cache.output, grads, *names, config)  # step 2; x is the residual
+    dx += dense_activation_backward(dm, cache.intermediate, grads, f"{name}intermediate.dense", config)  # step 1
+    return dx

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.linear import column_sums
-from ..kernels.matmul import matmul
 from ..ops.layernorm import layernorm_backward, layernorm_forward
+from ..ops.matmul import matmul
+from ..ops.sums import column_sums
 from ..ops.tanh import tanh_backward, tanh_forward
 from .layers import activation, activation_backward, dense, dense_backward
 

@@ -43,17 +43,16 @@ def self_attention_forward(
     return y, SelfAttentionCache(query, key, value, attention, output)
 
 
-def self_attention_backward(dy, cache, grads, config, name, dscores=None, dvalue_input=None):
+def self_attention_backward(dy, cache, grads, config, name, dscores=None):
     """Reverse of `self_attention_forward`.
 
-    dy [B, T, C]; dscores [B, A, T, T] or None comes from attention transfer; dvalue_input [B, T, H or C] or None:
-    another gradient of the values' input, to which this one is added in place
+    dy [B, T, C]; dscores [B, A, T, T] or None comes from attention transfer
     -> dquery_key_input, dvalue_input [B, T, H or C], dresidual [B, T, C]
     """
     names = f"{name}attention.output.dense", f"{name}attention.output.LayerNorm"
-    dc, dresidual = dense_norm_backward(dy, cache.output, grads, *names, config)
-    dq, dk, dv = attention_backward(dc, cache.attention, dscores)
-    dvalue_input = dense_backward(dv, cache.value, grads, f"{name}attention.self.value", add=dvalue_input)
+    dc, dresidual = dense_norm_backward(dy, cache.output, grads, *names, config)  # step 3
+    dq, dk, dv = attention_backward(dc, cache.attention, dscores)  # step 2
+    dvalue_input = dense_backward(dv, cache.value, grads, f"{name}attention.self.value")  # step 1
     dquery_key_input = dense_backward(dk, cache.key, grads, f"{name}attention.self.key")
-    dense_backward(dq, cache.query, grads, f"{name}attention.self.query", add=dquery_key_input)
+    dquery_key_input += dense_backward(dq, cache.query, grads, f"{name}attention.self.query")
     return dquery_key_input, dvalue_input, dresidual

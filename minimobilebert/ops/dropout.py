@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.dropout import drop
+from ..kernels import dropout as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 class DropoutCache(NamedTuple):
@@ -26,6 +27,13 @@ def draw_keep(rng, shape, rate):
     count = math.prod(shape)
     numbers = rng.bit_generator.random_raw(-(-count // 4)).view(np.uint16)[:count]
     return (numbers >= round(rate * 65536)).reshape(shape)
+
+
+@accelerated_by(kernel.drop)
+def drop(x, keep, scale):
+    """y = scale * x where keep, else 0; x [...], keep [...] bool -> y [...]"""
+    # `where`, not a product: a dropped infinity is 0, not NaN.
+    return np.where(keep, x * x.dtype.type(scale), x.dtype.type(0.0))
 
 
 def dropout_forward(x, rate, rng):

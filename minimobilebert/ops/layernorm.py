@@ -11,7 +11,7 @@ Backward, in reverse. x reaches n directly, through the mean and through rstd; t
     5. dn = dy * weight        dweight = sum over tokens of dy * n        dbias = sum over tokens of dy
     1-4. dx = rstd * (dn - average(dn) - n * average(dn * n))
 
-Without weight and bias steps 5 fall away; feature-map transfer uses that form (Section 3.4, released code).
+Without weight and bias step 5 falls away; feature-map transfer uses that form (Section 3.4, released code).
 
 A token whose features are all equal has var = 0 and n = 0. eps = 1e-12 (the paper's) keeps rstd at 1e6 there,
 so y is the bias and dx is at most about 1e6 times dy: large, finite, and never 0/0. float32 holds 1e-12 with
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import layernorm as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 class LayerNormCache(NamedTuple):
@@ -34,18 +35,29 @@ class LayerNormCache(NamedTuple):
     weight: np.ndarray | None  # [N]
 
 
+@accelerated_by(kernel.layernorm_forward, cache=LayerNormCache)
 def layernorm_forward(x, weight, bias, eps=1e-12):
     """x [..., N], weight and bias [N] or both None -> y [..., N], cache"""
-    size = x.shape[-1]
-    scale = np.ones(size, x.dtype) if weight is None else weight
-    shift = np.zeros(size, x.dtype) if bias is None else bias
-    y, mean, rstd = kernel.layernorm_forward(x, scale, shift, eps)
+    mean = x.mean(axis=-1, keepdims=True)  # step 1
+    # The mean of many large numbers is rounded. Its error is the mean of the deviations, which would else be 0.
+    mean = mean + (x - mean).mean(axis=-1, keepdims=True)
+    centred = x - mean
+    var = (centred * centred).mean(axis=-1, keepdims=True)  # step 2
+    rstd = 1 / np.sqrt(var + x.dtype.type(eps))  # step 3
+    n = centred * rstd  # step 4
+    y = n if weight is None else n * weight + bias  # step 5
     return y, LayerNormCache(x, mean, rstd, weight)
 
 
+@accelerated_by(kernel.layernorm_backward)
 def layernorm_backward(dy, cache):
     """dy [..., N] -> dx [..., N], dweight [N], dbias [N] (both None where the forward had none)"""
+    n = (cache.x - cache.mean) * cache.rstd  # forward, step 4
     if cache.weight is None:
-        ones = np.ones(dy.shape[-1], dy.dtype)
-        return kernel.layernorm_backward(dy, cache.x, cache.mean, cache.rstd, ones)[0], None, None
-    return kernel.layernorm_backward(dy, cache.x, cache.mean, cache.rstd, cache.weight)
+        dn, dweight, dbias = dy, None, None
+    else:
+        tokens = tuple(range(dy.ndim - 1))
+        dn = dy * cache.weight  # step 5: y = weight * n + bias
+        dweight, dbias = (dy * n).sum(axis=tokens), dy.sum(axis=tokens)
+    average, along = dn.mean(axis=-1, keepdims=True), (dn * n).mean(axis=-1, keepdims=True)
+    return cache.rstd * (dn - average - n * along), dweight, dbias  # steps 4 to 1

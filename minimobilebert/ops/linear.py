@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.linear import column_sums, dense_dx, dense_residual
-from ..kernels.matmul import matmul
-from ..kernels.rows import as_rows
+from ..kernels import linear as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 class LinearCache(NamedTuple):
@@ -25,25 +24,25 @@ class LinearCache(NamedTuple):
     has_bias: bool
 
 
+@accelerated_by(kernel.linear_forward, cache=LinearCache)
 def linear_forward(x, weight, bias, residual=None):
-    """y = x W^T + b, and + residual where there is one, in the same pass.
-
-    x [..., in], weight [out, in], bias [out] or None, residual [..., out] or None -> y [..., out], cache
-    """
-    if residual is None:
-        y = matmul(as_rows(x), weight.T, bias=bias)
-    else:
-        y = dense_residual(as_rows(x), weight, bias, as_rows(residual))
-    return y.reshape(*x.shape[:-1], weight.shape[0]), LinearCache(x, weight, bias is not None)
+    """x [..., in], weight [out, in], bias [out] or None, residual [..., out] or None -> y [..., out], cache"""
+    y = x @ weight.T
+    if bias is not None:
+        y = y + bias
+    if residual is not None:
+        y = y + residual
+    return y, LinearCache(x, weight, bias is not None)
 
 
+@accelerated_by(kernel.linear_backward)
 def linear_backward(dy, cache):
     """Reverse of `linear_forward`; the gradient of a residual is dy itself.
 
     dy [..., out] -> dx [..., in], dweight [out, in], dbias [out] (None where there was no bias)
     """
-    dy_rows = as_rows(dy)
-    dbias = column_sums(dy_rows) if cache.has_bias else None
-    dweight = matmul(dy_rows.T, as_rows(cache.x))
-    dx = dense_dx(dy_rows, cache.weight, None, None, None)
-    return dx.reshape(cache.x.shape), dweight, dbias
+    outputs, inputs = cache.weight.shape
+    dy_rows, x_rows = dy.reshape(-1, outputs), cache.x.reshape(-1, inputs)
+    dweight = dy_rows.T @ x_rows
+    dbias = dy_rows.sum(axis=0) if cache.has_bias else None
+    return dy @ cache.weight, dweight, dbias

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.elementwise import scale_shift_backward, scale_shift_forward
+from ..kernels import nonorm as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 class NoNormCache(NamedTuple):
@@ -24,17 +25,14 @@ class NoNormCache(NamedTuple):
     weight: np.ndarray  # [N]
 
 
+@accelerated_by(kernel.nonorm_forward, cache=NoNormCache)
 def nonorm_forward(x, weight, bias):
-    """y = weight * x + bias.
-
-    x [..., N], weight [N], bias [N] -> y [..., N], cache
-    """
-    return scale_shift_forward(x, weight, bias), NoNormCache(x, weight)
+    """x [..., N], weight [N], bias [N] -> y [..., N], cache"""
+    return weight * x + bias, NoNormCache(x, weight)
 
 
+@accelerated_by(kernel.nonorm_backward)
 def nonorm_backward(dy, cache):
-    """Reverse of `nonorm_forward`.
-
-    dy [..., N] -> dx [..., N], dweight [N], dbias [N]
-    """
-    return scale_shift_backward(dy, cache.x, cache.weight)
+    """dy [..., N] -> dx [..., N], dweight [N], dbias [N]"""
+    tokens = tuple(range(dy.ndim - 1))
+    return dy * cache.weight, (dy * cache.x).sum(axis=tokens), dy.sum(axis=tokens)

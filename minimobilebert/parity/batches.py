@@ -27,7 +27,7 @@ def nearest_kink(params, config, batch):
         # The fused layer keeps what comes after ReLU only: the product in front of it is taken again.
         for name, ffn in zip(feed_forward_names(config), block.feed_forwards, strict=True):
             bias = params[f"{config.prefix}.encoder.layer.{layer}.{name}intermediate.dense.bias"]
-            before.append(ffn.intermediate.linear.x @ ffn.intermediate.linear.weight.T + bias)
+            before.append(ffn.intermediate.x @ ffn.intermediate.weight.T + bias)
     return min(float(np.abs(x).min()) for x in [*before, cache.words.activation.x])
 
 

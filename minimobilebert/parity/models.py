@@ -13,11 +13,11 @@ import warnings
 
 import numpy as np
 
-from ..extras import require
 from ..interop.hf_config import config_to_hf
 from ..interop.hf_names import tensors_for_hf
 from ..model.parameters import parameter_shapes
 from ..model.pretraining import pretraining_forward, pretraining_step
+from ..support.extras import require
 from .differences import PAD_ID, Run, differences
 
 HEAD = "pretraining"

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import PRESETS
-from ..extras import require
 from ..interop.hf_config import config_to_hf
 from ..interop.safetensors_files import InteropError
-from ..kernels.backend import current_backend
+from ..kernels.runtime.backend import current_backend
 from ..model.parameters import count_parameters, parameter_shapes
-from ..terminal import progress_bar
+from ..support.extras import require
+from ..support.terminal import progress_bar
 from .batches import VARIANTS, draw_batch_off_kinks
 from .cases import full_models, random_weights, small_models
 from .differences import LIMITS, first_beyond

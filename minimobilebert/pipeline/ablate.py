@@ -10,9 +10,9 @@ import dataclasses
 import pathlib
 import time
 
-from ..files import write_json
+from ..support.files import write_json
 from ..support.locks import claimed
-from ..terminal import say
+from ..support.terminal import say
 from ..training.manifest import is_finished, write_manifest
 from . import stages
 from .ablation_report import write_ablation_report

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..files import write_text
+from ..support.files import write_text
 from .ablations import FULL, TABLES
 from .figures import ablation_panels
 

@@ -8,7 +8,7 @@ The second is scikit-learn's (extra `compare`): counts of lower-cased words of t
 
 import numpy as np
 
-from ..extras import require
+from ..support.extras import require
 from ..tasks.glue import dev_splits_of, glue_task, read_split
 from ..tasks.metrics import glue_scores
 

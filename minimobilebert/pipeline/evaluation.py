@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from ..kernels.activations import logarithm
 from ..model.classification import classification_forward
 from ..model.pretraining import pretraining_forward
 from ..ops.cross_entropy import cross_entropy_forward
+from ..ops.logarithm import logarithm
 
 
 def evaluate_pretraining(params, config, batches):

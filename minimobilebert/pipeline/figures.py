@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from ..drawing import INK, as_svg, pyplot
+from ..support.drawing import INK, as_svg, pyplot
 
 COLOURS = {"teacher": "#1b6ca8", "student": "#c4531b", "student_from_scratch": "#7a7a7a"}
 LABELS = {"teacher": "teacher", "student": "distilled student", "student_from_scratch": "student from scratch"}

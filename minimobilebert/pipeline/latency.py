@@ -5,7 +5,7 @@ import numpy as np
 from ..config import preset
 from ..inference.engine import Engine
 from ..model.parameters import init_parameters, parameter_shapes
-from ..timing import quartiles, times_in_turns
+from ..support.timing import quartiles, times_in_turns
 
 _BLOCKS = {
     "layer_norm-gelu": {"normalization_type": "layer_norm", "hidden_act": "gelu_tanh"},

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..distillation.attention_transfer import attention_transfer_forward
 from ..distillation.feature_map_transfer import feature_map_transfer_forward
-from ..kernels.reductions import dot
 from ..model.encoder import encoder_forward
+from ..ops.sums import dot
 
 
 def _encode(params, config, batch):

@@ -3,7 +3,7 @@
 import html
 import pathlib
 
-from ..files import write_text
+from ..support.files import write_text
 from .figures import COLOURS, LABELS, attention_grid, bars, curves
 from .result_files import read_metrics
 

@@ -5,8 +5,8 @@ import os
 import pathlib
 import time
 
-from ..files import name_of, path_of, write_json
-from ..kernels.backend import current_backend
+from ..kernels.runtime.backend import current_backend
+from ..support.files import name_of, path_of, write_json
 from ..support.shapes import OneOf, shape_of
 from ..support.structured_files import read_json
 from ..text.wordpiece import WordPieceTokenizer

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from ..files import write_json
+from ..support.files import write_json
 from ..support.locks import claimed
 from .report import MODELS
 from .run import check_no_run

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 
 from ..support.locks import claimed
-from ..terminal import say
+from ..support.terminal import say
 from ..training.checkpoints import load_checkpoint
 from ..training.manifest import is_finished
 from ..training.model_folder import CHECKPOINT

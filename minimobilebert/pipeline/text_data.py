@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..support.terminal import say
 from ..tasks.eras import EraTask, make_era_task
-from ..terminal import say
 from ..text.batches import PretrainingBatches, evaluation_batches
 from ..text.corpus import read_documents, shipped_documents, split_documents
 from ..text.pretraining_examples import make_pretraining_examples, tokenize_documents

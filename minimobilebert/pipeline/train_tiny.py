@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 
-from ..files import write_json
 from ..model.parameters import count_parameters, parameter_shapes
+from ..support.files import write_json
 from ..support.locks import claimed
-from ..terminal import say
+from ..support.terminal import say
 from . import stages
 from .evaluation import evaluate_classification, evaluate_pretraining, majority_share, unigram_loss
 from .forecast import forecast

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..support.numbers import parsed
 from ..support.shapes import shown
-from ..terminal import say
+from ..support.terminal import say
 from .tsv import find_column, read_rows
 
 _COLA_COLUMNS = ["source", "label", "mark", "sentence"]

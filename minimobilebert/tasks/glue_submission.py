@@ -10,7 +10,7 @@
 
 import math
 
-from ..files import write_text
+from ..support.files import write_text
 
 
 def submission_name(task, split):

@@ -9,7 +9,7 @@ The names and forms are those of BERT's run_squad.
 
 import pathlib
 
-from ..files import write_json
+from ..support.files import write_json
 from ..support.structured_files import read_json
 
 MOST_BYTES = 2**30

@@ -18,7 +18,7 @@ import numpy as np
 from ..support.archive_members import FILE, FOLDER, ArchiveError
 from ..support.archives import open_archive
 from ..support.regular_files import decode_utf8, read_bytes
-from ..terminal import say
+from ..support.terminal import say
 from .sentences import split_sentences
 from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, is_text_name
 

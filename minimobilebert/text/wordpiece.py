@@ -9,7 +9,7 @@ the rest. A word that cannot be cut to its end, or is longer than 100 characters
 import hashlib
 import re
 
-from ..files import write_text
+from ..support.files import write_text
 from ..support.regular_files import read_bytes
 from ..support.shapes import shown
 from .basic_tokenizer import basic_tokenize, basic_tokenize_with_sources

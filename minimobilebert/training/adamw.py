@@ -12,7 +12,8 @@ import functools
 
 import numpy as np
 
-from ..kernels.optimizer import adamw_update
+from ..kernels import optimizer as kernel
+from ..kernels.runtime.backend import accelerated_by
 
 
 def is_bias_or_norm(name):
@@ -29,6 +30,20 @@ def power(base, exponent):
             result *= base
         base, exponent = base * base, exponent // 2
     return result
+
+
+@accelerated_by(kernel.adamw_update)
+def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
+    """AdamW of one parameter, in place; w, g, m, v arrays of one shape, correction = 1 - beta^t.
+
+    factor: what the gradient is multiplied with first (clipping)
+    """
+    g = g * w.dtype.type(factor)
+    w *= w.dtype.type(1.0 - rate * decay)
+    m += w.dtype.type(1.0 - beta1) * (g - m)
+    v += w.dtype.type(1.0 - beta2) * (g * g - v)
+    denominator = np.sqrt(v) * w.dtype.type(1.0 / np.sqrt(correction2)) + w.dtype.type(eps)
+    w -= w.dtype.type(rate / correction1) * m / denominator
 
 
 class AdamW:

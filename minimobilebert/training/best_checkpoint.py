@@ -14,7 +14,7 @@ import json
 import math
 import pathlib
 
-from ..files import sha256_of, write_json
+from ..support.files import sha256_of, write_json
 from ..support.shapes import ANY, Integer
 from ..support.structured_files import read_json
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint

@@ -10,7 +10,7 @@ import pathlib
 
 import numpy as np
 
-from ..files import replacing
+from ..support.files import replacing
 from ..support.git_lfs import check_no_pointer
 from ..support.npz import DamagedFile, read_npz
 from ..support.shapes import ANY, Integer, Number

@@ -5,7 +5,7 @@ norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / 
 
 import math
 
-from ..kernels.reductions import dot
+from ..ops.sums import dot
 
 
 def clip_by_global_norm(gradients, max_norm):

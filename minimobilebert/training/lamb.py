@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from ..kernels.reductions import dot
+from ..ops.sums import dot
 from .adamw import is_bias_or_norm
 
 

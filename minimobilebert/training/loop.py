@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import TrainingDiverged
-from ..terminal import progress_bar, say
+from ..support.errors import TrainingDiverged
+from ..support.terminal import progress_bar, say
 from .clipping import clip_by_global_norm
 from .stage_folder import StageFolder
 

@@ -8,9 +8,9 @@ import hashlib
 import json
 import pathlib
 
-from ..files import sha256_of, write_json
+from ..support.files import sha256_of, write_json
 from ..support.structured_files import read_json
-from ..terminal import say
+from ..support.terminal import say
 from .checkpoints import CheckpointError
 
 MANIFEST = "manifest.json"

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import ConfigError, ModelConfig, config_from_dict
-from ..files import new_folder
 from ..model.parameters import parameter_shapes
+from ..support.files import new_folder
 from ..support.shapes import ANY, ShapeError, check
 from ..text.wordpiece import WordPieceTokenizer
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint

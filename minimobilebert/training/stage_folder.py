@@ -12,8 +12,8 @@ import hashlib
 import pathlib
 import re
 
-from ..files import remove_leftovers, replacing
-from ..terminal import say
+from ..support.files import remove_leftovers, replacing
+from ..support.terminal import say
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .manifest import DamagedRun
 

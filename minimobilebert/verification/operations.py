@@ -12,8 +12,6 @@ from ..distillation.normalized_feature_map_transfer import (
     normalized_feature_map_transfer_backward,
     normalized_feature_map_transfer_forward,
 )
-from ..kernels.activations import logarithm
-from ..kernels.reductions import dot, row_dots, row_sums
 from ..ops import (
     attention,
     cross_entropy,
@@ -22,17 +20,17 @@ from ..ops import (
     gelu,
     layernorm,
     linear,
-    linear_activation,
-    linear_fused,
-    linear_nonorm,
     nonorm,
     relu,
     softmax,
     tanh,
     trigram,
 )
+from ..ops.activations import ACTIVATIONS
+from ..ops.fused import dense_activation, dense_nonorm
+from ..ops.logarithm import logarithm
+from ..ops.sums import dot, row_dots, row_sums
 
-ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 LINEAR_SIZES = ((1, 1, 1), (3, 7, 5), (17, 31, 33), (65, 128, 128), (40, 700, 50), (193, 33, 270))  # rows, in, out
 ROW_SIZES = (1, 3, 16, 17, 128, 513)
 # sequences, tokens, heads, head size
@@ -77,7 +75,7 @@ def _without_nan(x):
 
 
 def products(dtype):
-    """Dense layers alone, with a residual, an activation, NoNorm, and what is fused in their backward."""
+    """Dense layers alone, with a residual, with an activation, with NoNorm."""
     numbers, results = _Numbers(dtype, 2), []
     for rows, inputs, outputs in LINEAR_SIZES:
         x, weight, bias = numbers(rows, inputs), numbers(outputs, inputs), numbers(outputs)
@@ -85,14 +83,11 @@ def products(dtype):
         for more in (None, residual):
             y, cache = linear.linear_forward(x, weight, bias, more)
             results += [y, *linear.linear_backward(dy, cache)]
-            y, nonorm_cache = linear_nonorm.linear_nonorm_forward(x, weight, bias, more, scale, shift)
-            results += [y, *linear_nonorm.linear_nonorm_backward(dy, nonorm_cache)]
+            y, cache = dense_nonorm.dense_nonorm_forward(x, weight, bias, more, scale, shift)
+            results += [y, *dense_nonorm.dense_nonorm_backward(dy, cache)]
         for name in ACTIVATIONS:
-            y, through = linear_activation.linear_activation_forward(x, weight, bias, name)
-            results += [y, *linear_activation.linear_activation_backward(dy, through)]
-            _, second = linear.linear_forward(y, weight.T.copy(), None)
-            results += linear_fused.linear_backward_fused(numbers(rows, inputs), second, through=through)[:2]
-        results += linear_fused.linear_backward_fused(dy, cache, add=numbers(rows, inputs))
+            y, cache = dense_activation.dense_activation_forward(x, weight, bias, name)
+            results += [y, *dense_activation.dense_activation_backward(dy, cache)]
     return results
 
 

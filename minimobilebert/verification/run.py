@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from ..files import write_json
-from ..kernels.backend import current_backend
-from ..terminal import progress_bar
+from ..kernels.runtime.backend import current_backend
+from ..support.files import write_json
+from ..support.terminal import progress_bar
 from .digest import digest_of
 from .operations import OPERATIONS
 from .training import TRAININGS
@@ -42,8 +42,8 @@ def machine():
     import llvmlite.binding
     import numba
 
-    from ..kernels.jit import get_num_threads
-    from ..kernels.simd import PATH
+    from ..kernels.gemm.micro_kernel import PATH
+    from ..kernels.runtime.jit import get_num_threads
 
     return {
         "processor": f"{platform.machine()} {numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()}",

@@ -1,0 +1,77 @@
+"""The other side of finetune: transformers' model, trained by PyTorch on the very same plan.
+
+The same first weights, the same batches in the same order, the same learning rates, clipping, decay and evaluations;
+only dropout draws its own numbers. AdamW is PyTorch's fused one, attention the one that transformers chooses. Nothing
+is kept of it but scores and seconds: a run that was stopped begins again.
+"""
+
+import time
+
+import numpy as np
+
+from ..parity.models import build_theirs
+from ..support.extras import require
+from ..support.terminal import progress_bar, say
+from .rivals import NAMES, as_tensors, torch_optimizer
+
+
+def _arguments(batch, head):
+    torch = require("torch", "compare")
+    inputs = as_tensors([getattr(batch, name) for name in NAMES])
+    if head == "question-answering":
+        targets = {"start_positions": batch.starts, "end_positions": batch.ends}
+    else:
+        targets = {"labels": batch.labels}
+    whole = {name: torch.from_numpy(np.asarray(t, t.dtype if t.dtype.kind == "f" else np.int64))
+             for name, t in targets.items()}  # fmt: skip
+    return inputs | whole
+
+
+def _logits(model, head):
+    torch = require("torch", "compare")
+
+    @torch.inference_mode()
+    def logits(batch):
+        output = model(**as_tensors([getattr(batch, name) for name in NAMES]))
+        if head == "question-answering":
+            return torch.stack([output.start_logits, output.end_logits], dim=-1).numpy()
+        return output.logits.numpy()
+
+    return logits
+
+
+def train_torch(plan, folder):
+    """As pipeline.finetune.train_ours; plan.params end as PyTorch's. Nothing is written into `folder`."""
+    torch, settings, job = require("torch", "compare"), plan.settings, plan.job
+    torch.manual_seed(settings.seed)
+    model = build_theirs(plan.params, plan.config, None, job.head, job.num_labels)
+    optimizer = torch_optimizer(model, settings.weight_decay)
+    rows, evaluating, start = [], 0.0, time.perf_counter()
+    with progress_bar(f"{settings.task} (PyTorch)", plan.total_steps) as bar:
+        for step in range(plan.total_steps):
+            model.train()
+            loss = model(**_arguments(plan.batches(step), job.head)).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            rate = plan.schedule(step)
+            if rate > 0.0:  # as ours: a step of length 0 leaves the moments alone
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            bar.update(f"loss {float(loss):.3f}")
+            if (step + 1) % plan.steps_per_epoch == 0:
+                before = time.perf_counter()
+                scores = job.evaluate(_logits(model.eval(), job.head))
+                spent = time.perf_counter() - before
+                evaluating += spent
+                epoch, selection = (step + 1) // plan.steps_per_epoch, job.selection(scores)
+                rows.append(
+                    {"step": step + 1, "selection": selection, "epoch": epoch, "scores": scores, "seconds": spent}
+                )
+                say(f"{settings.task} (PyTorch): epoch {epoch}: selection {selection:.4f}")
+    training = time.perf_counter() - start - evaluating
+    tensors = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    for name, array in plan.params.items():
+        array[...] = tensors[name]
+    return rows, max(rows, key=lambda row: row["selection"]), training, evaluating

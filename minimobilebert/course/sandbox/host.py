@@ -1,0 +1,218 @@
+"""The grader's end of the pipe to a process that runs a student's code (worker.py)."""
+
+import contextlib
+import inspect
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+from . import wire
+
+START_SECONDS = 60.0  # importing NumPy on a busy machine; not the student's doing
+
+
+INSTALL_SECONDS = 5.0  # of running a student's helpers: constants and functions
+PATIENCE = 6.0  # times as long by the clock as by the processor, for code that waits instead of computing
+
+
+def _processor_seconds(pid):
+    """What a process has used so far; None where the system does not say"""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
+class StudentError(Exception):
+    """The student's code raised `kind`, with this text, at `where`."""
+
+    def __init__(self, kind, text, where=""):
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind, self.text, self.where = kind, text, where
+
+
+class Stopped(Exception):
+    """The process did not answer in time, or ended."""
+
+
+class Worker:
+    """One process, started at the first request and again after it was stopped.
+
+    root: a folder with the package; modules: files to import at the start; memory: bytes it may take on top of what
+    Python and NumPy need, None for no limits at all (a student's own check)
+    """
+
+    def __init__(self, root, modules=(), memory=None, show_prints=False):
+        self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
+        self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
+        self._talk = None  # the thread that waits for an answer
+        self.watch, self.seen = [], set()  # functions to watch (course-check only), and those that ran
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.stop()
+
+    def call(self, function, args, kwargs, seconds, keep=False):
+        """-> result, the arguments after the call (None unless `keep`)"""
+        return self._ask({"do": "call", "function": function, "keep": keep}, [list(args), kwargs], seconds)
+
+    def run(self, driver, args, seconds):
+        """-> what `driver(*args)` returned there"""
+        source = textwrap.dedent(inspect.getsource(driver))
+        return self._ask({"do": "run", "source": source, "name": driver.__name__}, [list(args), {}], seconds)[0]
+
+    def install(self, function, source, helpers=""):
+        """Replace the body of a function there, also after a restart.
+
+        `broken` holds, after a start, why some could not be installed: a helper that fails, or never ends.
+        """
+        self.installed[function] = (source, helpers)
+        self.broken.pop(function, None)
+        if self.process is not None:
+            self._install(function)
+
+    def _install(self, function):
+        source, helpers = self.installed[function]
+        request = {"do": "install", "function": function, "source": source, "helpers": helpers}
+        self._transact(request, [], INSTALL_SECONDS)
+
+    def _ask(self, request, value, seconds):
+        functions = []
+        structure, arrays = wire.flatten(value, functions=functions)
+        if self.process is None:
+            self.start()
+        return self._transact({**request, "args": structure, "watch": self.watch}, arrays, seconds, functions)
+
+    def start(self):
+        """Start the process; StudentError where the student's files cannot be imported."""
+        settings = {"root": str(self.root), "modules": self.modules, "memory": self.memory}
+        script = self.root / "minimobilebert" / "course" / "sandbox" / "worker.py"
+        environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-u", str(script), json.dumps(settings)], cwd=self.root,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=os.name == "posix",
+            stderr=None if self.show_prints else subprocess.DEVNULL,
+            env={**environment, "MINIMOBILEBERT_BACKEND": "numpy"},
+        )  # fmt: skip
+        self._transact(None, [], START_SECONDS)
+        for function in self.installed:
+            if function in self.broken:
+                continue
+            try:
+                self._install(function)
+            except (StudentError, Stopped) as error:
+                self.broken[function] = str(error)
+                if self.process is None:
+                    return self.start()
+
+    def stop(self):
+        """End the process and everything it started."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
+        if self._talk is not None:
+            self._talk.join(1.0)  # it ends with the pipe, unless something of the student's still holds the other end
+            if self._talk.is_alive():
+                return
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def _transact(self, request, arrays, seconds, functions=()):
+        """Send (None: nothing), and wait for the answer; in a thread, so that nobody there can make us wait longer."""
+        process, outcome = self.process, {}
+
+        def talk():
+            try:
+                if request is not None:
+                    process.stdin.write(wire.to_bytes(request, arrays))
+                    process.stdin.flush()
+                outcome["reply"] = _reply(process, functions)
+            except (OSError, EOFError, ValueError, wire.WireError) as error:
+                outcome["lost"] = error
+            except BaseException as error:
+                outcome["ours"] = error
+
+        thread = self._talk = threading.Thread(target=talk, daemon=True)
+        start, used = time.monotonic(), _processor_seconds(process.pid)
+        thread.start()
+        thread.join(seconds)
+        # A busy machine is not the student's doing: where the system tells, it is the processor's time that counts.
+        while thread.is_alive() and used is not None and time.monotonic() - start < PATIENCE * seconds:
+            now = _processor_seconds(process.pid)
+            if now is None or now - used >= seconds:
+                break
+            thread.join(0.1)
+        if thread.is_alive():
+            self.stop()
+            raise Stopped(f"no answer within {seconds:g} seconds: an endless loop, or far more work than the formula")
+        if "ours" in outcome:
+            self.stop()
+            raise outcome["ours"]
+        if "lost" in outcome:
+            self.stop()
+            damaged = isinstance(outcome["lost"], wire.WireError)
+            text = "the process that runs the code ended: an exit, or no memory"
+            raise Stopped(str(outcome["lost"]) if damaged else text)
+        reply, arrays = outcome["reply"]
+        if "error" in reply:
+            if reply["error"][0] == "ImportError":
+                self.stop()
+            raise StudentError(*map(str, reply["error"][:3]))
+        if self.watch:
+            self.seen.update(reply.get("seen", ()))
+        try:
+            return wire.unflatten(reply["result"], arrays)
+        except wire.WireError as error:
+            self.stop()
+            raise Stopped(str(error)) from None
+
+
+def _reply(process, functions):
+    """The answer; calls of the grader's functions that come before it are answered on the way."""
+    while True:
+        structure, arrays = wire.read_message(lambda count: _read(process.stdout, count))
+        if not isinstance(structure, dict):
+            raise wire.WireError("found a damaged answer")
+        if "ask" not in structure:
+            if "error" in structure:
+                error = structure["error"]
+                if not isinstance(error, list) or len(error) != 3:
+                    raise wire.WireError("found a damaged answer")
+            elif "result" not in structure:
+                raise wire.WireError("found a damaged answer")
+            return structure, arrays
+        try:
+            result = functions[structure["ask"]](*wire.unflatten(structure["args"], arrays))
+            value, arrays = wire.flatten(result)
+            answer = wire.to_bytes({"result": value}, arrays)
+        except (TypeError, LookupError, ValueError, ArithmeticError) as error:
+            answer = wire.to_bytes({"error": f"{type(error).__name__}: {error}"[:300]}, [])
+        process.stdin.write(answer)
+        process.stdin.flush()
+
+
+def _read(pipe, count):
+    data = pipe.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data

@@ -1,0 +1,1 @@
+"""What students and teachers use: the manifest, properties of tasks, comparisons, cutting functions out of files."""

@@ -1,0 +1,136 @@
+"""Run the properties of tasks against a worker, and put the outcome into words.
+
+    result = run_task(task, properties, worker, oracle, seed)      -> TaskResult
+
+A property that fails does not stop the next one, so a student sees what already passes; a function that is not
+written, cannot be imported or does not come back stops its task.
+"""
+
+import dataclasses
+import re
+
+from ..sandbox.host import Stopped, StudentError
+from .comparison import Different
+from .trial import NotRecorded, Trial
+
+PASSED, FAILED, NOT_WRITTEN, NOT_RUN = "passed", "failed", "not written", "not run"
+
+
+@dataclasses.dataclass
+class Outcome:
+    """Of one property."""
+
+    name: str
+    title: str
+    weight: int
+    essential: bool
+    state: str
+    headline: str = ""  # "dk is wrong"
+    lines: tuple = ()  # (label, text)
+    looks_like: str = ""
+
+
+@dataclasses.dataclass
+class TaskResult:
+    task: object
+    seed: int
+    outcomes: list
+
+    @property
+    def passed(self):
+        return all(outcome.state == PASSED for outcome in self.outcomes)
+
+    @property
+    def state(self):
+        if self.passed:
+            return PASSED
+        return NOT_WRITTEN if any(outcome.state == NOT_WRITTEN for outcome in self.outcomes) else FAILED
+
+    @property
+    def score(self):
+        """Nothing unless every essential property passes; else the points by the weights of those that pass."""
+        if not all(outcome.state == PASSED for outcome in self.outcomes if outcome.essential):
+            return 0.0
+        earned = sum(outcome.weight for outcome in self.outcomes if outcome.state == PASSED)
+        return round(self.task.points * earned / sum(outcome.weight for outcome in self.outcomes), 2)
+
+
+def run_task(task, properties, worker, oracle, seed, seconds=10.0):
+    """Every property of `task` in order -> TaskResult"""
+    outcomes, stopped = [], None
+    for each in properties:
+        outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
+        outcomes.append(outcome)
+        if stopped is None:
+            stopped = _run(each, Trial(task, each.name, worker, oracle, seed, seconds), outcome)
+    return TaskResult(task, seed, outcomes)
+
+
+def _run(each, trial, outcome):
+    """Fill in the outcome -> a reason to stop, or None"""
+    reason = _try(each, trial, outcome)
+    if outcome.state == FAILED and trial.failed_case:
+        outcome.lines = (("case", trial.failed_case), *outcome.lines)
+    return reason
+
+
+def _try(each, trial, outcome):
+    function = trial.task.name
+    try:
+        each.check(trial)
+        outcome.state = PASSED
+    except Different as different:
+        outcome.state, outcome.looks_like = FAILED, different.looks_like
+        outcome.headline = f"{different.tensor} is wrong" if different.tensor != "result" else "wrong result"
+        outcome.lines = different.lines
+        if different.passes:
+            outcome.lines += (("right", ", ".join(different.passes)),)
+    except StudentError as error:
+        if error.kind == "NotImplementedError" and "left out" not in error.text:
+            outcome.state = NOT_WRITTEN
+            other = re.match(r"task (\d\d\.\d)\b", error.text)
+            mine = other is None or other[1] == trial.task.id
+            outcome.headline = "not written yet" if mine else f"needs task {other[1]}, which is not written yet"
+            return NOT_WRITTEN
+        outcome.state, outcome.headline = FAILED, f"{function} raised {error.kind}"
+        outcome.looks_like = error.text or "no message"
+        outcome.lines = (("where", error.where),) if error.where else ()
+        return FAILED if error.kind == "ImportError" else None
+    except Stopped as error:
+        outcome.state, outcome.headline, outcome.looks_like = FAILED, f"{function} was stopped", str(error)
+        return FAILED
+    except NotRecorded:
+        raise
+    except Exception as error:  # whatever a result is made of, it must not stop the grading of the others
+        outcome.state, outcome.headline = FAILED, "the result cannot be compared"
+        outcome.looks_like = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return None
+
+
+def format_result(result, folder, before=()):
+    """The result of one task as the student sees it."""
+    task, outcomes = result.task, result.outcomes
+    head = f"task {task.id}  {task.name}"
+    if result.passed:
+        points = f"{task.points} point{'' if task.points == 1 else 's'}"
+        return f"{head}: passed, {len(outcomes)} properties, {points}\n  {task.after}"
+    place = f"lesson  {folder}/README.md"
+    if result.state == NOT_WRITTEN and all(outcome.state in (NOT_WRITTEN, NOT_RUN) for outcome in outcomes):
+        headline = next(outcome.headline for outcome in outcomes if outcome.state == NOT_WRITTEN)
+        return (f"{head}: {headline}\n  write   {task.function}\n  {place}\n"
+                f"  hint    make hint T={task.id}")  # fmt: skip
+    lines = []
+    for outcome in outcomes:
+        if outcome.state in (FAILED, NOT_WRITTEN):
+            lines.append(f"{head}: {outcome.headline}")
+            lines.append(f"  property    {outcome.title}")
+            lines += [f"  {label:<10}  {text}" for label, text in outcome.lines]
+            if outcome.looks_like:
+                lines.append(f"  looks like  {outcome.looks_like}")
+            break
+    for state, word in ((PASSED, "passes"), (FAILED, "fails"), (NOT_RUN, "not run")):
+        names = [outcome.name for outcome in outcomes if outcome.state == state]
+        if names:
+            lines.append(f"  {word:<10}  {', '.join(names)}")
+    lines.append(f"  replay      make check T={task.id} SEED={result.seed}        {place}")
+    return "\n".join(lines)

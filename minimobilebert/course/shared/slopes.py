@@ -1,0 +1,81 @@
+"""A student's gradients against central differences of the reference's forward, under a random upstream gradient."""
+
+import numpy as np
+
+from ...gradcheck import diagnosis
+from ...gradcheck.differences import Slopes, entry_slopes
+from ..sandbox.wire import Seeded
+from .comparison import Different
+from .returned import as_tuple
+from .trial import reference
+
+STEP, TOLERANCE = 1e-5, 1e-6  # of central differences in float64: their own error is near 1e-9
+
+
+def live(args):
+    """The arguments with their random generators made anew, as the student's process does"""
+    return {key: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v for key, v in args.items()}
+
+
+def run_forward(forward, args, outputs):
+    """-> the shapes of the outputs, and the cache"""
+    result = reference(forward)(**live(args))
+    ys = as_tuple(result[0]) if outputs > 1 and len(result) == 2 else result[:outputs]
+    return {"shapes": [list(np.shape(y)) for y in ys], "cache": result[-1]}
+
+
+class _Reference:
+    """The reference's forward, in the form that the gradient checker's differences take."""
+
+    def __init__(self, forward, args, wrt, dy, outputs):
+        self.function, self.args, self.outputs = reference(forward), args, outputs
+        self.inputs = {key: args[key] for key in wrt if isinstance(args[key], np.ndarray)}
+        self.gradients = {key: np.zeros_like(array) for key, array in self.inputs.items()}
+        self.dy = [np.asarray(part) for part in (as_tuple(dy) if outputs > 1 else (dy,))]
+
+    def evaluate(self, inputs):
+        result = self.function(**{**live(self.args), **{key: array.copy() for key, array in inputs.items()}})
+        ys = as_tuple(result[0]) if self.outputs > 1 and len(result) == 2 else result[: self.outputs]
+        return [np.array(y, dtype=np.float64) for y in ys]
+
+
+def slopes_of(forward, args, wrt, dy, outputs, kinks):
+    """{name: {expected, noise, skipped}} by central differences"""
+    run = _Reference(forward, args, wrt, dy, outputs)
+    kink = None if kinks is None else (lambda *inputs: kinks(**{**args, **dict(zip(run.inputs, inputs, strict=True))}))
+    found = {key: entry_slopes(run, key, STEP, kink) for key in run.inputs}
+    return {key: {"expected": s.expected, "noise": s.noise, "skipped": s.skipped} for key, s in found.items()}
+
+
+class _Run:
+    """What the gradient checker's diagnosis asks of a run."""
+
+    def __init__(self, inputs, gradients, dy, ignores_dy):
+        self.inputs, self.gradients, self.dy, self.ignores_dy = inputs, gradients, dy, ignores_dy
+
+
+def against_slopes(t, wrt, mine, other, args, dy, slopes):
+    """Different where a gradient of `mine` is none or wrong; other: those of another dy, to see whether dy was used"""
+    gradients = {}
+    for key, gradient in zip(wrt, mine, strict=True):
+        if args[key] is None:
+            t.require(gradient is None, f"d{key} is given though there is no {key}: expected None", f"d{key}")
+            continue
+        if failure := diagnosis.wrong_kind_of_value(f"d{key}", gradient):
+            raise Different(failure.tensor, failure.lines, failure.text)
+        gradients[key] = gradient
+    inputs = {key: args[key] for key in gradients}
+    ignores = {key for key, a, b in zip(wrt, mine, other, strict=True)
+               if key in gradients and a.size and a.any() and np.array_equal(a, b)}  # fmt: skip
+    run = _Run(inputs, gradients, [np.asarray(part) for part in as_tuple(dy)], ignores)
+    found, wrong, good = {}, [], []
+    for key, gradient in gradients.items():
+        s = slopes[key]
+        yours = gradient if gradient.shape == inputs[key].shape else np.full(inputs[key].shape, np.nan)
+        finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (yours, s["expected"])]
+        found[key] = Slopes(s["expected"], yours, s["noise"], s["skipped"], float(max(finite)))
+        right = gradient.shape == inputs[key].shape and found[key].worst_error(TOLERANCE) <= TOLERANCE
+        (good if right else wrong).append(key)
+    if wrong:
+        failure = diagnosis.explain(wrong[0], run, found, TOLERANCE)
+        raise Different(failure.tensor, failure.lines, failure.text, [f"d{key}" for key in good])

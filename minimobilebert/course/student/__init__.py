@@ -1,0 +1,1 @@
+"""What students use: check, hints, progress."""

@@ -1,0 +1,206 @@
+"""`check`, `hint`, `progress`: what a student runs, beside the code as it is now.
+
+In a student edition `.course/progress.json` remembers which hints were shown and which version of a function passed.
+"""
+
+import ast
+import hashlib
+import time
+
+from ...support.files import write_json
+from ...support.regular_files import read_bytes, read_text
+from ...support.shapes import Integer, Number
+from ...support.structured_files import read_json
+from ..sandbox.host import Worker
+from ..shared.checking import PASSED, format_result, run_task
+from ..shared.cutting import FUNCTIONS, find
+from ..shared.extraction import Refused, extract, parse
+from ..shared.properties import load_properties
+from ..shared.recording import load_recordings
+from ..shared.trial import Live
+
+SECONDS_BETWEEN_LOOKS = 0.5
+MOST_BYTES = 2**20  # of a file that a student writes
+_STATE = {
+    "hints?": {str: Integer(0, 99)},
+    "tasks?": {str: {"state": str, "score": Number(0, 10_000), "code": str}},
+}
+
+
+class Checker:
+    """Checks tasks of one project or student edition; the process with the student's code starts anew for each turn."""
+
+    def __init__(self, course, seed=None):
+        self.course = course
+        self.properties = load_properties(course)
+        self.originals = {}
+        if course.edition is None:
+            self.oracle, self.seed = Live(), 1 if seed is None else seed
+        else:
+            self.oracle = load_recordings(course)
+            self.seed = course.edition["seed"] if seed is None else seed
+            self.originals = _originals(course)
+
+    def check(self, tasks):
+        """Yields (task, TaskResult or None, text) as it goes; None where the file cannot be read."""
+        with Worker(self.course.root, show_prints=True) as worker:
+            for task in tasks:
+                refused, notes = self._read(task)
+                if refused is not None:
+                    yield task, None, f"task {task.id}  {task.name}: {refused}"
+                    continue
+                worker.modules = [task.file]
+                result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
+                self._remember(task, result)
+                folder = self.course.folder(task).relative_to(self.course.root).as_posix()
+                yield task, result, "\n".join([format_result(result, folder), *notes])
+
+    def _read(self, task):
+        """-> why grading would not take this function, or None; and notes on what else was changed"""
+        try:
+            tree = parse(read_bytes(self.course.root / task.file, MOST_BYTES), task.file)
+            if task.file not in self.originals:
+                return None, []
+            original = self.originals[task.file]
+            left_out = _left_out(original)
+            extract(tree, task.file, task.name, original, left_out)
+        except Refused as error:
+            return str(error), []
+        asked = {other.name for other in self.course.tasks if other.file == task.file} | left_out
+        changed = [name for name in _functions(ast.parse(original)) - asked if not _alike(original, tree, name)]
+        return None, [f"  note        {name} in {task.file} was changed; grading uses it as it was given"
+                      for name in sorted(changed)]  # fmt: skip
+
+    def _remember(self, task, result):
+        if self.course.edition is not None:
+            state = load_state(self.course)
+            code = fingerprint(self.course, task)
+            state["tasks"][task.id] = {"state": result.state, "score": result.score, "code": code}
+            save_state(self.course, state)
+
+
+def _functions(tree):
+    return {node.name for node in tree.body if isinstance(node, FUNCTIONS)}
+
+
+def _left_out(source):
+    """The functions of a cut file that only raise NotImplementedError"""
+    tree = ast.parse(source)
+    dumps = {name: ast.dump(find(tree, name)) for name in _functions(tree)}
+    return {name for name, dump in dumps.items() if "NotImplementedError" in dump and "left out" in dump}
+
+
+def _alike(original, tree, name):
+    mine = find(tree, name)
+    return mine is not None and ast.dump(find(ast.parse(original), name)) == ast.dump(mine)
+
+
+def _originals(course):
+    """{file: its text as the edition gave it}. ValueError where a text is missing or is no Python any more."""
+    path = course.root / "lessons" / "originals.json"
+    originals = read_json(path, {**{task.file: str for task in course.tasks}, str: str})
+    for task in course.tasks:
+        try:
+            function = find(ast.parse(originals[task.file]), task.name)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{path}: {task.file}: found {error}, expected Python") from None
+        if function is None:
+            raise ValueError(f"{path}: {task.file}: found no {task.name}, expected the function of task {task.id}")
+    return originals
+
+
+def fingerprint(course, task):
+    """Of the task's function as it is now; "" where the file cannot be read"""
+    try:
+        function = find(ast.parse(read_text(course.root / task.file, MOST_BYTES)), task.name)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:16] if function is not None else ""
+
+
+def _place(course):
+    return course.root / ".course" / "progress.json"
+
+
+def load_state(course):
+    """{"hints": {task: how many were shown}, "tasks": {task: {state, score, code}}}"""
+    path = _place(course)
+    try:
+        state = read_json(path, _STATE) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{error}; delete the file to begin anew") from None
+    return {"hints": {}, "tasks": {}, **state}
+
+
+def save_state(course, state):
+    path = _place(course)
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, state)
+
+
+def next_hint(course, task):
+    """The next hint of a task, with those before it -> text"""
+    state = load_state(course)
+    shown = min(state["hints"].get(task.id, 0) + 1, len(task.hints))
+    state["hints"][task.id] = shown
+    if course.edition is not None:
+        save_state(course, state)
+    lines = [f"task {task.id}  {task.title}  ({task.function})"]
+    lines += [f"  {i + 1} of {len(task.hints)}  {task.hints[i]}" for i in range(shown)]
+    return "\n".join([*lines, *(["  that was the last one"] if shown == len(task.hints) else [])])
+
+
+def progress(course):
+    """-> a row for each task: {"task", "title", "function", "points", "minutes", "state", "score", "hints"}"""
+    state, rows = load_state(course), []
+    for task in course.tasks:
+        known = state["tasks"].get(task.id, {})
+        now = "not checked"
+        if known:
+            same = known.get("code") == fingerprint(course, task)
+            now = known.get("state", "not checked") if same else "changed since"
+        score = known.get("score", 0.0) if now in (PASSED, "failed") else 0.0
+        rows.append({"task": task.id, "title": task.title, "function": task.function, "points": task.points,
+                     "minutes": task.minutes, "state": now, "score": score,
+                     "hints": state["hints"].get(task.id, 0)})  # fmt: skip
+    return rows
+
+
+def format_progress(rows):
+    """The rows as a table with its sum."""
+    width = max((len(row["title"]) for row in rows), default=5)
+    lines = [f"task   {'title':<{width}}  points  minutes  hints  state"]
+    for row in rows:
+        score = f"{row['score']:>2g}/{row['points']:<3}"
+        numbers = f"{score}  {row['minutes']:>7}  {row['hints']:>5}"
+        lines.append(f"{row['task']}   {row['title']:<{width}}  {numbers}  {row['state']}")
+    done = sum(row["state"] == PASSED for row in rows)
+    score, points = sum(row["score"] for row in rows), sum(row["points"] for row in rows)
+    return "\n".join([*lines, f"{done} of {len(rows)} tasks, {score:g} of {points} points"])
+
+
+def written(course, tasks):
+    """Those of `tasks` whose function is no longer as the edition left it (in the project itself: all)."""
+    if course.edition is None:
+        return list(tasks)
+    originals = _originals(course)
+    return [task for task in tasks
+            if fingerprint(course, task) != _fingerprint_of(originals[task.file], task.name)]  # fmt: skip
+
+
+def _fingerprint_of(source, name):
+    return hashlib.sha256(ast.dump(find(ast.parse(source), name)).encode()).hexdigest()[:16]
+
+
+def watch(course, tasks, seed, show, turns=None):
+    """Check whenever a task's file changes, until interrupted (or for `turns` turns)."""
+    files, seen = sorted({course.root / task.file for task in tasks}), None
+    while turns is None or turns > 0:
+        now = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
+        if now != seen:
+            seen = now
+            for _, _, text in Checker(course, seed).check(tasks):
+                show(text)
+            show(f"watching {', '.join(path.name for path in files)}; Ctrl-C ends it")
+            turns = None if turns is None else turns - 1
+        time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,0 +1,1 @@
+"""What teachers use: editions, grading, Gradescope, mutants. Never part of a student edition."""

@@ -1,0 +1,157 @@
+"""`course-check`: is the course what it promises to be? Part of the project's own checks.
+
+    1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
+    2. a student edition, untouched: every task says that it is not written; its score is 0
+    3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
+    4. a task calls the functions of the tasks that its `needs` names, and of no other: so only those that need a task
+       can fail with it; and with its solution taken out they do
+    5. every mutant fails
+
+`fewest_mutants` asks for so many in the whole bank; the properties are run with three seeds where all must pass.
+"""
+
+import pathlib
+import tempfile
+import time
+
+from ...support.terminal import say
+from ..sandbox.host import Worker
+from ..shared.checking import NOT_WRITTEN, PASSED, run_task
+from ..shared.manifest import load
+from ..shared.recording import load_recordings
+from ..shared.trial import Live, Memory
+from . import mutants as bank
+from .edition import write_edition
+from .grading import Grader
+from .policy import Policy
+from .tables import update
+
+
+def run(course, fewest_mutants=0):
+    """-> [(what was checked, None or what is wrong)]"""
+    checks = []
+
+    def check(what, wrong, start):
+        wrong = list(wrong)
+        checks.append((what, "; ".join(map(str, wrong[:20])) or None))
+        say(f"{what}: {'ok' if not wrong else checks[-1][1]} ({time.monotonic() - start:.1f} s)")
+
+    start = time.monotonic()
+    stale = [f"{path.relative_to(course.root)} is not up to date: course --write" for path in update(course, False)]
+    check("tables agree with the manifest", stale, start)
+    with Grader(course, Policy()) as grader:
+        start = time.monotonic()
+        check("nothing handed in: every task not written, score 0", _untouched(grader), start)
+        start = time.monotonic()
+        calls = {}
+        check("solutions: full score", _solved(course, grader, calls), start)
+        start = time.monotonic()
+        check("needs name what a task calls, and only that", _needs(course, calls), start)
+        start = time.monotonic()
+        check("one solution missing: what needs it fails", _one_missing(course, grader), start)
+        start = time.monotonic()
+        mutants = bank.load_mutants(course, grader.tasks)
+        rows = bank.run(course, grader, mutants)
+        wrong = [f"{mutant.task} {mutant.name!r} survives" for mutant in bank.survivors(rows)]
+        if len(mutants) < fewest_mutants:
+            wrong.append(f"{len(mutants)} mutants, expected at least {fewest_mutants}")
+        check(f"{len(mutants)} mutants: all die", wrong, start)
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.monotonic()
+            check("student edition: untouched fails, solved passes", _edition(course, grader, folder), start)
+    return checks
+
+
+def _untouched(grader):
+    with grader.worker() as worker:
+        for task in grader.tasks:
+            result = run_task(task, grader.properties[task.id], worker, Live(), 1)
+            if result.score != 0 or result.outcomes[0].state != NOT_WRITTEN:
+                yield f"task {task.id}: {result.outcomes[0].state}, {result.score} points"
+
+
+def _solved(course, grader, calls):
+    """Everything passes with three seeds; fills calls {task id: ids of the tasks whose functions ran}."""
+    ids = {task.function: task.id for task in grader.tasks}
+    with grader.worker() as worker:
+        bank.install_solutions(course, grader, worker)
+        for task in grader.tasks:
+            for seed in (1, 2, 3):
+                yield from _all_pass(task, run_task(task, grader.properties[task.id], worker, Live(), seed))
+    with grader.worker(memory=False) as worker:  # watching takes what the limits forbid
+        bank.install_solutions(course, grader, worker)
+        worker.watch = list(ids)
+        for task in grader.tasks:
+            worker.seen.clear()
+            run_task(task, grader.properties[task.id], worker, Live(), 1, seconds=60.0)
+            calls[task.id] = {ids[function] for function in worker.seen}
+
+
+def _needs(course, calls):
+    """What is not called cannot be missed, so this says for all pairs of tasks which fail together."""
+    for id, called in calls.items():
+        declared = {other.id for other in course.tasks if id in course.needed_by(other.id)}
+        for other in sorted(called - declared):
+            yield f"task {id} calls the function of {other}, which its needs does not name"
+        for other in sorted(declared - called):
+            what = f"needs {other}, whose function it never calls" if other != id else "never calls its own function"
+            yield f"task {id} {what}"
+
+
+def _all_pass(task, result):
+    for outcome in result.outcomes:
+        if outcome.state != PASSED:
+            text = f"{outcome.headline} {outcome.looks_like}".strip()
+            yield f"task {task.id}, seed {result.seed}: {outcome.name} {outcome.state}: {text}"
+    if result.passed and result.score != task.points:
+        yield f"task {task.id}: {result.score} of {task.points} points"
+
+
+def _one_missing(course, grader):
+    """Without a task's solution, it and those that need it fail; one essential property of each is run."""
+    oracle = Memory()
+    with grader.worker(memory=False) as worker:
+        taken = bank.install_solutions(course, grader, worker)
+        for task in grader.tasks:
+            function = taken[task.id]
+            worker.install(task.function, _cut(function.source, f"task {task.id} ({task.title})"))
+            for other in (other for other in grader.tasks if other.id in course.needed_by(task.id)):
+                properties = [each for each in grader.properties[other.id] if each.essential]
+                result = run_task(other, properties, worker, oracle, 1)
+                if all(outcome.state == PASSED for outcome in result.outcomes):
+                    yield f"without task {task.id}, {other.id} passes"
+            worker.install(task.function, function.source, function.helpers)
+
+
+def _cut(source, text):
+    import ast
+
+    from ..shared.cutting import blank
+
+    return blank(source, {ast.parse(source).body[0].name: text})
+
+
+def _edition(course, grader, folder):
+    """Write one, check it as a student would, put the solutions in, check again."""
+    from ..student.check import Checker, written
+
+    out = pathlib.Path(folder) / "student"
+    lessons = sorted({task.lesson for task in grader.tasks})
+    write_edition(course, lessons, out)
+    edition = load(out)
+    if written(edition, edition.tasks):
+        yield "the edition has functions that count as written"
+    for _, result, text in Checker(edition).check(edition.tasks):
+        if result is None or result.score != 0 or "not written yet" not in text:
+            yield f"edition, untouched: {text}"
+    oracle = load_recordings(edition)
+    with Worker(out) as worker:
+        bank.install_solutions(course, grader, worker)
+        for task in edition.tasks:
+            result = run_task(task, grader.properties[task.id], worker, oracle, edition.edition["seed"])
+            yield from _all_pass(task, result)
+
+
+def format_checks(checks):
+    width = max(len(what) for what, _ in checks)
+    return "\n".join(f"{what:<{width}}  {'ok' if wrong is None else 'FAIL: ' + wrong}" for what, wrong in checks)

@@ -1,0 +1,199 @@
+"""The student edition: a copy of the project without what the tasks ask for.
+
+    write_edition(course, lessons=["01", "02"], out="student")
+
+Bodies of the tasks' functions are cut by syntax tree, and so is all that would give them away: the compiled twins in
+kernels/, tests, benchmarks, git history, caches. There are no fused operations (ops/fused/), so training computes with
+the student's functions. Lessons that were not chosen keep the reference. What the properties compare with is
+recorded from the reference while the edition is written; afterwards every file is searched for lines of a solution.
+"""
+
+import ast
+import json
+import pathlib
+import re
+import shutil
+
+from ...support.files import new_folder, write_json, write_text
+from ..sandbox.host import Worker
+from ..shared.checking import format_result, run_task
+from ..shared.cutting import blank, body_of, find
+from ..shared.manifest import sealed
+from ..shared.properties import load_properties
+from ..shared.recording import save_recording
+from ..shared.trial import Recorder
+from .edition_texts import AGENTS, README, makefile
+
+# Never in an edition: the tests' oracles, the checker's cases, what compares with other libraries, and the grader.
+LEFT_OUT = [
+    "gradcheck/cases.py", "gradcheck/table.py", "bench", "parity", "verification", "ops/fused", "course/teacher",
+]  # fmt: skip
+LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
+SHORTEST_LEAK = 20  # characters; shorter lines are everybody's, and so are those that compute nothing
+_TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
+
+
+def write_edition(course, lessons, out, seed=1, record=True):
+    """-> the tasks in the edition. ValueError where a solution still shows, or `out` is not empty."""
+    if course.edition is not None:
+        raise ValueError(f"{course.root}: found a student edition, expected the project it was made from")
+    tasks = [task for task in course.tasks if task.lesson in lessons]
+    if not tasks:
+        raise ValueError("--lessons: found none with a task, expected at least one")
+    with new_folder(out) as unfinished:
+        write_package(course, tasks, unfinished)
+        for name in ("pyproject.toml", "LICENSE", ".gitignore"):
+            shutil.copy(course.root / name, unfinished / name)
+        shutil.copytree(course.root / "data", unfinished / "data", ignore=shutil.ignore_patterns("__pycache__"))
+        _write_lessons(course, tasks, unfinished / "lessons")
+        write_text(unfinished / "Makefile", makefile((course.root / "Makefile").read_text(encoding="utf-8")))
+        write_text(unfinished / "README.md", README.format(first=tasks[0].id, count=len(tasks)))
+        write_text(unfinished / "AGENTS.md", AGENTS)
+        write_json(unfinished / "lessons" / "edition.json", {"lessons": lessons, "seed": seed})
+        write_json(unfinished / "lessons" / "originals.json", {
+            file: (unfinished / file).read_text(encoding="utf-8") for file in sorted({task.file for task in tasks})
+        })  # fmt: skip
+        leaks = find_leaks(course, tasks, unfinished)
+        if leaks:
+            more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+            raise ValueError(f"{leaks[0]}{more}: add that place to the task's also_blank")
+        if record:
+            _record(course, tasks, unfinished, seed)
+    return tasks
+
+
+def write_package(course, tasks, folder, for_grading=False):
+    """The package below `folder`, with the functions of `tasks` and their twins cut."""
+    package = course.root / "minimobilebert"
+    cuts = cuts_of(tasks)
+    left_out = {package / name for name in LEFT_OUT}
+    for path in sorted(package.rglob("*.py")):
+        if path in left_out or any(parent in left_out for parent in path.parents):
+            continue
+        file = path.relative_to(course.root).as_posix()
+        if cuts.get(file, {}) is None:
+            continue
+        # What a task asks for has to be there to be replaced, even where it is a part of a checker (lesson 01).
+        checker = file.startswith("minimobilebert/gradcheck") and file not in cuts
+        if for_grading and (checker or _is_grader(file)):
+            continue
+        text = path.read_text(encoding="utf-8")
+        if file in cuts:
+            text = blank(text, cuts[file])
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+def _is_grader(file):
+    kept = tuple(f"minimobilebert/course/{inside}__init__.py" for inside in ("", "sandbox/"))
+    kept += ("minimobilebert/course/sandbox/worker.py", "minimobilebert/course/sandbox/wire.py")
+    return file.startswith("minimobilebert/course/") and file not in kept
+
+
+def cuts_of(tasks):
+    """{file: {function: message}} of what is cut for `tasks`; None instead of the dict where the file goes whole"""
+    cuts, asked = {}, {task.function for task in tasks}
+    for task in tasks:
+        for place in task.also_blank:
+            file, _, name = place.partition(":")
+            if not name:
+                cuts[file] = None
+            elif place not in asked and cuts.get(file, {}) is not None:
+                cuts.setdefault(file, {})[name] = f"task {task.id} asks for this: it is left out of a student edition"
+    for task in tasks:
+        if cuts.get(task.file, {}) is None:
+            raise ValueError(f"task {task.id}: found its file {task.file} in an also_blank, expected it to stay")
+        text = f"task {task.id} ({task.title}): write it; lesson {task.lesson}, hints with `make hint T={task.id}`"
+        cuts.setdefault(task.file, {})[task.name] = text
+    return cuts
+
+
+def _write_lessons(course, tasks, folder):
+    chosen = {task.lesson for task in tasks}
+    source = course.root / "lessons"
+    for path in sorted(source.rglob("*")):
+        inside = path.relative_to(source)
+        if path.is_dir() or path.name in LEFT_OUT_OF_LESSONS or "__pycache__" in inside.parts:
+            continue
+        target = folder / inside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    ids = {task.id for task in tasks}
+    write_text(folder / "course.toml", "\n".join(_lesson_text(lesson, chosen, ids) for lesson in course.lessons))
+
+
+def _lesson_text(lesson, chosen, ids):
+    """One lesson of the manifest as TOML, without also_blank; hints and after are sealed."""
+    lines = ["[[lesson]]"]
+    for key in ("number", "folder", "title", "minutes", "needs"):
+        lines.append(f"{key} = {_toml(getattr(lesson, key))}")
+    for task in lesson.tasks if lesson.number in chosen else ():
+        lines += ["", "[[lesson.task]]"]
+        needs = tuple(other for other in task.needs if other in ids)
+        for key in ("id", "title", "function", "points", "minutes"):
+            lines.append(f"{key} = {_toml(getattr(task, key))}")
+        lines += [f"needs = {_toml(needs)}", f"hints = {_toml(tuple(map(sealed, task.hints)))}"]
+        lines.append(f"after = {_toml(sealed(task.after))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value):
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _record(course, tasks, folder, seed):
+    """Run the properties on the project itself and keep what the reference answered, a file a lesson."""
+    properties = load_properties(course, [task.id for task in tasks])
+    recorders = {task.lesson: Recorder() for task in tasks}
+    with Worker(course.root) as worker:
+        for task in tasks:
+            result = run_task(task, properties[task.id], worker, recorders[task.lesson], seed)
+            if not result.passed:
+                raise ValueError("the project itself fails: " + format_result(result, course.folder(task).name))
+    for number, recorder in recorders.items():
+        save_recording(folder / "lessons" / course.lesson(number).folder / "recorded.npz", recorder.answers)
+
+
+# --- does a solution still show?
+
+
+def _normal(line):
+    return re.sub(r"\s+", " ", line.partition("  #")[0]).strip()
+
+
+def solution_lines(course, tasks):
+    """{line: task id}: the telling lines of the reference and of the written solutions."""
+    found = {}
+    for task in tasks:
+        for path in (course.root / task.file, course.folder(task) / "solutions.py"):
+            if not path.is_file():
+                continue
+            text = path.read_text(encoding="utf-8")
+            function = find(ast.parse(text), task.name)
+            for statement in body_of(function) if function is not None else ():
+                for line in text.splitlines()[statement.lineno - 1 : statement.end_lineno]:
+                    line = _normal(line)
+                    if len(line) >= SHORTEST_LEAK and _TELLING.search(line) and not line.startswith('"""'):
+                        found.setdefault(line, task.id)
+    return found
+
+
+def find_leaks(course, tasks, folder):
+    """Where lines of a solution still stand in an edition -> list of "file:line: ..." texts."""
+    telling, found = solution_lines(course, tasks), []
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        if path.suffix not in (".py", ".md", ".toml", ".json", ".txt", "") or not path.is_file():
+            continue
+        inside = path.relative_to(folder)
+        if inside.parts[0] == "data" or inside.as_posix() == "lessons/course.toml":  # the last hint may be that near
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            line = _normal(line)
+            for solution, id in telling.items() if len(line) >= SHORTEST_LEAK else ():
+                if solution in line:
+                    found.append(f"{inside.as_posix()}:{number}: shows task {id}'s {solution!r}")
+    return found
+
+
+__all__ = ["cuts_of", "find_leaks", "solution_lines", "write_edition", "write_package"]

@@ -1,0 +1,206 @@
+"""`grade`: submissions in, a table, a JSON each in Gradescope's format, and a CSV for the class out.
+
+    submission -> bodies of the tasks' functions (extraction.py) -> a process of its own on a package in which every
+    task is cut (worker.py) -> properties, in THIS process, with hidden seeds -> points
+
+A function that the student did not hand in stays cut. So does the reference of everything that is graded: what the
+student's process can import has none. The policy is in `lessons/grading.toml` (policy.py).
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import tempfile
+import threading
+import time
+
+from ...support.terminal import progress_bar
+from ..sandbox.host import Worker
+from ..shared.checking import FAILED, NOT_RUN, Outcome, TaskResult, run_task
+from ..shared.extraction import Refused, extract, parse
+from ..shared.manifest import chosen_lessons
+from ..shared.properties import load_properties
+from ..shared.trial import Live
+from .edition import cuts_of, write_package
+from .entries import find_entries, unique_names
+from .grades import Grade, gradescope
+from .policy import late_factor
+from .results import Results, place_of, settings_of
+from .submission import read_submission
+
+STOPPED = "not run: the grading was stopped before this task"
+
+
+class Grader:
+    """The cut package and the properties, made once for all submissions: `with Grader(course, policy) as grader:`"""
+
+    def __init__(self, course, policy):
+        lessons = chosen_lessons(course, policy.lessons)
+        self.course, self.policy = course, policy
+        self.tasks = [task for task in course.tasks if task.lesson in lessons]
+        if not self.tasks:
+            raise ValueError("lessons: found none with a task, expected at least one")
+        self.properties = load_properties(course, [task.id for task in self.tasks])
+        self.files = {task.file: (course.root / task.file).read_text(encoding="utf-8") for task in self.tasks}
+        self.left_out = cuts_of(self.tasks)
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="minimobilebert-grade-")
+        self.root = pathlib.Path(self._folder.name)
+        os.chmod(self.root, 0o755)  # the worker may run as another user
+        write_package(self.course, self.tasks, self.root, for_grading=True)
+        return self
+
+    def __exit__(self, *exception):
+        self._folder.cleanup()
+
+    def worker(self, memory=True):
+        """A process on the cut package, with the limits of the policy."""
+        limit = self.policy.memory_mb * 2**20 if memory else None
+        return Worker(self.root, modules=sorted(self.files), memory=limit)
+
+    def extract(self, submission):
+        """-> {task id: Extracted or the reason why not}"""
+        taken, trees = {}, {}
+        for task in self.tasks:
+            try:
+                if submission.problem:
+                    raise Refused(submission.problem)
+                if task.file in submission.refused:
+                    raise Refused(submission.refused[task.file])
+                if task.file not in submission.files:
+                    raise Refused(f"not handed in: found no {task.file}")
+                shown, data = submission.files[task.file]
+                if task.file not in trees:
+                    trees[task.file] = _parsed(data, shown)
+                if isinstance(trees[task.file], Refused):
+                    raise trees[task.file]
+                asked = {other.name for other in self.tasks if other.file == task.file}
+                replaceable = set(self.left_out[task.file]) - asked
+                # Parsed anew, because `extract` moves nodes; the first parse only told whether that works.
+                taken[task.id] = extract(parse(data, shown), shown, task.name, self.files[task.file], replaceable)
+            except Refused as refused:
+                taken[task.id] = str(refused)
+        unreadable = [str(tree) for tree in trees.values() if isinstance(tree, Refused)]
+        if unreadable and len(unreadable) == len(trees):
+            submission.problem = submission.problem or unreadable[0]
+        submission.notes += [reason for reason in unreadable if reason not in (submission.problem, *submission.notes)]
+        return taken
+
+    def read(self, path, name=None):
+        """-> Submission"""
+        asked = {file: [task.name for task in self.tasks if task.file == file] for file in self.files}
+        return read_submission(path, self.files, asked, name)
+
+    def grade_or_say_why(self, submission, handed_in=None, progress=None):
+        """-> Grade; where the grader itself fails, one without points that says so, because a class must not stop"""
+        start = time.monotonic()
+        try:
+            return self.grade(submission, handed_in, progress)
+        except Exception as error:
+            reason = f"the grader failed, which is not the student's fault: {type(error).__name__}: {error}"
+            reason = " ".join(reason.split())[:500]
+            results = [self.without(task, reason) for task in self.tasks]
+            return Grade(submission, results, *late_factor(self.policy, handed_in), time.monotonic() - start, reason)
+
+    def grade(self, submission, handed_in=None, progress=None):
+        """-> Grade. progress: called with a Grade after every task, in which the tasks to come are not run"""
+        start = time.monotonic()
+        taken = self.extract(submission)
+        factor, late = late_factor(self.policy, handed_in)
+        results = []
+
+        def so_far(results):
+            return Grade(submission, results, factor, late, time.monotonic() - start)
+
+        with self.worker() as worker:
+            for task in self.tasks:
+                if not isinstance(taken[task.id], str):
+                    worker.install(task.function, taken[task.id].source, taken[task.id].helpers)
+            for task in self.tasks:
+                if isinstance(taken[task.id], str):
+                    results.append(self.without(task, taken[task.id]))
+                elif time.monotonic() - start > self.policy.seconds_per_submission:
+                    results.append(self.without(task, "not run: the time for this submission is over"))
+                else:
+                    results.append(self._task(task, worker))
+                if progress is not None:
+                    to_come = [self.without(other, STOPPED) for other in self.tasks[len(results) :]]
+                    progress(so_far(results + to_come))
+        return so_far(results)
+
+    def _task(self, task, worker):
+        """With every hidden seed; the worst counts."""
+        worst = None
+        if worker.process is None:
+            worker.start()
+        if task.function in worker.broken:
+            return self.without(task, worker.broken[task.function])
+        for seed in self.policy.seeds:
+            result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
+            if worst is None or result.score < worst.score:
+                worst = result
+            if not worst.passed and worst.score == 0.0:
+                break
+        return worst
+
+    def without(self, task, reason):
+        """-> TaskResult without points, which says why"""
+        outcomes = [Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
+                    for each in self.properties[task.id]]  # fmt: skip
+        outcomes[0].state, outcomes[0].headline = FAILED, reason
+        return TaskResult(task, self.policy.seeds[0], outcomes)
+
+
+def _parsed(data, shown):
+    try:
+        return parse(data, shown)
+    except Refused as refused:
+        return refused
+
+
+def run(course, paths, out, policy, handed_in=None):
+    """Grade everything into the folder `out`: NAME.json and a line of grades.csv each, as they come -> list of results
+
+    Interrupted, the same call goes on where it was. Nothing in `out` is written over.
+    """
+    late_factor(policy, handed_in)  # a date that cannot be read is known before the first submission is graded
+    grader = Grader(course, policy)
+    entries = find_entries(paths, grader.files, out)
+    results = Results(out, settings_of(course, policy))
+    names = unique_names(entries, results.names)
+    done = 0
+    try:
+        with terminated_as_interrupted(), grader, progress_bar("grade", len(entries)) as bar:
+            for path in entries:
+                submission = grader.read(path, names[path])
+                result = results.of(submission, handed_in)
+                if result is None:
+                    grade = grader.grade_or_say_why(submission, handed_in)
+                    result = gradescope(grade, policy, results.settings)
+                    results.add(submission, handed_in, result)
+                done += 1
+                bar.update(f"{submission.name} {result['score']:g}")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {done} of {len(entries)} submissions are graded and kept in {out};"
+                                " the same command goes on") from None  # fmt: skip
+    results.write_table(entries)
+    return [results.found[place_of(path)] for path in entries]
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted():
+    """While this lasts, `kill` ends the process as Ctrl-C does: in order, with what it started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,158 @@
+"""The mutant bank: plausible wrong solutions, and which properties they fail.
+
+`lessons/NN_name/solutions.py` has each task's function as a student would write it, `mutants.toml` changes a line of
+it. A solution passes every property and a mutant at least one not: that is what says the properties are worth
+something.
+"""
+
+import ast
+import dataclasses
+
+from ...support.regular_files import read_text
+from ...support.shapes import ANY, Text, check, shown
+from ...support.structured_files import read_toml
+from ..shared.checking import PASSED, run_task
+from ..shared.extraction import Refused, extract
+from ..shared.trial import Memory
+
+FEWEST = 5  # for each task
+_SHAPE = {
+    "task": Text(),
+    "name": Text(),
+    "explains": Text(),
+    "find?": Text(),
+    "replace?": str,
+    "code?": Text(),
+    "passes?": [str],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    task: str
+    name: str
+    explains: str
+    source: str  # a whole file
+    passes: tuple = ()  # weak checks that it passes: "ones"
+
+
+def solutions_of(course, lesson):
+    """The text of a lesson's solutions.py"""
+    path = course.root / "lessons" / lesson.folder / "solutions.py"
+    if not path.is_file():
+        raise ValueError(f"{path}: found no file, expected a solution for each task of lesson {lesson.number}")
+    return read_text(path)
+
+
+def load_mutants(course, tasks):
+    """-> list of Mutant; ValueError with file, mutant, found, expected for the first mistake"""
+    found = []
+    for lesson in course.lessons:
+        mine = {task.id: task for task in lesson.tasks if task in tasks}
+        if not mine:
+            continue
+        path = course.root / "lessons" / lesson.folder / "mutants.toml"
+        if not path.exists():
+            raise ValueError(f"{path}: found no file, expected {FEWEST} mutants for each task")
+        entries = read_toml(path, {"mutant?": [{str: ANY}]}).get("mutant", [])
+        solutions = solutions_of(course, lesson)
+        ids = {task.id for task in lesson.tasks}
+        for entry in entries:
+            mutant = _mutant(path, entry, solutions, lesson, ids)
+            if mutant.task in mine:
+                found.append(mutant)
+        for id in mine:
+            count = sum(mutant.task == id for mutant in found)
+            if count < FEWEST:
+                raise ValueError(f"{path}: task {id}: found {count} mutants, expected at least {FEWEST}")
+    return found
+
+
+def _mutant(path, entry, solutions, lesson, ids):
+    what = f"{path}: mutant {shown(entry.get('name', '?'))}"
+    check(entry, _SHAPE, what)
+    if entry["task"] not in ids:
+        raise ValueError(f"{what}: task: found {entry['task']!r}, expected a task of lesson {lesson.number}")
+    if ("code" in entry) == ("find" in entry) or ("find" in entry) != ("replace" in entry):
+        raise ValueError(f"{what}: found {', '.join(sorted(entry))}, expected either code, or find and replace")
+    if "code" in entry:
+        source = entry["code"]
+    else:
+        source = _replaced(what, entry, solutions, next(task for task in lesson.tasks if task.id == entry["task"]))
+    return Mutant(entry["task"], entry["name"], entry["explains"], source, tuple(entry.get("passes", ())))
+
+
+def _replaced(what, entry, solutions, task):
+    """solutions.py with one place changed, inside the task's function or else anywhere"""
+    from ..shared.cutting import find
+
+    function = find(ast.parse(solutions), task.name)
+    if function is None:
+        raise ValueError(f"{what}: found no {task.name} in solutions.py, expected the solution of task {task.id}")
+    lines = solutions.splitlines(keepends=True)
+    first, last = function.lineno - 1, function.end_lineno
+    inside, everywhere = "".join(lines[first:last]), solutions
+    text, scope = (inside, "the solution") if entry["find"] in inside else (everywhere, "solutions.py")
+    if (count := text.count(entry["find"])) != 1:
+        raise ValueError(f"{what}: find: found {entry['find']!r} {count} times in {scope}, expected once")
+    changed = text.replace(entry["find"], entry["replace"])
+    return "".join([*lines[:first], changed, *lines[last:]]) if scope == "the solution" else changed
+
+
+def extracted(grader, task, source, shown):
+    """The task's function out of a solution or a mutant, as out of a submission; ValueError where it is refused"""
+    replaceable = set(grader.left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
+    try:
+        return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable)
+    except (Refused, SyntaxError) as error:
+        raise ValueError(f"{shown}: task {task.id}: {error}") from None
+
+
+def install_solutions(course, grader, worker):
+    """Put every task's solution into a worker -> {task id: Extracted}"""
+    taken = {}
+    for lesson in course.lessons:
+        for task in lesson.tasks:
+            if task in grader.tasks:
+                shown = f"lessons/{lesson.folder}/solutions.py"
+                taken[task.id] = extracted(grader, task, solutions_of(course, lesson), shown)
+                worker.install(task.function, taken[task.id].source, taken[task.id].helpers)
+    return taken
+
+
+def run(course, grader, mutants, seed=1, progress=lambda: None):
+    """-> list of (Mutant, {property: state}); solutions stand in for all other tasks"""
+    rows = []
+    oracle = Memory()
+    with grader.worker(memory=False) as worker:
+        taken = install_solutions(course, grader, worker)
+        for mutant in mutants:
+            task = course.task(mutant.task)
+            wrong = extracted(grader, task, mutant.source, f"mutant {mutant.name!r}")
+            worker.install(task.function, wrong.source, wrong.helpers)
+            result = run_task(task, grader.properties[task.id], worker, oracle, seed)
+            right = taken[task.id]
+            worker.install(task.function, right.source, right.helpers)
+            rows.append((mutant, {outcome.name: outcome.state for outcome in result.outcomes}))
+            progress()
+    return rows
+
+
+def survivors(rows):
+    """The mutants that passed everything."""
+    return [mutant for mutant, states in rows if all(state == PASSED for state in states.values())]
+
+
+def format_rows(rows):
+    """Mutant against property: `x` where it is caught, `.` where it passes, `-` where it was not run"""
+    marks, lines, task = {PASSED: ".", "not run": "-"}, [], None
+    width = max((len(mutant.name) for mutant, _ in rows), default=0)
+    for mutant, states in rows:
+        if mutant.task != task:
+            task = mutant.task
+            lines += [*([""] if lines else []), f"task {task}  {'':<{width - 7}}{'  '.join(states)}"]
+        cells = "  ".join(f"{marks.get(state, 'x'):^{len(name)}}" for name, state in states.items())
+        fate = "" if any(marks.get(state, "x") == "x" for state in states.values()) else "  SURVIVES"
+        lines.append(f"  {mutant.name:<{width}}  {cells}{fate}")
+    left = len(survivors(rows))
+    return "\n".join([*lines, "", f"{len(rows)} mutants, {left} survive"])

@@ -1,0 +1,103 @@
+"""Tables and headers that are made from the manifest, between two marks in a Markdown file.
+
+    <!-- course:table -->   ...   <!-- /course:table -->       in lessons/README.md: all lessons
+    <!-- course:lesson -->  ...   <!-- /course:lesson -->      in a lesson's README.md: its title, tasks, neighbours
+    <!-- course:plan -->    ...   <!-- /course:plan -->        in lessons/TEACHING.md: weeks and assignments
+
+`write=False` only says which files differ: a test asks that.
+"""
+
+import re
+
+from ...support.files import write_text
+
+# Ten weeks: what is read in each, and which weeks' tasks are handed in together.
+WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
+         ("15", "16", "17"))  # fmt: skip
+ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10))  # first and last week
+
+
+def lessons_table(course):
+    """Every lesson with its tasks and points."""
+    lines = ["| lesson | title | minutes | tasks | points |", "|---|---|---|---|---|"]
+    for lesson in course.lessons:
+        there = (course.root / "lessons" / lesson.folder / "README.md").exists()
+        title = f"[{lesson.title}]({lesson.folder}/README.md)" if there else lesson.title
+        tasks = ", ".join(task.id for task in lesson.tasks)
+        minutes = lesson.minutes + sum(task.minutes for task in lesson.tasks)
+        points = sum(task.points for task in lesson.tasks) or ""
+        lines.append(f"| {lesson.number} | {title} | {minutes} | {tasks} | {points} |")
+    points, count = sum(task.points for task in course.tasks), len(course.tasks)
+    return "\n".join([*lines, "", f"{count} tasks, {points} points."])
+
+
+def lesson_header(course, lesson):
+    """Title, minutes, what to read before, and the tasks of one lesson."""
+    lines = [f"# Lesson {lesson.number}: {lesson.title}", ""]
+    before = [course.lesson(number) for number in lesson.needs]
+    links = ", ".join(f"[{other.number}](../{other.folder}/README.md)" for other in before)
+    lines.append(f"{lesson.minutes} minutes to read{f'; comes after {links}' if links else ''}.")
+    if lesson.tasks:
+        lines += ["", "| task | what to write | points | minutes | its check |", "|---|---|---|---|---|"]
+        for task in lesson.tasks:
+            place = f"{task.title}: `{task.function}`"
+            lines.append(f"| {task.id} | {place} | {task.points} | {task.minutes} | `make check T={task.id}` |")
+    return "\n".join(lines)
+
+
+def teaching_plan(course):
+    """The weeks with their hours, and the assignments with their points."""
+    lines = ["| week | lessons | hours | points |", "|---|---|---|---|"]
+    for week, numbers in enumerate(WEEKS, 1):
+        titles = "; ".join(f"{number} {course.lesson(number).title}" for number in numbers)
+        minutes = sum(course.lesson(number).minutes for number in numbers)
+        minutes += sum(task.minutes for task in course.tasks if task.lesson in numbers)
+        points = sum(task.points for task in course.tasks if task.lesson in numbers)
+        lines.append(f"| {week} | {titles} | {minutes / 60:.1f} | {points} |")
+    lines += ["", "| assignment | weeks | `lessons` | tasks | points |", "|---|---|---|---|---|"]
+    for number, (first, last) in enumerate(ASSIGNMENTS, 1):
+        lessons = [lesson for week in WEEKS[first - 1 : last] for lesson in week]
+        tasks = [task for task in course.tasks if task.lesson in lessons]
+        ids, points = ", ".join(task.id for task in tasks), sum(task.points for task in tasks)
+        weeks = f"{first}-{last}" if first != last else first
+        lines.append(f'| A{number} | {weeks} | `"{int(lessons[0])}-{int(lessons[-1])}"` | {ids} | {points} |')
+    return "\n".join([*lines, "", f"{sum(task.points for task in course.tasks)} points in all."])
+
+
+def update(course, write):
+    """-> the files that differ from the manifest; with `write` they are brought up to date. ValueError: no marks"""
+    changed = []
+    for path, name, text in _places(course):
+        old = path.read_text(encoding="utf-8")
+        pattern = rf"(<!-- course:{name} -->\n).*?(<!-- /course:{name} -->)"
+        new, count = re.subn(pattern, lambda match, text=text: f"{match[1]}{text}\n{match[2]}", old, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"{path}: found {count} places between <!-- course:{name} --> and its end, expected one")
+        if new != old:
+            changed.append(path)
+            if write:
+                write_text(path, new)
+    return changed
+
+
+def _places(course):
+    folder = course.root / "lessons"
+    yield folder / "README.md", "table", lessons_table(course)
+    if (folder / "TEACHING.md").exists():
+        yield folder / "TEACHING.md", "plan", teaching_plan(course)
+    for lesson in course.lessons:
+        path = folder / lesson.folder / "README.md"
+        if path.exists():
+            yield path, "lesson", lesson_header(course, lesson)
+
+
+def describe(course):
+    """-> one line a task, for the command `course`"""
+    lines = []
+    for lesson in course.lessons:
+        lines.append(f"{lesson.number}  {lesson.title}")
+        for task in lesson.tasks:
+            needs = f"  needs {', '.join(task.needs)}" if task.needs else ""
+            lines.append(f"    {task.id}  {task.points:>2} points  {task.function}{needs}")
+    points = sum(task.points for task in course.tasks)
+    return "\n".join([*lines, f"{len(course.lessons)} lessons, {len(course.tasks)} tasks, {points} points"])

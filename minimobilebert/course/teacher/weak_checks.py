@@ -1,0 +1,79 @@
+"""Which mutants a gradient check lets through, by the upstream gradient that it draws: the table of lesson 01.
+
+    for row in run(course, "ones"): ...      dy = 1 everywhere, every entry compared: what most checks do
+    for row in run(course, "random"): ...    the same check with dy drawn at random
+
+Both look at values alone. A backward that changes its input in place, or takes minutes, passes both; other properties
+are there for those. A mutant's `passes = ["ones"]` in mutants.toml is checked against this (tests/test_weak_checks.py).
+"""
+
+import copy
+
+import numpy as np
+
+from ...gradcheck.small import central_difference
+from ...kernels.runtime.backend import use_backend
+from ..sandbox.wire import Seeded
+from ..shared.bundles import BACKWARDS
+from ..shared.properties import load_properties
+from ..shared.trial import reference
+from .mutants import load_mutants
+
+COTANGENTS = {
+    "ones": lambda rng, shape: np.ones(shape),
+    "random": lambda rng, shape: rng.standard_normal(shape),
+}
+DRAWS = 3
+TOLERANCE = 1e-6  # relative to the largest entry; the differences themselves are right to about 1e-9
+
+
+def run(course, cotangent, lessons=None):
+    """-> list of (Mutant, whether it is let through), for the tasks whose properties are `backward_properties`"""
+    load_properties(course)  # fills BACKWARDS
+    tasks = [task for task in course.tasks if task.id in BACKWARDS and (lessons is None or task.lesson in lessons)]
+    rows = []
+    for mutant in load_mutants(course, tasks):
+        scope = {}
+        exec(compile(mutant.source, f"<mutant {mutant.name}>", "exec"), scope)
+        function = scope[course.task(mutant.task).name]
+        rows.append((mutant, lets_through(BACKWARDS[mutant.task], function, COTANGENTS[cotangent])))
+    return rows
+
+
+def lets_through(case, function, cotangent):
+    """Whether the gradients of `function` agree with central differences of the reference, in several draws"""
+    with use_backend("numpy"), np.errstate(all="ignore"):
+        return all(_agrees(case, function, cotangent, np.random.default_rng(seed)) for seed in range(DRAWS))
+
+
+def _agrees(case, function, cotangent, rng):
+    args = case.draw(rng)
+
+    def forward(args):
+        live = {key: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v for key, v in args.items()}
+        *ys, cache = reference(case.forward)(**live)
+        return (ys[0] if case.outputs > 1 and len(ys) == 1 else ys[: case.outputs]), cache
+
+    ys, cache = forward(args)
+    dys = [cotangent(rng, np.shape(y)) for y in ys]
+    dys = [dy if np.ndim(dy) else float(dy) for dy in dys]
+    given = case.arguments(dys[0] if case.outputs == 1 else tuple(dys), cache, args)
+    try:
+        mine = function(*copy.deepcopy(given))
+    except Exception:
+        return False
+    for key, gradient in zip(case.wrt, mine if isinstance(mine, tuple) else (mine,), strict=False):
+        if args[key] is None:
+            continue
+
+        def loss(x, key=key):
+            return float(sum(np.sum(dy * y) for dy, y in zip(dys, forward({**args, key: x})[0], strict=True)))
+
+        right = central_difference(loss, args[key])
+        if np.shape(gradient) != right.shape:
+            return False
+        largest = max(np.abs(right).max(initial=0.0), np.abs(gradient).max(initial=0.0))
+        # Where the gradient is 0 the differences are the rounding of the sum: about 1e-16 over 1e-5.
+        if not np.abs(gradient - right).max(initial=0.0) <= TOLERANCE * max(largest, 1e-3):
+            return False
+    return True

@@ -1,0 +1,90 @@
+"""A GLUE task as a job for finetune.py: what to train on, the loss, and the scores.
+
+Every job has
+
+    head, num_labels, labels     what the model gets on top, and the names of its classes
+    pairs                        whether a row has two texts
+    paths()                      the files that it reads
+    examples                     the training rows: `lengths` [N], `batch(rows)`, and the arrays that they are made of
+    step_function                (params, config, batch, rng) -> losses, gradients
+    logits(params, config)       -> function: batch -> logits, without dropout
+    evaluate(logits)             -> {dev split: {score: number}}
+    selection(scores)            -> the number by which the best parameters are chosen
+"""
+
+import functools
+
+import numpy as np
+
+from ..inference.logits import classification_logits
+from ..model.classification import classification_step, regression_step
+from ..support.terminal import say
+from ..tasks.classification_batches import encode_texts
+from ..tasks.glue import dev_splits_of, glue_task, read_split, split_path
+from ..tasks.length_batches import sorted_batches
+from ..tasks.metrics import glue_scores
+
+_EVALUATION_BATCH = 64
+
+
+def predict_rows(logits, texts, batch_size=_EVALUATION_BATCH):
+    """The logits of every text, in the texts' order: batches by length, then back -> [N, num_labels]"""
+    answers = None
+    for rows in sorted_batches(texts.lengths, batch_size):
+        found = logits(texts.batch(rows))
+        if answers is None:
+            answers = np.empty((len(texts.lengths), found.shape[1]), found.dtype)
+        answers[rows] = found
+    return answers
+
+
+class GlueJob:
+    head = "classification"
+
+    def __init__(self, settings, data, tokenizer):
+        """data: the folder that holds the folders of the GLUE tasks"""
+        self.task, self.settings, self.data, self.tokenizer = glue_task(settings.task), settings, data, tokenizer
+        self.labels = None if self.task.labels is None else list(self.task.labels)
+        self.num_labels = 1 if self.labels is None else len(self.labels)
+        self.step_function = regression_step if self.labels is None else classification_step
+        self.logits = classification_logits
+        self.pairs = len(self.task.texts) == 2
+
+    def paths(self):
+        """The files that it is trained and scored on -> list of paths"""
+        splits = ["train", *dev_splits_of(self.task, self.data)]
+        return [split_path(self.task, self.data, split) for split in splits]
+
+    def encode(self, split, rows=None):
+        """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted"""
+        examples = read_split(self.task, self.data, split)
+        firsts, seconds, labels = (
+            None if column is None else column[:rows] for column in (examples.firsts, examples.seconds, examples.labels)
+        )
+        texts = encode_texts(self.tokenizer, firsts, seconds, labels, self.settings.max_length)
+        if texts.cut:
+            say(f"note: {self.task.name} {split}: {texts.cut} of {len(firsts)} inputs cut to"
+                f" {self.settings.max_length} word pieces (--max-length)")  # fmt: skip
+        return examples, texts
+
+    @functools.cached_property
+    def examples(self):
+        return self.encode("train", self.settings.rows)[1]
+
+    @functools.cached_property
+    def dev(self):
+        """{dev split that is there: LabelledTexts}; ValueError where there is none"""
+        return {split: self.encode(split)[1] for split in dev_splits_of(self.task, self.data)}
+
+    def answers(self, logits, texts):
+        """-> what glue_scores takes: classes [N], or numbers [N] where the task asks for a number"""
+        found = predict_rows(logits, texts)
+        return found[:, 0] if self.labels is None else found.argmax(axis=1)
+
+    def evaluate(self, logits):
+        return {split: glue_scores(self.task, self.answers(logits, texts), texts.labels)
+                for split, texts in self.dev.items()}  # fmt: skip
+
+    def selection(self, scores):
+        """The mean over the dev splits of what GLUE counts."""
+        return float(np.mean([self.task.selection(found) for found in scores.values()]))

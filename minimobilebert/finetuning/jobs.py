@@ -1,0 +1,65 @@
+"""Which files a task is read from, and the job that reads them."""
+
+import dataclasses
+import pathlib
+
+from ..support.files import name_of, sha256_of
+from .settings import SQUAD
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFiles:
+    """data: GLUE's folder of folders, or SQuAD's folder. The rest is for SQuAD.
+
+    train_file, dev_file: in place of those in `data`; split_articles: train on so many articles of the training file,
+    score on the rest; leave_out: a JSON list of the ids that are not to be trained on
+    """
+
+    data: str
+    train_file: str | None = None
+    dev_file: str | None = None
+    split_articles: int | None = None
+    leave_out: str | None = None
+
+    def check(self, task):
+        """ValueError for what the task would ignore."""
+        given = {f"--{name.replace('_', '-')}": value for name, value in self.described().items() if name != "data"}
+        given = [name for name, value in given.items() if value is not None]
+        if task not in SQUAD and given:
+            raise ValueError(f"{given[0]}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
+        if self.split_articles and self.dev_file:
+            raise ValueError("--dev-file: found it with --split-articles, expected one of them: both name dev")
+
+    def described(self):
+        """-> {name: value} for config.json"""
+        values = dataclasses.asdict(self)
+        return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
+
+    def contents(self, paths):
+        """-> {path: fingerprint} of the files that a job reads, and of the ids to leave out"""
+        paths = [*paths, pathlib.Path(self.leave_out)] if self.leave_out else paths
+        return {name_of(path): sha256_of(path)[:16] for path in paths if path.exists()}  # the job says what is missing
+
+    def folder(self):
+        """ValueError unless `data` is a folder."""
+        if not pathlib.Path(self.data).is_dir():
+            raise ValueError(f"{self.data}: found no folder, expected one with the task's files (--data)")
+        return pathlib.Path(self.data)
+
+
+def make_job(settings, files, saved):
+    """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
+    files.check(settings.task)
+    if settings.task in SQUAD:
+        from .squad_job import SquadJob
+
+        job = SquadJob(settings, files, saved.tokenizer)
+    else:
+        from .glue_job import GlueJob
+
+        job = GlueJob(settings, files.folder(), saved.tokenizer)
+    if job.pairs and saved.config.type_vocab_size < 2:
+        raise ValueError(
+            f"model: found {saved.config.type_vocab_size} kind of segment, expected 2: {settings.task} is about pairs"
+        )
+    return job

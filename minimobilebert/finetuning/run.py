@@ -1,0 +1,208 @@
+"""`finetune`: a pre-trained encoder, a new head, a labelled task, and the one training loop.
+
+    out/config.json            what was asked for; another command in the same folder is refused
+    out/vocab.txt
+    out/metrics.jsonl          a line for every tenth update
+    out/evaluations.json       the scores on dev after every epoch
+    out/best.npz               the best parameters so far; at the end they are checkpoint-final.npz
+    out/checkpoint-*.npz       while it runs: what the same command goes on from, after Ctrl-C or a kill
+    out/summary.json           the best scores, seconds, settings
+    out/manifest.json          the sha256 of every file of the finished run
+
+The folder of a finished run is a model folder: Model.load, evaluate, predict, answer and convert take it.
+"""
+
+import dataclasses
+import pathlib
+import time
+
+import numpy as np
+
+from ..kernels.runtime.backend import current_backend
+from ..model.parameters import init_parameters, parameter_shapes
+from ..pipeline.needs import check_fine_tuning
+from ..pipeline.result_files import FINE_TUNING_SUMMARY, read_result
+from ..pipeline.run import CONFIG, CONTENTS, check_same_contents, check_same_run
+from ..support.files import name_of, write_json
+from ..support.locks import claimed
+from ..support.terminal import say
+from ..tasks.length_batches import TrainingBatches
+from ..training import fingerprints
+from ..training.adamw import AdamW
+from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
+from ..training.loop import train
+from ..training.manifest import is_finished, reopen, write_manifest
+from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
+from ..training.schedules import WarmupLinearDecay
+from .jobs import make_job
+from .settings import SQUAD, usual_settings
+
+SUMMARY = "summary.json"
+_HEAD_STREAM = 411
+_CHECKPOINT_SECONDS = 60.0  # parameters and moments are three times the model: not too often
+
+
+def first_parameters(saved, job, seed):
+    """The encoder of a SavedModel with a new head -> parameters, ModelConfig
+
+    The pooler comes along where the model has one; plain BERT without one gets a new one, as transformers does it. For
+    questions and their answers there is none: every token speaks for itself.
+    """
+    config = saved.config
+    if job.head == "question-answering":
+        config = config.replace(classifier_activation=False)
+    elif not config.use_bottleneck:
+        config = config.replace(classifier_activation=True)
+    rng = np.random.default_rng([seed, _HEAD_STREAM])
+    encoder = {name: shape for name, shape in parameter_shapes(config).items() if name not in saved.params}
+    shapes = parameter_shapes(config, job.head, job.num_labels)
+    new = {name: shape for name, shape in shapes.items() if name in encoder or not name.startswith(f"{config.prefix}.")}
+    fresh = init_parameters(new, config, rng)
+    return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
+
+
+class Plan:
+    """Everything that a run is made of: shared by our trainer and by the one it is compared with.
+
+    job, params, config, settings; batches(step), steps_per_epoch, total_steps, schedule(step)
+    """
+
+    def __init__(self, saved, files, settings):
+        self.settings, self.tokenizer = settings, saved.tokenizer
+        self.job = make_job(settings, files, saved)
+        self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
+        self.params, self.config = first_parameters(saved, self.job, settings.seed)
+        self._start = fingerprints.of_arrays(self.params)  # now: training changes them in place
+        self.contents = files.contents(self.job.paths())
+        self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
+        self.steps_per_epoch = self.batches.steps_per_epoch
+        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.schedule = WarmupLinearDecay(
+            settings.learning_rate, int(settings.warmup * self.total_steps), self.total_steps
+        )
+
+    def configuration(self):
+        """What a checkpoint must agree on before a run goes on from it."""
+        return {
+            "model": dataclasses.asdict(self.config),
+            "labels": self.job.labels,
+            "settings": dataclasses.asdict(self.settings),
+            "vocabulary": self.tokenizer.digest,
+            "start": self._start,
+            "data": fingerprints.of_arrays(self.job.examples.arrays),
+            "files": sorted(self.contents.values()),  # of dev too, by which the best parameters are chosen
+            "backend": current_backend(),
+        }
+
+
+def train_ours(plan, folder):
+    """Our trainer -> rows of evaluations, the best of them, seconds of training, seconds of evaluation"""
+    settings, job, config = plan.settings, plan.job, plan.config
+    configuration = plan.configuration()
+    keeper = BestCheckpoint(folder, configuration)
+
+    def evaluate(step, params):
+        if step % plan.steps_per_epoch:
+            return
+        start = time.perf_counter()
+        scores = job.evaluate(job.logits(params, config))
+        seconds = time.perf_counter() - start
+        epoch = step // plan.steps_per_epoch
+        keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
+        say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
+
+    def step_function(params, batch, rng):
+        return job.step_function(params, config, batch, rng)
+
+    finished = train(
+        settings.task, step_function, plan.params, AdamW(plan.params, weight_decay=settings.weight_decay),
+        plan.schedule, plan.batches, total_steps=plan.total_steps, folder=folder, seed=settings.seed,
+        configuration=configuration, clip_norm=settings.clip_norm, checkpoint_seconds=_CHECKPOINT_SECONDS,
+        after_step=evaluate, best=keeper,
+    )  # fmt: skip
+    evaluating = sum(row["seconds"] for row in keeper.rows)
+    return keeper.rows, keeper.best, finished.seconds - evaluating, evaluating
+
+
+def headline(found):
+    """The scores that everyone names: of SQuAD's many two, of a GLUE task all"""
+    return {name: found[name] for name in ("exact", "f1")} if "exact" in found else found
+
+
+def format_scores(scores):
+    """{split: {score: number}} -> "dev accuracy 0.9037, f1 0.8800" on one line"""
+    return "; ".join(
+        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in headline(found).items())
+        for split, found in scores.items()
+    )
+
+
+def run(*, task, model, out, files, trainer=train_ours, **changes):
+    """Fine-tune the model folder `model` on a task, in the folder `out` -> the summary, a dict
+
+    files: TaskFiles; changes: fields of FineTuningSettings that are not to be as usual, or None
+    trainer: (Plan, folder) -> as `train_ours`
+    ValueError for whatever cannot be used, before anything is written.
+    """
+    out = pathlib.Path(out)
+    saved = load_model(model)
+    settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
+    asked = {**dataclasses.asdict(settings), **files.described(), "start_model": name_of(model)}
+    check_same_run(out, asked)
+    contents = {
+        name_of(model): fingerprints.of_texts([fingerprints.of_arrays(saved.params), dataclasses.asdict(saved.config)]),
+        VOCABULARY: saved.tokenizer.digest,
+        **files.contents(make_job(settings, files, saved).paths()),
+    }
+    check_same_contents(out, contents)
+    if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
+        say(f"{out} holds this run already; delete the folder to run it again")
+        return read_result(out / SUMMARY, FINE_TUNING_SUMMARY)
+    with claimed(out):
+        return _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
+
+
+def _run(out, saved, files, settings, asked, trainer):
+    """Train, or go on, and write everything -> the summary"""
+    start = time.perf_counter()
+    check_same_run(out, {name: value for name, value in asked.items() if name != CONTENTS})  # another process's, by now
+    plan = Plan(saved, files, settings)
+    reading = time.perf_counter() - start
+    check_fine_tuning(out, settings, plan.config, plan.job)
+    reopen(out)
+    write_json(out / CONFIG, asked)
+    plan.tokenizer.save(out / VOCABULARY)
+    rows, best, training, evaluating = trainer(plan, out)
+    summary = {
+        "task": settings.task, "best": best, "evaluations": rows, "settings": asked,
+        "rows": len(plan.job.examples.lengths), "steps": plan.total_steps,
+        "seconds": {"reading": reading, "training": training, "evaluation": evaluating},
+    }  # fmt: skip
+    write_json(out / SUMMARY, summary)
+    note_finished(out)
+    return summary
+
+
+def note_finished(folder, weights=True):
+    """Write the manifest of a run: of all its files that are there, with or without the parameters."""
+    names = [CONFIG, VOCABULARY, SUMMARY, EVALUATIONS, "metrics.jsonl", *([CHECKPOINT] if weights else [])]
+    write_manifest(folder, [name for name in names if (folder / name).exists()])  # PyTorch's trainer keeps only scores
+
+
+def discard_weights(folder):
+    """Remove the parameters of a finished run; its scores stay."""
+    note_finished(folder, weights=False)  # first: a run whose files are missing would be trained again
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def format_summary(summary):
+    """The result of a run for people."""
+    seconds = summary["seconds"]
+    lines = ["epoch  scores"]
+    for row in summary["evaluations"]:
+        mark = "  <- best, kept" if row["step"] == summary["best"]["step"] else ""
+        lines.append(f"{row['epoch']:>5}  {format_scores(row['scores'])}{mark}")
+    rows = "windows" if summary["task"] in SQUAD else "rows"
+    lines.append(f"{summary['rows']} {rows}, {summary['steps']} updates; training {seconds['training']:.1f} s,"
+                 f" evaluation {seconds['evaluation']:.1f} s")  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""`evaluate` and `predict`: a fine-tuned model on a task's labelled dev and unlabelled test rows."""
+
+import dataclasses
+import pathlib
+
+from ..inference.model import NoSuchHead
+from ..pipeline.result_files import FINE_TUNING_CONFIG
+from ..support.files import path_of
+from ..support.requirements import check_writable
+from ..support.shapes import ANY, check
+from ..support.structured_files import read_json
+from ..support.terminal import say
+from ..tasks.glue import has_split
+from ..tasks.glue_submission import submission_name, write_submission
+from ..tasks.squad_files import write_answers
+from ..training.manifest import check_listed
+from ..training.model_folder import load_model
+from .jobs import make_job
+from .settings import SQUAD, usual_settings
+
+
+def run_settings(folder):
+    """What a run of finetune was asked for -> dict; empty for every other model folder"""
+    file = pathlib.Path(folder) / "config.json"
+    if file.exists():
+        check_listed(file)
+    settings = read_json(file, {str: ANY}) if file.exists() else {}
+    return check(settings, FINE_TUNING_CONFIG, file) if "start_model" in settings else {}
+
+
+def _as_split(files, trained):
+    """TaskFiles to score on: those of a run that was trained on some articles of a file leave these out here too."""
+    articles = trained.get("split_articles")
+    if not articles or files.train_file or files.dev_file or files.split_articles:
+        return files
+    say(f"note: scored without the first {articles} articles, on which the run was trained (--dev-file names others)")
+    file = trained["train_file"] and path_of(trained["train_file"])
+    return dataclasses.replace(files, train_file=file, split_articles=articles)
+
+
+def _load(task, model, files, changes):
+    """-> job, function batch -> logits. ValueError where the model was not fine-tuned for such a task."""
+    saved, trained = load_model(model), run_settings(model)
+    for name in ("max_length", "stride", "max_query") if task in SQUAD else ("max_length",):
+        if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
+            changes[name] = trained[name]
+    settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
+    job = make_job(settings, _as_split(files, trained) if trained.get("task") == task else files, saved)
+    if saved.head != job.head or saved.num_labels != job.num_labels:
+        found = f"a {saved.head} head" if saved.head else "no head"
+        outputs = f" with {saved.num_labels} outputs" if saved.num_labels else ""
+        wanted = f" with {job.num_labels} outputs" if job.num_labels else ""
+        raise NoSuchHead(f"{model}: found {found}{outputs}, expected a {job.head} head{wanted}: finetune --task {task}")
+    if saved.labels and job.labels and saved.labels != job.labels:
+        if sorted(saved.labels) == sorted(job.labels):
+            raise ValueError(f"{model}: found classes in the order {saved.labels}, expected {job.labels}")
+        if trained:
+            raise ValueError(f"{model}: found a model fine-tuned for {trained['task']}, expected one for {task}")
+    if trained and trained["task"] != task:
+        say(f"note: {model} was fine-tuned for {trained['task']}")
+    return job, job.logits(saved.params, saved.config)
+
+
+def evaluate(*, task, model, files, **changes):
+    """Official scores on every dev split that is there -> {split: {score: number}}"""
+    job, logits = _load(task, model, files, changes)
+    return job.evaluate(logits)
+
+
+def predict(*, task, model, files, out, **changes):
+    """Write what the task's site takes into the folder `out` -> list of paths
+
+    GLUE: a table a test split. SQuAD: predictions, n-best lists and null odds for the dev file (--dev-file for others).
+    """
+    check_writable(out)  # now: the answers take long
+    job, logits = _load(task, model, files, changes)
+    if task in SQUAD:
+        return write_answers(out, job.decoded(logits, job.dev))
+    splits = [split for split in job.task.test_splits if has_split(job.task, job.data, split)]
+    if not splits:
+        job.encode(job.task.test_splits[0])  # says in one line what is missing
+    paths = []
+    for split in splits:
+        examples, texts = job.encode(split)
+        paths.append(pathlib.Path(out) / submission_name(job.task, split))
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        write_submission(paths[-1], job.task, examples.ids, job.answers(logits, texts))
+    return paths

@@ -1,0 +1,72 @@
+"""`finetune --search`: every point of the search space, each a run in its own folder, and the best one on dev.
+
+Interrupted, the same command goes on; points that are done are only read. Of the weights only the best point's stay.
+"""
+
+import itertools
+import pathlib
+
+from ..pipeline.run import check_no_run
+from ..support.files import write_json
+from ..support.locks import claimed
+from ..support.terminal import say
+from ..training.best_checkpoint import rank
+from ..training.manifest import reopen
+from ..training.model_folder import CHECKPOINT
+from .run import discard_weights, format_scores, run
+from .settings import search_space
+
+
+def search(*, words, out, **arguments):
+    """words: of `--search`; out: the folder of the points' folders; arguments: as `finetune.run` takes them
+
+    -> {"best": folder, "points": [{"folder", "lr", "batch", "epochs", "selection", "best_epoch", "scores", "seconds"}]}
+    """
+    space, out = search_space(words), pathlib.Path(out)
+    check_no_run(out)
+    with claimed(out):
+        return _search(space, out, arguments)
+
+
+def _search(space, out, arguments):
+    points = list(itertools.product(space["epochs"], space["batch"], space["lr"]))
+    say(f"{len(points)} points")
+    rows, best = [], None
+    for number, (epochs, batch, lr) in enumerate(points, start=1):
+        folder = out / f"lr-{lr:g}-batch-{batch}-epochs-{epochs}"
+        say(f"point {number} of {len(points)}: {folder.name}")
+        changes = {**arguments, "learning_rate": lr, "batch_size": batch, "epochs": epochs}
+        summary = run(out=folder, **changes)
+        found = summary["best"]
+        rows.append({
+            "folder": str(folder), "lr": lr, "batch": batch, "epochs": epochs, "selection": found["selection"],
+            "best_epoch": found["epoch"], "scores": found["scores"], "seconds": summary["seconds"]["training"],
+        })  # fmt: skip
+        if best is None or rank(rows[-1]) > rank(best):
+            best, loser = rows[-1], best
+        else:
+            loser = rows[-1]
+        if loser:
+            discard_weights(pathlib.Path(loser["folder"]))
+    _train_again_without_weights(pathlib.Path(best["folder"]), best, arguments)
+    result = {"best": best["folder"], "points": rows}
+    write_json(out / "summary.json", result)
+    return result
+
+
+def _train_again_without_weights(folder, row, arguments):
+    """An earlier search among other points may have removed the weights of what is the best of these."""
+    if not (folder / CHECKPOINT).exists():
+        say(f"{folder.name}: the best of these points, trained again: an earlier search kept another point's weights")
+        reopen(folder)
+        point = {"learning_rate": row["lr"], "batch_size": row["batch"], "epochs": row["epochs"]}
+        run(out=folder, **{**arguments, **point})
+
+
+def format_search(result):
+    """The points as a table, the best first."""
+    lines = ["| learning rate | batch | epochs | best epoch | dev | seconds |", "|---|---|---|---|---|---|"]
+    for row in sorted(result["points"], key=rank, reverse=True):
+        lines.append(f"| {row['lr']:g} | {row['batch']} | {row['epochs']} | {row['best_epoch']} |"
+                     f" {format_scores(row['scores'])} | {row['seconds']:.0f} |")  # fmt: skip
+    return "\n".join([*lines, "", f"best: {result['best']}"])

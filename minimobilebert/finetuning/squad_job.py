@@ -1,0 +1,88 @@
+"""SQuAD v1.1 and v2.0 as jobs for finetune.py (glue_job.py says what a job has)."""
+
+import functools
+import pathlib
+
+from ..inference.answer import span_scores_of
+from ..inference.logits import span_logits
+from ..model.question_answering import question_answering_step
+from ..support.terminal import say
+from ..tasks.squad_batches import SquadExamples
+from ..tasks.squad_data import read_ids, read_squad, split_by_article
+from ..tasks.squad_decoding import decode
+from ..tasks.squad_features import make_features
+from ..tasks.squad_scores import squad_scores
+
+_VERSIONS = {"squad1": "1.1", "squad2": "2.0"}
+_NULL_THRESHOLD = 0.0  # as the released code: "no answer" where it scores better than the best answer
+
+
+class SquadJob:
+    head, num_labels, labels, pairs = "question-answering", None, None, True
+
+    def __init__(self, settings, files, tokenizer):
+        self.settings, self.files, self.tokenizer = settings, files, tokenizer
+        self.version = _VERSIONS[settings.task]
+        self.step_function, self.logits = question_answering_step, span_logits
+
+    def _source(self, which):
+        """Where it comes from: with split_articles, what is scored is in the training file too."""
+        return "train" if self.files.split_articles else which
+
+    def _path(self, which):
+        """The file for training or scoring."""
+        which = self._source(which)
+        given = getattr(self.files, f"{which}_file")
+        return pathlib.Path(given) if given else self.files.folder() / f"{which}-v{self.version}.json"
+
+    def paths(self):
+        """The files that it is trained and scored on -> list of paths"""
+        return sorted({self._path(which) for which in ("train", "dev")})
+
+    def _read(self, which, training):
+        path = self._path(which)
+        if not path.exists():
+            option = f"--{self._source(which)}-file"
+            raise ValueError(f"{path}: found no file, expected SQuAD v{self.version} ({option} names another)")
+        leave_out = read_ids(self.files.leave_out) if training and self.files.leave_out else ()
+        dataset = read_squad(path, training=training, leave_out=leave_out)
+        if dataset.version != self.version:
+            raise ValueError(
+                f"{path}: found SQuAD v{dataset.version}, expected v{self.version} for {self.settings.task}"
+            )
+        if self.files.split_articles:
+            dataset = split_by_article(dataset, self.files.split_articles)[which == "dev"]
+        return dataset
+
+    def _features(self, which, training, rows=None):
+        settings, dataset = self.settings, self._read(which, training)
+        if rows is not None:
+            dataset = dataset._replace(questions=dataset.questions[:rows])
+        features = make_features(dataset, self.tokenizer, settings.max_length, settings.stride, settings.max_query)
+        counts = features.counts
+        say(f"{settings.task} {which}: {counts.questions} questions in {counts.windows} windows of at most"
+            f" {settings.max_length} pieces")  # fmt: skip
+        if counts.questions_cut:
+            say(f"note: {counts.questions_cut} questions cut to {settings.max_query} pieces (--max-query)")
+        if counts.answers_lost:
+            say(f"note: {counts.answers_lost} answers fit into no window, and are trained as if there were none")
+        return features
+
+    @functools.cached_property
+    def examples(self):
+        return SquadExamples(self._features("train", True, self.settings.rows))
+
+    @functools.cached_property
+    def dev(self):
+        return self._features("dev", False)
+
+    def decoded(self, logits, features, null_threshold=_NULL_THRESHOLD):
+        """Answers to every question -> SquadAnswers"""
+        return decode(features, span_scores_of(logits, features), null_threshold=null_threshold)
+
+    def evaluate(self, logits):
+        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # the best answers: `squad_scores` abstains
+        return {"dev": squad_scores(self.dev.dataset, found.answers, found.null_odds, _NULL_THRESHOLD)}
+
+    def selection(self, scores):
+        return scores["dev"]["f1"]

@@ -1,0 +1,107 @@
+"""What the gradient checker runs: forward and backward passes, watched bit by bit for changes they must not make."""
+
+import dataclasses
+
+import numpy as np
+
+from .diagnosis import Failure
+
+
+class Passes:
+    """The passes of one check.
+
+    inputs      dict from name to float64 array; never handed out, only copies of it are
+    dy          list of random upstream gradients, one an output
+    gradients   dict from input name to what backward(dy) returned
+    ignores_dy  names of the inputs whose gradient is the same for two different dy
+    failures    broken promises
+    """
+
+    def __init__(self, forward, backward, inputs, rng):
+        self.forward, self.backward, self.inputs, self.failures = forward, backward, inputs, []
+        outputs = self.evaluate(inputs)
+        again = zip(outputs, self.evaluate(inputs), strict=True)
+        if not all(np.allclose(a, b, rtol=1e-9, equal_nan=True) for a, b in again):
+            self._fail("y", "not repeatable", "forward gives another result when it is called again with the same"
+                       " inputs: make its random generator anew in every call")  # fmt: skip
+        self.dy, other = ([rng.standard_normal(part.shape) for part in outputs] for _ in range(2))
+        mixed = [2.0 * a - 3.0 * b for a, b in zip(self.dy, other, strict=True)]
+        self.gradients, second, both = (self._pass(dy) for dy in (self.dy, other, mixed))
+        self.ignores_dy = set()
+        for key, first in self.gradients.items():
+            three = (first, second[key], both[key])
+            if not all(isinstance(g, np.ndarray) and g.dtype == np.float64 and g.shape == first.shape for g in three):
+                continue  # reported elsewhere
+            if first.size and first.any() and np.array_equal(first, second[key]):
+                self.ignores_dy.add(key)
+                continue
+            expected = 2.0 * first - 3.0 * second[key]
+            scale = max(np.abs(first).max(initial=0.0), np.abs(second[key]).max(initial=0.0))
+            # Three roundings of numbers of this scale, with room for sums inside the backward.
+            if np.isfinite(scale) and not np.abs(both[key] - expected).max(initial=0.0) <= 1e-9 * scale:
+                self._fail(f"d{key}", "not linear",
+                           f"backward(2 a - 3 b) is not 2 backward(a) - 3 backward(b) for d{key}")  # fmt: skip
+
+    def evaluate(self, inputs):
+        """The outputs at `inputs`, as a list of float64 arrays."""
+        return [np.array(part, dtype=np.float64) for part in _as_tuple(self.forward(*_copies(inputs).values())[0])]
+
+    def _pass(self, dy):
+        given = _copies(self.inputs)
+        y, cache = self.forward(*given.values())
+        self._compare(given, self.inputs, "forward", "mutated input")
+        for part in _as_tuple(y):
+            if np.asarray(part).dtype != np.float64:
+                self._fail("y", "dtype", f"forward made {np.asarray(part).dtype} out of float64")
+        handed = [float(part) if part.ndim == 0 else part.copy() for part in dy]
+        cached = arrays_in(cache, "cache")
+        before = _copies(cached)
+        gradients = _as_tuple(self.backward(tuple(handed) if isinstance(y, (tuple, list)) else handed[0], cache))
+        # The gradients are copied before anything else: a backward may return a view of the cache.
+        gradients = [g.copy() if isinstance(g, np.ndarray) else g for g in gradients]
+        self._compare(given, self.inputs, "backward", "mutated input")
+        self._compare(cached, before, "backward", "mutated cache")
+        names = ["dy"] if len(dy) == 1 else [f"dy[{i}]" for i in range(len(dy))]
+        self._compare(dict(zip(names, map(np.asarray, handed), strict=True)), dict(zip(names, dy, strict=True)),
+                      "backward", "mutated input")  # fmt: skip
+        wanted = len(self.inputs)
+        if len(gradients) < wanted or any(g is not None for g in gradients[wanted:]):
+            names = ", ".join(f"d{key}" for key in self.inputs)
+            self._fail("dy", "count", f"backward returned {len(gradients)} gradients, expected {wanted}: {names}")
+            gradients = (gradients + [None] * wanted)[:wanted]
+        return dict(zip(self.inputs, gradients, strict=False))
+
+    def _compare(self, arrays, before, who, kind):
+        for key, array in arrays.items():
+            if array.tobytes() != before[key].tobytes():
+                self._fail(key, kind, f"{who} changed {key} in place: write to a new array, or to a copy")
+
+    def _fail(self, tensor, kind, text):
+        failure = Failure(tensor, kind, text)
+        if failure not in self.failures:
+            self.failures.append(failure)
+
+
+def arrays_in(value, name):
+    """All arrays inside nested tuples, lists, dicts and dataclasses, as a dict from "cache.x" and the like."""
+    if isinstance(value, np.ndarray):
+        return {name: value}
+    if dataclasses.is_dataclass(value):
+        parts = [(f"{name}.{f.name}", getattr(value, f.name)) for f in dataclasses.fields(value)]
+    elif hasattr(value, "_fields"):
+        parts = [(f"{name}.{field}", part) for field, part in zip(value._fields, value, strict=True)]
+    elif isinstance(value, dict):
+        parts = [(f"{name}[{key!r}]", part) for key, part in value.items()]
+    elif isinstance(value, (tuple, list)):
+        parts = [(f"{name}[{i}]", part) for i, part in enumerate(value)]
+    else:
+        return {}
+    return {key: array for path, part in parts for key, array in arrays_in(part, path).items()}
+
+
+def _as_tuple(value):
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _copies(arrays):
+    return {key: array.copy() for key, array in arrays.items()}

@@ -1,0 +1,47 @@
+"""`gradcheck`: every backward pass against finite differences, many random shapes, both back ends, as a table."""
+
+from ..support.terminal import progress_bar
+from .cases import CASES, check_every_backward
+
+LIMIT = 1e-6  # float64 with a step of 1e-5 leaves errors near 1e-9; a wrong backward is off by far more
+
+
+def run_all(seed, repeats=20):
+    """Check every case with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
+
+    numpy, numba: the worst relative error over all seeds and gradients
+    failures: the first one of each back end, in full
+    """
+    rows = {
+        name: {"operation": name, "gradients": [], "checks": 0, "numpy": 0.0, "numba": 0.0, "ok": True, "failures": []}
+        for name in sorted(CASES)
+    }
+    with progress_bar("gradcheck", repeats) as bar:
+        for number in range(repeats):
+            for name, backend, check in check_every_backward(seed + number):
+                row = rows[name]
+                row["gradients"] = sorted({*row["gradients"], *check.errors})
+                row["checks"] += 1
+                row[backend] = max(row[backend], check.worst)
+                if not check.passed or check.worst > LIMIT:
+                    row["ok"] = False
+                    if not any(failure.startswith(backend) for failure in row["failures"]):
+                        row["failures"].append(f"{backend}: {check}")
+            bar.update()
+    return list(rows.values())
+
+
+def format_rows(rows):
+    """The rows as an aligned table, with every failure in full below it."""
+    width = max(len(row["operation"]) for row in rows)
+    inputs = max(len(", ".join(row["gradients"])) for row in rows)
+    lines = [f"{'operation':<{width}}  {'gradients':<{inputs}}  checks    numpy     numba"]
+    for row in rows:
+        gradients = ", ".join(row["gradients"])
+        lines.append(
+            f"{row['operation']:<{width}}  {gradients:<{inputs}}  {row['checks']:>6}  {row['numpy']:.1e}   "
+            f"{row['numba']:.1e}  {'ok' if row['ok'] else 'FAIL'}"
+        )
+    lines.append(f"\nworst relative error per back end, float64; the limit is {LIMIT:.0e}")
+    failures = [failure for row in rows for failure in row["failures"]]
+    return "\n".join([*lines, *failures])

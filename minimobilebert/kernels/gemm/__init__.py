@@ -1,0 +1,1 @@
+"""The matrix product in the words of BLIS: packing, micro-kernel, macro-kernel, epilogue."""

@@ -1,0 +1,45 @@
+"""NoNorm: scale and shift, and the sums over tokens of its backward (see ops/nonorm.py for the equations)."""
+
+import numpy as np
+
+from .multiply_add import multiply_add
+from .reductions import block_sums
+from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .runtime.jit import jit_parallel, prange
+from .runtime.memory import empty_like
+
+
+@jit_parallel
+def _nonorm_forward(x, weight, bias, y):
+    for i in prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = multiply_add(weight[j], x[i, j], bias[j])
+
+
+@jit_parallel
+def _nonorm_backward(dy, x, weight, dx, dweights, dbiases):
+    rows = x.shape[0]
+    for block in prange(dweights.shape[0]):
+        dweight, dbias = dweights[block], dbiases[block]
+        for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
+            for j in range(x.shape[1]):
+                dx[i, j] = dy[i, j] * weight[j]
+                dweight[j] = multiply_add(dy[i, j], x[i, j], dweight[j])
+                dbias[j] += dy[i, j]
+
+
+def nonorm_forward(x, weight, bias):
+    """The compiled twin of ops/nonorm.py."""
+    rows = as_rows(x)
+    y = empty_like(rows)
+    _nonorm_forward(rows, compact(weight), compact(bias), y)
+    return y.reshape(x.shape), (x, weight)
+
+
+def nonorm_backward(dy, cache):
+    """The compiled twin of ops/nonorm.py."""
+    dy_rows, x_rows = as_rows(dy), as_rows(cache.x)
+    dx = empty_like(x_rows)
+    dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), dy.dtype)
+    _nonorm_backward(dy_rows, x_rows, compact(cache.weight), dx, dweights, dbiases)
+    return dx.reshape(cache.x.shape), block_sums(dweights), block_sums(dbiases)

@@ -1,0 +1,1 @@
+"""What every kernel needs around it: compiling, caching, threads, memory, and the choice of the back end."""

@@ -1,0 +1,88 @@
+"""Two back ends, one meaning: `numba` (default) and `numpy`.
+
+An operation is written in NumPy, where its equation is (ops/). Where that is too slow, a compiled twin in this folder
+does the same, and the operation names it:
+
+    @accelerated_by(kernel.softmax_forward, cache=SoftmaxCache)
+    def softmax_forward(x): ...
+
+Which of the two runs is decided at each call by `MINIMOBILEBERT_BACKEND` or by `use_backend(...)`.
+"""
+
+import functools
+import os
+
+BACKENDS = ("numba", "numpy")
+
+
+class Choice:
+    """One of several values: the same for the whole process until somebody chooses another one."""
+
+    def __init__(self, name, values, value):
+        """name: what messages call it; ValueError where `value` is none of `values`"""
+        self.name, self.values, self.value = name, values, value
+        self.check(value)
+
+    def check(self, value):
+        """ValueError where `value` is not one of them."""
+        if value not in self.values:
+            raise ValueError(f"{self.name}: found {value!r}, expected one of {', '.join(map(str, self.values))}")
+
+
+class use:
+    """Choose from here on, or, with `with`, for one block of code."""
+
+    def __init__(self, choice, value):
+        choice.check(value)
+        self._choice, self._previous, choice.value = choice, choice.value, value
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._choice.value = self._previous
+
+
+_BACKEND = Choice("MINIMOBILEBERT_BACKEND", BACKENDS, os.environ.get("MINIMOBILEBERT_BACKEND", "numba"))
+_BACKEND.name = "back end"
+
+
+def current_backend():
+    """The name of the back end that runs now: "numba" or "numpy"."""
+    return _BACKEND.value
+
+
+def use_backend(name):
+    """Choose the back end, for good or for one block of code.
+
+        use_backend("numpy")              # from here on
+        with use_backend("numpy"): ...    # only inside
+
+    Raises ValueError for an unknown name.
+    """
+    return use(_BACKEND, name)
+
+
+def accelerated_by(compiled, cache=None):
+    """The decorator of an operation that has a compiled twin.
+
+    compiled: a function with the same signature. What it returns is what the operation returns; but kernels know no
+    types of caches, so where `cache` is such a type the twin returns y and the cache's fields as a tuple.
+    """
+
+    def decorate(operation):
+        """operation -> the function that runs one of the two; it keeps both as `numpy_twin` and `compiled_twin`"""
+
+        @functools.wraps(operation)
+        def run(*args, **kwargs):
+            if _BACKEND.value == "numpy":
+                return operation(*args, **kwargs)
+            if cache is None:
+                return compiled(*args, **kwargs)
+            y, fields = compiled(*args, **kwargs)
+            return y, cache(*fields)
+
+        run.numpy_twin, run.compiled_twin = operation, compiled
+        return run
+
+    return decorate

@@ -1,0 +1,107 @@
+"""Long kernels that are compiled once and called by their address.
+
+Numba puts a copy of every compiled function into each kernel that calls it and optimises the copy anew; a parallel
+kernel is optimised three times. That is right for short functions. One with a register tile (gemm/micro_kernel.py) is
+thousands of instructions long, and its copies took a third of the time to compile everything. So such a function is a
+unit of its own: a kernel gets its address, a number, from Python, and calls the function there. It
+returns nothing and must not raise: nobody would see it.
+
+    @by_address("int numbers")            # the kinds of its arguments, see KINDS
+    def fill(first, out): ...
+
+    @jit_parallel
+    def kernel(fill_at, out):             # in kernels: the address first, then the arguments
+        for i in prange(2):
+            fill(fill_at, i, out)
+
+    kernel(fill.address(out.dtype), out)  # in Python: the one for float32 or float64
+
+Without Numba a unit's address is the Python function itself.
+"""
+
+import functools
+
+from .jit import HAVE_NUMBA, jit
+
+if not HAVE_NUMBA:
+
+    def by_address(kinds):
+        """The decorator, where kernels stay plain Python."""
+
+        def decorate(function):
+            """function -> what calls it at an address"""
+
+            def call(address, *arguments):
+                """The address is the function."""
+                return address(*arguments)
+
+            call.address = lambda dtype: function
+            return call
+
+        return decorate
+
+else:
+    import numpy as np
+    from numba import from_dtype, types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    # What an argument may be; number: the unit's own type, float32 or float64. Arrays are contiguous.
+    KINDS = {
+        "int": lambda number: types.int64,
+        "int2": lambda number: types.UniTuple(types.int64, 2),
+        "int4": lambda number: types.UniTuple(types.int64, 4),
+        "int5": lambda number: types.UniTuple(types.int64, 5),
+        "number": lambda number: number,
+        "numbers": lambda number: number[::1],
+        "bools": lambda number: types.boolean[::1],
+        "table": lambda number: types.int64[:, :, ::1],
+    }
+
+    def by_address(kinds):
+        """The decorator; kinds: a word of KINDS for each argument, with blanks between them."""
+        kinds = kinds.split()
+
+        def argument_types(number):
+            """float32 or float64, as Numba's type -> the types of all arguments"""
+            return tuple(KINDS[kind](number) for kind in kinds)
+
+        def decorate(function):
+            """function -> what calls it at an address, with `address(dtype)`"""
+            dispatcher = jit(function)
+
+            @intrinsic
+            def call(typing, address, *given):
+                """Written into the kernel: casts the arguments, calls; TypeError for an array of another form"""
+                number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind == "numbers")
+                wanted = argument_types(number)
+                for position, (x, y) in enumerate(zip(given, wanted, strict=True)):
+                    if isinstance(y, types.Array) and (x.dtype, x.ndim, x.layout) != (y.dtype, y.ndim, y.layout):
+                        raise TypeError(f"{function.__name__}, argument {position}: found {x}, expected {y}")
+
+                def write(context, builder, signature, values):
+                    target, packed = values
+                    passed = [
+                        value if isinstance(y, types.Array) else context.cast(builder, value, x, y)
+                        for value, x, y in zip(cgutils.unpack_tuple(builder, packed), given, wanted, strict=True)
+                    ]
+                    convention = context.call_conv
+                    kind = convention.get_function_type(types.none, wanted)
+                    target = builder.inttoptr(target, kind.as_pointer())
+                    convention.call_function(builder, target, types.none, wanted, passed)
+                    return context.get_dummy_value()
+
+                return types.void(types.int64, types.StarArgTuple(given)), write
+
+            @functools.cache
+            def address(dtype):
+                """Where the function for arrays of this type begins; compiled, or read from disk, at the first call."""
+                wanted = argument_types(from_dtype(np.dtype(dtype)))
+                dispatcher.compile(wanted)
+                compiled = dispatcher.overloads[wanted]
+                return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+            call.address = address
+            return call
+
+        return decorate
