@@ -59,7 +59,7 @@ MINI := $(VENV) -m minimobilebert
 
 # Targets
 .PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck verify parity bench models clean clean-cache \
-	course student check hint progress mutants course-check gradescope
+	lint course student check hint progress mutants course-check gradescope
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -68,6 +68,7 @@ help:
 	@echo "                  SEED=n  OUT=folder  TEXT=folder  SET='a=1 b=2'"
 	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"
 	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
+	@echo "make lint         style, format and type hints                     python -m minimobilebert lint"
 	@echo "make sweep        both students at several learning rates          python -m minimobilebert sweep"
 	@echo "make ablate       the paper's Tables 7, 8, 9 at classroom size     python -m minimobilebert ablate"
 	@echo "make glue         fine-tune GLUE's tasks, with three seeds         python -m minimobilebert glue"
@@ -107,8 +108,8 @@ help:
 	@echo "squad-score       score answers to SQuAD's questions               python -m minimobilebert squad-score"
 	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
-# What these two compare with.
-needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)
+# What these compare with, or call.
+needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)$(if $(filter lint,$(MAKECMDGOALS)),$(comma)lint)
 extras = $(call given,EXTRAS)$(needed)
 
 setup:
@@ -125,6 +126,9 @@ seeds: setup
 
 test: setup
 	@$(MINI) test $(call several,,ARGS)
+
+lint: setup
+	@$(MINI) lint
 
 sweep: setup
 	@$(MINI) sweep --run $(run)

@@ -4,6 +4,11 @@ Importing this package imports neither NumPy nor Numba: every room is imported w
 Where to start reading: README.md, section "The house".
 """
 
+import typing
+
+if typing.TYPE_CHECKING:
+    from .inference.model import Model as Model
+
 __version__ = "0.1.0"
 
 
@@ -13,7 +18,7 @@ _PUBLIC = {
 }  # fmt: skip
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> typing.Any:
     """`from minimobilebert import Model`"""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'minimobilebert' has no attribute {name!r}")
@@ -22,6 +27,6 @@ def __getattr__(name):
     return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     """What an editor offers after `minimobilebert.`"""
     return sorted({*globals(), *_PUBLIC})

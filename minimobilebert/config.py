@@ -9,6 +9,8 @@ V `vocab_size`, L `num_hidden_layers`.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from .support.shapes import Integer, Number, OneOf, ShapeError, check
 
@@ -87,7 +89,7 @@ class ModelConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, shape in _SHAPES.items():
             try:
                 value = check(getattr(self, name), shape, name)
@@ -108,31 +110,31 @@ class ModelConfig:
             raise ConfigError("use_bottleneck: found False, expected True because a bottleneck for attention is set")
 
     @property
-    def inner_size(self):
+    def inner_size(self) -> int:
         """C, the width inside a block: the bottleneck's, or H where there is no bottleneck."""
         return self.intra_bottleneck_size if self.use_bottleneck else self.hidden_size
 
     @property
-    def head_size(self):
+    def head_size(self) -> int:
         """K = C / A."""
         return self.inner_size // self.num_attention_heads
 
     @property
-    def has_embedding_transformation(self):
+    def has_embedding_transformation(self) -> bool:
         """Whether a dense layer takes the word vectors (E, or 3E for trigrams) to H."""
         return self.trigram_input or self.embedding_size != self.hidden_size
 
     @property
-    def prefix(self):
+    def prefix(self) -> str:
         """First part of every encoder parameter's name, as in Hugging Face's files."""
         return "mobilebert" if self.use_bottleneck else "bert"
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> "ModelConfig":
         """A copy with some fields changed; unknown names and bad values raise ConfigError."""
         return config_from_dict({**dataclasses.asdict(self), **changes})
 
 
-def config_from_dict(settings):
+def config_from_dict(settings: Mapping[str, Any]) -> ModelConfig:
     """ModelConfig from a dict; ConfigError for a name it does not have."""
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     for name in settings:
@@ -185,7 +187,7 @@ PRESETS = {
 }
 
 
-def preset(name, **changes):
+def preset(name: str, **changes: Any) -> ModelConfig:
     """The named configuration, with `changes` applied. ConfigError for an unknown name."""
     if name not in PRESETS:
         raise ConfigError(f"unknown model {name!r}, expected one of {', '.join(PRESETS)}")

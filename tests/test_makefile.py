@@ -84,6 +84,12 @@ def test_every_variable_arrives(project):
         assert project.command(target, f"{variable}=one 'the $x other' \"it's\"")[-3:] == ["one", "the $x other", "it's"]
 
 
+def test_what_a_target_needs_is_installed(project):
+    for targets, extras in (("test", ""), ("lint", ",lint"), ("bench lint", ",compare,lint")):
+        calls = project.make(*targets.split(), f"PYTHON={project.python}", "EXTRAS=interop")[1]
+        assert calls[0] == ["setup", "--extras", f"interop{extras}"]
+
+
 def test_a_dollar_sign_may_be_written_as_make_wants_it(project):
     assert project.command("train-tiny", "OUT=$$a $b $$$$c")[-1] == "$a $b $$c"
 

@@ -1,6 +1,7 @@
 """The project as a whole: floors of the house, command line, sizes of the paper's models, README and Makefile."""
 
 import ast
+import inspect
 import io
 import json
 import pathlib
@@ -13,8 +14,11 @@ import pytest
 
 from minimobilebert import bootstrap
 from minimobilebert.cli import COMMANDS, main, make_parser
-from minimobilebert.config import PRESETS, ConfigError, ModelConfig, preset
+from minimobilebert.commands import project
+from minimobilebert.config import PRESETS, ConfigError, ModelConfig, config_from_dict, preset
 from minimobilebert.doctor import diagnose
+from minimobilebert.gradcheck import check_gradients
+from minimobilebert.inference.model import Model
 from minimobilebert.model.sizes import describe_presets
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -198,8 +202,49 @@ def test_requirements_are_ranges():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {re.split("[<>=]", name)[0] for name in project["dependencies"]} == {"numpy", "numba", "tqdm"}
     extras = project["optional-dependencies"]
+    linters = extras.pop("lint")  # exact versions: another version asks for another format
+    assert all(re.fullmatch(r"\w+==[\d.]+", name) for name in linters)
     assert all("==" not in name for names in [project["dependencies"], *extras.values()] for name in names)
     assert set(bootstrap.ALWAYS) <= set(extras)
+
+
+def public_functions():
+    """What other people's programs call: functions, and the methods and properties of classes"""
+    functions = (check_gradients, config_from_dict, preset)
+    yield from functions
+    for kind in (inspect.signature(check_gradients).return_annotation, ModelConfig, Model):
+        for name, member in vars(kind).items():
+            function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(kind, name)
+            if inspect.isroutine(function) and not name.startswith("_"):
+                yield function
+
+
+def test_the_public_border_has_hints():
+    """`make lint` checks that they are right; here only that none is missing, and that type checkers may read them."""
+    functions = list(public_functions())
+    assert len(functions) > 12
+    for function in functions:
+        signature = inspect.signature(function)
+        hints = [each.annotation for each in signature.parameters.values() if each.name != "self"]
+        assert inspect.Signature.empty not in [*hints, signature.return_annotation], function.__qualname__
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert (PACKAGE / "py.typed").exists() and settings["package-data"]["minimobilebert"] == ["py.typed"]
+
+
+def test_lint_runs_three_programs_and_fails_where_one_does(monkeypatch, capsys):
+    calls, codes = [], [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    monkeypatch.setattr(project, "require", lambda module, extra: None)
+    monkeypatch.setattr(project.subprocess, "call", lambda words, cwd: calls.append(words[2:]) or codes[len(calls) - 1])
+    assert (main(["lint"]), main(["lint"]), main(["lint", "--fix"])) == (0, 1, 0)
+    assert calls[:6] == 2 * [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]  # all, whatever one says
+    assert calls[6:] == [["ruff", "check", "--fix"], ["ruff", "format"], ["mypy"]]
+
+    def missing(module, extra):
+        raise ValueError(f"{module} is not installed; it comes with the extra {extra!r}")
+
+    monkeypatch.setattr(project, "require", missing)
+    assert main(["lint"]) == 2 and len(calls) == 9
+    assert capsys.readouterr().err == "minimobilebert: error: ruff is not installed; it comes with the extra 'lint'\n"
 
 
 def test_set_up_notices_what_changed(tmp_path, monkeypatch):

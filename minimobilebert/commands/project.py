@@ -38,6 +38,20 @@ def _test_arguments(parser):
     parser.set_defaults(pytest=[])
 
 
+def lint(arguments):
+    for module in ("ruff", "mypy"):
+        require(module, "lint")
+    root = pathlib.Path(__file__).resolve().parents[2]
+    fix, check = (["--fix"], []) if arguments.fix else ([], ["--check"])
+    programs = ["ruff", "check", *fix], ["ruff", "format", *check], ["mypy"]
+    codes = [subprocess.call([sys.executable, "-m", *words], cwd=root) for words in programs]
+    return 1 if any(codes) else 0
+
+
+def _lint_arguments(parser):
+    parser.add_argument("--fix", action="store_true", help="format every file, and mend what can be mended")
+
+
 def gradcheck(arguments):
     from ..gradcheck.table import format_rows, run_all
 
@@ -141,6 +155,7 @@ COMMANDS = {
     "setup": ("make .venv and install the project into it", "--extras compare", _setup_arguments, setup),
     "doctor": ("check Python, packages, processor and texts", "--json", json_option, doctor),
     "test": ("run the tests", "-k attention", _test_arguments, test),
+    "lint": ("check style, format and type hints (extra lint)", "--fix", _lint_arguments, lint),
     "gradcheck": ("check every backward pass against finite differences", "--seed 7", _gradcheck_arguments, gradcheck),
     "verify": (
         "does this machine compute what ours did, to the last bit?", "--json", _verify_arguments, verify,

@@ -26,6 +26,8 @@ and every gradient has the shape and the type of its array. `diagnosis.py` puts 
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 
@@ -54,23 +56,23 @@ class GradientCheck:
     name: str
     seed: int
     tolerance: float
-    errors: dict
-    skipped: dict
-    failures: list
+    errors: dict[str, float]
+    skipped: dict[str, int]
+    failures: list[diagnosis.Failure]
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return not self.failures
 
     @property
-    def worst(self):
+    def worst(self) -> float:
         """The largest of `errors`; 0 where there was nothing to compare."""
         return max(self.errors.values(), default=0.0)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return diagnosis.report(self)
 
-    def raise_on_failure(self):
+    def raise_on_failure(self) -> "GradientCheck":
         """GradientError with the whole report if something failed; else this result."""
         if self.failures:
             raise GradientError("\n" + str(self))
@@ -78,8 +80,18 @@ class GradientCheck:
 
 
 def check_gradients(
-    forward, backward, inputs, *, seed, mode="all", tolerance=1e-6, step=1e-5, kinks=None, name=None, directions=5
-):
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], Any],
+    inputs: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+    mode: Literal["all", "direction"] = "all",
+    tolerance: float = 1e-6,
+    step: float = 1e-5,
+    kinks: Callable[..., Any] | None = None,
+    name: str | None = None,
+    directions: int = 5,
+) -> GradientCheck:
     """Compare `backward` with finite differences of `forward`.
 
     forward   forward(*inputs.values()) -> y, cache; y is an array, a number, or a tuple of these
@@ -113,10 +125,20 @@ def check_gradients(
     for key in expected:
         if passes.gradients[key].shape != inputs[key].shape or not errors[f"d{key}"] <= tolerance:
             failures.append(diagnosis.explain(key, passes, expected, tolerance))
-    return GradientCheck(name or getattr(backward, "__name__", "backward"), seed, tolerance, errors, skipped, failures)
+    name = name or str(getattr(backward, "__name__", "backward"))
+    return GradientCheck(name, seed, tolerance, errors, skipped, failures)
 
 
-def check_loss_gradients(loss_and_grads, params, *, directions=3, seed, tolerance=1e-6, step=1e-6, name="loss"):
+def check_loss_gradients(
+    loss_and_grads: Callable[[dict[str, np.ndarray]], tuple[Any, dict[str, np.ndarray]]],
+    params: dict[str, np.ndarray],
+    *,
+    directions: int = 3,
+    seed: int,
+    tolerance: float = 1e-6,
+    step: float = 1e-6,
+    name: str = "loss",
+) -> GradientCheck:
     """The same for a whole model: the slope of its loss along random directions in parameter space.
 
     loss_and_grads  loss_and_grads(params) -> loss (a number), gradients (dict; what has none is held fixed)
@@ -156,7 +178,7 @@ def check_loss_gradients(loss_and_grads, params, *, directions=3, seed, toleranc
     return GradientCheck(name, seed, tolerance, errors, {}, failures)
 
 
-def _as_float64(key, array):
+def _as_float64(key: str, array: Any) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind != "f":
         raise ValueError(f"inputs[{key!r}]: found {array.dtype}, expected floats (bind the others with a lambda)")

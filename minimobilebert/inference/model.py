@@ -9,7 +9,9 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,8 @@ from ..config import ModelConfig
 from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
 from ..support.terminal import say
-from ..text.encoding import encode_pair, pad_batch
+from ..text.encoding import Encoding, encode_pair, pad_batch
+from ..text.wordpiece import WordPieceTokenizer
 from ..training.model_folder import load_model
 from .engine import Engine
 
@@ -25,12 +28,12 @@ from .engine import Engine
 class Encoded(NamedTuple):
     """What the encoder makes of B texts, padded to T tokens."""
 
-    tokens: list  # of B lists of word pieces, [CLS] and [SEP] included
+    tokens: list[list[str]]  # of B texts: their word pieces, [CLS] and [SEP] included
     attention_mask: np.ndarray  # [B, T] bool, False at padding
     last_hidden: np.ndarray  # [B, T, H]
     pooled: np.ndarray  # [B, H]
-    hidden_states: list | None  # L + 1 arrays [B, T, H]; entry 0 is the embedding output
-    attention_maps: list | None  # L arrays [B, A, T, T]; rows ask, columns answer
+    hidden_states: list[np.ndarray] | None  # L + 1 arrays [B, T, H]; entry 0 is the embedding output
+    attention_maps: list[np.ndarray] | None  # L arrays [B, A, T, T]; rows ask, columns answer
 
 
 class NoSuchHead(ValueError):
@@ -39,15 +42,15 @@ class NoSuchHead(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    params: dict  # {name: array}, Hugging Face's names
+    params: dict[str, np.ndarray]  # Hugging Face's names
     config: ModelConfig
     head: str | None  # "pretraining", "masked-words", "classification", "question-answering", or None
     num_labels: int | None
-    tokenizer: Any  # WordPieceTokenizer
-    labels: list | None
+    tokenizer: WordPieceTokenizer
+    labels: list[str] | None
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | os.PathLike[str]) -> "Model":
         """A run of train-tiny (its distilled student), one stage of it, or a converted checkpoint.
 
         ValueError, naming the file, where something is missing or damaged.
@@ -58,17 +61,17 @@ class Model:
         return cls(params, *others)
 
     @functools.cached_property
-    def engine(self):
+    def engine(self) -> Engine:
         """What runs the encoder; the weights are packed for it at its first call."""
         return Engine(self.params, self.config)
 
-    def require_parameter(self, name, purpose):
+    def require_parameter(self, name: str, purpose: str) -> None:
         """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
         if name not in self.params:
             found = f"a {self.head} head" if self.head else "no head"
             raise NoSuchHead(f"model: found {found}, expected one for {purpose} (give another --model)")
 
-    def encodings(self, texts, seconds=None):
+    def encodings(self, texts: Sequence[str], seconds: Sequence[str | None] | None = None) -> list[Encoding]:
         """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding
 
         Texts beyond the model's positions are cut, and a line on stderr says so.
@@ -83,7 +86,14 @@ class Model:
             say(f"note: {long} of {len(found)} inputs cut to {longest} word pieces (the model's positions)")
         return found
 
-    def encode(self, texts, seconds=None, *, hidden_states=False, attention_maps=False):
+    def encode(
+        self,
+        texts: Sequence[str],
+        seconds: Sequence[str | None] | None = None,
+        *,
+        hidden_states: bool = False,
+        attention_maps: bool = False,
+    ) -> Encoded:
         """Run the encoder on texts (or pairs), padded to the longest -> Encoded
 
         texts, seconds: lists of str; hidden_states, attention_maps: keep those of every layer.
