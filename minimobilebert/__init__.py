@@ -9,7 +9,7 @@ import typing
 if typing.TYPE_CHECKING:
     from .inference.model import Model as Model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # the one place; a test holds CHANGELOG.md and CITATION.cff equal to it
 
 
 # What a program that uses the package needs, and where it is; imported when it is asked for, and only then.

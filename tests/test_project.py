@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from minimobilebert import bootstrap
+from minimobilebert import __version__, bootstrap
 from minimobilebert.cli import COMMANDS, main, make_parser
 from minimobilebert.commands import project
 from minimobilebert.config import PRESETS, ConfigError, ModelConfig, config_from_dict, preset
@@ -206,6 +206,14 @@ def test_requirements_are_ranges():
     assert all(re.fullmatch(r"\w+==[\d.]+", name) for name in linters)
     assert all("==" not in name for names in [project["dependencies"], *extras.values()] for name in names)
     assert set(bootstrap.ALWAYS) <= set(extras)
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    changes, citation = ((ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "CITATION.cff"))
+    version, date = re.search(r"^## \[(\d.*)\] - (\S+)$", changes, re.MULTILINE).groups()  # the newest one
+    assert version == __version__
+    assert f"\nversion: {version}\ndate-released: {date}\n" in citation
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dynamic"] == ["version"]
 
 
 def public_functions():
