@@ -289,6 +289,16 @@ def test_every_make_target_calls_its_twin():
         assert re.search(rf"^{target}:.*\n\t@\$\((MINI|python)\).*\b{target}\b", text, re.MULTILINE), target
 
 
+def test_the_workflow_runs_commands_that_exist_on_supported_pythons():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    commands = set(re.findall(r"^ +- run: make (\S+) PYTHON=python$", text, re.MULTILINE))
+    assert commands == {"lint", "doctor", "test", "gradcheck", "verify"} <= makefile_targets()
+    oldest = f"3.{bootstrap.OLDEST_PYTHON[1]}"
+    assert re.search(r"^ +python: (\[.*\])$", text, re.MULTILINE)[1].startswith(f'["{oldest}", ')
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert settings["requires-python"] == f">={oldest}"
+
+
 def cannot_run_alone(command):
     """Whether a command without any argument ends with exit code 2: it needs a text or a folder."""
     with pytest.MonkeyPatch.context() as patch:
