@@ -39,7 +39,9 @@ pytest_configure = workers.configure
 
 def pytest_addoption(parser):
     workers.add_options(parser)
-    parser.addoption("--all-targets", action="store_true", help="compile for every other processor that this one can run")
+    parser.addoption(
+        "--all-targets", action="store_true", help="compile for every other processor that this one can run"
+    )
 
 
 def pytest_collection_modifyitems(items):

@@ -253,7 +253,9 @@ def trial(command, commands, state, damage, rng, which=None):
         if not candidates:
             return "no such file", ""
         path = candidates[int(rng.integers(len(candidates)))]
-        places = [c.finished for c in commands] + [s for c in commands for s in c.snapshots[:: max(1, len(c.snapshots) // 4)]]
+        places = [c.finished for c in commands] + [
+            s for c in commands for s in c.snapshots[:: max(1, len(c.snapshots) // 4)]
+        ]
         everything = [*inside, *(p for place in places for p in place.rglob("*") if p.is_file())]
         others = [p for p in everything if p.suffix == path.suffix]
         before = {p: p.read_bytes() for p in inside if p != path}

@@ -216,7 +216,9 @@ print(grown // 1024 < 64, grown // 1024)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux does it")
 def test_a_bomb_of_bzip2_takes_no_memory():
     """130 MB in a hundred bytes or so, which claim to be 1,000; as a tar they are stopped at a limit."""
-    small = BOMBS.replace("stream =", "import minimobilebert.support.tar_files as t; t.MOST_UNPACKED = 50 << 20\nstream =")
+    small = BOMBS.replace(
+        "stream =", "import minimobilebert.support.tar_files as t; t.MOST_UNPACKED = 50 << 20\nstream ="
+    )
     done = subprocess.run([sys.executable, "-c", small], capture_output=True, text=True, check=True)
     first, second, memory = done.stdout.splitlines()
     assert "found more than the 1,000 bytes" in first and "found more than 52,428,800 bytes of content" in second

@@ -125,7 +125,9 @@ def some_command_takes(words):
 
 
 def test_options_and_variables_exist():
-    variables = re.search(r"^VARIABLES := (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1].split()
+    variables = re.search(r"^VARIABLES := (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[
+        1
+    ].split()
     program = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "minimobilebert").rglob("*.py"))
     wrong = []
     for place, text in documented_options():

@@ -49,7 +49,13 @@ def continued(total):
     def answer(handler):
         if "Range" in handler.headers:
             start = int(handler.headers["Range"][6:-1])
-            head(handler, "206 Partial", f"Content-Range: bytes {start}-{total - 1}/{total}", 'ETag: "1"', "Connection: close")
+            head(
+                handler,
+                "206 Partial",
+                f"Content-Range: bytes {start}-{total - 1}/{total}",
+                'ETag: "1"',
+                "Connection: close",
+            )
             handler.wfile.write(BODY[start:])
         else:
             head(handler, "200 OK", "Content-Length: 1000", 'ETag: "1"')
@@ -155,7 +161,9 @@ def test_what_comes_to_an_end_is_fetched_whatever_was_announced(base, name, tmp_
     assert capsys.readouterr().err == ("" if name == "rest" else unsure)
 
 
-@pytest.mark.parametrize("notes", [{"validator": 5}, {"validator": "a\nb"}, {"total": "x"}, {"total": True}, {"validator": None}])
+@pytest.mark.parametrize(
+    "notes", [{"validator": 5}, {"validator": "a\nb"}, {"total": "x"}, {"total": True}, {"validator": None}]
+)
 def test_notes_of_another_kind_are_not_trusted(base, tmp_path, notes):
     (tmp_path / "rest.part").write_bytes(b"?" * 100)
     usable = {"address": f"{base}/rest", "validator": '"1"', "total": 1000}
@@ -177,7 +185,9 @@ def test_an_address_that_cannot_be_parsed(tmp_path, monkeypatch):
         raise ValueError("Invalid IPv6 URL")
 
     monkeypatch.setattr(fetching.urllib.request, "urlopen", urlopen)
-    with pytest.raises(ValueError, match=r"^http://a/b: was sent on to an address that cannot be used \(Invalid IPv6 URL"):
+    with pytest.raises(
+        ValueError, match=r"^http://a/b: was sent on to an address that cannot be used \(Invalid IPv6 URL"
+    ):
         fetch(RemoteFile("http://a/b"), tmp_path, **LIMITS)
 
 

@@ -174,7 +174,11 @@ def test_folders_too_deep_and_files_too_large(tmp_path):
         assert read(tmp_path / name).problem == "found 4,398,046,511,104 bytes, expected at most 1,073,741,824"
 
 
-HUGE = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117) + b"\n"
+HUGE = (
+    b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }".ljust(117)
+    + b"\n"
+)
 
 
 def test_arrays_of_four_terabytes_are_not_looked_into(tmp_path):
@@ -297,7 +301,10 @@ def test_without_submissions_nothing_is_written(tmp_path, make, words, capsys):
 # --- an exception belongs to one student
 
 
-@pytest.mark.parametrize("error", [MemoryError, RecursionError, KeyError("x\ny"), AssertionError, SystemError("z"), OSError(5, "Input/output error")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError, RecursionError, KeyError("x\ny"), AssertionError, SystemError("z"), OSError(5, "Input/output error")],
+)
 def test_what_breaks_reading_one_is_that_student_s_row(tmp_path, monkeypatch, error):
     def broken(path):
         raise error
@@ -408,10 +415,23 @@ def test_who_comes_later_is_added(graded, tmp_path):
     (folder / "in" / "ada.zip").write_bytes(packed({FILE: WORK}))  # ada keeps the name that she has
     (folder / "out" / "bob.json.tmp").write_bytes(b"cut")  # of a writing that was killed
     results = run(load(), [folder / "in"], folder / "out", POLICY)
-    assert [(r["extra_data"]["name"], r["score"]) for r in results] == [("ada", 6), ("ada.zip", 6), ("bob", 0), ("cleo", 2)]
+    assert [(r["extra_data"]["name"], r["score"]) for r in results] == [
+        ("ada", 6),
+        ("ada.zip", 6),
+        ("bob", 0),
+        ("cleo", 2),
+    ]
     after = snapshot(folder / "out")
-    assert {name: after[name] for name in before if name != "grades.csv"} == {n: d for n, d in before.items() if n != "grades.csv"}
-    assert [line.split(",")[0] for line in after["grades.csv"].decode().splitlines()] == ["name", "ada", "ada.zip", "bob", "cleo"]
+    assert {name: after[name] for name in before if name != "grades.csv"} == {
+        n: d for n, d in before.items() if n != "grades.csv"
+    }
+    assert [line.split(",")[0] for line in after["grades.csv"].decode().splitlines()] == [
+        "name",
+        "ada",
+        "ada.zip",
+        "bob",
+        "cleo",
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -421,7 +441,9 @@ def test_an_interrupted_grading_goes_on(tmp_path, how):
 
     hand_in(tmp_path / "in" / "ada", WORK)
     hand_in(tmp_path / "in" / "bob", HALF)
-    hand_in(tmp_path / "in" / "eve", nonorm_file("\ndef nonorm_forward(x, weight, bias):\n    while True:\n        pass\n"))
+    hand_in(
+        tmp_path / "in" / "eve", nonorm_file("\ndef nonorm_forward(x, weight, bias):\n    while True:\n        pass\n")
+    )
     (tmp_path / "policy.toml").write_text('lessons = "3"\nseeds = [5]\nseconds_per_call = 60')
     command = [sys.executable, "-m", "minimobilebert", "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"),
                "--policy", str(tmp_path / "policy.toml")]  # fmt: skip

@@ -46,7 +46,9 @@ def image(folder, *, new="no", has="", ppa="no", pip="false"):
     bin_, log = folder / "bin", folder / "log"
     bin_.mkdir()
     for name in ("sh", "env", "bash", "basename", "cp", "mkdir", "chmod"):
-        (bin_ / name).symlink_to(pathlib.Path("/bin") / name if pathlib.Path("/bin", name).exists() else f"/usr/bin/{name}")
+        (bin_ / name).symlink_to(
+            pathlib.Path("/bin") / name if pathlib.Path("/bin", name).exists() else f"/usr/bin/{name}"
+        )
     version = "3.12.3" if new == "yes" else "3.10.12"
     texts = {
         "python3": PYTHON.format(log=log, new=new, version=version, pip=pip),
@@ -105,7 +107,9 @@ def test_the_container_s_memory(tmp_path, monkeypatch, files, expected):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(there.pathlib, "Path", lambda path: pathlib.PosixPath(str(path).replace("/sys/fs/cgroup", str(tmp_path))))
+    monkeypatch.setattr(
+        there.pathlib, "Path", lambda path: pathlib.PosixPath(str(path).replace("/sys/fs/cgroup", str(tmp_path)))
+    )
     assert there.memory_of_container() == expected
 
 
@@ -133,7 +137,11 @@ def test_every_task_leaves_what_is_known_so_far(autograder, monkeypatch):
         assert before["output"].startswith("not finished:") and len(before["tests"]) == len(grade.results)
         assert "the grading was stopped before this task" in before["tests"][-1]["output"]
     whole = results(autograder)
-    assert whole["score"] == 6 and "not finished" not in whole["output"] and "(as minimobilebert/ops/nonorm.py)" in whole["output"]
+    assert (
+        whole["score"] == 6
+        and "not finished" not in whole["output"]
+        and "(as minimobilebert/ops/nonorm.py)" in whole["output"]
+    )
 
 
 @pytest.mark.parametrize("how", ["time", "TERM", "error"])
@@ -154,7 +162,11 @@ def test_whatever_ends_it_the_points_so_far_are_kept(autograder, monkeypatch, ho
     grade_there(load(), autograder, Policy(lessons="3", seconds_per_submission=3.0 if how == "time" else 60.0))
     assert time.monotonic() - start < 25
     result = results(autograder)
-    words = "the grader failed, which is not the student's fault: MemoryError" if how == "error" else "not finished: the time"
+    words = (
+        "the grader failed, which is not the student's fault: MemoryError"
+        if how == "error"
+        else "not finished: the time"
+    )
     assert result["score"] == 2 and result["output"].startswith(words)
 
 

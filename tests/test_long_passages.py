@@ -115,7 +115,9 @@ def test_a_question_of_100_000_words_is_cut_and_this_is_said(reader, capsys):
 def test_a_passage_from_a_file(tmp_path, capsys):
     model = write_model(tmp_path / "qa", head="question-answering")
     passage = tmp_path / "passage.txt"
-    passage.write_text("\ufeffada eats tea. " * 100 + " " * 300_000, encoding="utf-8")  # 300 KB: more than Linux takes as an argument
+    passage.write_text(
+        "\ufeffada eats tea. " * 100 + " " * 300_000, encoding="utf-8"
+    )  # 300 KB: more than Linux takes as an argument
     command = ["answer", "--question", "what does ada eat?", "--model", model, "--json"]
     assert main([*command, "--passage-file", str(passage)]) == 0
     from_file = capsys.readouterr().out

@@ -32,7 +32,9 @@ class Project:
         (folder / ".venv/bin").mkdir(parents=True)
         (folder / "Makefile").write_text(text, encoding="utf-8")
         self.python = folder / ".venv/bin/python"
-        self.python.write_text('#!/bin/sh\n[ "$3" != doctor ] || sleep 0.2\nprintf "%s\\0" "$@" end >> calls\n', encoding="utf-8")
+        self.python.write_text(
+            '#!/bin/sh\n[ "$3" != doctor ] || sleep 0.2\nprintf "%s\\0" "$@" end >> calls\n', encoding="utf-8"
+        )
         self.python.chmod(0o755)
 
     def make(self, *words, program="make", **environment):
@@ -63,7 +65,10 @@ def project(tmp_path_factory):
 
 @pytest.mark.parametrize("value", UGLY)
 def test_one_value_arrives_as_it_was_given(project, value):
-    assert project.command("train-tiny", f"OUT={value}")[-2:] == ["--out", value.lstrip(" ")]  # make drops leading blanks
+    assert project.command("train-tiny", f"OUT={value}")[-2:] == [
+        "--out",
+        value.lstrip(" "),
+    ]  # make drops leading blanks
     found = project.command("glue", f"DATA={value}", f"MODEL={value}")
     assert found == ["glue", "--data", value.lstrip(" "), "--model", value.lstrip(" ")]
 
@@ -81,7 +86,11 @@ def test_every_variable_arrives(project):
     for target, variable in (("train-tiny", "TEXT"), ("train-tiny", "SET"), ("seeds", "SET"), ("ablate", "SET"),
                              ("test", "ARGS"), ("bench", "ARGS"), ("check", "ARGS"), ("check", "T"), ("mutants", "T"),
                              ("course", "ARGS"), ("squad", "ARGS")):  # fmt: skip
-        assert project.command(target, f"{variable}=one 'the $x other' \"it's\"")[-3:] == ["one", "the $x other", "it's"]
+        assert project.command(target, f"{variable}=one 'the $x other' \"it's\"")[-3:] == [
+            "one",
+            "the $x other",
+            "it's",
+        ]
 
 
 def test_what_a_target_needs_is_installed(project):
@@ -149,18 +158,37 @@ def test_bsd_make_says_what_is_needed(project, words):
     done, calls = project.make(*words, program="bmake")
     first = (done.stdout + done.stderr).splitlines()[0]
     assert done.returncode != 0 and calls == []
-    assert first.endswith("this needs GNU make: install it and call gmake, or call python3 -m minimobilebert without any make")
+    assert first.endswith(
+        "this needs GNU make: install it and call gmake, or call python3 -m minimobilebert without any make"
+    )
 
 
 def test_only_functions_that_the_make_of_macos_has():
     """GNU make 3.81, of 2006, comes with macOS: no .ONESHELL, no ::=, no $(file), $(guile), $(let), $(intcmp)."""
-    for newer in ("ONESHELL", "RECIPEPREFIX", "::=", "!=", "$(file ", "$(guile ", "$(let ", "$(intcmp ", "undefine ", "$(or ,"):
+    for newer in (
+        "ONESHELL",
+        "RECIPEPREFIX",
+        "::=",
+        "!=",
+        "$(file ",
+        "$(guile ",
+        "$(let ",
+        "$(intcmp ",
+        "undefine ",
+        "$(or ,",
+    ):
         assert newer not in MAKEFILE
 
 
 def test_a_student_edition_reads_variables_alike(tmp_path):
     edition = Project(tmp_path, makefile(MAKEFILE))
-    assert edition.command("train-tiny", "OUT=it's $x", "TEXT='a b' c", OUT="no")[3:] == ["--out", "it's $x", "--text", "a b", "c"]
+    assert edition.command("train-tiny", "OUT=it's $x", "TEXT='a b' c", OUT="no")[3:] == [
+        "--out",
+        "it's $x",
+        "--text",
+        "a b",
+        "c",
+    ]
     assert edition.command("watch", "T=02.1 3") == ["check", "02.1", "3", "--watch"]
 
 

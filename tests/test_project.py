@@ -41,7 +41,8 @@ ROOMS = {
     "parity": {"interop", "model", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"} | GROUND,
+    "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}
+    | GROUND,
 }
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip

@@ -33,7 +33,10 @@ def words_of(folder, command):
 @pytest.mark.parametrize("command", ["train-tiny", "finetune"])
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("memory", "found 0 MB of memory that is free, expected at least "), ("disk", "run: found 0 MB free on its disk, expected at least ")],
+    [
+        ("memory", "found 0 MB of memory that is free, expected at least "),
+        ("disk", "run: found 0 MB free on its disk, expected at least "),
+    ],
 )
 def test_a_run_that_cannot_fit_does_not_start(folder, monkeypatch, capsys, command, what, words):
     if what == "memory":

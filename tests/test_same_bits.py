@@ -165,7 +165,9 @@ def test_reductions_beside_float64(backend, dtype, shape):
     assert abs(dot(x, y) - exact) <= size * 300 * np.finfo(dtype).eps
     if x.ndim == 2:
         np.testing.assert_allclose(row_dots(x, y), (x.astype(np.float64) * y).sum(-1), atol=size * np.finfo(dtype).eps)
-        np.testing.assert_allclose(block_sums(x), x.astype(np.float64).sum(0), rtol=1e-6 if dtype == np.float32 else 1e-15)
+        np.testing.assert_allclose(
+            block_sums(x), x.astype(np.float64).sum(0), rtol=1e-6 if dtype == np.float32 else 1e-15
+        )
 
 
 def test_training_changes_with_the_seed(monkeypatch):

@@ -129,7 +129,10 @@ def test_joint_transfer_leaves_embeddings_and_heads_alone():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"strategy": "greedy"}, "strategy: found 'greedy', expected one of 'progressive', 'joint', 'auxiliary', 'none'"),
+        (
+            {"strategy": "greedy"},
+            "strategy: found 'greedy', expected one of 'progressive', 'joint', 'auxiliary', 'none'",
+        ),
         ({"student_activation": "swish"}, "student_activation: found 'swish'"),
         ({"attention_factor": "-1"}, "attention_factor: found -1.0, expected a number between 0"),
         ({"joint_learning_rate": "0"}, "joint_learning_rate: found 0.0, expected a number between 1e-30"),

@@ -137,7 +137,9 @@ def test_a_command_reads_utf8_and_prints_json_whatever_the_terminal_is(tmp_path)
 
 
 @on_posix
-@pytest.mark.parametrize("environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}])
+@pytest.mark.parametrize(
+    "environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONUTF8": "1"}]
+)
 def test_names_of_files_are_text_that_json_holds(tmp_path, environment):
     program = """import sys, pathlib; from minimobilebert.support.files import name_of, path_of, write_json
 assert path_of(name_of(sys.argv[1])) == sys.argv[1]
@@ -169,6 +171,7 @@ def test_too_little_memory_is_one_line_that_says_what_to_make_smaller(monkeypatc
         "minimobilebert: failed: not enough memory (Unable to allocate 4.66 TiB for an array); try less at a time\n"
     )
     assert failure(MemoryError(), "train-tiny") == (
-        "failed: not enough memory; try --set with a smaller batch_size or sequence_length", 1
+        "failed: not enough memory; try --set with a smaller batch_size or sequence_length",
+        1,
     )
     assert set(_SMALLER) <= set(COMMANDS)

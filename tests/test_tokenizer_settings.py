@@ -14,7 +14,19 @@ from minimobilebert.support.files import write_json
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-VOCAB = [*SPECIAL_TOKENS, *LETTERS, *("##" + letter for letter in LETTERS), "fur", "für", "schon", "schön", "日", "日本", ",", "##ü"]
+VOCAB = [
+    *SPECIAL_TOKENS,
+    *LETTERS,
+    *("##" + letter for letter in LETTERS),
+    "fur",
+    "für",
+    "schon",
+    "schön",
+    "日",
+    "日本",
+    ",",
+    "##ü",
+]
 # What the uncased tokeniser of tokenizers 0.23 makes of these with this vocabulary.
 TEXTS = {
     "für schön": ["fur", "schon"],
@@ -99,7 +111,10 @@ def write_folder(folder, edit, way):
     tokenizer = WordPieceTokenizer(VOCAB)
     if way == 0:
         tokenizer.save(folder / "vocab.txt")
-        write_json(folder / "tokenizer_config.json", edit if isinstance(edit, list) else {"tokenizer_class": "BertTokenizer", **edit})
+        write_json(
+            folder / "tokenizer_config.json",
+            edit if isinstance(edit, list) else {"tokenizer_class": "BertTokenizer", **edit},
+        )
     else:
         found = tokenizer_json(tokenizer)
         edit(found)
@@ -122,7 +137,9 @@ def theirs(folder, way):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("name", "way"), WAYS, ids=[f"{name}, {('vocab.txt', 'tokenizer.json')[way]}" for name, way in WAYS])
+@pytest.mark.parametrize(
+    ("name", "way"), WAYS, ids=[f"{name}, {('vocab.txt', 'tokenizer.json')[way]}" for name, way in WAYS]
+)
 def test_settings_are_obeyed_or_refused(name, way, tmp_path):
     words = CASES[name][2]
     write_folder(tmp_path, CASES[name][way], way)
@@ -188,7 +205,10 @@ def test_an_unknown_setting_is_counted_aloud(tmp_path):
     assert notes == ["left out tokenizer_config.json: surprise: a setting that is not known here"]
 
 
-@pytest.mark.parametrize(("rows", "good"), [(72, True), (80, True), (96, True), (128, True), (71, False), (88, False), (192, False), (64, False)])
+@pytest.mark.parametrize(
+    ("rows", "good"),
+    [(72, True), (80, True), (96, True), (128, True), (71, False), (88, False), (192, False), (64, False)],
+)
 def test_a_padded_word_table(rows, good, tmp_path):
     """65 pieces: up to the next multiple of 8, 16, 32, 64 or 128, with a note."""
     vocab = VOCAB

@@ -197,7 +197,10 @@ def test_a_digest_is_of_the_pieces_in_their_order():
     first, second = ([*SPECIAL_TOKENS, *more] for more in (("a", "b"), ("b", "a")))
     assert WordPieceTokenizer(first).digest == WordPieceTokenizer(list(first)).digest
     assert WordPieceTokenizer(first).digest != WordPieceTokenizer(second).digest
-    assert WordPieceTokenizer([*SPECIAL_TOKENS, "ab", "c"]).digest != WordPieceTokenizer([*SPECIAL_TOKENS, "a", "bc"]).digest
+    assert (
+        WordPieceTokenizer([*SPECIAL_TOKENS, "ab", "c"]).digest
+        != WordPieceTokenizer([*SPECIAL_TOKENS, "a", "bc"]).digest
+    )
 
 
 def test_metadata_that_is_no_json(tmp_path):

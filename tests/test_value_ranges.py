@@ -20,7 +20,11 @@ def fields_of(kind, settings):
     return [name for name, value in vars(settings).items() if type(value) is kind]
 
 
-@pytest.mark.parametrize("settings", [ModelConfig(), TinySettings(), FineTuningSettings("sst2", 1e-4, 8, 3, 64)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "settings",
+    [ModelConfig(), TinySettings(), FineTuningSettings("sst2", 1e-4, 8, 3, 64)],
+    ids=lambda s: type(s).__name__,
+)
 def test_every_number_of_every_dataclass_has_a_range(settings):
     """A field that is added without a range fails here."""
     may_be_zero = {"seed"}

@@ -2,6 +2,8 @@
 
     y  = x * keep / (1 - rate)        keep is 1 with chance 1 - rate, else 0
     dx = dy * keep / (1 - rate)
+
+x, y and their gradients have one shape, whatever it is.
 """
 
 import math

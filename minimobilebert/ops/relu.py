@@ -2,6 +2,8 @@
 
     y  = max(x, 0)
     dx = dy where x > 0, else 0        at x = 0 there is a kink; 0 is returned there, as everywhere else in the field
+
+x, y and their gradients have one shape, whatever it is.
 """
 
 from typing import NamedTuple

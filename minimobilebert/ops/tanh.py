@@ -2,6 +2,8 @@
 
     y  = tanh x
     dx = dy (1 - y^2)        needs only y, so y is what the cache keeps
+
+x, y and their gradients have one shape, whatever it is.
 """
 
 from typing import NamedTuple

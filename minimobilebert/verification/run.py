@@ -94,5 +94,3 @@ def format_report(report):
     if different:
         answer = f"{different} of {len(report['parts'])} parts differ from ours ({report['hash']})"
     return "\n".join([*lines, "", answer])
-
-
