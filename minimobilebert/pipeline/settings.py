@@ -47,7 +47,7 @@ class TinySettings:
 
     The distilled student gets `transfer_steps_per_layer * layers + distillation_steps` updates; the student
     from scratch gets exactly as many, with the same batch size and the same family of schedules. Each of the
-    two learning rates is the best one found for that model (README, "How the settings were chosen").
+    two learning rates is the best one found for that model (lessons/results.md, "How the settings were chosen").
     """
 
     seed: int = 1

@@ -39,7 +39,7 @@ def tile_size_of(like):
 
 @jit
 def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
-    """out[k, j] = b[k, j] for j < used, any numbers in the other columns of the panel; k < depth"""
+    """out[k, j] = b[k, j] for j < used; the other columns of the panel are 0 or what follows in memory; k < depth"""
     width, lanes = width_of(b), lanes_of(b)
     if b_column == 1:
         for k in range(depth):
@@ -57,7 +57,7 @@ def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
     transposed_depth = depth // lanes * lanes if b_k == 1 else 0
     transposed_columns = used // lanes * lanes
     if transposed_columns < used and b_at + (transposed_columns + lanes - 1) * b_column + depth <= b.size:
-        transposed_columns += lanes  # what follows in memory comes along; nobody looks at those columns
+        transposed_columns += lanes  # copies what follows in memory too: nothing reads those columns
     for k in range(0, transposed_depth, lanes):
         for j in range(0, transposed_columns, lanes):
             transpose_block(b, b_at + j * b_column + k, b_column, out, out_at + k * width + j, width)
