@@ -440,11 +440,9 @@ def test_the_second_use_of_the_word_table_is_not_forgotten(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_a_divergence_reaches_the_report(monkeypatch):
     need_compare()
-    original = minimobilebert.model.layers.linear_activation_forward
-    monkeypatch.setattr(
-        "minimobilebert.model.layers.linear_activation_forward",
-        lambda x, weight, bias, activation: original(x, weight, bias, "relu"),
-    )
+    pair = minimobilebert.model.layers.dense_activation_pair
+    wrong = pair._replace(forward=lambda x, weight, bias, activation: pair.forward(x, weight, bias, "relu"))
+    monkeypatch.setattr("minimobilebert.model.layers.dense_activation_pair", wrong)
     part = check_case(_MUTANT, (1, 0))
     assert not part["ok"]
     assert (part["first"]["tensor"], part["first"]["dtype"], part["first"]["variant"]) == (

@@ -170,7 +170,7 @@ class Run:
         return result
 
     def note_seconds(self, name, seconds):
-        """Keep a stage's seconds, on disk too; folder must exist."""
+        """Keep a stage's seconds, on disk too once the folder is ours: until then nothing is written."""
         self.seconds[name] = seconds
-        if self.folder.exists():
+        if (self.folder / CONFIG).exists():
             write_json(self._seconds_file, self.seconds)
