@@ -5,6 +5,7 @@ something_backward; its random shapes come from `gradcheck/cases.py`.
 """
 
 import importlib
+import inspect
 import os
 import pkgutil
 import subprocess
@@ -44,6 +45,23 @@ def test_every_public_backward_has_a_case_and_every_case_its_backward():
     found = list(public_backwards())
     assert len(found) >= 17 and len(set(found)) == len(found)
     assert set(found) == set(CASES)
+
+
+def accelerated():
+    """Every function of the package that names a compiled twin."""
+    for info in pkgutil.walk_packages(minimobilebert.__path__, "minimobilebert."):
+        if info.name.split(".")[1] in ("ops", "distillation", "training"):
+            for value in vars(importlib.import_module(info.name)).values():
+                if hasattr(value, "compiled_twin") and value.__module__ == info.name:
+                    yield value
+
+
+def test_both_twins_of_an_operation_take_the_same_arguments():
+    found = list(accelerated())
+    assert len(found) >= 25
+    for operation in found:
+        twins = operation.numpy_twin, operation.compiled_twin
+        assert inspect.signature(twins[0]) == inspect.signature(twins[1]), operation.__name__
 
 
 # Layouts of the same numbers: as they are, every second element of a wider array, axes in the opposite order in

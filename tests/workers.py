@@ -17,6 +17,8 @@ import time
 
 import pytest
 
+MOST = 4  # with auto: each process has its own NumPy and Numba, and more of them compile the same kernels
+
 
 class Share:
     """The test files that this process runs."""
@@ -134,7 +136,9 @@ def add_options(parser):
 def configure(config):
     """Make this process one of several, where that is wanted."""
     folder, count = config.getoption("--worker-of"), config.getoption("--workers")
-    count = (os.cpu_count() or 1) if count == "auto" else int(count)
+    if count != "auto" and not count.isdigit():
+        raise pytest.UsageError(f"--workers: found {count!r}, expected a number or auto")
+    count = min(os.cpu_count() or 1, MOST) if count == "auto" else int(count)
     if folder:
         config.pluginmanager.register(Worker(folder, config))
     elif count > 1:

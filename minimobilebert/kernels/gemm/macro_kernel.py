@@ -23,8 +23,8 @@ from .micro_kernel import TILE_ROWS, item_bytes, lanes_of, micro_kernel, width_o
 from .packing import DEPTH_BLOCK, pack_a_tiles, pack_b_block, panels_of, tile_height, tile_size_of
 
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
-COPY_FROM = 192  # rows of a from which on a copy of b pays that lies as the tiles read it
-COPY_FROM_TILES = 4  # tiles of a from which on that pays where a is packed too
+COPY_FROM = 192  # rows of a from which on packing b pays
+COPY_FROM_TILES = 4  # tiles of a from which on that pays if a is packed too
 TILES_AT_ONCE = 8  # tiles of a that are packed together
 
 
@@ -36,7 +36,7 @@ def depth_blocks(depth):
 
 @jit
 def small_workspace_size(like):
-    """A tile: what `macro_kernel` needs of scratch memory for a packed b and an a that lies in its own rows."""
+    """A tile: what `macro_kernel` needs of scratch memory for a packed b and an a whose rows are contiguous."""
     return TILE_ROWS * width_of(like)
 
 
@@ -97,16 +97,16 @@ def macro_kernel(
                     packed += 1
                 for panel in range(first, min(first + step, panels)):
                     j0 = panel * width
-                    place, used = out_at + t0 * out_row + j0, min(width, columns - j0)
+                    out_offset, used = out_at + t0 * out_row + j0, min(width, columns - j0)
                     begin = start_at + width + column + j0 if block == 0 else start_at
                     more, addend_at, addend_row = add, add_at + t0 * add_row + j0 if add_at >= 0 else -1, add_row
                     if block > 0:
-                        more, addend_at, addend_row = out, place, out_row
+                        more, addend_at, addend_row = out, out_offset, out_row
                     b_tile = y_at + (panel - first) * y_panel
                     if used == width:
                         micro_kernel(
                             mr, x, x_at, a_row, x_k, y, b_tile, y_k, k1 - k0, start, begin,
-                            more, addend_at, addend_row, out, place, out_row,
+                            more, addend_at, addend_row, out, out_offset, out_row,
                         )  # fmt: skip
                     else:
                         micro_kernel(
@@ -118,9 +118,9 @@ def macro_kernel(
                                 product = workspace[workspace_at + i * width + j]
                                 if addend_at >= 0:
                                     product = more[addend_at + i * addend_row + j] + product
-                                out[place + i * out_row + j] = product
+                                out[out_offset + i * out_row + j] = product
                     if kind and block == blocks - 1:
                         apply_epilogue(
-                            kind, mr, used, out, place, out_row,
+                            kind, mr, used, out, out_offset, out_row,
                             kept, kept_at + t0 * kept_row + j0, kept_row, scale, shift, column + j0,
                         )  # fmt: skip
