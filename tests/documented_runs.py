@@ -129,6 +129,7 @@ ELSEWHERE = {
     "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
+    "make test ARGS=--all-targets": "test_same_bits.py::test_every_target_computes_the_expected_bits",
     "make verify": "test_same_bits.py::test_the_command_says_what_differs",
     "make bench": "test_bench.py::test_rows_of_all_parts",
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
