@@ -17,7 +17,7 @@ from background import Background
 from documents import ROOT
 
 from minimobilebert.cli import main
-from minimobilebert.kernels.gemm import micro_kernel as simd
+from minimobilebert.kernels.gemm import tiles
 from minimobilebert.kernels.reductions import block_sums, dot, row_dots, row_sums
 from minimobilebert.kernels.runtime.jit import HAVE_NUMBA
 from minimobilebert.verification import operations, run, training
@@ -47,7 +47,7 @@ TARGETS = {
         "OPENBLAS_CORETYPE": "Haswell", "NUMBA_OPT": "1",
     }),
     PLAIN: ("plain", {"MINIMOBILEBERT_SIMD": "plain", "NUMBA_NUM_THREADS": "1"}),
-    HERE: (simd.PATH, {}),
+    HERE: (tiles.PATH, {}),
 }  # fmt: skip
 SCRIPT = """
 import json, tile_check
@@ -66,7 +66,7 @@ def _parts(name):
 
 
 def _possible(needed):
-    return needed in ("plain", simd.PATH) or (X86 and needed in simd.SUPPORTED)
+    return needed in ("plain", tiles.PATH) or (X86 and needed in tiles.SUPPORTED)
 
 
 RUNS = Background({
@@ -85,12 +85,12 @@ def wanted(config):
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_target_computes_the_expected_bits(name, pytestconfig):
     if not _possible(TARGETS[name][0]):
-        pytest.skip(f"this processor cannot run it: {', '.join(simd.SUPPORTED) or 'no vectors known here'}")
+        pytest.skip(f"this processor cannot run it: {', '.join(tiles.SUPPORTED) or 'no vectors known here'}")
     if name == FULL and not pytestconfig.getoption("--all-targets"):
         pytest.skip("a minute of compilation: make test ARGS=--all-targets")
     if name == HERE:
         report = run.verify(PARTS)
-        tile_check.check(simd.PATH)
+        tile_check.check(tiles.PATH)
     else:
         code, printed = RUNS.output(name)
         assert code == 0, printed
@@ -123,7 +123,7 @@ def test_the_command_says_what_differs(monkeypatch, capsys):
     monkeypatch.setattr(run, "parts", lambda dtypes: {part: lambda: np.zeros(3)})
     assert main(["verify", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert [row["ok"] for row in report["parts"]] == [False] and report["machine"]["vectors"] == simd.PATH
+    assert [row["ok"] for row in report["parts"]] == [False] and report["machine"]["vectors"] == tiles.PATH
     assert main(["verify"]) == 1
     assert "DIFFERENT" in capsys.readouterr().out
 

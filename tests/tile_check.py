@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minimobilebert.kernels.gemm import micro_kernel as simd
+from minimobilebert.kernels.gemm import tiles
 from minimobilebert.kernels.gemm.matmul import matmul
 
 MANY = [(37, 70, 41), (100, 300, 65), (5, 9, 130)]
@@ -10,7 +10,7 @@ MANY = [(37, 70, 41), (100, 300, 65), (5, 9, 130)]
 
 def check(path, shapes=MANY):
     """AssertionError where `path` is not the tile that runs, or a product of [M, K] and [K, N] is not right."""
-    assert path == simd.PATH, f"found the tile {simd.PATH}, expected {path}"
+    assert path == tiles.PATH, f"found the tile {tiles.PATH}, expected {path}"
     rng = np.random.default_rng(5)
     for dtype, limit in ((np.float32, 1e-5), (np.float64, 1e-13)):
         for m, k, n in shapes:

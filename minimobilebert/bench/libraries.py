@@ -89,7 +89,7 @@ def describe(sides):
     import numba
     import numpy
 
-    from ..kernels.gemm.micro_kernel import PATH
+    from ..kernels.gemm.tiles import PATH
 
     versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"Numba {numba.__version__}"]
     modules = dict.fromkeys(module for side in sides if side in NEEDS for module in NEEDS[side])

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..kernels import encoder as kernel
 from ..kernels.gemm.epilogue import ACTIVATIONS
-from ..kernels.gemm.matmul import place
-from ..kernels.gemm.micro_kernel import width_of
-from ..kernels.gemm.packing import pack_panels
+from ..kernels.gemm.packing import pack_matrix, panels_of
+from ..kernels.gemm.tiles import nr_of
+from ..kernels.gemm.views import as_matrix
 from ..kernels.runtime import locks
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.jit import get_num_threads
@@ -46,27 +46,26 @@ class _Arena:
     """Arrays that become one, each filled up with zeros to whole panels -> where each begins"""
 
     def __init__(self, dtype):
-        self.width, self.pieces, self.size = width_of(np.empty(0, dtype)), [], 0
+        self.nr, self.pieces, self.size = nr_of(np.empty(0, dtype)), [], 0
 
     def add(self, numbers):
         start = self.size
         self.pieces.append(numbers)
-        self.size += -(-numbers.size // self.width) * self.width
+        self.size += -(-numbers.size // self.nr) * self.nr
         return start
 
     def add_weight(self, weight):
         outputs, inputs = weight.shape
-        packed = np.zeros(-(-outputs // self.width) * self.width * inputs, weight.dtype)
-        flat, row, column = place(weight)
-        pack_panels(flat, 0, column, row, inputs, outputs, packed, 0)
-        return self.add(packed)
+        panels = np.zeros((panels_of(outputs, weight), inputs, self.nr), weight.dtype)
+        pack_matrix(as_matrix(weight.T), panels)
+        return self.add(panels.reshape(-1))
 
     def joined(self):
-        arena = np.zeros(self.size + self.width, self.pieces[0].dtype)
+        arena = np.zeros(self.size + self.nr, self.pieces[0].dtype)
         start = 0
         for piece in self.pieces:
             arena[start : start + piece.size] = piece
-            start += -(-piece.size // self.width) * self.width
+            start += -(-piece.size // self.nr) * self.nr
         return arena
 
 
@@ -84,7 +83,6 @@ class Engine:
         dtype = params[f"{config.prefix}.embeddings.word_embeddings.weight"].dtype
         arena = _Arena(dtype)
         table = np.zeros((config.num_hidden_layers, len(names), 4), np.int64)
-        zeros = np.zeros(arena.width, dtype)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
             for d, pair in enumerate(names):
@@ -93,7 +91,7 @@ class Engine:
                 dense, norm = pair
                 slot = table[layer, d]
                 slot[0] = arena.add_weight(params[f"{prefix}{dense}.weight"])
-                slot[1] = arena.add(np.concatenate([zeros, params[f"{prefix}{dense}.bias"]]))
+                slot[1] = arena.add(params[f"{prefix}{dense}.bias"])
                 if norm:
                     slot[2] = arena.add(params[f"{prefix}{norm}.weight"])
                     slot[3] = arena.add(params[f"{prefix}{norm}.bias"])
@@ -122,8 +120,5 @@ class Engine:
                  config.num_feedforward_networks)  # fmt: skip
         flags = (int(config.use_bottleneck), self._reads(), int(config.normalization_type == "layer_norm"),
                  ACTIVATIONS[config.hidden_act])  # fmt: skip
-        kernel.encoder_blocks(
-            parts, config.num_hidden_layers, h.reshape(-1), mask, arena, table, sizes, flags,
-            h.dtype.type(config.layer_norm_eps),
-        )  # fmt: skip
+        kernel.encoder_blocks(parts, h, mask, (arena, table, sizes, flags, h.dtype.type(config.layer_norm_eps)))
         return h

@@ -1,302 +1,339 @@
 """Scaled dot-product attention, one head at a time (see ops/attention.py for the equations).
 
-The heads stay where the projections left them, side by side in the last axis: head a owns the columns
-a*K .. (a+1)*K, so nothing is transposed or copied in memory but the one operand that the register tile reads in
-panels (gemm/packing.py). Each thread takes whole heads; one head's score matrix stays in the second-level cache from
-the product that makes it, through softmax, to the product that uses it.
+    query, key, value, context [B, T, heads * K]: head h owns columns h*K .. (h+1)*K of each, where they are
+
+                 K columns                T                                T                        K columns
+          +---+-----+---+          +-----------+     softmax        +-----------+          +---+-----+---+
+       T  |   |  q  |   |  q k^T   |  scores   |   ---------->      |     p     |   p v    |   |     |   |  context
+          +---+-----+---+  ---->   +-----------+                    +-----------+  ---->   +---+-----+---+
+
+Nothing is transposed or copied but the operand that the register tile reads in panels (gemm/packing.py). Each thread
+takes whole heads; a head's [T, T] stays in the second-level cache from the product that makes it to the one that uses
+it.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .exponential import exp_scalar
-from .gemm.epilogue import NOTHING
-from .gemm.macro_kernel import (
-    COPY_FROM_TILES,
-    depth_blocks,
-    macro_kernel,
-    packing_workspace_size,
-    small_workspace_size,
-    workspace_size,
-)
-from .gemm.micro_kernel import TILE_ROWS, copy_vector, lanes_of, micro_kernel, width_of
-from .gemm.packing import pack_panels, panels_of, tile_height
+from .gemm.epilogue import no_epilogue
+from .gemm.macro_kernel import macro_kernel
+from .gemm.packing import pack_panels, panels_in_place, panels_of
+from .gemm.tiles import item_bytes, lanes_of, nr_of
+from .gemm.views import nothing, strided, view
+from .gemm.workspace import Workspace, a_workspace_size, tile_workspace_size, workspace_in
 from .rows import compact, row_maximum
-from .runtime.by_address import by_address
-from .runtime.jit import jit, jit_parallel, prange
+from .runtime.by_address import by_address, passed_as
+from .runtime.jit import jit, jit_inline, jit_parallel, prange
 from .runtime.memory import empty
 from .sums import dot_of, sum_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
 # a NoNorm model produces, whose activations can reach 1e7.
 MASKED_SCORE = -1e30
-TOGETHER = 1024  # scores whose exponentials are taken in one go; they stay in the first-level cache
+TOGETHER = 1024  # scores whose exponentials are taken at once; they stay in the first-level cache
+
+
+@passed_as("attention", "sequences sequences sequences mask squares int")
+class Inputs(NamedTuple):
+    query: np.ndarray  # [B, T, heads * K]
+    key: np.ndarray
+    value: np.ndarray
+    mask: np.ndarray  # [B, T] bool
+    keep: np.ndarray  # [B * heads, T, T] dropout: 0 or 1 / (1 - rate); [0, 0, 0] without
+    heads: int
+
+
+class HeadMemory(NamedTuple):
+    """Scratch memory of one head."""
+
+    panels: np.ndarray  # one dimension: k, v or p in panels
+    transposed: np.ndarray  # [K, T], for a head that is narrower than a tile
+    workspace: Workspace
+
+
+@jit_inline
+def _sizes(tokens, size, like):
+    """Numbers in `panels`, for the largest matrix that is packed there, in `transposed`, and a workspace; size = K"""
+    whole_tokens, whole_size = panels_of(tokens, like) * nr_of(like), panels_of(size, like) * nr_of(like)
+    if size < nr_of(like):
+        return whole_tokens * max(whole_size, tokens), size * tokens, a_workspace_size(like)
+    return whole_tokens * whole_size, 0, tile_workspace_size(like)
 
 
 @jit
-def _window(column, size, least, width):
-    """First and number of `least` or more columns, of `width`, that hold the `size` columns from `column` on."""
-    wanted = min(max(size, least), width)
-    return min(column, width - wanted), wanted
+def head_memory_size(tokens, size, like):
+    """Numbers of memory for heads of [tokens, size]."""
+    panels, transposed, workspace = _sizes(tokens, size, like)
+    return panels + transposed + workspace
 
 
 @jit
-def transposed_size(tokens, size, width, like):
-    """Numbers that one transposed head takes as panels."""
-    return panels_of(tokens, like) * width_of(like) * _window(0, size, lanes_of(like), width)[1]
+def head_memory_in(memory, tokens, size):
+    """memory [head_memory_size] -> HeadMemory"""
+    panels, transposed, workspace = _sizes(tokens, size, memory)
+    return HeadMemory(
+        view(memory, (0,), (panels,)),
+        strided(memory, panels, (size, tokens), (tokens, 1)),
+        workspace_in(view(memory, (panels + transposed,), (workspace,))),
+    )
+
+
+@jit_inline
+def _multiply_panels(a, panels, out, workspace):
+    """out = a @ (the matrix in these panels)"""
+    none = view(workspace.zeros, (0,), (0,))
+    macro_kernel(a, panels, none, nothing(none), out, no_epilogue(none), workspace)
+
+
+@jit_inline
+def _panels_in(memory, depth, columns):
+    """Room for a matrix [depth, columns] in panels -> [P, depth, NR]"""
+    nr = nr_of(memory)
+    return strided(memory, 0, (panels_of(columns, memory), depth, nr), (depth * nr, nr, 1))
 
 
 @jit
-def matmul_transposed(
-    rows, a, a_at, a_row, x, x_at, column, size, width, tokens, transposed, zeros, out, out_at, workspace
-):  # fmt: skip
-    """out[i, j] = sum over k of a[i, k] * x[j, column + k] for one head of x [tokens, width] at x_at; k < size
+def matmul_transposed(a, x, column, out, memory):
+    """out = a @ x[:, column : column + K].T    a [R, K], x [T, heads * K] -> out [R, T]
 
-    The head is transposed to [size, tokens] panels in `transposed`, with neighbours where it is narrower than a vector.
+    A head that is narrower than a vector is transposed with its neighbours, a vector at a time; only its own rows of
+    the panels are used.
     """
-    zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
-    first, depth = _window(column, size, lanes_of(out), width)
-    pack_panels(x, x_at + first, one, width, depth, tokens, transposed, zero)
-    macro_kernel(
-        rows, a, a_at, a_row, one, size, transposed, (column - first) * panel, panel * depth, panel, tokens, zeros,
-        zero, none, -one, zero, out, out_at, tokens, workspace, zero, np.int64(NOTHING), none, zero, zero, none, none,
-        zero,
-    )  # fmt: skip
+    tokens, width = x.shape
+    size, nr = a.shape[1], nr_of(out)
+    wide = min(max(size, lanes_of(out)), width)
+    first = min(column, width - wide)
+    panels = _panels_in(memory.panels, wide, tokens)
+    pack_panels(view(x, (0, first), (tokens, wide)).T, panels)
+    own = view(panels, (0, column - first, 0), (panels.shape[0], size, nr))
+    _multiply_panels(a, own, out, memory.workspace)
 
 
 @jit
-def head_size_of(tokens, size, like):
-    """Numbers of scratch memory that `matmul_head` needs: a packed head and a tile; for a narrow head see there."""
-    width = width_of(like)
-    if size >= width:
-        return (tokens + TILE_ROWS) * width
-    tiles = workspace_size(like) if size > COPY_FROM_TILES * TILE_ROWS else packing_workspace_size(like)
-    return (panels_of(tokens, like) * width + size) * tokens + tiles
-
-
-@jit
-def _matmul_narrow_head(rows, a, a_at, a_row, a_k, x, x_at, width, size, tokens, zeros, out, out_at, scratch):
-    """`matmul_head` where a head has fewer columns than a tile: out^T = x^T a^T, whose rows are long
-
-    scratch holds a^T as panels [tokens, rows], where a does not lie so already; then out^T [size, rows]; then tiles.
-    """
-    zero, one, panel, none = np.int64(0), np.int64(1), width_of(out), zeros[:0]
-    transposed_at = tokens * panel * panels_of(rows, out)
-    workspace_at = transposed_at + size * rows
-    b, b_at, b_panel, b_k = a, a_at, panel, a_k
-    if a_row != 1 or rows % panel:
-        pack_panels(a, a_at, a_k, a_row, tokens, rows, scratch, zero)
-        b, b_at, b_panel, b_k = scratch, zero, panel * tokens, panel
-    macro_kernel(
-        size, x, x_at, one, width, tokens, b, b_at, b_panel, b_k, rows, zeros, zero, none, -one, zero,
-        scratch, transposed_at, rows, scratch, workspace_at, np.int64(NOTHING), none, zero, zero, none, none, zero,
-    )  # fmt: skip
+def _matmul_narrow(a, x, out, memory):
+    """`matmul_head` where K < NR, so that a tile would be mostly empty: out^T = x^T a^T, whose rows are long"""
+    rows, tokens = a.shape
+    size = x.shape[1]
+    if a.strides[0] == item_bytes(a) and rows % nr_of(a) == 0:
+        panels = panels_in_place(a.T, rows // nr_of(a))
+    else:
+        panels = _panels_in(memory.panels, tokens, rows)
+        pack_panels(a.T, panels)
+    transposed = view(memory.transposed, (0, 0), (size, rows))
+    _multiply_panels(x.T, panels, transposed, memory.workspace)
     for i in range(rows):
-        y = out[out_at + i * width : out_at + i * width + size]
         for c in range(size):
-            y[c] = scratch[transposed_at + c * rows + i]
+            out[i, c] = transposed[c, i]
 
 
 @jit
-def matmul_head(rows, a, a_at, a_row, a_k, x, x_at, column, size, width, tokens, zeros, out, out_at, scratch):
-    """out[i, j] = sum over k of a[i, k] * x[k, column + j] for one head of x [tokens, width] at x_at; j < size
-
-    out lies like x. The head is first copied to lie without gaps: its rows are a power of two apart as a rule and would
-    push each other out of the cache. Where its last columns do not fill a tile, their neighbours stand beside them, and
-    what comes of those is computed workspace and left there.
-    """
-    zero, panel, lanes = np.int64(0), width_of(out), lanes_of(out)
-    if size < panel:
-        _matmul_narrow_head(
-            rows, a, a_at, a_row, a_k, x, x_at + column, width, size, tokens, zeros, out, out_at + column, scratch
-        )  # fmt: skip
+def matmul_head(a, x, out, memory):
+    """out = a @ x    a [R, T]; x [T, K], out [R, K]: the columns of one head"""
+    tokens, size = x.shape
+    if size < nr_of(out):
+        _matmul_narrow(a, x, out, memory)
         return
-    workspace, height = tokens * panel, tile_height(rows)
-    blocks = depth_blocks(tokens)  # as in every product: a head of another width must add in the same order
-    for j in range(column, column + size, panel):
-        used = min(panel, column + size - j)
-        first = _window(j, used, panel, width)[0]
-        for k in range(tokens):
-            for c in range(0, panel, lanes):
-                copy_vector(x, x_at + k * width + first + c, scratch, k * panel + c)
-        direct = used == panel
-        for t0 in range(0, rows, height):
-            mr = min(height, rows - t0)
-            place = out_at + t0 * width + j
-            y, y_at, y_row = (out, place, width) if direct else (scratch, workspace, panel)
-            for block in range(blocks):
-                k0, k1 = tokens * block // blocks, tokens * (block + 1) // blocks
-                micro_kernel(
-                    mr, a, a_at + t0 * a_row + k0 * a_k, a_row, a_k, scratch, k0 * panel, panel, k1 - k0, zeros,
-                    zero, y, y_at if block else -1, y_row, y, y_at, y_row,
-                )  # fmt: skip
-            if not direct:
-                for i in range(mr):
-                    to, source = out[place + i * width : place + i * width + used], workspace + i * panel + j - first
-                    for c in range(used):
-                        to[c] = scratch[source + c]
+    panels = _panels_in(memory.panels, tokens, size)
+    pack_panels(x, panels)
+    _multiply_panels(a, panels, out, memory.workspace)
 
 
 @jit
-def softmax_rows(scores, tokens, mask, scale, kept):
-    """Steps 1 and 2 for rows of `tokens` scores, in place; mask [tokens]; kept: a copy of step 1's result, or empty
+def softmax_rows(scores, mask, scale, kept):
+    """Steps 1 and 2, in place: scores [R, T], rows without gaps between them; mask [T]; kept [R, T] or no rows: step 1
 
-    A row of masked scores only becomes equal shares. Exponentials are taken of several rows together, because a short
+    A row of masked scores only becomes equal shares. Exponentials are taken of several rows at once, because a short
     row does not fill the vectors; and all is one function, because a call for each row would take as long again.
     """
+    rows, tokens = scores.shape
     masked, one = scores.dtype.type(MASKED_SCORE), scores.dtype.type(1.0)
-    together = tokens * max(1, TOGETHER // tokens)
-    for first in range(0, scores.size, together):
-        last = min(first + together, scores.size)
-        for i in range(first, last, tokens):
-            row = scores[i : i + tokens]
+    together = max(1, TOGETHER // tokens)
+    for first in range(0, rows, together):
+        last = min(first + together, rows)
+        for i in range(first, last):
+            row = view(scores, (i, 0), (tokens,))
             for j in range(tokens):
                 row[j] = row[j] * scale if mask[j] else masked
-            if kept.size:
-                copy = kept[i : i + tokens]
+            if kept.shape[0] > 0:
+                copy = view(kept, (i, 0), (tokens,))
                 for j in range(tokens):
                     copy[j] = row[j]
             largest = max(row_maximum(row), masked)
             for j in range(tokens):
                 row[j] -= largest
-        rows = scores[first:last]
-        for j in range(rows.size):
-            rows[j] = exp_scalar(rows[j])
-        for i in range(first, last, tokens):
-            row = scores[i : i + tokens]
+        block = view(scores, (first, 0), ((last - first) * tokens,))
+        for j in range(block.size):
+            block[j] = exp_scalar(block[j])
+        for i in range(first, last):
+            row = view(scores, (i, 0), (tokens,))
             inverse = one / sum_of(row)
             for j in range(tokens):
                 row[j] *= inverse
 
 
-@by_address("int numbers numbers numbers bools int int numbers numbers numbers numbers")
-def _head_forward(head, query, key, value, mask, tokens, heads, keep, context, scores, probabilities):
-    """All of one head; head counts through the heads of all sequences."""
-    width = query.size // mask.size
-    size, square, kind = width // heads, tokens * tokens, query.dtype
-    scale = kind.type(1.0 / math.sqrt(size))
-    zero, one = np.int64(0), np.int64(1)  # Numba compiles a function anew for every literal argument
-    b, column = head // heads, head % heads * size
-    here, at = head * square, b * tokens * width
-    zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    workspace = np.empty(max(small_workspace_size(query), head_size_of(tokens, size, query)), kind)
-    transposed = np.empty(transposed_size(tokens, size, width, query), kind)
-    used = probabilities[here : here + square]
-    matmul_transposed(
-        tokens, query, at + column, width, key, at, column, size, width, tokens, transposed, zeros, used, zero,
-        workspace,
-    )  # fmt: skip
-    first = min(here, scores.size)
-    softmax_rows(
-        used, tokens, mask[b * tokens : (b + 1) * tokens], scale, scores[first : min(first + square, scores.size)]
-    )  # fmt: skip
-    if keep.size:
-        used = used * keep[here : here + square]
-    matmul_head(tokens, used, zero, tokens, one, value, at, column, size, width, tokens, zeros, context, at, workspace)
+@jit_inline
+def _head_of(x, head, heads):
+    """One head of x [B, T, heads * K] as [T, K]; head counts through the heads of all sequences"""
+    size = x.shape[2] // heads
+    return view(x, (head // heads, 0, head % heads * size), (x.shape[1], size))
 
 
-@jit_parallel
-def _attention_forward(
-    head_at, query, key, value, mask, tokens, heads, keep, context, scores, probabilities
-):  # fmt: skip
-    for head in prange(mask.size // tokens * heads):
-        _head_forward(head_at, head, query, key, value, mask, tokens, heads, keep, context, scores, probabilities)
+@jit_inline
+def _sequence_of(x, head, heads):
+    """All heads [T, heads * K] of the head's sequence"""
+    return view(x, (head // heads, 0, 0), (x.shape[1], x.shape[2]))
+
+
+@jit_inline
+def _square_of(x, head):
+    """x[head] of x [B * heads, T, T]; no rows where x is empty"""
+    return view(x, (min(head, x.shape[0]), 0, 0), (x.shape[1], x.shape[2]))
+
+
+@jit_inline
+def _dropout(p, keep, out):
+    """p * keep in `out`, or p itself where `keep` has no rows; all [T, T]"""
+    if keep.shape[0] == 0:
+        return p
+    tokens = p.shape[1]
+    for i in range(p.shape[0]):
+        p_row, keep_row, row = view(p, (i, 0), (tokens,)), view(keep, (i, 0), (tokens,)), view(out, (i, 0), (tokens,))
+        for j in range(tokens):
+            row[j] = p_row[j] * keep_row[j]
+    return out
+
+
+@jit_inline
+def _scale_of(query, heads):
+    """1 / sqrt(K)"""
+    return query.dtype.type(1.0 / math.sqrt(query.shape[2] // heads))
 
 
 @jit
-def _ds_rows(probabilities, ds, dscores, tokens, mask, scale):
-    """Steps 2 and 1 in reverse: ds, the gradient of the probabilities, becomes that of q . k; dscores may be empty"""
-    zero = ds.dtype.type(0.0)
-    for i in range(0, ds.size, tokens):
-        probability, row = probabilities[i : i + tokens], ds[i : i + tokens]
+def _one_head_forward(head, inputs, context, scores, probabilities, square, memory):
+    """Steps 1 to 4 of ops/attention.py; square [T, T], memory: scratch"""
+    query, key, value, mask, keep, heads = inputs
+    _, tokens, width = query.shape
+    size = width // heads
+    own = head_memory_in(memory, tokens, size)
+    q, v, c = _head_of(query, head, heads), _head_of(value, head, heads), _head_of(context, head, heads)
+    p = _square_of(probabilities, head)
+    matmul_transposed(q, _sequence_of(key, head, heads), head % heads * size, p, own)  # 1: q k^T
+    softmax_rows(p, mask[head // heads], _scale_of(query, heads), _square_of(scores, head))  # 1: / sqrt(K), 2
+    u = _dropout(p, _square_of(keep, head), view(square, (0, 0), (tokens, tokens)))  # 3
+    matmul_head(u, v, c, own)  # 4: c = u v
+
+
+@by_address("int attention sequences squares squares")
+def _head_forward(head, inputs, context, scores, probabilities):
+    """All of one head; head counts through the heads of all sequences."""
+    _, tokens, width = inputs.query.shape
+    dtype, dropped = inputs.query.dtype, tokens if inputs.keep.size > 0 else 0
+    memory = np.empty(head_memory_size(tokens, width // inputs.heads, inputs.query), dtype)
+    _one_head_forward(head, inputs, context, scores, probabilities, np.empty((dropped, dropped), dtype), memory)
+
+
+@jit_parallel
+def _attention_forward(head_at, inputs, context, scores, probabilities):
+    query, key, value, mask, keep, heads = inputs
+    for head in prange(len(mask) * heads):
+        _head_forward(head_at, head, Inputs(query, key, value, mask, keep, heads), context, scores, probabilities)
+
+
+def _inputs(query, key, value, mask, keep, heads):
+    """The fields of `Inputs` as a plain tuple, which costs less to hand to a kernel"""
+    return compact(query), compact(key), compact(value), compact(mask), _squares(keep, query.dtype), heads
+
+
+@jit
+def _ds_rows(p, ds, dscores, mask, scale):
+    """Steps 2 and 1 in reverse: ds, the gradient of p, becomes that of q . k; all [T, T]; dscores may have no rows"""
+    tokens, zero = len(mask), ds.dtype.type(0.0)
+    for i in range(tokens):
+        probability, row = view(p, (i, 0), (tokens,)), view(ds, (i, 0), (tokens,))
         along = dot_of(row, probability)
-        if dscores.size:
-            more = dscores[i : i + tokens]
+        if dscores.shape[0] > 0:
+            dscore = view(dscores, (i, 0), (tokens,))
             for j in range(tokens):
-                row[j] = (probability[j] * (row[j] - along) + more[j]) * scale if mask[j] else zero
+                row[j] = (probability[j] * (row[j] - along) + dscore[j]) * scale if mask[j] else zero
         else:
             for j in range(tokens):
                 row[j] = probability[j] * (row[j] - along) * scale if mask[j] else zero
 
 
-@by_address("int numbers numbers numbers numbers numbers bools int int numbers numbers numbers numbers numbers")
-def _head_backward(
-    head, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep, dquery, dkey, dvalue
-):
+@jit
+def _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients, squares, memory):
+    """Steps 4 to 1 in reverse; gradients: dquery, dkey, dvalue; squares [2, T, T], memory: scratch"""
+    query, key, value, mask, keep, heads = inputs
+    _, tokens, width = query.shape
+    size = width // heads
+    own = head_memory_in(memory, tokens, size)
+    dc, p = _head_of(dcontext, head, heads), _square_of(probabilities, head)
+    q, k = _head_of(query, head, heads), _head_of(key, head, heads)
+    dq = _head_of(gradients[0], head, heads)
+    dk, dv = _head_of(gradients[1], head, heads), _head_of(gradients[2], head, heads)
+    ds = _square_of(squares, 0)
+    matmul_transposed(dc, _sequence_of(value, head, heads), head % heads * size, ds, own)  # 4: du = dc v^T
+    u = _dropout(p, _square_of(keep, head), _square_of(squares, 1))
+    matmul_head(u.T, dc, dv, own)  # 4: dv = u^T dc
+    _dropout(ds, _square_of(keep, head), ds)  # 3: dp = du * keep
+    _ds_rows(p, ds, _square_of(dscores, head), mask[head // heads], _scale_of(query, heads))  # 2, 1
+    matmul_head(ds, k, dq, own)  # 1: dq = ds k
+    matmul_head(ds.T, q, dk, own)  # 1: dk = ds^T q
+
+
+@by_address("int sequences squares attention squares sequences sequences sequences")
+def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue):
     """Reverse of `_head_forward`."""
-    width = query.size // mask.size
-    size, square, kind = width // heads, tokens * tokens, query.dtype
-    scale = kind.type(1.0 / math.sqrt(size))
-    zero, one = np.int64(0), np.int64(1)
-    b, column = head // heads, head % heads * size
-    here, at = head * square, b * tokens * width
-    zeros = np.zeros((1 + panels_of(tokens, query)) * width_of(query), kind)
-    workspace = np.empty(max(small_workspace_size(query), head_size_of(tokens, size, query)), kind)
-    transposed = np.empty(transposed_size(tokens, size, width, query), kind)
-    ds = np.empty(square, kind)
-    matmul_transposed(
-        tokens, dcontext, at + column, width, value, at, column, size, width, tokens, transposed, zeros, ds, zero,
-        workspace,
-    )  # fmt: skip
-    probability = probabilities[here : here + square]
-    used = probability
-    if keep.size:
-        ds *= keep[here : here + square]
-        used = probability * keep[here : here + square]
-    matmul_head(
-        tokens, used, zero, one, tokens, dcontext, at, column, size, width, tokens, zeros, dvalue, at, workspace,
-    )  # fmt: skip
-    first = min(here, dscores.size)
-    _ds_rows(
-        probability, ds, dscores[first : min(first + square, dscores.size)], tokens,
-        mask[b * tokens : (b + 1) * tokens], scale,
-    )  # fmt: skip
-    matmul_head(tokens, ds, zero, tokens, one, key, at, column, size, width, tokens, zeros, dquery, at, workspace)
-    matmul_head(tokens, ds, zero, one, tokens, query, at, column, size, width, tokens, zeros, dkey, at, workspace)
+    _, tokens, width = inputs.query.shape
+    dtype = inputs.query.dtype
+    squares = np.empty((2 if inputs.keep.size > 0 else 1, tokens, tokens), dtype)
+    memory = np.empty(head_memory_size(tokens, width // inputs.heads, inputs.query), dtype)
+    gradients = (dquery, dkey, dvalue)
+    _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients, squares, memory)
 
 
 @jit_parallel
-def _attention_backward(
-    head_at, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep, dquery, dkey, dvalue
-):
-    for head in prange(mask.size // tokens * heads):
-        _head_backward(
-            head_at, head, dcontext, dscores, query, key, value, mask, tokens, heads, probabilities, keep,
-            dquery, dkey, dvalue,
-        )  # fmt: skip
+def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients):
+    query, key, value, mask, keep, heads = inputs
+    dquery, dkey, dvalue = gradients
+    for head in prange(len(mask) * heads):
+        each = Inputs(query, key, value, mask, keep, heads)
+        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue)
 
 
-def _flat(array, dtype):
-    """The numbers of an array; none where there is no array, because Numba needs one where Python would pass None."""
-    return np.zeros(0, dtype) if array is None else compact(array).reshape(-1)
+def _squares(array, dtype):
+    """[B, heads, T, T] -> [B * heads, T, T]; [0, 0, 0] for None, because Numba needs an array where Python has None"""
+    return np.zeros((0, 0, 0), dtype) if array is None else compact(array).reshape(-1, *array.shape[2:])
 
 
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
     """The compiled twin of ops/attention.py."""
     batch, tokens, _ = query.shape
-    context = empty(query.shape, query.dtype)
-    probabilities = empty((batch, num_heads, tokens, tokens), query.dtype)
-    scores = empty(probabilities.shape, query.dtype) if keep_scores else None
+    dtype = query.dtype
+    context = empty(query.shape, dtype)
+    probabilities = empty((batch, num_heads, tokens, tokens), dtype)
+    scores = empty(probabilities.shape, dtype) if keep_scores else None
     if query.size:
         _attention_forward(
-            _head_forward.address(query.dtype), *(_flat(x, query.dtype) for x in (query, key, value)),
-            compact(mask).reshape(-1), tokens, num_heads,
-            _flat(keep, query.dtype), context.reshape(-1), _flat(scores, query.dtype), probabilities.reshape(-1),
+            _head_forward.address(dtype), _inputs(query, key, value, mask, keep, num_heads), context,
+            _squares(scores, dtype), _squares(probabilities, dtype),
         )  # fmt: skip
     return context, (query, key, value, mask, scores, probabilities, keep)
 
 
 def attention_backward(dcontext, cache, dscores=None):
     """The compiled twin of ops/attention.py."""
-    query, (_, heads, tokens, _) = cache.query, cache.probabilities.shape
+    query, heads = cache.query, cache.probabilities.shape[1]
     dtype = query.dtype
-    dquery, dkey, dvalue = (empty(query.shape, dtype) for _ in range(3))
+    gradients = tuple(empty(query.shape, dtype) for _ in range(3))
     if query.size:
+        inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)
         _attention_backward(
-            _head_backward.address(dtype),
-            *(_flat(x, dtype) for x in (dcontext, dscores, query, cache.key, cache.value)),
-            compact(cache.mask).reshape(-1), tokens, heads, _flat(cache.probabilities, dtype), _flat(cache.keep, dtype),
-            dquery.reshape(-1), dkey.reshape(-1), dvalue.reshape(-1),
+            _head_backward.address(dtype), compact(dcontext), _squares(dscores, dtype), inputs,
+            _squares(cache.probabilities, dtype), gradients,
         )  # fmt: skip
-    return dquery, dkey, dvalue
+    return gradients

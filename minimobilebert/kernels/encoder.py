@@ -6,6 +6,10 @@ stop for each product spend longer. Here a thread takes some rows (tokens) throu
     part A   bottlenecks, queries, keys, values                      reads its rows of h
     part B   attention of its queries, feed-forwards, output          reads all keys and values, writes its rows of h
 
+    thread 0   | A of layer 0 | B of 0, A of 1 | B of 1, A of 2 | ...      its rows of h: second-level cache
+    thread 1   | A of layer 0 | B of 0, A of 1 | B of 1, A of 2 | ...
+                              ^                ^  all threads wait here
+
 Only between A and B must the threads wait for each other, so part B of one layer and part A of the next are one run:
 as many waits as layers. Keys and values are kept twice, for even and odd layers, because a thread may be in the next
 layer's part A while another one still reads this layer's.
@@ -15,178 +19,196 @@ dense layer d, of its bias, and of the scale and shift of the normalisation behi
 layers in a block:
 
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
-
-`sizes` is (H, C, F, heads, feed-forwards). `flags` is (use_bottleneck, what queries and keys read: one of READS_...,
-use LayerNorm, the activation: a kind of epilogue.py).
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from .attention import head_size_of, matmul_head, matmul_transposed, softmax_rows, transposed_size
-from .gemm.epilogue import NOTHING, SCALE_SHIFT
-from .gemm.macro_kernel import macro_kernel, small_workspace_size
-from .gemm.micro_kernel import width_of
+from .attention import HeadMemory, head_memory_in, head_memory_size, matmul_head, matmul_transposed, softmax_rows
+from .gemm.epilogue import NOTHING, SCALE_SHIFT, Epilogue
+from .gemm.macro_kernel import macro_kernel
 from .gemm.packing import panels_of
+from .gemm.tiles import nr_of
+from .gemm.views import nothing, strided, view
 from .layernorm import normalize_row
-from .runtime.by_address import by_address
-from .runtime.jit import jit, jit_parallel, prange
+from .runtime.by_address import by_address, passed_as
+from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
+NORM = -1  # beside the kinds of an epilogue: the model's normalisation
+
+
+@passed_as("weights", "numbers table int5 int4 number")
+class Weights(NamedTuple):
+    arena: np.ndarray  # one dimension
+    table: np.ndarray  # [L, D, 4] offsets in arena
+    sizes: tuple  # H, C, F, heads, feed-forwards
+    flags: tuple  # use_bottleneck, what queries and keys read: one of READS_..., use LayerNorm, activation: see epilogue.py
+    eps: float
+
+
+@passed_as("activations", "sequences sequences sequences sequences mask")
+class Activations(NamedTuple):
+    """What all threads see; N = B * T rows."""
+
+    h: np.ndarray  # [1, N, H]
+    q: np.ndarray  # [2, N, C] for even and odd layers
+    k: np.ndarray
+    v: np.ndarray
+    mask: np.ndarray  # [B, T] bool
+
+
+class Rows(NamedTuple):
+    """What one thread has for its R rows."""
+
+    h: np.ndarray  # [R, H]
+    n: np.ndarray  # [R, C]
+    shared: np.ndarray  # [R, C]
+    context: np.ndarray  # [R, C]
+    m: np.ndarray  # [R, F]
+    scores: np.ndarray  # one dimension, R * T
+    head: HeadMemory
 
 
 @jit
-def _dense(rows, x, x_at, inputs, outputs, arena, slot, add, add_at, y, y_at, kind, layer_norm, eps, workspace):
-    """y = finish(x W^T + b + add) for some rows, and LayerNorm where `layer_norm` says so; rows lie without gaps"""
-    zero, one, width, none = np.int64(0), np.int64(1), width_of(y), arena[:0]
-    macro_kernel(
-        rows, x, x_at, inputs, one, inputs, arena, slot[0], width * inputs, width, outputs, arena, slot[1],
-        add, add_at, outputs, y, y_at, outputs, workspace, zero, kind, none, zero, zero,
-        arena[slot[2] :], arena[slot[3] :], zero,
-    )  # fmt: skip
+def _rows_memory_size(rows, tokens, sizes, like):
+    """Numbers of scratch memory for one thread."""
+    _, C, F, heads, _ = sizes
+    return rows * (3 * C + F + tokens) + head_memory_size(tokens, C // heads, like)
+
+
+@jit
+def _rows_in(memory, h, tokens, sizes):
+    """memory [_rows_memory_size], h [R, H] -> Rows"""
+    _, C, F, heads, _ = sizes
+    rows = h.shape[0]
+    m_at, scores_at, head_at = 3 * rows * C, rows * (3 * C + F), rows * (3 * C + F + tokens)
+    return Rows(
+        h,
+        strided(memory, 0, (rows, C), (C, 1)),
+        strided(memory, rows * C, (rows, C), (C, 1)),
+        strided(memory, 2 * rows * C, (rows, C), (C, 1)),
+        strided(memory, m_at, (rows, F), (F, 1)),
+        view(memory, (scores_at,), (rows * tokens,)),
+        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads),
+    )
+
+
+@jit
+def _dense(x, weights, slot, addend, y, kind, workspace):
+    """y = epilogue(x W^T + b + addend); x [R, in], y [R, out], addend [R, out] or no rows; slot: a row of the table"""
+    arena, outputs, inputs, nr = weights.arena, y.shape[1], x.shape[1], nr_of(y)
+    panels = strided(arena, slot[0], (panels_of(outputs, y), inputs, nr), (inputs * nr, nr, 1))
+    bias, scale = view(arena, (slot[1],), (outputs,)), view(arena, (slot[2],), (outputs,))
+    shift = view(arena, (slot[3],), (outputs,))
+    layer_norm = kind == NORM and weights.flags[2]
+    if kind == NORM:
+        kind = NOTHING if layer_norm else SCALE_SHIFT
+    macro_kernel(x, panels, bias, addend, y, Epilogue(np.int64(kind), nothing(arena), scale, shift), workspace)
     if layer_norm:
-        weight, bias = arena[slot[2] : slot[2] + outputs], arena[slot[3] : slot[3] + outputs]
-        for i in range(rows):
-            row = y[y_at + i * outputs : y_at + (i + 1) * outputs]
-            normalize_row(row, weight, bias, eps, row)
+        for i in range(y.shape[0]):
+            row = view(y, (i, 0), (outputs,))
+            normalize_row(row, scale, shift, weights.eps, row)
 
 
 @jit
-def _part_a(row, rows, layer, h, n, qk, q, k, v, arena, table, sizes, flags, eps, workspace):
-    """Bottlenecks, queries, keys and values of the rows from `row` on; n [rows, C] and qk [rows, C] are this part's."""
-    H, C, _, _, _ = sizes
-    use_bottleneck, reads, layer_norm, _ = flags
-    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.int64(0)
-    slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
-    side = (layer % 2) * (q.size // 2) + row * C  # even and odd layers
-    wide, wide_at, wide_size = h, here, H
+def _part_a(own, q, k, v, weights, slots):
+    """Bottlenecks, queries, keys and values of some rows; q, k, v [R, C]; slots: the layer's part of the table"""
+    use_bottleneck, reads = weights.flags[0], weights.flags[1]
+    work, none = own.head.workspace, nothing(weights.arena)
+    wide = own.h
     if use_bottleneck:
-        _dense(rows, h, here, H, C, arena, slots[INPUT], h, minus, n, zero, norm, layer_norm, eps, workspace)
+        _dense(own.h, weights, slots[INPUT], none, own.n, NORM, work)
     if reads == READS_INPUT:
-        wide, wide_at, wide_size = n, zero, C
-    narrow, narrow_at, narrow_size = wide, wide_at, wide_size
+        wide = own.n
+    narrow = wide
     if reads == READS_SHARED:
-        _dense(rows, h, here, H, C, arena, slots[SHARED], h, minus, qk, zero, norm, layer_norm, eps, workspace)
-        narrow, narrow_at, narrow_size = qk, zero, C
-    for d, y in ((QUERY, q), (KEY, k)):
-        _dense(rows, narrow, narrow_at, narrow_size, C, arena, slots[d], h, minus, y, side, plain, no, eps, workspace)
-    _dense(rows, wide, wide_at, wide_size, C, arena, slots[VALUE], h, minus, v, side, plain, no, eps, workspace)
+        _dense(own.h, weights, slots[SHARED], none, own.shared, NORM, work)
+        narrow = own.shared
+    _dense(narrow, weights, slots[QUERY], none, q, NOTHING, work)
+    _dense(narrow, weights, slots[KEY], none, k, NOTHING, work)
+    _dense(wide, weights, slots[VALUE], none, v, NOTHING, work)
 
 
 @jit
-def _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, transposed, zeros, workspace):
-    """Attention of the queries from `row` on, which may belong to several sequences; context [rows, C]"""
-    size, zero, one = C // heads, np.int64(0), np.int64(1)
-    scale, side = q.dtype.type(1.0 / math.sqrt(size)), (layer % 2) * (q.size // 2)
+def _attend(own, row, q, k, v, mask, heads):
+    """Attention of the queries from `row` on, which may belong to several sequences; q, k, v [N, C] of all"""
+    tokens, C = mask.shape[1], q.shape[1]
+    size, end = C // heads, row + own.h.shape[0]
+    scale = q.dtype.type(1.0 / math.sqrt(size))
     first = row
-    while first < row + rows:
+    while first < end:
         sequence = first // tokens
-        count = min(row + rows, (sequence + 1) * tokens) - first
-        at = side + sequence * tokens * C
+        count = min(end, (sequence + 1) * tokens) - first
+        k_sequence = view(k, (sequence * tokens, 0), (tokens, C))
+        p = strided(own.scores, 0, (count, tokens), (tokens, 1))
         for head in range(heads):
             column = head * size
-            matmul_transposed(
-                count, q, side + first * C + column, C, k, at, column, size, C, tokens, transposed, zeros,
-                scores, zero, workspace,
-            )  # fmt: skip
-            softmax_rows(
-                scores[: count * tokens], tokens, mask[sequence * tokens : (sequence + 1) * tokens], scale, scores[:0]
-            )  # fmt: skip
-            matmul_head(
-                count, scores, zero, tokens, one, v, at, column, size, C, tokens, zeros,
-                context, (first - row) * C, workspace,
-            )  # fmt: skip
+            matmul_transposed(view(q, (first, column), (count, size)), k_sequence, column, p, own.head)  # q k^T
+            softmax_rows(p, mask[sequence], scale, nothing(own.scores))
+            v_head = view(v, (sequence * tokens, column), (tokens, size))
+            matmul_head(p, v_head, view(own.context, (first - row, column), (count, size)), own.head)  # p v
         first += count
 
 
 @jit
-def _part_b(
-    row,
-    rows,
-    layer,
-    h,
-    n,
-    context,
-    m,
-    q,
-    k,
-    v,
-    mask,
-    tokens,
-    arena,
-    table,
-    sizes,
-    flags,
-    eps,
-    scores,
-    transposed,
-    zeros,
-    workspace,
-):
-    """Attention, feed-forwards, output of the rows from `row` on; n, context [rows, C], m [rows, F] are this part's."""
-    H, C, F, heads, feed_forwards = sizes
-    use_bottleneck, _, layer_norm, activation = flags
-    zero, minus, plain, no = np.int64(0), np.int64(-1), np.int64(NOTHING), np.int64(0)
-    slots, here, norm = table[layer], row * H, plain if layer_norm else np.int64(SCALE_SHIFT)
-    _attend(row, rows, layer, q, k, v, mask, tokens, heads, context, C, scores, transposed, zeros, workspace)
+def _part_b(own, row, q, k, v, mask, weights, slots):
+    """Attention, feed-forwards, output of the rows from `row` on; q, k, v [N, C] of all rows"""
+    use_bottleneck, activation = weights.flags[0], weights.flags[3]
+    heads, feed_forwards = weights.sizes[3], weights.sizes[4]
+    work, none = own.head.workspace, nothing(weights.arena)
+    _attend(own, row, q, k, v, mask, heads)
     # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
-    x, x_at = (n, zero) if use_bottleneck else (h, here)
-    _dense(rows, context, zero, C, C, arena, slots[CONTEXT], x, x_at, x, x_at, norm, layer_norm, eps, workspace)
+    x = own.n if use_bottleneck else own.h
+    _dense(own.context, weights, slots[CONTEXT], x, x, NORM, work)
     for f in range(feed_forwards):
         d = FIRST_FEED_FORWARD + 2 * f
-        _dense(rows, x, x_at, C, F, arena, slots[d], h, minus, m, zero, activation, no, eps, workspace)
-        _dense(rows, m, zero, F, C, arena, slots[d + 1], x, x_at, x, x_at, norm, layer_norm, eps, workspace)
+        _dense(x, weights, slots[d], none, own.m, activation, work)
+        _dense(own.m, weights, slots[d + 1], x, x, NORM, work)
     if use_bottleneck:
-        _dense(rows, n, zero, C, H, arena, slots[OUTPUT], h, here, h, here, norm, layer_norm, eps, workspace)
+        _dense(own.n, weights, slots[OUTPUT], own.h, own.h, NORM, work)
 
 
-@by_address(
-    "int int int int numbers numbers numbers numbers numbers numbers numbers numbers bools int numbers table int5 int4"
-    " number numbers numbers numbers numbers"
-)
-def _turn(
-    part, parts, turn, layers, h, n, qk, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps,
-    scores, transposed, zeros, workspace,
-):  # fmt: skip
-    """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`."""
-    row = mask.size * part // parts
-    rows = mask.size * (part + 1) // parts - row
+@jit_inline
+def _layer_of(x, layer):
+    """x [2, N, C] -> the half for this layer"""
+    return view(x, (layer % 2, 0, 0), (x.shape[1], x.shape[2]))
+
+
+@by_address("int int int activations weights numbers")
+def _turn(part, parts, turn, activations, weights, memory):
+    """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`; memory: all threads'"""
+    h, q, k, v, mask = activations
+    row, end = mask.size * part // parts, mask.size * (part + 1) // parts
+    rows, size = end - row, memory.size // parts
+    h_rows = view(h, (0, row, 0), (rows, h.shape[2]))
+    own = _rows_in(view(memory, (part * size,), (size,)), h_rows, mask.shape[1], weights.sizes)
     if turn > 0:
-        _part_b(
-            row, rows, turn - 1, h, n, context, m, q, k, v, mask, tokens, arena, table, sizes, flags, eps, scores,
-            transposed, zeros, workspace,
-        )  # fmt: skip
-    if turn < layers:
-        _part_a(row, rows, turn, h, n, qk, q, k, v, arena, table, sizes, flags, eps, workspace)
+        b = turn - 1
+        _part_b(own, row, _layer_of(q, b), _layer_of(k, b), _layer_of(v, b), mask, weights, weights.table[b])
+    if turn < len(weights.table):
+        start, shape = (turn % 2, row, 0), (rows, q.shape[2])
+        _part_a(own, view(q, start, shape), view(k, start, shape), view(v, start, shape), weights, weights.table[turn])
 
 
 @jit_parallel
-def _encoder_blocks(turn_at, parts, layers, h, mask, tokens, arena, table, sizes, flags, eps):
-    _, C, F, heads, _ = sizes
-    total, kind = mask.size, h.dtype
-    most = (total + parts - 1) // parts
-    n, qk, context = (
-        np.empty((parts, most * C), kind),
-        np.empty((parts, most * C), kind),
-        np.empty((parts, most * C), kind),
-    )
-    m, scores = np.empty((parts, most * F), kind), np.empty((parts, most * tokens), kind)
-    q, k, v = np.empty(2 * total * C, kind), np.empty(2 * total * C, kind), np.empty(2 * total * C, kind)
-    transposed = np.empty((parts, transposed_size(tokens, C // heads, C, h)), kind)
-    workspace = np.empty((parts, max(small_workspace_size(h), head_size_of(tokens, C // heads, h))), kind)
-    zeros = np.zeros((1 + panels_of(tokens, h)) * width_of(h), kind)
-    for turn in range(layers + 1):
+def _encoder_blocks(turn_at, parts, h, mask, weights):
+    arena, table, sizes, flags, eps = weights
+    total, C, dtype = mask.size, sizes[1], h.dtype
+    q, k, v = (np.empty((2, total, C), dtype), np.empty((2, total, C), dtype), np.empty((2, total, C), dtype))
+    memory = np.empty(parts * _rows_memory_size((total + parts - 1) // parts, mask.shape[1], sizes, h), dtype)
+    for turn in range(len(table) + 1):
         for part in prange(parts):
-            _turn(
-                turn_at, part, parts, turn, layers, h, n[part], qk[part], context[part], m[part], q, k, v, mask,
-                tokens, arena, table, sizes, flags, eps, scores[part], transposed[part], zeros, workspace[part],
-            )  # fmt: skip
+            seen, all_weights = Activations(h, q, k, v, mask), Weights(arena, table, sizes, flags, eps)
+            _turn(turn_at, part, parts, turn, seen, all_weights, memory)
 
 
-def encoder_blocks(parts, layers, h, mask, arena, table, sizes, flags, eps):
-    """h [B * T * H] through `layers` blocks, in place; mask [B, T] bool; the rows are shared out in `parts` parts."""
-    _encoder_blocks(
-        _turn.address(h.dtype), parts, layers, h, mask.reshape(-1), mask.shape[1], arena, table, sizes, flags, eps
-    )
+def encoder_blocks(parts, h, mask, weights):
+    """h [B, T, H] through all blocks, in place; mask [B, T] bool; weights: the fields of `Weights` as a plain tuple
+
+    The B * T rows are shared out in `parts` parts.
+    """
+    _encoder_blocks(_turn.address(h.dtype), parts, h.reshape(1, -1, h.shape[-1]), mask, weights)

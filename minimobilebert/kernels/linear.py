@@ -13,8 +13,8 @@ from .rows import as_rows
 from .runtime.memory import empty
 
 
-def _dense(x, weight, bias, residual=None, **finish):
-    """finish(x W^T + b + residual); x [..., in] -> [..., out]"""
+def _dense(x, weight, bias, residual=None, **epilogue):
+    """epilogue(x W^T + b + residual); x [..., in] -> [..., out]"""
     shape = (*x.shape[:-1], len(weight))
     if 0 in shape:
         return np.zeros(shape, x.dtype)
@@ -22,7 +22,7 @@ def _dense(x, weight, bias, residual=None, **finish):
         x, weight = np.zeros((*x.shape[:-1], 1), x.dtype), np.zeros((len(weight), 1), x.dtype)
     rows = as_rows(x)
     y = empty((len(rows), len(weight)), x.dtype)
-    product(rows, weight.T, y, bias=bias, add=None if residual is None else as_rows(residual), **finish)
+    product(rows, weight.T, y, bias=bias, addend=None if residual is None else as_rows(residual), **epilogue)
     return y.reshape(shape)
 
 

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from .gemm.micro_kernel import lanes_of, maximum_of
+from .gemm.tiles import lanes_of
+from .gemm.vector_loops import maximum_of
 from .runtime.jit import jit_inline
 
 # Sums over rows go block by block and then over the blocks in order, whichever thread took which block: the result
@@ -32,7 +33,7 @@ def block_count(rows):
 def row_maximum(row):
     """The largest of row [N]. NaN may be passed over: whoever subtracts the maximum from the row meets it there."""
     whole = row.size // lanes_of(row)
-    largest = maximum_of(row, np.int64(0), whole) if whole > 0 else row[0]
+    largest = maximum_of(row[: whole * lanes_of(row)]) if whole > 0 else row[0]
     for j in range(whole * lanes_of(row), row.size):
         largest = row[j] if row[j] > largest else largest
     return largest

@@ -38,7 +38,7 @@ else:
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    from .gemm.micro_kernel import item_bytes
+    from .gemm.tiles import item_bytes
     from .multiply_add import HAVE_FMA
 
     _INT, _INDEX = ir.IntType(64), ir.IntType(32)

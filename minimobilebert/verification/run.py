@@ -42,7 +42,7 @@ def machine():
     import llvmlite.binding
     import numba
 
-    from ..kernels.gemm.micro_kernel import PATH
+    from ..kernels.gemm.tiles import PATH
     from ..kernels.runtime.jit import get_num_threads
 
     return {

@@ -1,31 +1,57 @@
-"""What may follow a matrix product, done to one tile of it while it is in the first-level cache.
+"""The epilogue: what follows a matrix product, done to one tile of it while it is in the first-level cache.
+
+              registers                  first-level cache                         memory
+      micro-kernel: MR x NR sums  ->  out[tile]  ->  epilogue, in place  ->  out, written back once
+                                                  '->  kept[tile], a copy of the product, where the backward needs it
 
     RELU, GELU, GELU_TANH      y = activation(x)
     SCALE_SHIFT                y = scale * x + shift
 
 x is the product. `kept` is what the backward pass needs of it: for ReLU y itself, so nothing else is written, for the
-others x. An empty `kept` keeps nothing (inference).
+others x. A `kept` without rows keeps nothing (inference).
 """
+
+from typing import NamedTuple
+
+import numpy as np
 
 from ..activation_scalars import gelu_tanh_scalar, relu_scalar
 from ..multiply_add import multiply_add
 from ..normal_distribution import normal_cdf_scalar
+from ..runtime.by_address import passed_as
 from ..runtime.jit import jit, jit_inline
-from .micro_kernel import copy_vector, lanes_of, relu_tile, scale_shift_tile, width_of
+from .tiles import lanes_of, nr_of
+from .vector_loops import copy_vector, relu_tile, scale_shift_tile
+from .views import nothing, view
 
 NOTHING, RELU, GELU, GELU_TANH, SCALE_SHIFT = range(5)
 ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH}
 
 
+@passed_as("epilogue", "int matrix numbers numbers")
+class Epilogue(NamedTuple):
+    kind: int  # NOTHING, RELU, ...
+    kept: np.ndarray  # [M, N], or no rows
+    scale: np.ndarray  # [N], for SCALE_SHIFT
+    shift: np.ndarray  # [N]
+
+
 @jit_inline
-def _apply_to_row(kind, count, y, scale, shift, column):
+def no_epilogue(like):
+    """For a product that nothing follows; like [one dimension]"""
+    empty = view(like, (0,), (0,))
+    return Epilogue(np.int64(NOTHING), nothing(like), empty, empty)
+
+
+@jit_inline
+def _apply_to_row(kind, y, count, scale, shift):
     """y[:count] in place"""
     if kind == RELU:
         for j in range(count):
             y[j] = relu_scalar(y[j], y)
     elif kind == SCALE_SHIFT:
         for j in range(count):
-            y[j] = multiply_add(y[j], scale[column + j], shift[column + j])
+            y[j] = multiply_add(y[j], scale[j], shift[j])
     elif kind == GELU:
         for j in range(count):
             y[j] = y[j] * normal_cdf_scalar(y[j])
@@ -35,31 +61,32 @@ def _apply_to_row(kind, count, y, scale, shift, column):
 
 
 @jit
-def apply_epilogue(kind, rows, used, out, out_at, out_row, kept, kept_at, kept_row, scale, shift, column):
-    """out [rows, used] in place, after a copy of it to `kept` where `kind` has one; scale, shift: from `column` on"""
-    width, lanes = width_of(out), lanes_of(out)
-    keep = kept.size > 0 and (kind == GELU or kind == GELU_TANH or kind == SCALE_SHIFT)
-    if used == width:
-        if keep:
-            for i in range(rows):
-                for j in range(0, width, lanes):
-                    copy_vector(out, out_at + i * out_row + j, kept, kept_at + i * kept_row + j)
+def apply_epilogue(epilogue, out, i, j):
+    """out [rows, columns] in place: the tile of the product that begins at row i, column j of epilogue.kept"""
+    rows, columns = out.shape
+    nr, lanes, kind = nr_of(out), lanes_of(out), epilogue.kind
+    keeps = epilogue.kept.shape[0] > 0 and kind != RELU
+    scale, shift = epilogue.scale, epilogue.shift
+    if kind == SCALE_SHIFT:
+        scale, shift = view(scale, (j,), (columns,)), view(shift, (j,), (columns,))
+    if columns == nr:
+        if keeps:
+            for row in range(rows):
+                for n in range(0, nr, lanes):
+                    copy_vector(view(out, (row, n), (lanes,)), view(epilogue.kept, (i + row, j + n), (lanes,)))
         if kind == RELU:
-            relu_tile(rows, out, out_at, out_row)
+            relu_tile(out)
             return
         if kind == SCALE_SHIFT:
-            scale_shift_tile(rows, scale, shift, column, out, out_at, out_row)
+            scale_shift_tile(scale, shift, out)
             return
-    for i in range(rows):
-        # Slices, because Numba knows of an index into a slice, and not of out_at + j, that it is not negative.
-        y = out[out_at + i * out_row : out_at + i * out_row + used]
-        # Twice the same on purpose. Of a whole row the compiler knows the length; a loop that may be of any length
-        # handles so many numbers at once that a row is never long enough for it.
-        if used == width:
-            _apply_to_row(kind, width, y, scale, shift, column)
-        else:
-            if keep:
-                k = kept[kept_at + i * kept_row : kept_at + i * kept_row + used]
-                for j in range(used):
-                    k[j] = y[j]
-            _apply_to_row(kind, used, y, scale, shift, column)
+        for row in range(rows):
+            # The compiler knows the length of a whole row. A loop of any length would handle so many numbers at once
+            # that a row is never long enough for it.
+            _apply_to_row(kind, view(out, (row, 0), (nr,)), nr, scale, shift)
+        return
+    for row in range(rows):
+        if keeps:
+            for n in range(columns):
+                epilogue.kept[i + row, j + n] = out[row, n]
+        _apply_to_row(kind, view(out, (row, 0), (columns,)), columns, scale, shift)

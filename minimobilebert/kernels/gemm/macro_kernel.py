@@ -1,126 +1,119 @@
 """The macro-kernel: the loops of one thread around the micro-kernel, in blocks that stay in the caches.
 
-    out[i, j] = epilogue(addend[i, j] + start[j] + sum over k of a[i, k] * b[k, j])
+    out[i, j] = epilogue(addend[i, j] + bias[j] + sum over k of a[i, k] * b[k, j])
 
-                columns              for each block of NC columns of b:
-          +------+------+---+          for each block of KC rows of it:    B_BLOCK_BYTES of b in the second-level cache
-      b   |  NC  |      |   | KC         pack b, where that pays
-          +------+------+---+            for each tile of MR rows of a:    its rows of a in the first-level cache
-      a   +------+------+---+              for each panel of NR columns:
-      MR  | tile |      |   |  out           micro-kernel over KC          MR x NR sums in registers
-          +------+------+---+                after the last KC: epilogue   the tile in the first-level cache
+                  N columns            for each block of NC columns of b:
+          +------+------+---+            for each block of KC rows of it:    B_BLOCK_BYTES of b in the second-level cache
+      b   |  NC  |      |   | KC           pack b, where that pays
+          +------+------+---+              for each tile of MR rows of a:    its rows of a in the first-level cache
+      a   +------+------+---+                pack a, where that pays
+      MR  | tile |      |   |  out           for each panel of NR columns:
+          +------+------+---+                  micro-kernel over KC          MR x NR sums in registers
+                                               after the last KC: epilogue   the tile in the first-level cache
 
-A matrix is an offset in a one-dimensional array and two strides: element i, k of a is a[a_at + i * a_row + k * a_k].
-One compiled kernel then serves every layout, and a part of a matrix is another offset.
-
-b is given in panels (packing.py), or read where it is if its rows are contiguous. The last panel may be partial: the
-micro-kernel then computes a full tile in the workspace, and only the valid columns are copied to the output.
+b comes in panels [P, K, NR] (packing.py), packed or read in place. Blocks of KC rows are added in order: the first one
+to bias, the others to what is in out.
 """
 
-from ..runtime.jit import jit
+from ..runtime.jit import jit, jit_inline
 from .epilogue import apply_epilogue
-from .micro_kernel import TILE_ROWS, item_bytes, lanes_of, micro_kernel, width_of
-from .packing import DEPTH_BLOCK, pack_a_tiles, pack_b_block, panels_of, tile_height, tile_size_of
+from .micro_kernel import micro_kernel
+from .packing import KC, copy_panels, pack_a_tiles, rows_of_tiles
+from .tiles import MR, item_bytes, lanes_of, nr_of
+from .views import nothing, strided, view
+from .workspace import B_BLOCK_BYTES, TILES_AT_ONCE
 
-B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
-COPY_FROM = 192  # rows of a from which on packing b pays
-COPY_FROM_TILES = 4  # tiles of a from which on that pays if a is packed too
-TILES_AT_ONCE = 8  # tiles of a that are packed together
+PACK_B_ROWS = 192  # rows of a from which on packing b pays
+PACK_B_TILES = 4  # tiles of a from which on that pays if a is packed too
 
 
 @jit
 def depth_blocks(depth):
-    """In how many blocks, of about equal size, a sum over k goes. The order of additions hangs on it."""
-    return (depth + DEPTH_BLOCK - 1) // DEPTH_BLOCK
+    """In how many blocks, of about equal size, a sum over K goes. The order of additions depends on it."""
+    return (depth + KC - 1) // KC
+
+
+@jit_inline
+def _packs_a(a, workspace):
+    """dy^T @ x: a's columns are rows in memory, mostly a power of two apart, and push each other out of the cache."""
+    item = item_bytes(a)
+    return a.strides[0] == item and a.strides[1] > item and MR <= lanes_of(a) and workspace.a_tiles.shape[0] > 0
+
+
+@jit_inline
+def _panels_at_once(rows, depth, packs_a, like):
+    """NC / NR: panels whose KC rows fill B_BLOCK_BYTES; 1 where a is the small matrix, so that b is read once."""
+    if not packs_a and 2 * rows * depth * item_bytes(like) <= B_BLOCK_BYTES:
+        return 1
+    return max(1, B_BLOCK_BYTES // (item_bytes(like) * nr_of(like) * min(depth, KC)))
+
+
+@jit_inline
+def _tile(a, b, start, addend, out, whole):
+    """out = addend + (start + a @ b) for a whole or partial tile; whole [MR, NR]: memory for a whole one"""
+    rows, columns = out.shape
+    if columns == nr_of(out):
+        micro_kernel(a, b, start, addend, out)
+        return
+    # A partial tile is computed whole; only its valid columns are copied to the output.
+    micro_kernel(a, b, start, nothing(start), view(whole, (0, 0), (rows, nr_of(out))))
+    for i in range(rows):
+        for j in range(columns):
+            out[i, j] = addend[i, j] + whole[i, j] if addend.shape[0] > 0 else whole[i, j]
+
+
+@jit_inline
+def _bias_of_panel(bias, j, columns, workspace):
+    """The `columns` numbers of bias from j on, filled up to NR where there are fewer; zeros where there is no bias."""
+    if bias.size == 0:
+        return workspace.zeros
+    if columns == nr_of(bias):
+        return view(bias, (j,), (nr_of(bias),))
+    for n in range(columns):
+        workspace.bias[n] = bias[j + n]
+    return workspace.bias
 
 
 @jit
-def small_workspace_size(like):
-    """A tile: what `macro_kernel` needs of scratch memory for a packed b and an a whose rows are contiguous."""
-    return TILE_ROWS * width_of(like)
+def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
+    """out = epilogue(addend + bias + a @ b); see the top of this file.
 
-
-@jit
-def packing_workspace_size(like):
-    """The same for a packed b and any a: TILES_AT_ONCE tiles of a are added."""
-    return small_workspace_size(like) + TILES_AT_ONCE * tile_size_of(like)
-
-
-@jit
-def workspace_size(like):
-    """The same for any a and b: a block of b is added."""
-    return packing_workspace_size(like) + B_BLOCK_BYTES // item_bytes(like) + 2 * DEPTH_BLOCK * width_of(like)
-
-
-@jit
-def macro_kernel(
-    rows, a, a_at, a_row, a_k, depth, b, b_at, b_panel, b_k, columns, start, start_at, add, add_at, add_row,
-    out, out_at, out_row, workspace, workspace_at, kind, kept, kept_at, kept_row, scale, shift, column,
-):  # fmt: skip
-    """out = finish(add + start + a @ b) in tiles; see the top of this file.
-
-    b_panel is the distance between two panels of b, b_k between two rows of one. start [NR zeros, then one number a
-    column] is the same for every row; add_at = -1 adds nothing; add may be out. workspace [workspace_size] is scratch
-    memory. kind, kept, scale, shift: see epilogue.py; column: the first column's offset in start, scale and shift.
+    a [M, K] with any strides; panels [P, K, NR] of b [K, N]; bias [N] or [0]; addend [M, N] or no rows, may be out;
+    out [M, N]. addend and out have neighbouring columns. epilogue: an Epilogue; workspace: a Workspace.
     """
-    width, lanes = width_of(out), lanes_of(out)
-    panels, blocks = panels_of(columns, out), depth_blocks(depth)
-    a_workspace = workspace_at + TILE_ROWS * width
-    b_workspace = a_workspace + TILES_AT_ONCE * tile_size_of(out)
-    # dy.T @ x: both lie across their rows, a power of two apart as a rule, and would push each other out of the cache.
-    copy = a_row == 1 and a_k > 1 and TILE_ROWS <= lanes
-    copy_b = b_k != width and (rows >= COPY_FROM or (copy and rows > COPY_FROM_TILES * TILE_ROWS))
-    height = tile_height(rows)
-    step = max(1, B_BLOCK_BYTES // (item_bytes(out) * width * min(depth, DEPTH_BLOCK)))
-    if not copy and 2 * rows * depth * item_bytes(out) <= B_BLOCK_BYTES:
-        step = 1  # a is the small one: each panel of b is read once from wherever it is, and meets all rows
-    for first in range(0, panels, step):
+    rows, depth = a.shape
+    columns, nr, blocks = out.shape[1], nr_of(out), depth_blocks(depth)
+    packs_a = _packs_a(a, workspace)
+    packs_b = panels.strides[1] != nr * item_bytes(a) and workspace.b_block.size > 0
+    packs_b = packs_b and (rows >= PACK_B_ROWS or (packs_a and rows > PACK_B_TILES * MR))
+    tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, packs_a, out)
+    for p0 in range(0, panels.shape[0], at_once):
+        count = min(at_once, panels.shape[0] - p0)
         for block in range(blocks):
-            k0, k1 = depth * block // blocks, depth * (block + 1) // blocks
-            y, y_at, y_panel, y_k = b, b_at + first * b_panel + k0 * b_k, b_panel, b_k
-            if copy_b:
-                pack_b_block(
-                    b, y_at, b_panel, b_k, min(step, panels - first), k1 - k0, columns - first * width,
-                    workspace, b_workspace, width * (k1 - k0) + lanes,
-                )  # fmt: skip
-                y, y_at, y_panel, y_k = workspace, b_workspace, width * (k1 - k0) + lanes, width
-            packed = TILES_AT_ONCE
-            for t0 in range(0, rows, height):
-                mr = min(height, rows - t0)
-                x, x_at, x_k = a, a_at + t0 * a_row + k0 * a_k, a_k
-                if copy:
-                    if packed == TILES_AT_ONCE:
-                        more_rows = min(TILES_AT_ONCE * height, rows - t0)
-                        pack_a_tiles(a, x_at, a_k, more_rows, height, k1 - k0, workspace, a_workspace)
-                        packed = 0
-                    x, x_at, x_k = workspace, a_workspace + packed * tile_size_of(out), lanes
-                    packed += 1
-                for panel in range(first, min(first + step, panels)):
-                    j0 = panel * width
-                    out_offset, used = out_at + t0 * out_row + j0, min(width, columns - j0)
-                    begin = start_at + width + column + j0 if block == 0 else start_at
-                    more, addend_at, addend_row = add, add_at + t0 * add_row + j0 if add_at >= 0 else -1, add_row
-                    if block > 0:
-                        more, addend_at, addend_row = out, out_offset, out_row
-                    b_tile = y_at + (panel - first) * y_panel
-                    if used == width:
-                        micro_kernel(
-                            mr, x, x_at, a_row, x_k, y, b_tile, y_k, k1 - k0, start, begin,
-                            more, addend_at, addend_row, out, out_offset, out_row,
-                        )  # fmt: skip
-                    else:
-                        micro_kernel(
-                            mr, x, x_at, a_row, x_k, y, b_tile, y_k, k1 - k0, start, begin,
-                            more, -1, 0, workspace, workspace_at, width,
-                        )  # fmt: skip
-                        for i in range(mr):
-                            for j in range(used):
-                                product = workspace[workspace_at + i * width + j]
-                                if addend_at >= 0:
-                                    product = more[addend_at + i * addend_row + j] + product
-                                out[out_offset + i * out_row + j] = product
-                    if kind and block == blocks - 1:
-                        apply_epilogue(
-                            kind, mr, used, out, out_offset, out_row,
-                            kept, kept_at + t0 * kept_row + j0, kept_row, scale, shift, column + j0,
-                        )  # fmt: skip
+            k0 = depth * block // blocks
+            kc = depth * (block + 1) // blocks - k0
+            b = view(panels, (p0, k0, 0), (count, kc, nr))
+            if packs_b:
+                packed = strided(workspace.b_block, 0, (count, kc, nr), (nr * kc + lanes_of(a), nr, 1))
+                copy_panels(b, packed)
+                b = packed
+            for i0 in range(0, rows, tile_rows):
+                mr = min(tile_rows, rows - i0)
+                a_tile = view(a, (i0, k0), (mr, kc))
+                if packs_a:
+                    t = i0 // tile_rows % TILES_AT_ONCE
+                    if t == 0:
+                        some = min(TILES_AT_ONCE * tile_rows, rows - i0)
+                        pack_a_tiles(view(a, (i0, k0), (some, kc)), tile_rows, workspace.a_tiles)
+                    a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
+                for p in range(count):
+                    j0 = (p0 + p) * nr
+                    width = min(nr, columns - j0)
+                    out_tile = view(out, (i0, j0), (mr, width))
+                    start, addend_tile = workspace.zeros, out_tile
+                    if block == 0:
+                        start = _bias_of_panel(bias, j0, width, workspace)
+                        addend_tile = view(addend, (i0, j0), (min(mr, addend.shape[0]), width))
+                    _tile(a_tile, view(b, (p, 0, 0), (kc, nr)), start, addend_tile, out_tile, workspace.tile)
+                    if epilogue.kind and block == blocks - 1:
+                        apply_epilogue(epilogue, out_tile, i0, j0)

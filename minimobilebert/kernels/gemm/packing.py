@@ -1,108 +1,120 @@
 """Packing: copies of a and b that lie in memory in the order in which the micro-kernel reads them.
 
-    b [depth, columns]                     panels of NR columns, one after the other
+    b [K, N]                               panels [P, K, NR]: NR columns each, one panel after the other
 
-      0 .. NR-1 | NR .. 2NR-1 | ..           b[0, 0..NR-1]  b[1, 0..NR-1]  ..  b[depth-1, 0..NR-1]   panel 0
-      ----------+-------------+---   ->      b[0, NR..]     b[1, NR..]     ..                        panel 1
+      0 .. NR-1 | NR .. 2NR-1 | ..           b[0, 0..NR-1]  b[1, 0..NR-1]  ..  b[K-1, 0..NR-1]   panel 0
+      ----------+-------------+---   ->      b[0, NR..]     b[1, NR..]     ..                    panel 1
           rows of b, one after another       ..
 
 A panel is as wide as a register tile, so each step of k reads NR neighbouring numbers: one or a few cache lines, which
-hold 16 float32 each. The last panel may be partial; only its valid columns are copied, the rest is any number.
+hold 16 float32 each. The last panel may be partial; it is filled up with zeros.
 
 A transposed a (dy^T of dy^T x) is packed in tiles of the same kind: for each k the MR numbers of one column.
 """
 
-from ..runtime.jit import jit
-from .micro_kernel import TILE_ROWS, copy_vector, lanes_of, transpose_block, width_of
+from ..runtime.jit import jit, jit_inline
+from .tiles import MR, item_bytes, lanes_of, nr_of
+from .vector_loops import copy_vector, transpose_block
+from .views import as_view, strided, view
 
-DEPTH_BLOCK = 256  # KC: rows of b in one block; the rows of a that one tile reads stay in the first-level cache
+KC = 256  # rows of b in one block: the MR x KC numbers of a that a tile reads stay in the first-level cache
 
 
 @jit
 def panels_of(columns, like):
     """How many panels `columns` columns fill, the last one perhaps in part."""
-    return (columns + width_of(like) - 1) // width_of(like)
+    return (columns + nr_of(like) - 1) // nr_of(like)
 
 
 @jit
-def tile_height(rows):
+def rows_of_tiles(rows):
     """Rows of every tile but the last: 20 rows are done as 10 + 10, which is faster than 14 + 6."""
-    count = (rows + TILE_ROWS - 1) // TILE_ROWS
+    count = (rows + MR - 1) // MR
     return (rows + count - 1) // count
 
 
-@jit
-def tile_size_of(like):
-    """Numbers of a packed tile of a. The gap between two keeps them from falling on the same lines of the cache."""
-    return (DEPTH_BLOCK + 1) * lanes_of(like)
+@jit_inline
+def _vector(x, i, j):
+    """x[i, j : j + lanes], neighbours in memory"""
+    return view(x, (i, j), (lanes_of(x),))
 
 
 @jit
-def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
-    """out[k, j] = b[k, j] for j < used; the other columns of the panel are 0 or what follows in memory; k < depth"""
-    width, lanes = width_of(b), lanes_of(b)
-    if b_column == 1:
+def pack_panel(b, panel):
+    """panel[k, j] = b[k, j] for the columns j that b [K, 1 ... NR] has, 0 for the others; panel [K, NR]"""
+    depth, columns = b.shape
+    nr, lanes = nr_of(b), lanes_of(b)
+    if b.strides[1] == item_bytes(b) and columns == nr:
         for k in range(depth):
-            here, there = b_at + k * b_k, out_at + k * width
-            if used == width:
-                for j in range(0, width, lanes):
-                    copy_vector(b, here + j, out, there + j)
-                continue
-            for j in range(used):
-                out[there + j] = b[here + j]
-            for j in range(used, width):
-                out[there + j] = 0
+            for j in range(0, nr, lanes):
+                copy_vector(_vector(b, k, j), _vector(panel, k, j))
         return
     # Where b is the transpose of a matrix in memory, whole blocks of lanes x lanes are transposed in registers.
-    transposed_depth = depth // lanes * lanes if b_k == 1 else 0
-    transposed_columns = used // lanes * lanes
-    if transposed_columns < used and b_at + (transposed_columns + lanes - 1) * b_column + depth <= b.size:
-        transposed_columns += lanes  # copies what follows in memory too: nothing reads those columns
-    for k in range(0, transposed_depth, lanes):
-        for j in range(0, transposed_columns, lanes):
-            transpose_block(b, b_at + j * b_column + k, b_column, out, out_at + k * width + j, width)
+    block_rows = depth // lanes * lanes if b.strides[0] == item_bytes(b) else 0
+    block_columns = columns // lanes * lanes
+    for k in range(0, block_rows, lanes):
+        for j in range(0, block_columns, lanes):
+            transpose_block(view(b, (k, j), (lanes, lanes)).T, view(panel, (k, j), (lanes, lanes)))
     for k in range(depth):
-        filled = transposed_columns if k < transposed_depth else 0
-        for j in range(filled, used):
-            out[out_at + k * width + j] = b[b_at + k * b_k + j * b_column]
-        for j in range(max(filled, used), width):
-            out[out_at + k * width + j] = 0
+        for j in range(block_columns if k < block_rows else 0, columns):
+            panel[k, j] = b[k, j]
+        for j in range(columns, nr):
+            panel[k, j] = 0
 
 
 @jit
-def pack_panels(b, b_at, b_k, b_column, depth, columns, out, out_at):
-    """All columns of b [depth, columns] as panels, one after the other."""
-    width = width_of(b)
-    for panel in range(panels_of(columns, b)):
-        j = panel * width
-        pack_panel(b, b_at + j * b_column, b_k, b_column, depth, min(width, columns - j), out, out_at + j * depth)
+def pack_panels(b, panels):
+    """All columns of b [K, N] as panels [P, K, NR]."""
+    depth, columns = b.shape
+    nr = nr_of(b)
+    for p in range(panels.shape[0]):
+        width = min(nr, columns - p * nr)
+        pack_panel(view(b, (0, p * nr), (depth, width)), view(panels, (p, 0, 0), (depth, nr)))
 
 
 @jit
-def pack_b_block(b, b_at, b_panel, b_k, panels, depth, columns, out, out_at, out_panel):
-    """Rows of b as panels, all panels of a row at once: memory is read in the order in which it lies."""
-    width, lanes = width_of(b), lanes_of(b)
+def pack_matrix(b, panels):
+    """`pack_panels` for Python: b as `as_matrix` makes it, panels [P, K, NR] contiguous"""
+    pack_panels(as_view(b), view(panels, (0, 0, 0), panels.shape))
+
+
+@jit_inline
+def panels_in_place(b, count):
+    """The columns of b [K, count * NR] as panels without a copy; neighbouring columns are neighbours in memory"""
+    row = b.strides[0] // item_bytes(b)
+    memory = view(b, (0, 0), (b.shape[1],))
+    return strided(memory, 0, (count, b.shape[0], nr_of(b)), (nr_of(b), row, 1))
+
+
+@jit
+def copy_panels(panels, copies):
+    """copies = panels [P, KC, NR], all panels of one k at a time: memory is read in the order in which it lies"""
+    count, depth, nr = panels.shape
     for k in range(depth):
-        for panel in range(panels):
-            here, there = b_at + panel * b_panel + k * b_k, out_at + panel * out_panel + k * width
-            if (panel + 1) * width <= columns:
-                for j in range(0, width, lanes):
-                    copy_vector(b, here + j, out, there + j)
+        for p in range(count):
+            for j in range(0, nr_of(panels), lanes_of(panels)):
+                lanes = lanes_of(panels)
+                copy_vector(view(panels, (p, k, j), (lanes,)), view(copies, (p, k, j), (lanes,)))
+
+
+@jit_inline
+def tile_size_of(like):
+    """Numbers of a packed tile of a. One unused row between two tiles keeps them off the same lines of the cache."""
+    return (KC + 1) * lanes_of(like)
+
+
+@jit
+def pack_a_tiles(a, rows, tiles):
+    """Some rows of a transposed matrix, as its tiles read them: tiles[t, k, i] = a[t * rows + i, k]; a [M, KC]"""
+    lanes = lanes_of(a)
+    for k in range(a.shape[1]):
+        # A tile's vector may reach beyond the M numbers into those of the next k: nothing reads these lanes.
+        reach = a.shape[0] + lanes if k + 1 < a.shape[1] and lanes <= a.shape[0] else a.shape[0]
+        t = 0
+        for i0 in range(0, a.shape[0], rows):
+            if i0 + lanes <= reach:
+                copy_vector(_vector(a.T, k, i0), view(tiles, (t, k, 0), (lanes,)))
             else:
-                for j in range(width):
-                    out[there + j] = b[here + j] if panel * width + j < columns else 0
-
-
-@jit
-def pack_a_tiles(a, a_at, a_k, rows, height, depth, out, out_at):
-    """Some rows of a transposed matrix, as its tiles read them: out[tile, k * lanes + i] = a[tile * height + i, k]"""
-    lanes, step = lanes_of(a), tile_size_of(a)
-    for k in range(depth):
-        here, there = a_at + k * a_k, out_at + k * lanes
-        for row in range(0, rows, height):
-            if here + row + lanes <= a.size:
-                copy_vector(a, here + row, out, there)
-            else:  # the last numbers in memory
-                for i in range(min(height, rows - row)):
-                    out[there + i] = a[here + row + i]
-            there += step
+                for i in range(min(rows, a.shape[0] - i0)):
+                    tiles[t, k, i] = a[i0 + i, k]
+            t += 1

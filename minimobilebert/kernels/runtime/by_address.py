@@ -16,6 +16,11 @@ returns nothing and must not raise: nobody would see it.
 
     kernel(fill.address(out.dtype), out)  # in Python: the one for float32 or float64
 
+Arguments that belong together travel as a named tuple, whose class says of what kinds its fields are:
+
+    @passed_as("pair", "int numbers")     # a new word for `by_address`
+    class Pair(NamedTuple): ...
+
 Without Numba a unit's address is the Python function itself.
 """
 
@@ -24,6 +29,10 @@ import functools
 from .jit import HAVE_NUMBA, jit
 
 if not HAVE_NUMBA:
+
+    def passed_as(word, kinds):
+        """The decorator of a named tuple, where kernels stay plain Python."""
+        return lambda tuple_class: tuple_class
 
     def by_address(kinds):
         """The decorator, where kernels stay plain Python."""
@@ -46,7 +55,9 @@ else:
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    # What an argument may be; number: the unit's own type, float32 or float64. Arrays are contiguous.
+    # What an argument may be; number: the unit's own type, float32 or float64. "matrix" and "panels" may have any
+    # strides (gemm/views.py), the other arrays are contiguous.
+    NUMBERS = ("numbers", "matrix", "panels", "sequences")
     KINDS = {
         "int": lambda number: types.int64,
         "int2": lambda number: types.UniTuple(types.int64, 2),
@@ -54,9 +65,24 @@ else:
         "int5": lambda number: types.UniTuple(types.int64, 5),
         "number": lambda number: number,
         "numbers": lambda number: number[::1],
+        "matrix": lambda number: number[:, :],
+        "panels": lambda number: number[:, :, :],
+        "sequences": lambda number: number[:, :, ::1],
+        "squares": lambda number: number[:, :, ::1],
         "bools": lambda number: types.boolean[::1],
+        "mask": lambda number: types.boolean[:, ::1],
         "table": lambda number: types.int64[:, :, ::1],
     }
+
+    def passed_as(word, kinds):
+        """The decorator of a named tuple: by_address's `word` for it, and the words of its fields."""
+
+        def decorate(tuple_class):
+            """class -> the same class, after `word` was entered in KINDS"""
+            KINDS[word] = lambda number: types.NamedTuple([KINDS[kind](number) for kind in kinds.split()], tuple_class)
+            return tuple_class
+
+        return decorate
 
     def by_address(kinds):
         """The decorator; kinds: a word of KINDS for each argument, with blanks between them."""
@@ -73,7 +99,7 @@ else:
             @intrinsic
             def call(typing, address, *given):
                 """Written into the kernel: casts the arguments, calls; TypeError for an array of another form"""
-                number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind == "numbers")
+                number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind in NUMBERS)
                 wanted = argument_types(number)
                 for position, (x, y) in enumerate(zip(given, wanted, strict=True)):
                     if isinstance(y, types.Array) and (x.dtype, x.ndim, x.layout) != (y.dtype, y.ndim, y.layout):

@@ -29,6 +29,10 @@ if os.environ.get("MINIMOBILEBERT_BACKEND") == "numpy":
 
     jit_inline = jit
 
+    def serial(kernel):
+        """The kernel as it is."""
+        return kernel
+
     def set_threads(threads):
         """Nothing to set: NumPy's library has threads of its own."""
 
@@ -63,6 +67,10 @@ else:
             return _compiled(function, **options)
 
         return decorate
+
+    def serial(kernel):
+        """The same kernel compiled for one thread: for work that is done before a second thread has woken up."""
+        return kernel.serial() if HAVE_NUMBA else kernel
 
     jit = _decorator()
     jit_parallel = _decorator(parallel=True)

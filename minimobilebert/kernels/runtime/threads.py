@@ -109,7 +109,8 @@ if hasattr(os, "register_at_fork"):
 def launched(parallel, serial):
     """A parallel kernel that threads and forked processes may call.
 
-    parallel: compiled; serial(): the same function, compiled for one thread, made only where it is needed.
+    parallel: compiled; serial(): the same function, compiled for one thread, made only where it is needed. The kernel
+    has it as `kernel.serial`.
     """
 
     def limited(*arguments):
@@ -139,9 +140,11 @@ def launched(parallel, serial):
         become(run)
         return run(*arguments)
 
+    serial = functools.cache(serial)
+
     def become(run):
         """What the kernel's callers call from now on. A partial object costs them a tenth of what a function would."""
-        launch.__setstate__((run, (), {}, {"py_func": parallel.py_func}))
+        launch.__setstate__((run, (), {}, {"py_func": parallel.py_func, "serial": serial}))
 
     launch = functools.partial(decide)
     become(decide)

@@ -6,26 +6,26 @@ What a real product loses against this is the price of moving numbers. This is t
 
 import numpy as np
 
-from ..gemm.micro_kernel import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, micro_kernel
+from ..gemm.micro_kernel import micro_kernel
+from ..gemm.tiles import MR, TILE_VECTORS, VECTOR_BYTES
+from ..gemm.views import nothing, view
 from ..runtime.jit import jit_parallel, prange
 
 DEPTH = 128  # steps of k in a tile
-WIDTH = TILE_VECTORS * VECTOR_BYTES // 4  # float32 columns of a tile
+NR = TILE_VECTORS * VECTOR_BYTES // 4  # float32 columns of a tile
 
 
 @jit_parallel
-def _multiply_again(rounds, a, b, start, out):
-    for part in prange(out.size // (TILE_ROWS * WIDTH)):
+def _multiply_again(rounds, a, b, zeros, out):
+    for part in prange(len(out)):
+        tile = view(out, (np.int64(part), 0, 0), (MR, NR))
         for _ in range(rounds):
-            micro_kernel(
-                TILE_ROWS, a, 0, DEPTH, 1, b, 0, WIDTH, DEPTH, start, 0, start, -1, 0, out, part * TILE_ROWS * WIDTH,
-                WIDTH,
-            )  # fmt: skip
+            micro_kernel(a, b, zeros, nothing(zeros), tile)
 
 
 def multiply_again(rounds, threads):
     """Each of `threads` threads computes one tile `rounds` times -> floating-point operations done (float32)"""
-    a, b = np.ones(TILE_ROWS * DEPTH, np.float32), np.ones(DEPTH * WIDTH, np.float32)
-    out = np.empty(threads * TILE_ROWS * WIDTH, np.float32)
-    _multiply_again(rounds, a, b, np.zeros(WIDTH, np.float32), out)
+    a, b = np.ones((MR, DEPTH), np.float32), np.ones((DEPTH, NR), np.float32)
+    out = np.empty((threads, MR, NR), np.float32)
+    _multiply_again(rounds, a, b, np.zeros(NR, np.float32), out)
     return 2 * rounds * DEPTH * out.size

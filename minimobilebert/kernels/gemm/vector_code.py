@@ -1,0 +1,105 @@
+"""How a kernel says "this number stays in that vector register": instructions in LLVM's language.
+
+Python cannot say so, and Numba's compiler does not find it out by itself. LLVM, the compiler under Numba, can be told:
+`intrinsic` lets a Python function write the LLVM instructions of a call instead of computing it. `VectorCode` writes
+the ones that the kernels here need: load, store, multiply-add, shuffle, and loops over them.
+
+Only imported where there are vectors to write for (see tiles.py).
+"""
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from .tiles import VECTOR_BYTES
+
+INT, INDEX = ir.IntType(64), ir.IntType(32)
+
+
+class VectorCode:
+    """Writes instructions on vectors of numbers of one type at the builder's position."""
+
+    def __init__(self, context, builder, dtype):
+        """dtype: Numba's float32 or float64"""
+        self.context, self.builder, self.dtype, self.item = context, builder, dtype, dtype.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.item
+        self.element = ir.FloatType() if self.item == 4 else ir.DoubleType()
+        self.type = ir.VectorType(self.element, self.lanes)
+        self.undefined = ir.Constant(self.type, ir.Undefined)
+        # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
+        fma = ir.FunctionType(self.type, [self.type] * 3)
+        self.fma = cgutils.get_or_insert_function(builder.module, fma, f"llvm.fma.v{self.lanes}f{dtype.bitwidth}")
+
+    def pointer_and_strides(self, array_type, array):
+        """An array argument -> pointer to its first number, and for each axis the stride in numbers"""
+        array = self.context.make_array(array_type)(self.context, self.builder, array)
+        shift = INT(self.item.bit_length() - 1)
+        strides = cgutils.unpack_tuple(self.builder, array.strides)
+        return array.data, *(self.builder.ashr(stride, shift, flags=("exact",)) for stride in strides)
+
+    def size(self, array_type, array, axis):
+        """array.shape[axis]"""
+        array = self.context.make_array(array_type)(self.context, self.builder, array)
+        return cgutils.unpack_tuple(self.builder, array.shape)[axis]
+
+    def at(self, pointer, elements):
+        """The address `elements` numbers further on; elements: an LLVM value or a Python int"""
+        return self.builder.gep(pointer, [INT(elements) if isinstance(elements, int) else elements])
+
+    def load(self, pointer):
+        """One vector; a row may start at any number."""
+        value = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+        value.align = self.item
+        return value
+
+    def load_everywhere(self, pointer):
+        """One number, copied to all lanes."""
+        first = self.builder.insert_element(self.undefined, self.builder.load(pointer), INDEX(0))
+        return self.shuffle(first, self.undefined, [0] * self.lanes)
+
+    def store(self, value, pointer):
+        """One vector, to any number's address."""
+        self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = self.item
+
+    def multiply_add(self, x, y, total):
+        """x * y + total in every lane, rounded once."""
+        return self.builder.call(self.fma, [x, y, total])
+
+    def shuffle(self, x, y, lanes):
+        """The vector of these lanes of x (0 ... lanes-1) and y (lanes ... 2*lanes-1)."""
+        mask = ir.Constant(ir.VectorType(INDEX, self.lanes), [INDEX(lane) for lane in lanes])
+        return self.builder.shuffle_vector(x, y, mask)
+
+    def loop(self, rounds, variables, body):
+        """Write `rounds` >= 1 rounds of body(variables now) -> their next values; -> their values after the last round
+
+        A phi is a variable of a loop: it has its first value when control comes from before the loop, and the value of
+        the last round when control comes from the loop itself.
+        """
+        builder = self.builder
+        before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        rounds_left, now = builder.phi(INT), [builder.phi(variable.type) for variable in variables]
+        following = body(now)
+        one_less = builder.sub(rounds_left, INT(1))
+        for phi, first, after in zip([rounds_left, *now], [rounds, *variables], [one_less, *following], strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(after, builder.block)
+        builder.cbranch(builder.icmp_signed(">", one_less, INT(0)), loop, done)
+        builder.position_at_end(done)
+        return following
+
+    def call_once_written(self, name, operands, body):
+        """Call a function that is written once for all its callers: `body(code inside, *operands)` writes it.
+
+        Code this long, copied into every caller and optimised anew there, would be half of the time to compile.
+        """
+        module, function_type = self.builder.module, ir.FunctionType(ir.VoidType(), [x.type for x in operands])
+        function = cgutils.get_or_insert_function(module, function_type, f"minimobilebert_{name}_{8 * self.item}")
+        if function.is_declaration:
+            function.linkage = "linkonce_odr"  # the copies of several modules become one
+            function.attributes.add("noinline")
+            builder = ir.IRBuilder(function.append_basic_block("entry"))
+            body(VectorCode(self.context, builder, self.dtype), *function.args)
+            builder.ret_void()
+        self.builder.call(function, operands)
