@@ -3,12 +3,12 @@
 import sys
 
 from .cli import main
-from .kernels.runtime.waiting import this_process_is_ours
+from .kernels.runtime.waiting import the_process_is_the_command_line
 
 
 def run():
     """The command line in a process of its own -> exit code"""
-    this_process_is_ours()
+    the_process_is_the_command_line()
     return main()
 
 

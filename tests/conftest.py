@@ -11,9 +11,9 @@ import workers
 from hypothesis import HealthCheck, settings
 
 from minimobilebert.kernels.runtime.backend import BACKENDS, use_backend
-from minimobilebert.kernels.runtime.waiting import this_process_is_ours
+from minimobilebert.kernels.runtime.waiting import the_process_is_the_command_line
 
-this_process_is_ours()
+the_process_is_the_command_line()
 
 # `make test ARGS=...` hands its variables on to every make that a test starts.
 for _name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL"):

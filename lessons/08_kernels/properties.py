@@ -210,82 +210,74 @@ def rows_left_over(t):
 # --- packing
 
 
-def tile_width(kind):  # runs beside the student's code: how wide a tile is there
+def columns_of_a_tile(dtype):  # runs beside the student's code: how wide a tile is there
     import numpy as np
 
-    from minimobilebert.kernels.gemm.micro_kernel import width_of
+    from minimobilebert.kernels.gemm.tiles import nr_of
 
-    return int(width_of(np.zeros(1, kind)))
-
-
-def layout(rng, kind, depth, columns, rows_lie):
-    """A matrix [depth, columns] somewhere in memory that is NaN elsewhere -> memory, place, b_k, b_column, the matrix
-
-    rows_lie: its rows lie in memory one after the other with a gap; else its columns do, as those of W^T
-    """
-    matrix = rng.standard_normal((depth, columns)).astype(kind)
-    gap, before = int(rng.integers(1, 4)), int(rng.integers(1, 6))
-    b_k, b_column = (columns + gap, 1) if rows_lie else (1, depth + gap)
-    last = before + max(depth - 1, 0) * b_k + max(columns - 1, 0) * b_column
-    memory = np.full(last + 1, np.nan, kind)  # it ends with the matrix: reading further is an error
-    k, j = np.ogrid[:depth, :columns]
-    memory[before + k * b_k + j * b_column] = matrix
-    return memory, before, b_k, b_column, matrix
+    return int(nr_of(np.zeros(1, dtype)))
 
 
-def packs(t, kind, depth, used, rows_lie, change=None):
-    """Pack one panel and compare all of the target's memory."""
-    width = t.run(tile_width, kind)
-    used = width if used is None else min(used, width)
-    memory, before, b_k, b_column, matrix = layout(t.rng, kind, depth, used, rows_lie)
+def laid_out(matrix, rows_contiguous):
+    """The same numbers as part of a larger memory: rows one after the other, or columns, as those of W^T"""
+    depth, columns = matrix.shape
+    if rows_contiguous:
+        memory = np.full((depth, columns + 2), np.nan, matrix.dtype)
+        memory[:, :columns] = matrix
+        return memory[:, :columns]
+    memory = np.full((columns, depth + 2), np.nan, matrix.dtype)
+    memory[:, :depth] = matrix.T
+    return memory[:, :depth].T
+
+
+def packs(t, dtype, depth, columns, rows_contiguous, change=None):
+    """Pack one panel and compare all of it; columns None: as many as fit."""
+    nr = t.run(columns_of_a_tile, dtype)
+    columns = nr if columns is None else min(columns, nr)
+    matrix = t.rng.standard_normal((depth, columns)).astype(dtype)
     if change is not None:
         change(matrix)
-        k, j = np.ogrid[:depth, :used]
-        memory[before + k * b_k + j * b_column] = matrix
-    out_at, after = int(t.rng.integers(1, 6)), 3
-    out = np.full(out_at + depth * width + after, np.nan, kind)
-    right = out.copy()
-    panel = right[out_at : out_at + depth * width].reshape(depth, width)
-    panel[:, :used], panel[:, used:] = matrix, 0.0
-    arguments = memory, before, b_k, b_column, depth, used, out, out_at
-    result, found = t.call_keeping(*arguments)
-    t.require(result is None, "the function returned something: expected that it writes into out, and returns nothing")
-    t.unchanged(("b",), (memory,), (found[0],))
-    t.require(found[6].dtype == out.dtype and found[6].shape == out.shape, f"expected {out.dtype} {out.shape}", "out")
-    mine = found[6]
-    outside = np.ones(out.size, bool)
-    outside[out_at : out_at + depth * width] = False
-    t.require(bool(np.isnan(mine[outside]).all()), "something was written in front of the panel or behind it", "out")
+    b, panel = laid_out(matrix, rows_contiguous), np.full((depth, nr), np.nan, dtype)
+    expected = np.zeros_like(panel)
+    expected[:, :columns] = matrix
+    result, (b_after, found) = t.call_keeping(b, panel)
+    t.require(
+        result is None, "the function returned something: expected that it writes into panel, and returns nothing"
+    )
+    t.unchanged(("b",), (b,), (b_after,))
+    t.require(
+        found.dtype == panel.dtype and found.shape == panel.shape, f"expected {panel.dtype} {panel.shape}", "panel"
+    )
     if np.isfinite(matrix).all():
-        left = int(np.isnan(mine[~outside]).sum())
-        text = f"{left} of the panel's {depth} x {width} numbers are NaN: not written, or read from outside the matrix"
-        t.require(left == 0, f"{text} (used is {used})", "the panel")
-    t.equal("the panel", mine[~outside].reshape(depth, width), panel)
+        left = int(np.isnan(found).sum())
+        text = f"{left} of the panel's {depth} x {nr} numbers are NaN: not written (b has {columns} columns)"
+        t.require(left == 0, text, "the panel")
+    t.equal("the panel", found, expected)
 
 
 @prop("08.3", weight=4, essential=True)
 def whole_panels(t):
-    """a whole panel lies as the tile reads it, whichever way b lies"""
-    for kind in ("float32", "float64"):
-        for rows_lie in (True, False):
-            packs(t, kind, int(t.rng.integers(2, 12)), None, rows_lie)
+    """a whole panel has its rows one after the other, whatever the strides of b"""
+    for dtype in ("float32", "float64"):
+        for rows_contiguous in (True, False):
+            packs(t, dtype, int(t.rng.integers(2, 12)), None, rows_contiguous)
 
 
 @prop("08.3", weight=3, essential=True)
-def narrow_panels(t):
-    """a last, narrower panel is filled up with zeros in every row"""
-    for kind in ("float32", "float64"):
-        for rows_lie in (True, False):
-            for used in (1, 3, int(t.rng.integers(4, 31))):
-                packs(t, kind, int(t.rng.integers(2, 12)), used, rows_lie)
+def partial_panels(t):
+    """a partial panel is filled up with zeros in every row"""
+    for dtype in ("float32", "float64"):
+        for rows_contiguous in (True, False):
+            for columns in (1, 3, int(t.rng.integers(4, 31))):
+                packs(t, dtype, int(t.rng.integers(2, 12)), columns, rows_contiguous)
 
 
 @prop("08.3", weight=1)
 def sizes(t):
     """no step of k, one step, one column, and many steps"""
-    for depth, used in ((0, 5), (1, 1), (1, None), (7, 1), (40, 17)):
-        for rows_lie in (True, False):
-            packs(t, "float64", depth, used, rows_lie)
+    for depth, columns in ((0, 5), (1, 1), (1, None), (7, 1), (40, 17)):
+        for rows_contiguous in (True, False):
+            packs(t, "float64", depth, columns, rows_contiguous)
 
 
 @prop("08.3", weight=1)
@@ -296,36 +288,32 @@ def not_finite(t):
         matrix[2:5, 0] = np.nan, np.inf, -np.inf
         matrix[tuple(t.rng.integers(matrix.shape))] = np.nan
 
-    for rows_lie in (True, False):
-        packs(t, "float32", 6, 9, rows_lie, change)
+    for rows_contiguous in (True, False):
+        packs(t, "float32", 6, 9, rows_contiguous, change)
 
 
-def watched_packing(b, *rest):  # runs beside the student's code
+def watched_packing(b, panel):  # runs beside the student's code
     import numpy as np
 
-    from minimobilebert.kernels.gemm import packing as panels
+    from minimobilebert.kernels.gemm import packing
     from minimobilebert.kernels.teaching.counting import counted
 
-    log, (*places, out, out_at) = [], rest
-    panels.pack_panel(counted(b, log, 0), *places, counted(out, log, 1), out_at)
-    return np.array(log, np.int64).reshape(-1, 3)
+    log = []
+    b, panel = counted(b, log, 0), counted(panel, log, 1)
+    packing.pack_panel(b, panel)
+    return np.array(log, np.int64).reshape(-1, 3), b.places().ravel(), panel.places().ravel()
 
 
 @prop("08.3", weight=1)
 def once(t):
-    """each number of b is read once, each of the panel is written once, and nothing is read outside"""
-    width = t.run(tile_width, "float64")
-    for rows_lie in (True, False):
-        memory, before, b_k, b_column, _ = layout(t.rng, "float64", 9, 13, rows_lie)
-        out = np.full(4 + 9 * width, np.nan)
-        log = t.run(watched_packing, memory, before, b_k, b_column, 9, 13, out, 4)
-        k, j = np.ogrid[:9, :13]
-        wanted = np.sort((before + k * b_k + j * b_column).ravel())
+    """each number of b is read once, and each of the panel is written once"""
+    nr = t.run(columns_of_a_tile, "float64")
+    columns = min(13, nr)
+    for rows_contiguous in (True, False):
+        b, panel = laid_out(t.rng.standard_normal((9, columns)), rows_contiguous), np.full((9, nr), np.nan)
+        log, of_b, of_panel = t.run(watched_packing, b, panel)
         reads, writes = (np.sort(log[(log[:, 0] == i) & (log[:, 2] == w), 1]) for i, w in ((0, READ), (1, WRITTEN)))
-        outside = np.setdiff1d(reads, wanted).size
-        t.require(outside == 0, f"{outside} reads outside the panel's part of b", "what is read of b")
-        text = f"b was read {reads.size} times, expected {wanted.size}: each number of the panel once"
-        t.require(np.array_equal(reads, wanted), text, "what is read of b")
-        whole = np.arange(4, out.size)
-        text = f"out was written {writes.size} times, expected {whole.size}: each number of the panel once"
-        t.require(np.array_equal(writes, whole), text, "what is written")
+        text = f"b was read {reads.size} times, expected {of_b.size}: each number once"
+        t.require(np.array_equal(reads, np.sort(of_b)), text, "what is read of b")
+        text = f"the panel was written {writes.size} times, expected {of_panel.size}: each number once"
+        t.require(np.array_equal(writes, np.sort(of_panel)), text, "what is written")

@@ -1,7 +1,5 @@
 """Lesson 08 as a student would write it; never part of a student edition. Mutants are made from these."""
 
-from minimobilebert.kernels.gemm.micro_kernel import width_of
-
 
 def multiply_loop_order(a, b, out):
     rows, depth = a.shape
@@ -41,11 +39,10 @@ def multiply_register_blocking(a, b, out):
                 out[last, j] += x * b[k, j]
 
 
-def pack_panel(b, b_at, b_k, b_column, depth, used, out, out_at):
-    width = width_of(b)
+def pack_panel(b, panel):
+    depth, columns = b.shape
     for k in range(depth):
-        source, target = b_at + k * b_k, out_at + k * width
-        for j in range(used):
-            out[target + j] = b[source + j * b_column]
-        for j in range(used, width):
-            out[target + j] = 0
+        for j in range(columns):
+            panel[k, j] = b[k, j]
+        for j in range(columns, panel.shape[1]):
+            panel[k, j] = 0

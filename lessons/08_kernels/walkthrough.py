@@ -11,8 +11,8 @@ import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.kernels.gemm.matmul import matmul
-from minimobilebert.kernels.gemm.micro_kernel import TILES, width_of
 from minimobilebert.kernels.gemm.packing import pack_panel
+from minimobilebert.kernels.gemm.tiles import TILES, nr_of
 from minimobilebert.kernels.rows import ROWS_PER_BLOCK
 from minimobilebert.kernels.runtime.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange, set_threads
 from minimobilebert.kernels.teaching import ladder
@@ -273,12 +273,11 @@ for name, rung in ladder.RUNGS.items():
 
 # %%
 weight = np.arange(1.0, 16.0, dtype=np.float32).reshape(5, 3)  # W [out 5, in 3]; b = W^T is [3, 5]
-panel = np.full(3 * width_of(weight), np.nan, np.float32)
+panel = np.full((3, nr_of(weight)), np.nan, np.float32)
 try:
-    # Element k, j of b is W[j, k], which lies at j * 3 + k: b_k = 1, b_column = 3.
-    pack_panel(weight.reshape(-1), 0, 1, 3, 3, 5, panel, 0)
-    print(f"\n8. W^T, 3 rows of 5, in a panel {width_of(weight)} wide; its first seven columns:")
-    print("\n".join(f"   {row}" for row in panel.reshape(3, -1)[:, :7]))
+    pack_panel(weight.T, panel)
+    print(f"\n8. W^T, 3 rows of 5, in a panel of {nr_of(weight)} columns; the first seven:")
+    print("\n".join(f"   {row}" for row in panel[:, :7]))
     x, weight = rng.standard_normal((256, 512), np.float32), rng.standard_normal((128, 512), np.float32)
     print(f"   x W^T, largest distance from NumPy's: {np.abs(matmul(x, weight.T) - x @ weight.T).max():.0e}")
     if HAVE_NUMBA:

@@ -1,5 +1,7 @@
 """Activations and their slopes for one number, inlined by the kernels (see ops/relu.py and ops/gelu.py).
 
+    x, in a register  ->  relu(x), gelu(x), or the slope at x, in a register      no memory in between
+
 `like` is any array of the numbers' type: Numba has no other way to name the type of a literal.
 """
 

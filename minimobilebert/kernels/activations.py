@@ -1,10 +1,16 @@
-"""ReLU, GELU, tanh and log, element by element (see the files of the same names in ops/ for the equations)."""
+"""ReLU, GELU, tanh and log, element by element (see the files of the same names in ops/ for the equations).
+
+    thread 0  | x[0] ..........  |  ->  y[0] ..........
+    thread 1  | .......... x[N-1]|  ->  .......... y[N-1]
+
+Each number is read once and written once, 8 or 16 at a time.
+"""
 
 from .activation_scalars import gelu_slope, gelu_tanh_scalar, gelu_tanh_slope, relu_scalar
 from .exponential import log_scalar, tanh_scalar
 from .multiply_add import multiply_add
 from .normal_distribution import normal_cdf_scalar
-from .rows import compact
+from .rows import contiguous
 from .runtime.jit import jit_parallel, prange
 from .runtime.memory import empty_like
 
@@ -68,14 +74,14 @@ def _tanh_backward(dy, y, dx):
 def _mapped(kernel, x):
     """y[i] = f(x[i]) for any shape and strides, as a new array of the same shape"""
     y = empty_like(x)
-    kernel(compact(x).reshape(-1), y.reshape(-1))
+    kernel(contiguous(x).reshape(-1), y.reshape(-1))
     return y
 
 
 def _mapped_back(kernel, dy, kept):
     """dx[i] = g(dy[i], kept[i])"""
     dx = empty_like(kept)
-    kernel(compact(dy).reshape(-1), compact(kept).reshape(-1), dx.reshape(-1))
+    kernel(contiguous(dy).reshape(-1), contiguous(kept).reshape(-1), dx.reshape(-1))
     return dx
 
 

@@ -24,7 +24,7 @@ from .gemm.packing import pack_panels, panels_in_place, panels_of
 from .gemm.tiles import item_bytes, lanes_of, nr_of
 from .gemm.views import nothing, strided, view
 from .gemm.workspace import Workspace, a_workspace_size, tile_workspace_size, workspace_in
-from .rows import compact, row_maximum
+from .rows import contiguous, row_maximum
 from .runtime.by_address import by_address, passed_as
 from .runtime.jit import jit, jit_inline, jit_parallel, prange
 from .runtime.memory import empty
@@ -245,7 +245,7 @@ def _attention_forward(head_at, inputs, context, scores, probabilities):
 
 def _inputs(query, key, value, mask, keep, heads):
     """The fields of `Inputs` as a plain tuple, which costs less to hand to a kernel"""
-    return compact(query), compact(key), compact(value), compact(mask), _squares(keep, query.dtype), heads
+    return contiguous(query), contiguous(key), contiguous(value), contiguous(mask), _squares(keep, query.dtype), heads
 
 
 @jit
@@ -307,7 +307,7 @@ def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradi
 
 def _squares(array, dtype):
     """[B, heads, T, T] -> [B * heads, T, T]; [0, 0, 0] for None, because Numba needs an array where Python has None"""
-    return np.zeros((0, 0, 0), dtype) if array is None else compact(array).reshape(-1, *array.shape[2:])
+    return np.zeros((0, 0, 0), dtype) if array is None else contiguous(array).reshape(-1, *array.shape[2:])
 
 
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
@@ -333,7 +333,7 @@ def attention_backward(dcontext, cache, dscores=None):
     if query.size:
         inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)
         _attention_backward(
-            _head_backward.address(dtype), compact(dcontext), _squares(dscores, dtype), inputs,
+            _head_backward.address(dtype), contiguous(dcontext), _squares(dscores, dtype), inputs,
             _squares(cache.probabilities, dtype), gradients,
         )  # fmt: skip
     return gradients

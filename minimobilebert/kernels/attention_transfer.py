@@ -1,9 +1,16 @@
-"""Row-wise KL divergence between two score arrays (see distillation/attention_transfer.py)."""
+r"""Row-wise KL divergence between two score arrays (see distillation/attention_transfer.py).
+
+    thread = head     row i of the student's scores s [T]  -> p_student  \
+                                                                           divergence[i], dscores[i, :]
+                      row i of the teacher's scores t [T]  -> p_teacher  /
+
+A row of each stays in the first-level cache for all passes over it: maximum, exponentials, sums, gradient.
+"""
 
 import numpy as np
 
 from .exponential import exp_scalar, log_scalar
-from .rows import compact
+from .rows import contiguous
 from .runtime.jit import jit_parallel, prange
 from .runtime.memory import empty_like
 from .sums import dot_of, sum_of
@@ -48,7 +55,7 @@ def _softmax_divergence(student, teacher, mask, weights, divergence, dscores):
 
 def softmax_divergence(student, teacher, mask, weights):
     """The compiled twin of distillation/attention_transfer.py."""
-    student, teacher, mask, weights = (compact(x) for x in (student, teacher, mask, weights))
+    student, teacher, mask, weights = (contiguous(x) for x in (student, teacher, mask, weights))
     divergence, dscores = np.empty(student.shape[:3], student.dtype), empty_like(student)
     _softmax_divergence(student, teacher, mask, weights, divergence, dscores)
     return divergence, dscores

@@ -1,9 +1,15 @@
-"""Cross-entropy of logits, fused with softmax, one row a thread (see ops/cross_entropy.py for the equations)."""
+"""Cross-entropy of logits, fused with softmax (see ops/cross_entropy.py for the equations).
+
+    thread = row      logits[i, :] [V]  ->  maximum, sum of e^(z - maximum)  ->  losses[i]
+                                        ->  probabilities[i, :]   kept: the backward pass needs no exponential
+
+A row of a large vocabulary (30,522 float32: 120 KB) stays in the second-level cache for its three passes.
+"""
 
 import numpy as np
 
 from .exponential import log_scalar
-from .rows import compact
+from .rows import contiguous
 from .runtime.jit import jit, jit_parallel, prange
 from .runtime.memory import empty_like
 from .softmax import softmax_row
@@ -59,27 +65,27 @@ def _soft_cross_entropy_backward(dlosses, probabilities, targets, dlogits):
 
 
 def _forward(kernel, logits, second):
-    logits = compact(logits)
+    logits = contiguous(logits)
     losses, probabilities = np.empty(len(logits), logits.dtype), empty_like(logits)
-    kernel(logits, compact(second), losses, probabilities)
+    kernel(logits, contiguous(second), losses, probabilities)
     return losses, probabilities
 
 
 def _backward(kernel, dlosses, probabilities, second):
     dlogits = empty_like(probabilities)
-    kernel(compact(dlosses), probabilities, compact(second), dlogits)
+    kernel(contiguous(dlosses), probabilities, contiguous(second), dlogits)
     return dlogits
 
 
 def hard_losses(logits, labels):
     """The compiled twin of ops/cross_entropy.py."""
-    losses, probabilities = _forward(_cross_entropy_forward, logits, compact(labels, np.int64))
+    losses, probabilities = _forward(_cross_entropy_forward, logits, contiguous(labels, np.int64))
     return losses, (probabilities, labels)
 
 
 def cross_entropy_backward(dlosses, cache):
     """The compiled twin of ops/cross_entropy.py."""
-    return _backward(_cross_entropy_backward, dlosses, cache.probabilities, compact(cache.labels, np.int64))
+    return _backward(_cross_entropy_backward, dlosses, cache.probabilities, contiguous(cache.labels, np.int64))
 
 
 def soft_cross_entropy_forward(logits, targets):

@@ -1,6 +1,11 @@
-"""Drop and scale, one pass (see ops/dropout.py)."""
+"""Drop and scale, one pass (see ops/dropout.py).
 
-from .rows import compact
+    x [N], keep [N] bool   ->   y[i] = x[i] * scale, or 0
+
+Each number is read once and written once.
+"""
+
+from .rows import contiguous
 from .runtime.jit import jit_parallel, prange
 from .runtime.memory import empty
 
@@ -15,5 +20,5 @@ def _drop(x, keep, scale, y):
 def drop(x, keep, scale):
     """The compiled twin of ops/dropout.py."""
     y = empty(x.shape, x.dtype)
-    _drop(compact(x).reshape(-1), compact(keep).reshape(-1), x.dtype.type(scale), y.reshape(-1))
+    _drop(contiguous(x).reshape(-1), contiguous(keep).reshape(-1), x.dtype.type(scale), y.reshape(-1))
     return y

@@ -1,8 +1,17 @@
-"""Table look-up's backward: add each token's gradient to its row of the table (see ops/embedding.py)."""
+r"""Table look-up's backward: add each token's gradient to its row of the table (see ops/embedding.py).
+
+    ids      7      2      7
+             |      |      |
+    dy     row 0  row 1  row 2
+              \     |     /
+    dtable [V, E]:  row 2 += dy[1],  row 7 += dy[0] + dy[2]
+
+One thread, token after token: two tokens may share a row, and threads would race.
+"""
 
 import numpy as np
 
-from .rows import as_rows, compact
+from .rows import as_rows, contiguous
 from .runtime.jit import jit
 from .runtime.memory import empty
 
@@ -21,5 +30,5 @@ def embedding_backward(dy, cache):
     # Not np.zeros: mapping a whole word table's fresh pages takes longer than all the adding (see memory.py).
     dtable = empty((cache.num_rows, dy.shape[-1]), dy.dtype)
     dtable.fill(0)
-    _add_rows(compact(cache.ids.reshape(-1), np.int64), as_rows(dy), dtable)
+    _add_rows(contiguous(cache.ids.reshape(-1), np.int64), as_rows(dy), dtable)
     return dtable

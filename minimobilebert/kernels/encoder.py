@@ -46,7 +46,7 @@ class Weights(NamedTuple):
     arena: np.ndarray  # one dimension
     table: np.ndarray  # [L, D, 4] offsets in arena
     sizes: tuple  # H, C, F, heads, feed-forwards
-    flags: tuple  # use_bottleneck, what queries and keys read: one of READS_..., use LayerNorm, activation: see epilogue.py
+    flags: tuple  # use_bottleneck, one of READS_... for queries and keys, use LayerNorm, activation (epilogue.py)
     eps: float
 
 

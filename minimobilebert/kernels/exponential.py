@@ -8,7 +8,10 @@ exp, by range reduction: write x = n ln 2 + r with n an integer and |r| <= ln(2)
 
     e^x = 2^n * e^r
 
-e^r is a short polynomial. 2^n costs one integer addition: a float's exponent sits in its upper bits.
+e^r is a short polynomial. 2^n costs one integer addition: a float's exponent is in its upper bits.
+
+    float32      sign | exponent, 8 bits | fraction, 23 bits
+                        + n                                       the same number times 2^n
 
 log, the other way round: take the exponent n out of the bits, so that x = 2^n m with m near 1, then
 

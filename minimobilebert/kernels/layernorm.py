@@ -1,15 +1,18 @@
 """Layer normalisation over the last axis (see ops/layernorm.py for the equations).
 
-The variance is taken in two passes with a correction: first a mean, then the deviations from it and their
-sum, which would be 0 in exact arithmetic and repairs the mean where it is not. In float32 this is what keeps a
-row of equal large numbers at deviation 0 rather than at the rounding error of their mean.
+    thread = row      x[i, :]  ->  mean  ->  y = x - mean  ->  correction, variance  ->  y = weight * y * rstd + bias
+
+A row stays in the first-level cache for its passes. The variance is taken in two passes with a correction: first a
+mean, then the deviations from it and their sum. That sum would be 0 in exact arithmetic; where it is not, it corrects
+the mean. In float32 this keeps a row of equal large numbers at deviation 0 rather than at the rounding error of their
+mean.
 """
 
 import numpy as np
 
 from .multiply_add import multiply_add
 from .reductions import block_sums
-from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .rows import ROWS_PER_BLOCK, as_rows, block_count, contiguous
 from .runtime.jit import jit, jit_parallel, prange
 from .runtime.memory import empty_like
 from .sums import sum_and_dot_of, sum_of
@@ -62,8 +65,8 @@ def layernorm_forward(x, weight, bias, eps=1e-12):
     """The compiled twin of ops/layernorm.py."""
     rows, size = as_rows(x), x.shape[-1]
     y, mean, rstd = empty_like(rows), np.empty(len(rows), x.dtype), np.empty(len(rows), x.dtype)
-    scale = np.ones(size, x.dtype) if weight is None else compact(weight)
-    shift = np.zeros(size, x.dtype) if bias is None else compact(bias)
+    scale = np.ones(size, x.dtype) if weight is None else contiguous(weight)
+    shift = np.zeros(size, x.dtype) if bias is None else contiguous(bias)
     _layernorm_forward(rows, scale, shift, x.dtype.type(eps), y, mean, rstd)
     one_a_token = (*x.shape[:-1], 1)
     return y.reshape(x.shape), (x, mean.reshape(one_a_token), rstd.reshape(one_a_token), weight)
@@ -73,7 +76,7 @@ def layernorm_backward(dy, cache):
     """The compiled twin of ops/layernorm.py."""
     dy_rows, x_rows = as_rows(dy), as_rows(cache.x)
     size = x_rows.shape[1]
-    weight = np.ones(size, dy.dtype) if cache.weight is None else compact(cache.weight)
+    weight = np.ones(size, dy.dtype) if cache.weight is None else contiguous(cache.weight)
     dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), size), dy.dtype)
     _layernorm_backward(

@@ -1,5 +1,9 @@
 """Matrix products of a dense layer with what follows them done in the same pass (see ops/linear.py and ops/fused/).
 
+    forward     y  = epilogue(residual + bias + x W^T)     x [R, in] times W^T [in, out], packed in panels
+    backward    dx = dy W                                  dy [R, out] times W [out, in], read in place
+                dW = dy^T x                                dy^T [out, R], packed in tiles, times x [R, in]
+
 The product's tiles are finished while they are in the first-level cache (epilogue.py), so bias, residual, activation
 and NoNorm cost a few percent of the product instead of a pass through memory each.
 """

@@ -1,10 +1,18 @@
-"""NoNorm: scale and shift, and the sums over tokens of its backward (see ops/nonorm.py for the equations)."""
+"""NoNorm: scale and shift, and the sums over tokens of its backward (see ops/nonorm.py for the equations).
+
+    forward     thread = row               x[i, :]           ->  y[i, :]
+    backward    thread = block of rows     dy, x[block, :]   ->  dx[block, :]
+                                                             ->  dweights[block, :], dbiases[block, :]   [N] each
+                then, in the order of the blocks: dweight, dbias = sum over blocks
+
+A block's two sums [N] stay in the first-level cache while its rows go by.
+"""
 
 import numpy as np
 
 from .multiply_add import multiply_add
 from .reductions import block_sums
-from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .rows import ROWS_PER_BLOCK, as_rows, block_count, contiguous
 from .runtime.jit import jit_parallel, prange
 from .runtime.memory import empty_like
 
@@ -32,7 +40,7 @@ def nonorm_forward(x, weight, bias):
     """The compiled twin of ops/nonorm.py."""
     rows = as_rows(x)
     y = empty_like(rows)
-    _nonorm_forward(rows, compact(weight), compact(bias), y)
+    _nonorm_forward(rows, contiguous(weight), contiguous(bias), y)
     return y.reshape(x.shape), (x, weight)
 
 
@@ -41,5 +49,5 @@ def nonorm_backward(dy, cache):
     dy_rows, x_rows = as_rows(dy), as_rows(cache.x)
     dx = empty_like(x_rows)
     dweights, dbiases = np.zeros((2, block_count(len(x_rows)), x_rows.shape[1]), dy.dtype)
-    _nonorm_backward(dy_rows, x_rows, compact(cache.weight), dx, dweights, dbiases)
+    _nonorm_backward(dy_rows, x_rows, contiguous(cache.weight), dx, dweights, dbiases)
     return dx.reshape(cache.x.shape), block_sums(dweights), block_sums(dbiases)

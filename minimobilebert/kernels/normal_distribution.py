@@ -2,8 +2,12 @@
 
     Phi(x) = (1 + erf(x / sqrt 2)) / 2
 
-Far out, the tail beyond |x| is e^(-x^2/2), the bell curve, times a tame function of t = 1 / (1 + |x|/4). Near 0, Phi is
-1/2 plus an odd polynomial. Both polynomials are interpolated at Chebyshev points.
+       x -4 ........ -1 . 0 . 1 ........ 4
+         [   tail    ][ odd  ][  1 - tail ]        tail(x) = e^(-x^2/2) * polynomial(1 / (1 + |x|/4))
+                        1/2 + odd polynomial
+
+The tail beyond |x| is e^(-x^2/2), the bell curve, times a smooth function of t = 1 / (1 + |x|/4). Near 0, Phi is 1/2
+plus an odd polynomial. Both polynomials are interpolated at Chebyshev points.
 """
 
 import numpy as np

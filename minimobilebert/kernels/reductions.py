@@ -1,12 +1,16 @@
 """Sums over whole arrays and over rows, for what is not in the hot loop of an operation: losses, norms, gradients.
 
+    dot           x, y [N] in chunks of 4096  ->  one sum a chunk (sums.py)  ->  added in order, in float64
+    row_sums      x [R, N]                    ->  one sum a row (sums.py)
+    column_sums   x [R, N] in blocks of rows  ->  one row of sums a block    ->  added in order
+
 NumPy's own sums and dot products depend on its version, on the processor and on the BLAS library that it was built
 with. These do not: along a row the order is that of sums.py, over blocks it is the order of the blocks.
 """
 
 import numpy as np
 
-from .rows import ROWS_PER_BLOCK, as_rows, block_count, compact
+from .rows import ROWS_PER_BLOCK, as_rows, block_count, contiguous
 from .runtime.jit import jit, jit_parallel, prange
 from .sums import dot_of, sum_of
 
@@ -58,7 +62,7 @@ def _block_sums(blocks, sums):
 
 def dot(x, y):
     """The compiled twin of ops/sums.py."""
-    x, y = compact(x).reshape(-1), compact(y).reshape(-1)
+    x, y = contiguous(x).reshape(-1), contiguous(y).reshape(-1)
     if x.size < 16 * _CHUNK:
         return float(_dot(x, y))
     sums = np.empty(-(-x.size // _CHUNK), x.dtype)

@@ -1,4 +1,11 @@
-"""What many kernels share: arrays as they are compiled for, rows and their largest number, blocks of rows to sum."""
+"""What many kernels share: arrays as they are compiled for, rows and their largest number, blocks of rows to sum.
+
+    x [B, T, N]  ->  rows [B * T, N], contiguous        block 0 | rows 0 .. 63
+                                                        block 1 | rows 64 .. 127
+                                                        ...
+
+Sums over rows go block by block and then over the blocks in order, whichever thread took which block.
+"""
 
 import math
 
@@ -13,15 +20,15 @@ from .runtime.jit import jit_inline
 ROWS_PER_BLOCK = 64
 
 
-def compact(x, dtype=None):
+def contiguous(x, dtype=None):
     """x contiguous and writable, a copy only where it is not: Numba compiles a kernel anew for every other kind."""
     x = np.ascontiguousarray(x, dtype)
     return x if x.flags.writeable else x.copy()
 
 
 def as_rows(x):
-    """x [..., N] -> [R, N], compact; R = 0 is fine."""
-    return compact(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    """x [..., N] -> [R, N], contiguous; R = 0 is fine."""
+    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def block_count(rows):

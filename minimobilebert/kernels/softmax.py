@@ -1,4 +1,9 @@
-"""Softmax over the last axis (see ops/softmax.py for the equations)."""
+"""Softmax over the last axis (see ops/softmax.py for the equations).
+
+    thread = row      x[i, :]  ->  maximum  ->  y = e^(x - maximum)  ->  sum  ->  y / sum
+
+A row stays in the first-level cache for its four passes.
+"""
 
 from .exponential import exp_scalar
 from .rows import as_rows, row_maximum

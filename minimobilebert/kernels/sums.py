@@ -8,6 +8,10 @@ half as many):
     2. one tree: partial sum i += partial sum i + 32, then i + 16, i + 8, i + 4, i + 2, i + 1
     3. the numbers behind the last whole group of 16, one by one
 
+    x   | group 0 | group 1 | group 2 | group 3 | group 4 | ...            16 float32 each
+             |         |         |         |         |
+    sums     0 ...15  16 ...31  32 ...47  48 ...63   0 ...15  again, in registers   ->  tree  ->  one number
+
 A group is one AVX-512 register, two AVX2 or four NEON registers: the compiler spreads it, and the additions stay the
 same. Four groups at a time, because an addition takes four clocks and a core starts one or two in each.
 `dot_of` adds products, each with one rounding (see multiply_add.py).
@@ -67,9 +71,11 @@ else:
             """x * y + total in every lane."""
             if not HAVE_FMA:
                 return self.builder.fadd(self.builder.fmul(x, y), total)
-            kind = ir.FunctionType(self.type, [self.type] * 3)
+            function_type = ir.FunctionType(self.type, [self.type] * 3)
             name = f"llvm.fma.v{self.lanes}f{self.bits}"
-            return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [x, y, total])
+            return self.builder.call(
+                cgutils.get_or_insert_function(self.builder.module, function_type, name), [x, y, total]
+            )
 
         def tree(self, total):
             """Step 2: the upper half onto the lower half, until one number is left."""
@@ -118,15 +124,15 @@ else:
         joined([*now, *totals], (before, [*pointers, *zeros]), (loop, [*now_next, *new]))
         for group in range(GROUPS - 1):
             before, one_more = builder.block, builder.append_basic_block("one_more")
-            after, place = builder.append_basic_block("after"), slice(group * len(adds), (group + 1) * len(adds))
+            after, group_slice = builder.append_basic_block("after"), slice(group * len(adds), (group + 1) * len(adds))
             builder.cbranch(builder.icmp_signed(">", left, _INT(group)), one_more, after)
             builder.position_at_end(one_more)
             new = add_group(totals, now, group)
             builder.branch(after)
             builder.position_at_end(after)
             either = phis(new)
-            joined(either, (before, totals[place]), (one_more, new))
-            totals[place] = either
+            joined(either, (before, totals[group_slice]), (one_more, new))
+            totals[group_slice] = either
         results = []
         for n in range(len(adds)):
             a, b, c, d = totals[n :: len(adds)]

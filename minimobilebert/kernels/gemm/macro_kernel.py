@@ -3,13 +3,13 @@
     out[i, j] = epilogue(addend[i, j] + bias[j] + sum over k of a[i, k] * b[k, j])
 
                   N columns            for each block of NC columns of b:
-          +------+------+---+            for each block of KC rows of it:    B_BLOCK_BYTES of b in the second-level cache
+          +------+------+---+            for each block of KC rows of it:    B_BLOCK_BYTES, second-level cache
       b   |  NC  |      |   | KC           pack b, where that pays
-          +------+------+---+              for each tile of MR rows of a:    its rows of a in the first-level cache
+          +------+------+---+              for each tile of MR rows of a:    its rows of a, first-level cache
       a   +------+------+---+                pack a, where that pays
       MR  | tile |      |   |  out           for each panel of NR columns:
           +------+------+---+                  micro-kernel over KC          MR x NR sums in registers
-                                               after the last KC: epilogue   the tile in the first-level cache
+                                               after the last KC: epilogue   the tile, first-level cache
 
 b comes in panels [P, K, NR] (packing.py), packed or read in place. Blocks of KC rows are added in order: the first one
 to bias, the others to what is in out.

@@ -20,7 +20,7 @@ import functools
 
 import numpy as np
 
-from ..rows import compact
+from ..rows import contiguous
 from ..runtime.by_address import by_address
 from ..runtime.jit import get_num_threads, jit_parallel, prange, serial
 from ..runtime.memory import empty, scratch
@@ -32,7 +32,7 @@ from .views import as_matrix, as_view, strided, view
 from .workspace import full_workspace_size, workspace_in
 
 SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
-_NONE = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
+_NONE = {np.dtype(real): np.empty(0, real) for real in (np.float32, np.float64)}
 
 
 def check(a, b, bias, out, accumulate):
@@ -147,15 +147,25 @@ def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale
     epilogue = (
         kind,
         none.reshape(0, 0) if kept is None else kept.reshape(rows, columns),
-        none if scale is None else compact(scale),
-        none if shift is None else compact(shift),
+        none if scale is None else contiguous(scale),
+        none if shift is None else contiguous(shift),
     )
     packed = empty(count * nr * depth, out.dtype) if b_matrix[2][1] != 1 or columns % nr != 0 else none
     run = _matmul if parts != (1, 1) else _matmul_serial
+    bias = none if bias is None else contiguous(bias)
+    memory = _memory.of(out.dtype, parts[0] * parts[1])
     run(
-        _part.address(out.dtype), parts, as_matrix(a), b_matrix, none if bias is None else compact(bias), addend_matrix,
-        out_matrix, epilogue, packed, _memory.of(out.dtype, parts[0] * parts[1]),
-    )  # fmt: skip
+        _part.address(out.dtype),
+        parts,
+        as_matrix(a),
+        b_matrix,
+        bias,
+        addend_matrix,
+        out_matrix,
+        epilogue,
+        packed,
+        memory,
+    )
     return out
 
 

@@ -18,6 +18,8 @@ Sizes and the number of registers: tiles.py. A value is never multiplied by padd
 the outputs they belong to.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..multiply_add import multiply_add
@@ -58,10 +60,17 @@ else:
 
     from .vector_code import INT, VectorCode
 
-    def _write_tile(code, rows, a, a_row, a_k, b, b_k, depth, start, addend, addend_row, no_addend, out, out_row):
-        """The tile of one number of rows: pointers, their strides in numbers, depth = K"""
+    class _Operand(NamedTuple):
+        """A matrix in LLVM's values."""
+
+        pointer: object
+        row: object  # distance between two rows, in numbers
+        column: object = None  # between two columns; None: neighbours
+
+    def _write_tile(code, rows, depth, a, b, start, addend, no_addend, out):
+        """The tile of one number of rows; a, b, addend, out: _Operand, start: pointer, depth = K"""
         builder, vectors = code.builder, range(TILE_VECTORS)
-        row_offsets = [builder.mul(a_row, INT(row)) for row in range(rows)]
+        row_offsets = [builder.mul(a.row, INT(row)) for row in range(rows)]
         first = [code.load(code.at(start, n * code.lanes)) for n in vectors]
 
         def step(variables):
@@ -72,33 +81,33 @@ else:
             for row in range(rows):
                 a_number = code.load_everywhere(code.at(a_now, row_offsets[row]))
                 new += [code.multiply_add(a_number, b_vectors[n], sums[row * TILE_VECTORS + n]) for n in vectors]
-            return [code.at(a_now, a_k), code.at(b_now, b_k), *new]
+            return [code.at(a_now, a.column), code.at(b_now, b.row), *new]
 
-        _, _, *sums = code.loop(depth, [a, b, *first * rows], step)
+        _, _, *sums = code.loop(depth, [a.pointer, b.pointer, *first * rows], step)
 
-        def addresses(pointer, row_stride):
+        def addresses(matrix):
             """Of all vectors of the tile, row by row."""
-            starts = [code.at(pointer, builder.mul(row_stride, INT(row))) for row in range(rows)]
+            starts = [code.at(matrix.pointer, builder.mul(matrix.row, INT(row))) for row in range(rows)]
             return [code.at(row_start, n * code.lanes) for row_start in starts for n in vectors]
 
         with builder.if_else(no_addend) as (overwrite, add):
             with overwrite:
-                for value, address in zip(sums, addresses(out, out_row), strict=True):
+                for value, address in zip(sums, addresses(out), strict=True):
                     code.store(value, address)
             with add:
-                for value, before, address in zip(
-                    sums, addresses(addend, addend_row), addresses(out, out_row), strict=True
-                ):  # fmt: skip
+                for value, before, address in zip(sums, addresses(addend), addresses(out), strict=True):
                     code.store(builder.fadd(code.load(before), value), address)
 
     def _write_tiles(code, rows, *operands):
-        """All tiles, of 1 to MR rows; `rows` decides which one runs."""
+        """All tiles, of 1 to MR rows; `rows` decides which one runs. operands: as `micro_kernel` passes them"""
+        depth, a, a_row, a_k, b, b_row, start, addend, addend_row, no_addend, out, out_row = operands
+        matrices = _Operand(a, a_row, a_k), _Operand(b, b_row), start, _Operand(addend, addend_row), no_addend
         end = code.builder.append_basic_block("stored")
         switch = code.builder.switch(rows, end)
-        for height in range(1, MR + 1):
-            switch.add_case(INT(height), code.builder.append_basic_block(f"rows{height}"))
+        for count in range(1, MR + 1):
+            switch.add_case(INT(count), code.builder.append_basic_block(f"rows{count}"))
             code.builder.position_at_end(switch.cases[-1][1])
-            _write_tile(code, height, *operands)
+            _write_tile(code, count, depth, *matrices, _Operand(out, out_row))
             code.builder.branch(end)
         code.builder.position_at_end(end)
 
@@ -117,7 +126,7 @@ else:
             )
             rows, depth = (code.size(signature.args[0], arguments[0], axis) for axis in (0, 1))
             no_addend = builder.icmp_signed("==", code.size(signature.args[3], arguments[3], 0), INT(0))
-            operands = rows, a, a_row, a_k, b, b_k, depth, start, addend, addend_row, no_addend, out, out_row
+            operands = rows, depth, a, a_row, a_k, b, b_k, start, addend, addend_row, no_addend, out, out_row
             code.call_once_written("micro_kernel", operands, _write_tiles)
             return context.get_dummy_value()
 

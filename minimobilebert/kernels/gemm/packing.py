@@ -1,4 +1,4 @@
-"""Packing: copies of a and b that lie in memory in the order in which the micro-kernel reads them.
+"""Packing: copies of a and b in the order in which the micro-kernel reads them.
 
     b [K, N]                               panels [P, K, NR]: NR columns each, one panel after the other
 
@@ -88,12 +88,12 @@ def panels_in_place(b, count):
 
 @jit
 def copy_panels(panels, copies):
-    """copies = panels [P, KC, NR], all panels of one k at a time: memory is read in the order in which it lies"""
-    count, depth, nr = panels.shape
+    """copies = panels [P, KC, NR], all panels of one k at a time: memory is read from front to back"""
+    count, depth, _ = panels.shape
+    lanes = lanes_of(panels)
     for k in range(depth):
         for p in range(count):
-            for j in range(0, nr_of(panels), lanes_of(panels)):
-                lanes = lanes_of(panels)
+            for j in range(0, nr_of(panels), lanes):
                 copy_vector(view(panels, (p, k, j), (lanes,)), view(copies, (p, k, j), (lanes,)))
 
 

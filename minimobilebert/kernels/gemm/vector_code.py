@@ -4,6 +4,8 @@ Python cannot say so, and Numba's compiler does not find it out by itself. LLVM,
 `intrinsic` lets a Python function write the LLVM instructions of a call instead of computing it. `VectorCode` writes
 the ones that the kernels here need: load, store, multiply-add, shuffle, and loops over them.
 
+    Python: VectorCode.load, .multiply_add   ->   LLVM: load <16 x float>, fma   ->   processor: vmovups, vfmadd
+
 Only imported where there are vectors to write for (see tiles.py).
 """
 

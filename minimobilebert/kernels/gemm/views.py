@@ -14,13 +14,13 @@
                  j
 
 Slices do the same, but check their bounds, and count who uses the memory: too much for every register tile. A view
-checks and counts nothing. So take views only of a function's arguments, whose memory the caller keeps.
+checks and counts nothing. So take views only of a function's arguments: their memory belongs to a caller, who keeps it.
+An array made in the same function could be gone while its view is in use.
 """
 
 import numpy as np
 
 from ..runtime.jit import HAVE_NUMBA, jit_inline
-
 
 if not HAVE_NUMBA:
 
@@ -52,7 +52,7 @@ else:
     def _numbers(context, builder, tuple_type, values):
         """A tuple of integers of any kind -> 64-bit integers"""
         elements = cgutils.unpack_tuple(builder, values)
-        return [context.cast(builder, x, kind, types.int64) for x, kind in zip(elements, tuple_type, strict=True)]
+        return [context.cast(builder, x, given, types.int64) for x, given in zip(elements, tuple_type, strict=True)]
 
     def _array(context, builder, array_type, data, shape, strides):
         """An array that owns nothing; strides in bytes"""

@@ -112,8 +112,8 @@ else:
                         for value, x, y in zip(cgutils.unpack_tuple(builder, packed), given, wanted, strict=True)
                     ]
                     convention = context.call_conv
-                    kind = convention.get_function_type(types.none, wanted)
-                    target = builder.inttoptr(target, kind.as_pointer())
+                    function_type = convention.get_function_type(types.none, wanted)
+                    target = builder.inttoptr(target, function_type.as_pointer())
                     convention.call_function(builder, target, types.none, wanted, passed)
                     return context.get_dummy_value()
 

@@ -82,7 +82,7 @@ def _home():
 def _temporary():
     """A folder among the temporary files that nobody else can write to, or None.
 
-    Its name is known to everybody, and what it holds will be executed: it must be ours alone.
+    Its name is known to everybody, and what it holds will be executed: it must belong to this user alone.
     """
     with contextlib.suppress(OSError):
         folder = pathlib.Path(tempfile.gettempdir())

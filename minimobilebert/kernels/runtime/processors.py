@@ -27,12 +27,12 @@ def _folders(root):
         _, controllers, path = line.split(":", 2)
         groups.update(dict.fromkeys(controllers.split(","), path))
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
-        place, _, kind = line.partition(" - ")
-        top, mounted = place.split()[3:5]
-        kind, _, options = kind.split(None, 2)
-        if kind == "cgroup2" and "" in groups:
+        mount, _, system = line.partition(" - ")
+        top, mounted = mount.split()[3:5]
+        system, _, options = system.split(None, 2)
+        if system == "cgroup2" and "" in groups:
             version, path = 2, groups[""]
-        elif kind == "cgroup" and "cpu" in options.split(",") and "cpu" in groups:
+        elif system == "cgroup" and "cpu" in options.split(",") and "cpu" in groups:
             version, path = 1, groups["cpu"]
         else:
             continue

@@ -5,6 +5,9 @@
     multiply_naive(a, b, out)
     log                                  [("a", 0, READ), ("b", 0, READ), ..., ("out", 0, WRITTEN)]
 
+    memory   | 0 | 1 | 2 | 3 | 4 | 5 | ...     a loop that walks along it: 0, 1, 2, ...
+                                               one that goes down a column: 0, 4, 8, ...
+
 How often a loop goes to memory, and whether it walks along it, decides how fast it is once it is compiled; and unlike
 a time it is the same number on every machine. Compiled functions do not take such arrays; in `with in_python(ladder):`
 the functions of a kernel file are plain Python, as they always are with MINIMOBILEBERT_BACKEND=numpy. A place is

@@ -2,6 +2,14 @@
 
     out[i, j] = sum over k of a[i, k] * b[k, j]            a [M, K], b [K, N] -> out [M, N]
 
+                b [K, N]                 b [K, N]                 b [K, N]
+                   |                     --------->                =>=>=>=>=>
+                   |                     one row                   four rows
+                   v
+    a  ------->    . out        a  .     --------->  out      a  ::   =>=>=>=>=>  out
+       one row     one number      one   one row of out          2x4  two rows of out
+    1. naive                    2. loop order                 3. register blocking
+
 Every rung does the same M * N * K multiply-adds. What changes is how many of them one instruction does, and how often
 it waits for memory:
 
@@ -24,7 +32,7 @@ from ..runtime.jit import jit
 def multiply_naive(a, b, out):
     """Rung 1: the definition, a dot product for each number of the output.
 
-    Two things are slow. The next number of b's column lies a whole row further on, so nearly every read of b brings in
+    Two things are slow. The next number of b's column is a whole row away, so nearly every read of b brings in
     a new cache line for one number. And each addition waits for the one before: the compiler may not add in another
     order, because the result would round differently, so it does one multiply-add in four or five clocks.
     """

@@ -1,5 +1,7 @@
 """The most multiply-adds a core can do: the register tile of the matrix product, fed from the first-level cache.
 
+    a [MR, 128], b [128, NR]   first-level cache, the same again and again   ->   MR x NR sums in registers
+
 A tile's rows of a and its panel of b are 24 KB together and stay in the first-level cache, so nothing waits for memory.
 What a real product loses against this is the price of moving numbers. This is the "peak" of `bench`.
 """
