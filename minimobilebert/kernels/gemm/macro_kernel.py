@@ -20,7 +20,7 @@ from .epilogue import apply_epilogue
 from .micro_kernel import micro_kernel
 from .packing import KC, copy_panels, pack_a_tiles, rows_of_tiles
 from .tiles import MR, item_bytes, lanes_of, nr_of
-from .views import nothing, strided, view
+from .views import block_of, nothing, strided, view
 from .workspace import B_BLOCK_BYTES, TILES_AT_ONCE
 
 PACK_B_ROWS = 192  # rows of a from which on packing b pays
@@ -74,6 +74,42 @@ def _bias_of_panel(bias, j, columns, workspace):
     return workspace.bias
 
 
+@jit_inline
+def _packs_b(panels, rows, packs_a, workspace):
+    """Whether a block of b is copied before its rows are read many times; b in packed panels needs no copy."""
+    packed = panels.strides[1] == nr_of(panels) * item_bytes(panels)
+    if packed or workspace.b_block.size == 0:
+        return False
+    return rows >= PACK_B_ROWS or (packs_a and rows > PACK_B_TILES * MR)
+
+
+@jit_inline
+def _block_of_b(panels, p0, k0, shape, packs_b, workspace):
+    """Rows k0 ... of the panels p0 ..., as they are or copied -> [count, KC, NR]; shape: count, KC"""
+    count, kc = shape
+    nr = nr_of(panels)
+    b = view(panels, (p0, k0, 0), (count, kc, nr))
+    if packs_b:
+        copies = strided(workspace.b_block, 0, (count, kc, nr), (nr * kc + lanes_of(panels), nr, 1))
+        copy_panels(b, copies)
+        b = copies
+    return b
+
+
+@jit_inline
+def _tile_of_a(a, i0, k0, shape, tile_rows, packs_a, workspace):
+    """Rows i0 ... and columns k0 ... of a, as they are or packed, TILES_AT_ONCE tiles at a time -> [mr, KC]"""
+    mr, kc = shape
+    a_tile = view(a, (i0, k0), (mr, kc))
+    if packs_a:
+        t = i0 // tile_rows % TILES_AT_ONCE
+        if t == 0:
+            rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
+            pack_a_tiles(view(a, (i0, k0), (rows, kc)), tile_rows, workspace.a_tiles)
+        a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
+    return a_tile
+
+
 @jit
 def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     """out = epilogue(addend + bias + a @ b); see the top of this file.
@@ -84,36 +120,25 @@ def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     rows, depth = a.shape
     columns, nr, blocks = out.shape[1], nr_of(out), depth_blocks(depth)
     packs_a = _packs_a(a, workspace)
-    packs_b = panels.strides[1] != nr * item_bytes(a) and workspace.b_block.size > 0
-    packs_b = packs_b and (rows >= PACK_B_ROWS or (packs_a and rows > PACK_B_TILES * MR))
+    packs_b = _packs_b(panels, rows, packs_a, workspace)
     tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, packs_a, out)
-    for p0 in range(0, panels.shape[0], at_once):
+    for p0 in range(0, panels.shape[0], at_once):  # NC columns of b
         count = min(at_once, panels.shape[0] - p0)
-        for block in range(blocks):
+        for block in range(blocks):  # KC rows of b
             k0 = depth * block // blocks
             kc = depth * (block + 1) // blocks - k0
-            b = view(panels, (p0, k0, 0), (count, kc, nr))
-            if packs_b:
-                packed = strided(workspace.b_block, 0, (count, kc, nr), (nr * kc + lanes_of(a), nr, 1))
-                copy_panels(b, packed)
-                b = packed
-            for i0 in range(0, rows, tile_rows):
+            b = _block_of_b(panels, p0, k0, (count, kc), packs_b, workspace)
+            for i0 in range(0, rows, tile_rows):  # MR rows of a
                 mr = min(tile_rows, rows - i0)
-                a_tile = view(a, (i0, k0), (mr, kc))
-                if packs_a:
-                    t = i0 // tile_rows % TILES_AT_ONCE
-                    if t == 0:
-                        some = min(TILES_AT_ONCE * tile_rows, rows - i0)
-                        pack_a_tiles(view(a, (i0, k0), (some, kc)), tile_rows, workspace.a_tiles)
-                    a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
-                for p in range(count):
+                a_tile = _tile_of_a(a, i0, k0, (mr, kc), tile_rows, packs_a, workspace)
+                for p in range(count):  # NR columns of b
                     j0 = (p0 + p) * nr
-                    width = min(nr, columns - j0)
-                    out_tile = view(out, (i0, j0), (mr, width))
+                    shape = (mr, min(nr, columns - j0))
+                    out_tile = view(out, (i0, j0), shape)
                     start, addend_tile = workspace.zeros, out_tile
                     if block == 0:
-                        start = _bias_of_panel(bias, j0, width, workspace)
-                        addend_tile = view(addend, (i0, j0), (min(mr, addend.shape[0]), width))
+                        start = _bias_of_panel(bias, j0, shape[1], workspace)
+                        addend_tile = block_of(addend, i0, j0, shape)
                     _tile(a_tile, view(b, (p, 0, 0), (kc, nr)), start, addend_tile, out_tile, workspace.tile)
                     if epilogue.kind and block == blocks - 1:
                         apply_epilogue(epilogue, out_tile, i0, j0)

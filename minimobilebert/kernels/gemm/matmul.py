@@ -24,11 +24,11 @@ from ..rows import contiguous
 from ..runtime.by_address import by_address
 from ..runtime.jit import get_num_threads, jit_parallel, prange, serial
 from ..runtime.memory import empty, scratch
-from .epilogue import NOTHING, Epilogue
+from .epilogue import NOTHING, Epilogue, epilogue_of_part
 from .macro_kernel import macro_kernel
 from .packing import pack_panel, panels_in_place, panels_of
 from .tiles import nr_of
-from .views import as_matrix, as_view, strided, view
+from .views import as_matrix, as_view, block_of, segment_of, strided, view
 from .workspace import full_workspace_size, workspace_in
 
 SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
@@ -67,27 +67,21 @@ def deliver(product, bias, out, accumulate):
 def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     """One part of the output: some rows of some panels."""
     rows, columns = out.shape
+    count, depth, nr = panels.shape
     row_parts, column_parts = parts
-    r, c, nr, count = part // column_parts, part % column_parts, nr_of(out), panels.shape[0]
+    r, c = part // column_parts, part % column_parts
     i0, i1 = rows * r // row_parts, rows * (r + 1) // row_parts
     p0, p1 = count * c // column_parts, count * (c + 1) // column_parts
-    j0, j1 = p0 * nr, min(columns, p1 * nr)
-    block = (i1 - i0, j1 - j0)
-    kept, scale, shift, addend_rows = epilogue.kept, epilogue.scale, epilogue.shift, min(i1 - i0, addend.shape[0])
-    epilogue = Epilogue(
-        epilogue.kind,
-        view(kept, (i0, j0), (min(i1 - i0, kept.shape[0]), j1 - j0)),
-        view(scale, (j0,), (min(j1 - j0, scale.size),)),
-        view(shift, (j0,), (min(j1 - j0, shift.size),)),
-    )
+    j0, size = p0 * nr, full_workspace_size(out)
+    shape = (i1 - i0, min(columns, p1 * nr) - j0)
     macro_kernel(
-        view(a, (i0, 0), (i1 - i0, a.shape[1])),
-        view(panels, (p0, 0, 0), (p1 - p0, panels.shape[1], nr)),
-        view(bias, (j0,), (min(j1 - j0, bias.size),)),
-        view(addend, (i0, j0), (addend_rows, j1 - j0)),
-        view(out, (i0, j0), block),
-        epilogue,
-        workspace_in(view(memory, (part * full_workspace_size(out),), (full_workspace_size(out),))),
+        view(a, (i0, 0), (i1 - i0, depth)),
+        view(panels, (p0, 0, 0), (p1 - p0, depth, nr)),
+        segment_of(bias, j0, shape[1]),
+        block_of(addend, i0, j0, shape),
+        view(out, (i0, j0), shape),
+        epilogue_of_part(epilogue, i0, j0, shape),
+        workspace_in(view(memory, (part * size,), (size,))),
     )
 
 

@@ -106,6 +106,18 @@ def as_view(matrix):
 
 
 @jit_inline
+def block_of(x, i, j, shape):
+    """x[i : i + shape[0], j : j + shape[1]]; a matrix without rows, an addend that nobody wants, stays without rows"""
+    return view(x, (i, j), (min(shape[0], x.shape[0]), shape[1]))
+
+
+@jit_inline
+def segment_of(x, j, count):
+    """x[j : j + count]; an array without numbers, a bias that a layer does not have, stays without numbers"""
+    return view(x, (j,), (min(count, x.size),))
+
+
+@jit_inline
 def nothing(like):
     """A matrix without rows: an addend or a copy that nobody wants."""
     return strided(like, 0, (0, 0), (0, 0))
