@@ -21,8 +21,8 @@ def feature_map_transfer_forward(student, teacher, mask):
 
 
 def feature_map_transfer_backward(dloss, cache):
-    features = cache.gap.shape[-1]
-    return 2.0 * float(dloss) / features * cache.weights[..., None] * cache.gap
+    features = cache.difference.shape[-1]
+    return 2.0 * float(dloss) / features * cache.weights[..., None] * cache.difference
 
 
 def normalized_feature_map_transfer_forward(
@@ -31,15 +31,15 @@ def normalized_feature_map_transfer_forward(
     weights = token_weights(mask, student.dtype)
     normal_student, normalization = layernorm_forward(student, None, None)
     normal_teacher = layernorm_forward(teacher, None, None)[0]
-    pattern_gap = normal_student - normal_teacher
+    pattern_difference = normal_student - normal_teacher
     centred = student - student.mean(axis=-1)[..., None]
-    mean_gap = student.mean(axis=-1) - teacher.mean(axis=-1)
-    variance_gap = (centred * centred).mean(axis=-1) - teacher.var(axis=-1)
-    pattern = float((weights * (pattern_gap**2).mean(axis=-1)).sum())
-    level = float((weights * mean_gap**2).sum())
-    size = float((weights * abs(variance_gap)).sum())
+    mean_difference = student.mean(axis=-1) - teacher.mean(axis=-1)
+    variance_difference = (centred * centred).mean(axis=-1) - teacher.var(axis=-1)
+    pattern = float((weights * (pattern_difference**2).mean(axis=-1)).sum())
+    level = float((weights * mean_difference**2).sum())
+    size = float((weights * abs(variance_difference)).sum())
     loss = pattern_factor * pattern + level_factor * level + size_factor * size
-    kept = (normalization, pattern_gap, mean_gap, variance_gap, centred, weights)
+    kept = (normalization, pattern_difference, mean_difference, variance_difference, centred, weights)
     return loss, NormalizedFeatureMapTransferCache(*kept, (pattern_factor, level_factor, size_factor))
 
 
@@ -47,7 +47,7 @@ def normalized_feature_map_transfer_backward(dloss, cache):
     pattern_factor, level_factor, size_factor = cache.factors
     features = cache.centred.shape[-1]
     share = 2.0 * float(dloss) / features * cache.weights[..., None]
-    dx = layernorm_backward(pattern_factor * share * cache.pattern_gap, cache.normalization)[0]
-    dx = dx + level_factor * share * cache.mean_gap[..., None]
-    dx = dx + size_factor * share * np.sign(cache.variance_gap)[..., None] * cache.centred
+    dx = layernorm_backward(pattern_factor * share * cache.pattern_difference, cache.normalization)[0]
+    dx = dx + level_factor * share * cache.mean_difference[..., None]
+    dx = dx + size_factor * share * np.sign(cache.variance_difference)[..., None] * cache.centred
     return dx

@@ -74,15 +74,19 @@ edges = [far_apart, hidden_padding, loud_padding, one_text_is_padding_only, padd
 
 
 @prop("12.1", weight=4, essential=True)
-def gap_kept(t):
-    """the gap in the cache is the derivative of the loss; also with loud padding keys, and a text of padding only"""
+def difference_kept(t):
+    """the cache's difference is the derivative of the loss, also for loud padding keys and a text of padding only"""
     for make in (draw, loud_padding, one_text_is_padding_only):
         args = make(t.rng)
-        right = t.expected(lambda args=args: reference(FORWARD)(**args)[1].gap)
+        right = t.expected(lambda args=args: reference(FORWARD)(**args)[1].difference)
         result = t.call(*args.values())
         t.require(isinstance(result, tuple) and len(result) == 2, "the function returned no pair: expected loss, cache")
-        t.require(hasattr(result[1], "gap"), "the cache has no gap: expected AttentionTransferCache(gap)", "cache")
-        t.equal("gap", result[1].gap, right)
+        t.require(
+            hasattr(result[1], "difference"),
+            "the cache has no difference: expected AttentionTransferCache(difference)",
+            "cache",
+        )
+        t.equal("difference", result[1].difference, right)
 
 
 forward_properties("12.1", draw, names=("loss",), edges=edges)

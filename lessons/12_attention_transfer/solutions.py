@@ -27,4 +27,4 @@ def attention_transfer_forward(student_scores, teacher_scores, mask):
 
 
 def attention_transfer_backward(dloss, cache):
-    return float(dloss) * cache.gap
+    return float(dloss) * cache.difference

@@ -122,10 +122,10 @@ for _ in range(200):
     loss, cache = attention_transfer_forward(scores, teacher, mask)
     history.append((loss, cross_entropy(scores, teacher)))
     scores -= 20.0 * attention_transfer_backward(1.0, cache)
-gap = np.abs(softmax_forward(scores)[0] - softmax_forward(teacher)[0]).max()
+difference = np.abs(softmax_forward(scores)[0] - softmax_forward(teacher)[0]).max()
 offset = (scores - teacher).mean(axis=-1)
 kl, ce = history[-1]
-print(f"\nafter 200 steps: KL {kl:.6f}, cross-entropy {ce:.6f}; largest gap of the maps {gap:.4f};")
+print(f"\nafter 200 steps: KL {kl:.6f}, cross-entropy {ce:.6f}; largest difference of the maps {difference:.4f};")
 print(f"rows of scores differ from the teacher's by up to {np.abs(offset).max():.2f} on average")
 
 plt = pyplot()

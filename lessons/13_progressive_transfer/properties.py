@@ -22,10 +22,10 @@ def table(steps, layers, steps_per_layer):
 def compare(t, steps, layers, steps_per_layer):
     steps = [int(step) for step in steps]
     right = np.array(t.expected(lambda: table(steps, layers, steps_per_layer)))
-    mine = t.run(table, steps, layers, steps_per_layer)
-    flat = [number for row in mine for number in row]
+    found = t.run(table, steps, layers, steps_per_layer)
+    flat = [number for row in found for number in row]
     t.require(all(isinstance(number, (int, float)) for number in flat), "a multiplier is not a number", "multiplier")
-    t.equal("multiplier", np.array(mine, np.float64), right)
+    t.equal("multiplier", np.array(found, np.float64), right)
 
 
 @prop("13.1", weight=4, essential=True)
@@ -89,9 +89,9 @@ def compare_losses(t, args, tolerance=1e-10):
     result = t.call(*args)
     ok = isinstance(result, (tuple, list)) and len(result) == 2 and hasattr(result[1], "hidden_states")
     t.require(ok and hasattr(result[1], "scores"), "the function returned no pair: expected losses, TransferGradients")
-    mine = losses_and_gradients(result)
+    found = losses_and_gradients(result)
     for part, expected in right.items():
-        t.same(part, mine[part], expected, tolerance)
+        t.same(part, found[part], expected, tolerance)
 
 
 @prop("13.2", weight=4, essential=True)
@@ -105,19 +105,19 @@ def values(t):
 @prop("13.2", weight=2, essential=True)
 def perfect_student(t):
     """a student that is its teacher has no loss and no gradient, however different the layers are from each other"""
-    ours, _, mask = outputs(t.rng)
+    student, _, mask = outputs(t.rng)
     for feature_loss in ("paper", "released"):
-        compare_losses(t, (ours, copy.deepcopy(ours), mask, [0, 1, 2], settings_of(t.rng, feature_loss), 3))
+        compare_losses(t, (student, copy.deepcopy(student), mask, [0, 1, 2], settings_of(t.rng, feature_loss), 3))
 
 
 @prop("13.2", weight=1)
 def only_its_own_partner(t):
     """a teacher's layer that is not asked for changes nothing"""
-    ours, theirs, mask = outputs(t.rng)
+    student, teacher, mask = outputs(t.rng)
     for layer in (0, 2):
-        for states in theirs.hidden_states[layer + 1], theirs.attention_scores[layer]:
+        for states in teacher.hidden_states[layer + 1], teacher.attention_scores[layer]:
             states += t.rng.normal(size=states.shape)
-    compare_losses(t, (ours, theirs, mask, [1], settings_of(t.rng, "released"), 3))
+    compare_losses(t, (student, teacher, mask, [1], settings_of(t.rng, "released"), 3))
 
 
 @prop("13.2", weight=1)
@@ -148,4 +148,4 @@ def untouched(t):
     right = t.expected(lambda: losses_and_gradients(reference(t.task.function)(*copy.deepcopy(args)))["losses"])
     result, after = t.call_keeping(*args)
     t.same("losses", result[0], right)
-    t.unchanged(["ours", "theirs", "mask"], args[:3], after[:3])
+    t.unchanged(["student", "teacher", "mask"], args[:3], after[:3])

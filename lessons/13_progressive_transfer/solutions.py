@@ -22,18 +22,18 @@ def progressive_multiplier(step, layer, steps_per_layer):
     return 3 * background * phase
 
 
-def transfer_losses(ours, theirs, mask, layers, settings, num_layers):
+def transfer_losses(student, teacher, mask, layers, settings, num_layers):
     forward, backward = FEATURE_LOSSES[settings.feature_loss]
     features, attentions = 0.0, 0.0
     dhidden, dscores = {}, {}
     for layer in layers:
-        mine, target = ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1]
-        value, cache = forward(mine, target, mask)
+        hidden, target = student.hidden_states[layer + 1], teacher.hidden_states[layer + 1]
+        value, cache = forward(hidden, target, mask)
         features += value / num_layers
         if settings.feature_factor != 0:
             dhidden[layer + 1] = backward(settings.feature_factor / num_layers, cache)
-        my_scores, their_scores = ours.attention_scores[layer], theirs.attention_scores[layer]
-        value, cache = attention_transfer_forward(my_scores, their_scores, mask)
+        student_scores, teacher_scores = student.attention_scores[layer], teacher.attention_scores[layer]
+        value, cache = attention_transfer_forward(student_scores, teacher_scores, mask)
         attentions += value / num_layers
         if settings.attention_factor != 0:
             dscores[layer] = attention_transfer_backward(settings.attention_factor / num_layers, cache)

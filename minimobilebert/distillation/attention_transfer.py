@@ -1,4 +1,4 @@
-"""Attention transfer: the student should look where the teacher looks (Section 3.4, Equation 3).
+"""Attention transfer: the student imitates the attention maps of the teacher (Section 3.4, Equation 3).
 
     L = 1/(T A) sum_t sum_a KL( p_teacher[t, a, :] || p_student[t, a, :] )        t over real tokens
 
@@ -8,8 +8,8 @@ Backward: with p = softmax(s), the derivative of KL with respect to the student'
 
     ds[t, a, :] = 1/(T A) (p_student[t, a, :] - p_teacher[t, a, :]) * dloss
 
-The released code minimises the cross-entropy, which has the same gradient; KL is reported here because
-its smallest value is 0, not the teacher's entropy.
+The released code minimises the cross-entropy, which has the same gradient. We report KL because its minimum is 0; the
+minimum of the cross-entropy is the teacher's entropy.
 """
 
 from typing import NamedTuple
@@ -23,12 +23,12 @@ from .masked_mean import token_weights
 
 
 class AttentionTransferCache(NamedTuple):
-    gap: np.ndarray  # [B, A, T, T] 1/(T A) (p_student - p_teacher), 0 for padding queries and keys
+    difference: np.ndarray  # [B, A, T, T] 1/(T A) (p_student - p_teacher), 0 for padding queries and keys
 
 
 @accelerated_by(kernel.softmax_divergence)
 def softmax_divergence(student, teacher, mask, weights):
-    """KL(softmax(teacher) || softmax(student)) of every row, over real keys, and its gradient.
+    """KL(softmax(teacher) || softmax(student)) of each row over the real keys, and its weighted gradient.
 
     student, teacher [B, A, T, T]; mask [B, T] bool (keys); weights [B, T] (queries)
     -> divergence [B, A, T], difference [B, A, T, T] = weights[b, i] * (softmax(student) - softmax(teacher))
@@ -42,7 +42,7 @@ def softmax_divergence(student, teacher, mask, weights):
         )
         exponentials = np.where(keys, np.exp(np.where(keys, shifted, 0)), 0)
         total = exponentials.sum(axis=-1, keepdims=True)
-        total = np.where(total == 0, 1, total)  # a sequence of padding only
+        total = np.where(total == 0, 1, total)  # 0 if all tokens of a sequence are padding
         return np.where(keys, shifted - np.log(total), 0), exponentials / total
 
     log_student, p_student = log_softmax(student)
@@ -59,10 +59,10 @@ def attention_transfer_forward(student_scores, teacher_scores, mask):
             " expected the same shape (the same number of heads)"
         )
     weights = token_weights(mask, student_scores.dtype) / student_scores.dtype.type(student_scores.shape[1])
-    divergence, gap = softmax_divergence(student_scores, teacher_scores, np.asarray(mask, dtype=bool), weights)
-    return dot(weights, divergence.sum(axis=1)), AttentionTransferCache(gap)
+    divergence, difference = softmax_divergence(student_scores, teacher_scores, np.asarray(mask, dtype=bool), weights)
+    return dot(weights, divergence.sum(axis=1)), AttentionTransferCache(difference)
 
 
 def attention_transfer_backward(dloss, cache):
     """dloss (float) -> dstudent_scores [B, A, T, T]"""
-    return cache.gap * cache.gap.dtype.type(dloss)
+    return cache.difference * cache.difference.dtype.type(dloss)

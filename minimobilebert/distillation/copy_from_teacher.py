@@ -1,14 +1,14 @@
-"""What the student does not learn but receives: the teacher's embeddings and heads (Section 3.6, Figure 2).
+"""Initialise the student's embeddings and heads with those of the teacher (Section 3.6, Figure 2).
 
-Student and teacher share the width H between blocks, so these parameters fit as they are. The released code
-misses the embedding normalisation, whose name differs in its two graphs; here it is copied when both models
-use the same kind of normalisation. A NoNorm student cannot take over a LayerNorm's statistics, so it starts
-from weight 1 and bias 0, as the released student does.
+Student and teacher have the same hidden size H, so the shapes of these parameters are equal. The released code does not
+copy the embedding normalisation, because its name differs in the two graphs. We copy it if both models have the same
+type of normalisation. The weights of a LayerNorm do not fit a NoNorm, which does not normalise: a NoNorm student starts
+with weight 1 and bias 0, as the released student does.
 """
 
 
 def copied_names(student_shapes, teacher_shapes, student_config, teacher_config):
-    """Names of the student's parameters that come from the teacher: all but the blocks."""
+    """Names of the student's parameters that are copied from the teacher: all that fit, except the blocks."""
     names = []
     for name, shape in student_shapes.items():
         if ".encoder.layer." in name or teacher_shapes.get(name) != shape:
@@ -21,7 +21,7 @@ def copied_names(student_shapes, teacher_shapes, student_config, teacher_config)
 
 
 def copy_from_teacher(student, teacher, student_config, teacher_config):
-    """Overwrite the student's embeddings and heads by the teacher's, in place -> the names copied."""
+    """Overwrite the student's embeddings and heads in place with those of the teacher -> the copied names"""
     shapes = [{name: array.shape for name, array in params.items()} for params in (student, teacher)]
     names = copied_names(*shapes, student_config, teacher_config)
     for name in names:

@@ -1,9 +1,9 @@
-"""Layer-wise knowledge transfer: one step of feature-map and attention transfer for some layers (Section 3.4).
+"""Layer-wise knowledge transfer: feature-map and attention transfer for the given layers (Section 3.4).
 
     L_KT = 1/L sum over the given layers l of  feature_factor * L_FMT(l) + attention_factor * L_AT(l)
 
-Student layer l is paired with teacher layer l. Neither model runs further up than the highest given layer:
-what is above cannot change the loss.
+Student layer l is paired with teacher layer l. Both models run only up to the highest given layer, because the loss
+does not depend on the layers above.
 """
 
 from typing import NamedTuple
@@ -33,10 +33,10 @@ class TransferGradients(NamedTuple):
     scores: dict  # {layer: [B, A, T, T]}
 
 
-def transfer_losses(ours, theirs, mask, layers, settings, num_layers):
-    """Both transfer losses of some layers and their gradients; ours, theirs: EncoderOutput; mask [B, T]
+def transfer_losses(student, teacher, mask, layers, settings, num_layers):
+    """Both transfer losses of the given layers, and their gradients.
 
-    num_layers: L of the whole student; every layer's loss counts 1/L
+    student, teacher: EncoderOutput; mask [B, T] bool; num_layers: L, the number of all layers of the student
     -> {"loss", "feature_map_transfer", "attention_transfer"}, TransferGradients
     """
     feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
@@ -44,13 +44,15 @@ def transfer_losses(ours, theirs, mask, layers, settings, num_layers):
     gradients = TransferGradients({}, {})
     share = 1.0 / num_layers
     for layer in layers:
-        feature, feature_cache = feature_forward(ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1], mask)
+        feature, feature_cache = feature_forward(
+            student.hidden_states[layer + 1], teacher.hidden_states[layer + 1], mask
+        )
         attention, attention_cache = attention_transfer_forward(
-            ours.attention_scores[layer], theirs.attention_scores[layer], mask
+            student.attention_scores[layer], teacher.attention_scores[layer], mask
         )
         feature_total += share * feature
         attention_total += share * attention
-        # A factor of 0 switches a loss off: its value is still reported, its gradient not even computed.
+        # A factor of 0 switches a loss off: we report its value and do not compute its gradient.
         if settings.feature_factor:
             gradients.hidden_states[layer + 1] = feature_backward(share * settings.feature_factor, feature_cache)
         if settings.attention_factor:
@@ -62,14 +64,16 @@ def transfer_losses(ours, theirs, mask, layers, settings, num_layers):
 def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False):
     """Losses and gradients of one transfer step.
 
-    layers: numbers of the blocks whose output and attention maps are compared
+    layers: indices of the blocks whose outputs and attention maps are compared
     -> {"loss", "feature_map_transfer", "attention_transfer"}, gradients of the student up to the highest layer
     """
     inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
     top = max(layers) + 1
-    theirs, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
-    ours, cache = encoder_forward(params, config, *inputs, num_layers=top)
-    values, gradients = transfer_losses(ours, theirs, batch.attention_mask, layers, settings, config.num_hidden_layers)
+    teacher_output, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
+    output, cache = encoder_forward(params, config, *inputs, num_layers=top)
+    values, gradients = transfer_losses(
+        output, teacher_output, batch.attention_mask, layers, settings, config.num_hidden_layers
+    )
     grads = {}
     encoder_backward(
         gradients.hidden_states, cache, grads, config, dscores=gradients.scores, train_embeddings=train_embeddings

@@ -1,13 +1,13 @@
-"""Pre-training distillation: the student learns from the words and from the teacher's opinion of them (Section 3.5).
+"""Pre-training distillation: the student learns from labels and from the teacher's predictions (Section 3.5).
 
     L = a * L_MLM + (1 - a) * L_KD + L_NSP                       Equation 4, a = 0.5 in the released recipe
 
-L_KD is the cross-entropy between the teacher's word distribution and the student's at the masked positions.
-Both word terms are one cross-entropy against mixed targets, which is how it is computed here:
+L_KD is the cross-entropy of the student's word distribution with the teacher's as target, at the masked positions. The
+cross-entropy is linear in its targets, so we compute the two word terms as one cross-entropy with mixed targets:
 
     y = a * onehot(word) + (1 - a) * softmax(teacher logits)     L = CE(y, student) + L_NSP
 
-Next-sentence prediction is learned from its labels alone.
+Next-sentence prediction uses only the labels.
 """
 
 import math
@@ -28,7 +28,7 @@ def mixed_targets(teacher_logits, labels, alpha):
 
 
 def distillation_losses(output, teacher_output, batch, alpha):
-    """Equation 4 and its gradients; output, teacher_output: PretrainingOutput of the same batch
+    """Equation 4 and its gradients; output, teacher_output: PretrainingOutput of student and teacher for one batch
 
     -> {"loss", "distillation_loss", "nsp_loss"}, dword_logits [M, V], dnext_sentence_logits [B, 2]
     """
@@ -45,7 +45,7 @@ def distillation_losses(output, teacher_output, batch, alpha):
 def pretraining_distillation_step(params, config, teacher, teacher_config, batch, alpha=0.5, rng=None):
     """Loss and gradients of one step -> {"loss", "distillation_loss", "nsp_loss"}, gradients of the student
 
-    `teacher` holds the teacher's parameters; it runs without dropout and receives no gradient.
+    teacher: the teacher's parameters; the teacher runs without dropout and gets no gradient
     """
     teacher_output, _ = pretraining_forward(teacher, teacher_config, batch)
     output, cache = pretraining_forward(params, config, batch, rng)

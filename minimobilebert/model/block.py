@@ -1,12 +1,12 @@
 """The transformer block of every model in the paper (Figure 1).
 
-    1. n  = Norm(dense(h))           H -> C    the input bottleneck
-    2. qk = Norm(dense(h))           H -> C    the shared key-query bottleneck (released MobileBERT only)
-    3. x  = self-attention           residual n
-    4. x  = feed-forward, stacked    1 in BERT and IB-BERT, 2 in MobileBERT_TINY, 4 in MobileBERT
-    5. y  = Norm(dropout(dense(x)) + h)    C -> H    the output bottleneck; h goes around the whole block
+    1. n  = Norm(dense(h))                 H -> C    the input bottleneck
+    2. qk = Norm(dense(h))                 H -> C    the shared key-query bottleneck (released MobileBERT only)
+    3. x  = self-attention                 its residual is n
+    4. x  = feed-forward networks          1 in BERT and IB-BERT, 2 in MobileBERT_TINY, 4 in MobileBERT
+    5. y  = Norm(dropout(dense(x)) + h)    C -> H    the output bottleneck; its residual is the block's input h
 
-Plain BERT is the same without steps 1, 2 and 5: there n = h and C = H.
+BERT has no steps 1, 2 and 5: n = h and C = H.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class BlockCache(NamedTuple):
 
 
 def _names(name):
-    """The parameters of a bottleneck: its dense layer and its normalisation."""
+    """The names of a bottleneck's dense layer and of its normalisation."""
     return f"{name}.dense", f"{name}.LayerNorm"
 
 
@@ -35,7 +35,7 @@ def _shares_key_and_query(config):
 
 
 def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
-    """h [B, T, H], mask [B, T] bool; layer from 0; keep_scores: as in ops/attention.py -> y [B, T, H], cache"""
+    """h [B, T, H], mask [B, T] bool; layer counts from 0; keep_scores as in ops/attention.py -> y [B, T, H], cache"""
     name = f"{config.prefix}.encoder.layer.{layer}."
     n, input_bottleneck, attention_bottleneck = h, None, None
     if config.use_bottleneck:
@@ -64,7 +64,7 @@ def block_forward(params, config, layer, h, mask, rng=None, keep_scores=True):
 def block_backward(dy, cache, grads, config, layer, dscores=None):
     """Reverse of `block_forward`; dy [B, T, H], dscores [B, A, T, T] or None -> dh [B, T, H]
 
-    h reaches the output on up to four ways: as the residual of step 5 and through steps 1, 2 and 3. dh is their sum.
+    h affects y along up to four paths: the residual of step 5, and steps 1, 2 and 3. dh is the sum of their gradients.
     """
     name = f"{config.prefix}.encoder.layer.{layer}."
     dx, dh = dy, None
@@ -75,15 +75,15 @@ def block_backward(dy, cache, grads, config, layer, dscores=None):
         dx = feed_forward_backward(dx, ffn_cache, grads, config, name + ffn)  # step 4
 
     dqk, dv, dn = self_attention_backward(dx, cache.self_attention, grads, config, name, dscores)  # step 3
-    if not config.use_bottleneck:  # n, qk and v are h
+    if not config.use_bottleneck:  # the inputs of the queries, keys and values and the residual n are all h
         dqk += dn
         dqk += dv
         return dqk
-    if config.bottleneck_attention:  # qk and v are n
+    if config.bottleneck_attention:  # the inputs of the queries, keys and values are n
         dqk += dn
         dqk += dv
         dn = dqk
-    else:  # v is h, and so is qk where step 2 does not make it
+    else:  # the values read h; queries and keys read h or the output of step 2
         dh += dv
         if _shares_key_and_query(config):  # step 2
             names = _names(f"{name}bottleneck.attention")

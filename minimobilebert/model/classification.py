@@ -1,9 +1,9 @@
-"""Fine-tuning models: encoder, pooler, and one linear layer on the pooled vector, of which training drops a part.
+"""Fine-tuning models for whole texts: encoder, pooler, dropout, and one dense layer, the classifier.
 
     classification    num_labels outputs    loss = mean of -log softmax(logits)[label]
     regression        1 output              loss = mean of (logit - label)^2
 
-Below the loss the two are the same model.
+Both are the same model and differ only in the loss.
 """
 
 import math
@@ -55,11 +55,11 @@ def classification_step(params, config, batch, rng=None):
 
 
 def regression_step(params, config, batch, rng=None):
-    """The same for a number instead of a class: `classifier` has one output, labels [B] are floats
+    """`classification_step` for regression: `classifier` has one output, and labels [B] are floats
 
     -> {"loss"} (mean squared error), gradients
     """
     logits, cache = classification_forward(params, config, batch, rng)
-    gap = logits - np.asarray(batch.labels, logits.dtype)[:, None]
-    loss = math.fsum((gap * gap).reshape(-1)) / gap.size
-    return {"loss": loss}, classification_backward(gap * logits.dtype.type(2.0 / gap.size), cache, config)
+    error = logits - np.asarray(batch.labels, logits.dtype)[:, None]
+    loss = math.fsum((error * error).reshape(-1)) / error.size
+    return {"loss": loss}, classification_backward(error * logits.dtype.type(2.0 / error.size), cache, config)

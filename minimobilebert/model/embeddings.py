@@ -1,4 +1,4 @@
-"""The embedding layer, factorised and with trigrams (Section 3.1, Table 1 "3-convolution").
+"""The embedding layer with factorisation and trigrams (Section 3.1; "3-convolution" in Table 1).
 
     1. e = word_embeddings[ids]                   [B, T, E]
     2. e = [e[t+1], e[t], e[t-1]]                 [B, T, 3E]     if trigram_input
@@ -7,7 +7,7 @@
     5. x = Norm(x)
     6. x = dropout(x)
 
-The trigram reads padding too: the last real token sees the [PAD] vector behind it, as in the released model.
+The trigram does not mask padding: the last real token reads the [PAD] vector after it, as in the released model.
 """
 
 from typing import Any, NamedTuple
@@ -22,14 +22,14 @@ from .layers import dense, dense_backward, norm, norm_backward
 
 class EmbeddingsCache(NamedTuple):
     words: Any  # step 1
-    transformation: Any  # step 3, None where there is none
+    transformation: Any  # step 3, None without it
     token_types: Any  # step 4
     norm: Any  # step 5
     dropout: Any  # step 6
 
 
 def embeddings_forward(params, config, input_ids, token_type_ids, rng=None):
-    """input_ids, token_type_ids [B, T] -> x [B, T, H], cache. ValueError where T exceeds the position table."""
+    """input_ids, token_type_ids [B, T] -> x [B, T, H], cache. ValueError if T exceeds the position table."""
     tokens = input_ids.shape[1]
     if tokens > config.max_position_embeddings:
         raise ValueError(
@@ -50,7 +50,7 @@ def embeddings_forward(params, config, input_ids, token_type_ids, rng=None):
 
 
 def embeddings_backward(dx, cache, grads, config):
-    """Reverse of `embeddings_forward`; dx [B, T, H]. Files the gradients of the embedding parameters."""
+    """Reverse of `embeddings_forward`; dx [B, T, H]. Writes the gradients of the embedding parameters to `grads`."""
     name = f"{config.prefix}.embeddings"
     dx = dropout_backward(dx, cache.dropout)
     dx = norm_backward(dx, cache.norm, grads, f"{name}.LayerNorm", config)

@@ -1,7 +1,7 @@
-"""Embeddings and a stack of L blocks; hidden state 0 is the embedding output, hidden state l the output of block l.
+"""Embeddings and a stack of L blocks. Hidden state 0 is the embedding output; hidden state l + 1 that of block l.
 
-Attention transfer and feature-map transfer read every layer, so the forward keeps every layer's output, and
-the backward takes a gradient at every layer.
+Attention transfer and feature-map transfer have a loss for each layer. The forward therefore returns the output of each
+layer, and the backward accepts a gradient for each layer.
 """
 
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from .embeddings import EmbeddingsCache, embeddings_backward, embeddings_forward
 
 class EncoderCache(NamedTuple):
     embeddings: EmbeddingsCache
-    blocks: list  # one BlockCache a layer that ran
+    blocks: list  # of BlockCache, one for each block that ran
     output: np.ndarray  # [B, T, H] the last hidden state
 
 
 class EncoderOutput(NamedTuple):
-    hidden_states: list  # of [B, T, H]; entry 0 is the embedding output, the last one the encoder's
+    hidden_states: list  # of [B, T, H]; entry 0 is the embedding output, the last entry the encoder's output
     attention_scores: list  # of [B, A, T, T], before softmax; entry l belongs to block l
     attention_maps: list  # of [B, A, T, T], after softmax
 
@@ -27,10 +27,10 @@ class EncoderOutput(NamedTuple):
 def encoder_forward(
     params, config, input_ids, token_type_ids, attention_mask, *, num_layers=None, rng=None, keep_scores=True
 ):
-    """Run the embeddings and the first `num_layers` blocks (all of them if None).
+    """Run the embeddings and the lowest `num_layers` blocks (all of them if None).
 
     input_ids, token_type_ids [B, T] integers; attention_mask [B, T] bool; rng None: no dropout;
-    keep_scores False: no attention scores in the output (None for every block), which saves a [B, A, T, T] a block
+    keep_scores False: the attention scores in the output are None, which saves one [B, A, T, T] per block
     -> EncoderOutput, EncoderCache
     """
     mask = np.ascontiguousarray(attention_mask, dtype=bool)
@@ -49,12 +49,12 @@ def encoder_backward(dhidden_states, cache, grads, config, *, dscores=None, trai
     """Reverse of `encoder_forward`.
 
     dhidden_states {index into hidden_states: [B, T, H]}; dscores {layer: [B, A, T, T]} or None.
-    Files every gradient in `grads`. `train_embeddings=False` stops above the embedding layer.
+    Writes all gradients to `grads`. With `train_embeddings=False` the embedding layer gets none.
     """
     dscores = dscores or {}
     top = len(cache.blocks)
     dx = dhidden_states.get(top)
-    if dx is None:  # attention transfer alone sends nothing to the top
+    if dx is None:  # attention transfer alone has no gradient for the last hidden state
         dx = np.zeros_like(cache.output)
     for layer in reversed(range(top)):
         dx = block_backward(dx, cache.blocks[layer], grads, config, layer, dscores.get(layer))

@@ -1,7 +1,7 @@
-"""One feed-forward network of a block (Section 3.2: MobileBERT stacks four of them).
+"""One feed-forward network of a block (Section 3.2; a MobileBERT block has a stack of four).
 
-1. m = act(dense(x))                     C -> F
-2. y = Norm(dropout?(dense(m)) + x)      F -> C      dropout in plain BERT only
+1. m = activation(dense(x))              C -> F
+2. y = Norm(dropout(dense(m)) + x)       F -> C      dropout only in models without bottlenecks
 """
 
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ class FeedForwardCache(NamedTuple):
 
 
 def feed_forward_forward(params, config, name, x, rng=None):
-    """x [B, T, C]; name: what stands before `intermediate.dense`, with its dot -> y [B, T, C], cache"""
+    """x [B, T, C]; name: the prefix of `intermediate.dense`, which ends with a dot -> y [B, T, C], cache"""
     m, intermediate = dense_activation(params, f"{name}intermediate.dense", x, config)
-    # The released code drops out here in plain BERT only.
+    # As in the released code, models with bottlenecks have no dropout at this point.
     rate = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
     y, output = dense_norm(params, f"{name}output.dense", f"{name}output.LayerNorm", m, x, config, rng, rate)
     return y, FeedForwardCache(intermediate, output)

@@ -1,8 +1,8 @@
-"""What sits above the encoder: masked words, pooler, next sentence, classification.
+"""The masked-word head and the pooler, which read the encoder's output.
 
-The masked-word head is the paper's code's: its decoder is the word table (E columns, tied) beside a free
-matrix (H - E columns), and its LayerNorm is a true one even in models that use NoNorm everywhere else. A model with
-`tie_word_embeddings` False scores words by a table of its own; some checkpoints were trained that way.
+The masked-word head follows the released code. Its decoder concatenates the tied word table (E columns) and a free
+matrix (H - E columns). Its normalisation is a LayerNorm even in models with NoNorm. A model with `tie_word_embeddings`
+False has a separate decoder table; some checkpoints were trained that way.
 """
 
 from typing import Any, NamedTuple
@@ -23,26 +23,24 @@ class MaskedWordCache(NamedTuple):
     activation: Any  # step 2
     norm: Any  # step 3
     transformed: np.ndarray  # [M, H] the input of step 4
-    words: np.ndarray  # [V, E] the table that scores words
-    free: np.ndarray | None  # [H - E, V] the free matrix, None where E == H
+    words: np.ndarray  # [V, E] the decoder's table
+    free: np.ndarray | None  # [H - E, V] the free matrix, None if E == H
 
 
 def words_name(config):
-    """The parameter that scores words, [V, E]."""
+    """The name of the decoder's table, [V, E]: the word table if tied, else a parameter of the head."""
     return (
         f"{config.prefix}.embeddings.word_embeddings.weight" if config.tie_word_embeddings else f"{_MLM}.decoder.weight"
     )
 
 
 def masked_word_forward(params, config, hidden):
-    """Scores of every word for each masked position.
+    """Scores (logits) of all words for each masked position.
 
-        1. t = dense(hidden)    2. t = act(t)    3. t = LayerNorm(t)
+        1. t = dense(hidden)    2. t = activation(t)    3. t = LayerNorm(t)
         4. logits = t[:, :E] @ words^T + t[:, E:] @ free + bias
 
-    words: the word table (tied), or else the head's own.
-
-    hidden [M, H], the masked positions only: the other 85 % would be thrown away -> logits [M, V], cache
+    hidden [M, H] at the masked positions only, because the loss ignores the others -> logits [M, V], cache
     """
     t, dense_cache = dense(params, f"{_MLM}.transform.dense", hidden)
     t, activation_cache = activation(t, config)
@@ -59,7 +57,10 @@ def masked_word_forward(params, config, hidden):
 
 
 def masked_word_backward(dlogits, cache, grads, config):
-    """dlogits [M, V] -> dhidden [M, H], dwords [V, E], the gradient of the table `words_name` from this use of it."""
+    """Reverse of `masked_word_forward`; writes the gradients of the head's other parameters to `grads`.
+
+    dlogits [M, V] -> dhidden [M, H], dwords [V, E]: the decoder's part of the gradient of the table `words_name`
+    """
     t, words, free = cache.transformed, cache.words, cache.free
     size = words.shape[1]
     grads[f"{_MLM}.bias"] = column_sums(dlogits)
@@ -77,20 +78,20 @@ def masked_word_backward(dlogits, cache, grads, config):
 
 
 def pooler_forward(params, config, hidden):
-    """One vector for the whole sequence: tanh(dense([CLS])), or [CLS] as it is (MobileBERT).
+    """One vector for the whole sequence: tanh(dense([CLS])), or the [CLS] vector itself (MobileBERT).
 
     hidden [B, T, H] -> pooled [B, H], cache
     """
-    first = hidden[:, 0]
+    cls = hidden[:, 0]
     if not config.classifier_activation:
-        return first, None
-    pooled, dense_cache = dense(params, f"{config.prefix}.pooler.dense", first)
+        return cls, None
+    pooled, dense_cache = dense(params, f"{config.prefix}.pooler.dense", cls)
     pooled, tanh_cache = tanh_forward(pooled)
     return pooled, (dense_cache, tanh_cache)
 
 
 def pooler_backward(dpooled, cache, grads, config):
-    """dpooled [B, H] -> gradient of the [CLS] vectors [B, H]"""
+    """dpooled [B, H] -> dcls [B, H], the gradient of the [CLS] vectors"""
     if cache is None:
         return dpooled
     dense_cache, tanh_cache = cache

@@ -1,4 +1,4 @@
-"""Operations by parameter name: the forward looks its weights up, the backward files its gradients.
+"""Operations with named parameters: the forward reads weights from `params`, the backward writes to `grads`.
 
 `params` and `grads` are flat dicts with the same keys; `name` is the part before `.weight` and `.bias`.
 """
@@ -23,7 +23,7 @@ def dense(params, name, x, residual=None):
 
 
 def dense_backward(dy, cache, grads, name):
-    """dy [..., out] -> dx [..., in]; files the gradients of `name`"""
+    """dy [..., out] -> dx [..., in]; writes the gradients of `name` to `grads`"""
     dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = linear_backward(dy, cache)
     return dx
 
@@ -43,7 +43,7 @@ def dense_activation(params, name, x, config):
 
 
 def dense_activation_backward(dy, cache, grads, name, config):
-    """dy [..., out] -> dx [..., in]; files the gradients of `name`"""
+    """dy [..., out] -> dx [..., in]; writes the gradients of `name` to `grads`"""
     if not isinstance(cache, UnfusedActivationCache):
         dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = dense_activation_pair.backward(dy, cache)
         return dx
@@ -66,13 +66,13 @@ def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dro
     s, dense_cache = dense(params, dense_name, x, None if drops else residual)
     s, dropout = dropout_forward(s, dropout_rate, rng)
     if drops and residual is not None:
-        s += residual  # s is new: something was dropped
+        s += residual  # in place: dropout returned a new array
     y, norm_cache = norm(params, norm_name, s, config)
     return y, UnfusedNormCache(dense_cache, dropout, norm_cache)
 
 
 def dense_norm_backward(dy, cache, grads, dense_name, norm_name, config):
-    """dy [..., out] -> dx [..., in], dresidual [..., out]; files the gradients of both names"""
+    """dy [..., out] -> dx [..., in], dresidual [..., out]; writes the gradients of both names to `grads`"""
     if not isinstance(cache, UnfusedNormCache):
         (
             dx, grads[f"{dense_name}.weight"], grads[f"{dense_name}.bias"], dresidual,
@@ -84,7 +84,7 @@ def dense_norm_backward(dy, cache, grads, dense_name, norm_name, config):
 
 
 def norm(params, name, x, config):
-    """NoNorm or LayerNorm, as `config.normalization_type` says; x [..., N] -> y [..., N], cache"""
+    """NoNorm or LayerNorm, according to `config.normalization_type`; x [..., N] -> y [..., N], cache"""
     weight, bias = _weight_and_bias(params, name)
     if config.normalization_type == "no_norm":
         return nonorm_forward(x, weight, bias)
@@ -92,14 +92,14 @@ def norm(params, name, x, config):
 
 
 def norm_backward(dy, cache, grads, name, config):
-    """dy [..., N] -> dx [..., N]; files the gradients of `name`"""
+    """dy [..., N] -> dx [..., N]; writes the gradients of `name` to `grads`"""
     backward = nonorm_backward if config.normalization_type == "no_norm" else layernorm_backward
     dx, grads[f"{name}.weight"], grads[f"{name}.bias"] = backward(dy, cache)
     return dx
 
 
 def activation(x, config):
-    """ReLU or GELU, as `config.hidden_act` says; x [...] -> y [...], cache"""
+    """ReLU or GELU, according to `config.hidden_act`; x [...] -> y [...], cache"""
     return ACTIVATIONS[config.hidden_act].forward(x)
 
 

@@ -1,6 +1,6 @@
-"""Names, shapes and first values of every parameter.
+"""Names, shapes and initial values of the parameters.
 
-A model's parameters are one flat dict from name to array. Names and orientation are Hugging Face's
+A model's parameters are one flat dict from name to array. Names and orientation are those of Hugging Face
 (`weight` is [out, in]), so a checkpoint from the hub needs no renaming.
 """
 
@@ -18,7 +18,7 @@ def _norm(name, size):
 
 
 def embedding_shapes(config):
-    """Shapes of the embedding parameters, names without the model's prefix."""
+    """Shapes of the embedding parameters; the names lack the model's prefix."""
     c = config
     shapes = {
         "embeddings.word_embeddings.weight": (c.vocab_size, c.embedding_size),
@@ -32,7 +32,7 @@ def embedding_shapes(config):
 
 
 def feed_forward_names(config):
-    """Name prefixes of the stacked feed-forwards of one block, in the order they run.
+    """Name prefixes of the stacked feed-forward networks of one block, in the order in which they run.
 
     Hugging Face calls the last one `intermediate` / `output` and those before it `ffn.0`, `ffn.1`, ...
     """
@@ -40,7 +40,7 @@ def feed_forward_names(config):
 
 
 def block_shapes(config):
-    """Shapes of one block's parameters, names without `encoder.layer.N.` (H, C, F as in config.py)."""
+    """Shapes of one block's parameters (H, C, F as in config.py); the names lack `encoder.layer.N.`"""
     H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
     shapes, query_inputs, value_inputs = {}, H, H
     if config.use_bottleneck:
@@ -63,10 +63,10 @@ def block_shapes(config):
 
 
 def head_shapes(config, head, num_labels=None):
-    """Shapes of the parameters above the encoder.
+    """Shapes of the parameters of a head. ValueError for another `head`.
 
-    "pretraining" (masked words and next sentence), "masked-words" alone, "classification" (`num_labels` outputs for
-    the whole text) or "question-answering" (start and end of the answer, two outputs a token)
+    "pretraining" (masked words and next sentence), "masked-words" alone, "classification" (`num_labels` outputs per
+    text) or "question-answering" (two outputs per token: start and end of the answer)
     """
     H, E, V = config.hidden_size, config.embedding_size, config.vocab_size
     if head in ("pretraining", "masked-words"):
@@ -85,9 +85,9 @@ def head_shapes(config, head, num_labels=None):
 
 
 def parameter_shapes(config, head=None, num_labels=None):
-    """Every parameter's name and shape, in the order the forward pass meets them.
+    """{name: shape} of all parameters, in the order of the forward pass.
 
-    head None gives the bare encoder: embeddings, blocks and, where the config has one, the pooler.
+    head None gives the bare encoder: embeddings, blocks and, if the config has one, the pooler.
     """
     shapes = embedding_shapes(config)
     for layer in range(config.num_hidden_layers):
@@ -99,15 +99,15 @@ def parameter_shapes(config, head=None, num_labels=None):
 
 
 def truncated_normal(rng, shape, standard_deviation, dtype):
-    """Normal numbers, drawn again wherever they fall beyond two standard deviations (as TensorFlow does)."""
+    """Normal samples; those beyond two standard deviations are drawn again (as in TensorFlow) -> [shape]"""
     x = rng.standard_normal(shape)
-    while (beyond := np.abs(x) > 2.0).any():
-        x[beyond] = rng.standard_normal(int(beyond.sum()))
+    while (outside := np.abs(x) > 2.0).any():
+        x[outside] = rng.standard_normal(int(outside.sum()))
     return (x * standard_deviation).astype(dtype)
 
 
 def init_parameters(shapes, config, rng, dtype=np.float32):
-    """First values: weights truncated normal(0, `initializer_range`), biases 0, norm weights 1."""
+    """Initial values: weights truncated normal(0, `initializer_range`), biases 0, normalisation weights 1."""
     params = {}
     for name, shape in shapes.items():
         if name.endswith("bias"):
@@ -120,5 +120,5 @@ def init_parameters(shapes, config, rng, dtype=np.float32):
 
 
 def count_parameters(shapes):
-    """How many numbers the parameters hold."""
+    """The number of scalar parameters."""
     return sum(int(np.prod(shape)) for shape in shapes.values())

@@ -31,7 +31,7 @@ class PretrainingCache(NamedTuple):
 
 
 def pretraining_forward(params, config, batch, rng=None, keep_scores=False):
-    """batch: a PretrainingBatch; keep_scores: for attention transfer -> PretrainingOutput, cache"""
+    """batch: a PretrainingBatch; keep_scores True for attention transfer -> PretrainingOutput, cache"""
     encoder, encoder_cache = encoder_forward(
         params, config, batch.input_ids, batch.token_type_ids, batch.attention_mask, rng=rng, keep_scores=keep_scores
     )
@@ -47,7 +47,7 @@ def pretraining_forward(params, config, batch, rng=None, keep_scores=False):
 def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config, *, dhidden_states=None, dscores=None):
     """dword_logits [M, V], dnext_sentence_logits [B, 2] -> gradients, a flat dict like the parameters
 
-    dhidden_states, dscores: further gradients of the encoder's outputs, as `encoder_backward` takes them.
+    dhidden_states, dscores: additional gradients of the encoder's outputs, as in `encoder_backward`
     """
     grads = {}
     dhidden = np.zeros_like(cache.encoder.output)
@@ -59,7 +59,7 @@ def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config, *, 
     if top in dhidden_states:
         dhidden += dhidden_states[top]
     encoder_backward({**dhidden_states, top: dhidden}, cache.encoder, grads, config, dscores=dscores)
-    # A tied word table is used twice, to read words and to score them: its two gradients add up.
+    # A tied word table is used twice, as the embedding and as the decoder. Its gradient is the sum of both.
     name = words_name(config)
     grads[name] = grads[name] + dwords if name in grads else dwords
     return grads

@@ -1,10 +1,10 @@
-"""The question-answering model: where in the text does the answer start, where does it end?
+"""The question-answering model: it predicts the start and the end of the answer in the text.
 
-    1. logits = dense(hidden)            [B, T, 2]    a start score and an end score for every token
+    1. logits = dense(hidden)            [B, T, 2]    a start score and an end score per token
     2. L = 1/2 (CE(start scores, start) + CE(end scores, end))        mean over the batch, softmax over T tokens
 
-As in the released code every position takes part in the softmax, padding too, and a window without the answer
-is labelled (0, 0): [CLS].
+As in the released code, the softmax runs over all positions, including padding, and a window without the answer has
+the label (0, 0), the position of [CLS].
 """
 
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ def question_answering_backward(dlogits, cache, config):
 
 
 def question_answering_step(params, config, batch, rng=None):
-    """batch also with starts, ends [B]: token indices -> {"loss", "start_loss", "end_loss"}, gradients"""
+    """batch also has starts, ends [B], token indices -> {"loss", "start_loss", "end_loss"}, gradients"""
     logits, cache = question_answering_forward(params, config, batch, rng)
     start_loss, dstart = mean_cross_entropy(np.ascontiguousarray(logits[..., 0]), batch.starts)
     end_loss, dend = mean_cross_entropy(np.ascontiguousarray(logits[..., 1]), batch.ends)

@@ -1,10 +1,10 @@
-"""Self-attention inside a block: which input feeds queries, keys and values, and the output projection.
+"""The self-attention of a block: projections to queries, keys and values, attention, and the output projection.
 
     1. q = dense(x_qk)   k = dense(x_qk)   v = dense(x_v)
     2. c = attention(q, k, v)                                  ops/attention.py
-    3. y = Norm(dense(dropout?(c)) + residual)
+    3. y = Norm(dropout(dense(c)) + residual)                  dropout only in models without bottlenecks
 
-Which x (Figure 1 and Table 1 of the paper; h is the block's input [B, T, H], n its narrowed form [B, T, C]):
+The inputs (Figure 1 and Table 1; h [B, T, H] is the block's input, n [B, T, C] the output of its input bottleneck):
 
     model                               x_qk                      x_v    residual
     BERT                                h                         h      h
@@ -37,7 +37,7 @@ def self_attention_forward(
     rate = config.attention_probs_dropout_prob
     c, attention = attention_forward(q, k, v, mask, config.num_attention_heads, rate, rng, keep_scores)
     names = f"{name}attention.output.dense", f"{name}attention.output.LayerNorm"
-    # The released code drops out here in plain BERT only.
+    # As in the released code, models with bottlenecks have no dropout at this point.
     rate = 0.0 if config.use_bottleneck else config.hidden_dropout_prob
     y, output = dense_norm(params, *names, c, residual, config, rng, rate)
     return y, SelfAttentionCache(query, key, value, attention, output)
@@ -46,7 +46,7 @@ def self_attention_forward(
 def self_attention_backward(dy, cache, grads, config, name, dscores=None):
     """Reverse of `self_attention_forward`.
 
-    dy [B, T, C]; dscores [B, A, T, T] or None comes from attention transfer
+    dy [B, T, C]; dscores [B, A, T, T], the gradient of attention transfer, or None
     -> dquery_key_input, dvalue_input [B, T, H or C], dresidual [B, T, C]
     """
     names = f"{name}attention.output.dense", f"{name}attention.output.LayerNorm"

@@ -1,4 +1,4 @@
-"""How large a model is: parameters by part, and floating-point operations of one forward pass (Table 1, Table 4)."""
+"""The size of a model: parameters by part, and floating-point operations of one forward pass (Table 1, Table 4)."""
 
 from ..config import PRESETS
 from .memory import training_step_bytes
@@ -6,7 +6,7 @@ from .parameters import count_parameters, parameter_shapes
 
 PARTS = ("embeddings", "attention", "feed-forwards", "bottlenecks", "pooler")
 
-# Parameters as in Table 1 and operations as in Table 4; None where the paper has no figure.
+# Parameters as in Table 1 and operations as in Table 4; None if the paper has no figure.
 PAPER = {
     "bert-base": (109_000_000, 22.5e9),
     "bert-large": (334_000_000, None),

@@ -1,1 +1,1 @@
-"""One operation a file: the equation, `x_forward`, `x_backward`. No operation knows who calls it."""
+"""One operation per file: the equation, `x_forward` and `x_backward`. An operation does not depend on its callers."""

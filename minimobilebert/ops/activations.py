@@ -1,4 +1,4 @@
-"""The activations that a configuration may name, `hidden_act`."""
+"""The activation functions that `hidden_act` of a configuration may name."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Activation(NamedTuple):
     forward: Callable  # x [...] -> y [...], cache
     backward: Callable  # dy [...], cache -> dx [...]
     cache: type
-    from_output: bool  # the slope can be read off y, so a layer that has y need not keep x
+    from_output: bool  # the derivative is a function of y, so a layer that stores y need not store x
 
 
 ACTIVATIONS = {

@@ -1,20 +1,20 @@
-"""Multi-head scaled dot-product attention over already projected queries, keys and values.
+"""Multi-head scaled dot-product attention. The queries, keys and values are projected before.
 
-For every head a, with K features a head:
+For every head a, with K features per head:
 
-    1. s[i, j] = q[i] . k[j] / sqrt(K)        scores; a padding key's score is replaced by MASKED_SCORE
-    2. p[i, :] = softmax(s[i, :])             the attention map that attention transfer compares (Equation 3)
+    1. s[i, j] = q[i] . k[j] / sqrt(K)        scores; the score of a padding key is set to MASKED_SCORE
+    2. p[i, :] = softmax(s[i, :])             the attention map; attention transfer compares it (Equation 3)
     3. u       = dropout(p)
-    4. c[i]    = sum_j u[i, j] v[j]           heads side by side again: [B, T, A*K]
+    4. c[i]    = sum_j u[i, j] v[j]           the context; the heads are concatenated to [B, T, A*K]
 
 Backward, in reverse:
 
     4. dv[j] = sum_i u[i, j] dc[i]            du[i, j] = dc[i] . v[j]
     3. dp    = du * keep
-    2. ds    = p * (dp - sum_j dp * p)        + the gradient that attention transfer sends to the scores
-    1. dq[i] = sum_j ds[i, j] k[j] / sqrt(K)  dk[j] = sum_i ds[i, j] q[i] / sqrt(K); padding keys get none
+    2. ds    = p * (dp - sum_j dp * p)        + the gradient of attention transfer with respect to the scores
+    1. dq[i] = sum_j ds[i, j] k[j] / sqrt(K)  dk[j] = sum_i ds[i, j] q[i] / sqrt(K), 0 for a padding key
 
-The mask covers keys only: a padding token still asks, and nobody listens to its answer.
+The mask covers keys only. A padding query still gets an output, which no real token attends to.
 """
 
 import math
@@ -33,17 +33,17 @@ class AttentionCache(NamedTuple):
     key: np.ndarray  # [B, T, C]
     value: np.ndarray  # [B, T, C]
     mask: np.ndarray  # [B, T] bool
-    scores: np.ndarray | None  # [B, A, T, T] step 1, for attention transfer: exact log-probabilities need the scores
+    scores: np.ndarray | None  # [B, A, T, T] step 1; attention transfer computes exact log-probabilities from them
     probabilities: np.ndarray  # [B, A, T, T] step 2
     keep: np.ndarray | None  # [B, A, T, T] 0 or 1 / (1 - rate), or None without dropout
 
 
 def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):
-    """Attend with `num_heads` heads.
+    """Attention with `num_heads` heads.
 
     query, key, value [B, T, C]; mask [B, T] bool, True for real tokens; rng None: no dropout;
-    keep_scores False: the cache has no scores, which only attention transfer needs
-    -> context [B, T, C], cache (whose `scores` and `probabilities` are the attention maps)
+    keep_scores False: do not store the scores, which only attention transfer needs
+    -> context [B, T, C], cache (with `scores` before softmax and `probabilities` after it)
     """
     keep = None
     if rng is not None and dropout_rate > 0.0:
@@ -67,7 +67,7 @@ def _merge_heads(x):
 
 @accelerated_by(kernel.attend, cache=AttentionCache)
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
-    """`attention_forward` for a dropout that is drawn: keep [B, A, T, T] as in the cache, or None"""
+    """`attention_forward` with a given dropout mask: keep [B, A, T, T] as in the cache, or None"""
     q, k, v = (_split_heads(x, num_heads) for x in (query, key, value))
     scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
     scores = q @ k.swapaxes(-1, -2) * scale  # step 1
@@ -84,7 +84,7 @@ def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
 def attention_backward(dcontext, cache, dscores=None):
     """Reverse of `attention_forward`.
 
-    dcontext [B, T, C]; dscores [B, A, T, T] or None: a second gradient that arrives at the scores of step 1
+    dcontext [B, T, C]; dscores [B, A, T, T] or None: a second gradient, with respect to the scores of step 1
     -> dquery, dkey, dvalue [B, T, C]
     """
     p, keep, heads = cache.probabilities, cache.keep, cache.probabilities.shape[1]

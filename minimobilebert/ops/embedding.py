@@ -1,8 +1,8 @@
-"""Embedding look-up: row `ids[b, t]` of a table, for words, positions and segments.
+"""Embedding lookup: row `ids[b, t]` of a table of words or segments.
 
     y[b, t] = table[ids[b, t]]
 
-Backward: a row that was used several times receives the sum of its uses' gradients.
+Backward: the gradient of a row is the sum over all positions that looked it up.
 
     dtable[v] = sum over all (b, t) with ids[b, t] == v of dy[b, t]
 """
@@ -31,5 +31,5 @@ def embedding_forward(ids, table):
 def embedding_backward(dy, cache):
     """dy [B, T, E] -> dtable [V, E]"""
     dtable = np.zeros((cache.num_rows, dy.shape[-1]), dy.dtype)
-    np.add.at(dtable, cache.ids, dy)  # a row that is named twice gets both
+    np.add.at(dtable, cache.ids, dy)  # unlike dtable[ids] += dy, this adds up the gradients of repeated ids
     return dtable

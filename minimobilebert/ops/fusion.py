@@ -1,7 +1,7 @@
-"""Whether a model runs fused operations: `with use_fusion(False): ...` composes everything from single ones.
+"""The switch for fused operations: inside `with use_fusion(False): ...` a model runs single operations only.
 
-Without fusion a model calls exactly the functions that a reader finds in ops/, each by itself. A student edition of the
-course has no folder ops/fused/, so there a model always computes with the student's own functions.
+Without fusion, a model calls the functions in ops/ one by one. A student edition of the course has no folder
+ops/fused/, so its models always run the student's own functions.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ _HAVE_FUSED = importlib.util.find_spec(f"{__package__}.fused") is not None
 
 
 class Pair(NamedTuple):
-    """A fused operation."""
+    """The forward and backward of a fused operation."""
 
     forward: Callable
     backward: Callable
@@ -33,10 +33,10 @@ _FUSION = Choice("fusion", (True, False) if _HAVE_FUSED else (False,), _HAVE_FUS
 
 
 def fused():
-    """Whether fused operations run now."""
+    """True if the models run fused operations now."""
     return _FUSION.value
 
 
 def use_fusion(on):
-    """Choose for good, or with `with` for one block of code. ValueError for True in a student edition."""
+    """Switch fusion on or off; in a `with` statement, for its block only. ValueError for True in a student edition."""
     return use(_FUSION, bool(on))

@@ -1,16 +1,16 @@
-"""GELU, BERT's activation: x times the chance that a standard normal number is below x. Two forms.
+"""GELU, BERT's activation: x times the probability that a standard normal variable is below x. It has two forms.
 
-The erf form, exact; Phi is the normal distribution function and phi its density:
+The erf form is exact. Phi is the standard normal distribution function and phi its density:
 
     y  = x Phi(x),               Phi(x) = (1 + erf(x / sqrt 2)) / 2
     dx = dy (Phi(x) + x phi(x)), phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
 
-The tanh form, an approximation within 5e-4, which the paper's code and its released teacher use:
+The tanh form approximates it with an absolute error below 5e-4. The released code and teacher use it:
 
     y  = x (1 + tanh u) / 2,              u = sqrt(2/pi) (x + 0.044715 x^3)
     dx = dy (s + x s (1 - s) 2u'),        u' = sqrt(2/pi) (1 + 3 * 0.044715 x^2)
 
-with s = (1 + tanh u) / 2 = sigmoid(2u), which is how it is computed: one exponential and no cancellation.
+with s = (1 + tanh u) / 2 = sigmoid(2u). We compute the sigmoid: it needs one exponential and has no cancellation.
 """
 
 import math
@@ -22,11 +22,11 @@ from ..kernels import activations as kernel
 from ..kernels.activation_scalars import CUBIC, FLAT, INVERSE_SQRT_2PI, SQRT_8_OVER_PI
 from ..kernels.runtime.backend import accelerated_by
 
-_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call an element is slow but plain
+_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call per element is slow but simple
 
 
 class GeluCache(NamedTuple):
-    x: np.ndarray  # [...]; Phi, or s, is computed again in the backward: that is cheaper than reading it from memory
+    x: np.ndarray  # [...]; the backward recomputes Phi or s: that is cheaper than storing and reading it
 
 
 def _normal_cdf(x):
@@ -36,7 +36,7 @@ def _normal_cdf(x):
 
 def _sigmoid_2u(x):
     """s = 1 / (1 + e^(-2u))"""
-    with np.errstate(over="ignore"):  # e^(-2u) = infinity is a sigmoid of 0
+    with np.errstate(over="ignore"):  # where e^(-2u) overflows to infinity, the sigmoid is 0
         return 1 / (1 + np.exp(x * (-SQRT_8_OVER_PI) * (1 + CUBIC * x * x)))
 
 
@@ -49,7 +49,7 @@ def gelu_forward(x):
 @accelerated_by(kernel.gelu_backward)
 def gelu_backward(dy, cache):
     """dy [...] -> dx [...]"""
-    x = np.clip(cache.x, -FLAT, FLAT)  # beyond, the slope is exactly 0 or 1: no infinity times 0
+    x = np.clip(cache.x, -FLAT, FLAT)  # beyond FLAT the derivative is exactly 0 or 1; this avoids infinity * 0
     density = INVERSE_SQRT_2PI * np.exp(-0.5 * x * x)
     return (dy * (_normal_cdf(x) + x * density)).astype(x.dtype)
 

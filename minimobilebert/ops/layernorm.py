@@ -1,21 +1,21 @@
-"""Layer normalisation: every token is brought to mean 0 and variance 1 over its own features.
+"""Layer normalisation: each token gets mean 0 and variance 1 over its N features, then a learned scale and shift.
 
-    1. mean = average of x          over the N features of a token
+    1. mean = average of x                   over the N features of a token
     2. var  = average of (x - mean)^2        the population variance: divided by N, not by N - 1
     3. rstd = 1 / sqrt(var + eps)
     4. n    = (x - mean) * rstd
     5. y    = weight * n + bias
 
-Backward, in reverse. x reaches n directly, through the mean and through rstd; the two averages are those paths:
+Backward, in reverse. n depends on x directly, through the mean and through rstd, which gives three terms:
 
-    5. dn = dy * weight        dweight = sum over tokens of dy * n        dbias = sum over tokens of dy
+    5.   dn = dy * weight        dweight = sum over tokens of dy * n        dbias = sum over tokens of dy
     1-4. dx = rstd * (dn - average(dn) - n * average(dn * n))
 
-Without weight and bias step 5 falls away; feature-map transfer uses that form (Section 3.4, released code).
+Without weight and bias there is no step 5. The released feature-map transfer uses that form (Section 3.4).
 
-A token whose features are all equal has var = 0 and n = 0. eps = 1e-12 (the paper's) keeps rstd at 1e6 there,
-so y is the bias and dx is at most about 1e6 times dy: large, finite, and never 0/0. float32 holds 1e-12 with
-room to spare (its smallest normal number is 1e-38); what it would lose is 1 + 1e-12, which nobody computes here.
+If all features of a token are equal, var = 0 and n = 0. With eps = 1e-12, as in BERT, rstd is then 1e6: y is the bias,
+and dx is at most about 1e6 times dy, which is large but finite. float32 represents 1e-12 (its smallest normal number is
+about 1e-38). It would lose 1e-12 in a sum with 1, but var + eps has no such 1.
 """
 
 from typing import NamedTuple
@@ -27,8 +27,8 @@ from ..kernels.runtime.backend import accelerated_by
 
 
 class LayerNormCache(NamedTuple):
-    # x and two numbers a token, instead of n: the forward then writes y alone, and the backward gets n back
-    # with one subtraction and one product while it reads x.
+    # We store x and two numbers per token instead of n: the forward then writes only y, and the backward recomputes n
+    # from x with one subtraction and one product.
     x: np.ndarray  # [..., N]
     mean: np.ndarray  # [..., 1]
     rstd: np.ndarray  # [..., 1]
@@ -39,7 +39,7 @@ class LayerNormCache(NamedTuple):
 def layernorm_forward(x, weight, bias, eps=1e-12):
     """x [..., N], weight and bias [N] or both None -> y [..., N], cache"""
     mean = x.mean(axis=-1, keepdims=True)  # step 1
-    # The mean of many large numbers is rounded. Its error is the mean of the deviations, which would else be 0.
+    # A rounded mean has an error. The mean of the deviations is that error, because it would be 0 otherwise.
     mean = mean + (x - mean).mean(axis=-1, keepdims=True)
     centred = x - mean
     var = (centred * centred).mean(axis=-1, keepdims=True)  # step 2
@@ -51,7 +51,7 @@ def layernorm_forward(x, weight, bias, eps=1e-12):
 
 @accelerated_by(kernel.layernorm_backward)
 def layernorm_backward(dy, cache):
-    """dy [..., N] -> dx [..., N], dweight [N], dbias [N] (both None where the forward had none)"""
+    """dy [..., N] -> dx [..., N], dweight [N], dbias [N] (both None if the forward had no weight and bias)"""
     n = (cache.x - cache.mean) * cache.rstd  # forward, step 4
     if cache.weight is None:
         dn, dweight, dbias = dy, None, None
@@ -59,5 +59,5 @@ def layernorm_backward(dy, cache):
         tokens = tuple(range(dy.ndim - 1))
         dn = dy * cache.weight  # step 5: y = weight * n + bias
         dweight, dbias = (dy * n).sum(axis=tokens), dy.sum(axis=tokens)
-    average, along = dn.mean(axis=-1, keepdims=True), (dn * n).mean(axis=-1, keepdims=True)
-    return cache.rstd * (dn - average - n * along), dweight, dbias  # steps 4 to 1
+    mean_dn, mean_dn_n = dn.mean(axis=-1, keepdims=True), (dn * n).mean(axis=-1, keepdims=True)
+    return cache.rstd * (dn - mean_dn - n * mean_dn_n), dweight, dbias  # steps 4 to 1

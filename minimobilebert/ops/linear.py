@@ -1,11 +1,11 @@
-"""The dense layer: one matrix product for all tokens, plus a bias.
+"""The dense (linear) layer: one matrix product for all tokens, plus a bias.
 
     y = x W^T + b (+ residual)      W is [out, in], as in PyTorch and in Hugging Face's files
 
-Backward, from dy = dL/dy, with all tokens as rows of x and dy:
+Backward, from dy = dL/dy; the rows of x and dy are the tokens:
 
     dx = dy W
-    dW = dy^T x              a sum over tokens: each one adds the outer product of its dy and x
+    dW = dy^T x              the sum over tokens of the outer products of dy and x
     db = sum over tokens of dy
     dresidual = dy
 """
@@ -39,7 +39,7 @@ def linear_forward(x, weight, bias, residual=None):
 def linear_backward(dy, cache):
     """Reverse of `linear_forward`; the gradient of a residual is dy itself.
 
-    dy [..., out] -> dx [..., in], dweight [out, in], dbias [out] (None where there was no bias)
+    dy [..., out] -> dx [..., in], dweight [out, in], dbias [out] (None if there was no bias)
     """
     outputs, inputs = cache.weight.shape
     dy_rows, x_rows = dy.reshape(-1, outputs), cache.x.reshape(-1, inputs)

@@ -1,4 +1,4 @@
-"""The natural logarithm, element by element: of perplexities and of probabilities that are reported, never trained."""
+"""The elementwise natural logarithm. It serves reported quantities, not losses, so it has no backward."""
 
 import numpy as np
 

@@ -2,8 +2,8 @@
 
     out[i, j] = bias[j] + sum over k of a[i, k] * b[k, j]          a [M, K], b [K, N], bias [N] -> out [M, N]
 
-A dense layer needs it in three layouts, x @ W.T, dy @ W and dy.T @ x, so transposed views are the normal case. The
-compiled twin is what lesson 08 is about.
+A dense layer needs it in three layouts: x @ W.T, dy @ W and dy.T @ x. Operands are therefore often transposed views.
+Lesson 08 explains the compiled version.
 """
 
 from ..kernels.gemm import matmul as kernel
@@ -14,8 +14,8 @@ from ..kernels.runtime.backend import accelerated_by
 def matmul(a, b, *, bias=None, out=None, accumulate=False):
     """out = a @ b + bias, or out += a @ b + bias with accumulate=True.
 
-    a [M, K], b [K, N], bias [N] or None; any strides; float32 or float64, the same for all
-    out [M, N] or None for a new array; it must not be needed as an operand afterwards -> out
+    a [M, K], b [K, N], bias [N] or None, with any strides; all float32 or all float64
+    out [M, N], or None for a new array; it must not overlap a or b -> out. ValueError for shapes that do not fit.
     """
     kernel.check(a, b, bias, out, accumulate)
     return kernel.deliver(a @ b, bias, out, accumulate)

@@ -1,9 +1,9 @@
-"""ReLU, the released MobileBERT's activation: cheaper than GELU on a phone (Section 3.3).
+"""ReLU, MobileBERT's activation: faster than GELU on a phone (Section 3.3).
 
     y  = max(x, 0)
-    dx = dy where x > 0, else 0        at x = 0 there is a kink; 0 is returned there, as everywhere else in the field
+    dx = dy where x > 0, else 0        x = 0 is a kink; we use the derivative 0 there, the usual convention
 
-x, y and their gradients have one shape, whatever it is.
+x, y and their gradients have the same shape.
 """
 
 from typing import NamedTuple

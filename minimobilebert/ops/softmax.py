@@ -1,9 +1,9 @@
-"""Softmax over the last axis: scores in, a probability distribution out.
+"""Softmax over the last axis: it turns scores into a probability distribution.
 
-    1. z = x - max(x)        changes nothing, because e^(a - c) / e^(b - c) = e^a / e^b, and keeps e^z at most 1
+    1. z = x - max(x)        e^z is then at most 1; y is unchanged, because e^(a - c) / e^(b - c) = e^a / e^b
     2. y = e^z / sum e^z
 
-Backward. dy_i/dx_j = y_i (delta_ij - y_j); summed over i this needs no matrix:
+Backward. The Jacobian is dy_i/dx_j = y_i (delta_ij - y_j). Its product with dy needs no matrix:
 
     dx = y (dy - sum_i dy_i y_i)
 """
@@ -17,7 +17,7 @@ from ..kernels.runtime.backend import accelerated_by
 
 
 class SoftmaxCache(NamedTuple):
-    y: np.ndarray  # [..., N]; the derivative of softmax is a function of its output alone
+    y: np.ndarray  # [..., N]; the Jacobian is a function of the output alone
 
 
 @accelerated_by(kernel.softmax_forward, cache=SoftmaxCache)

@@ -1,8 +1,7 @@
-"""Sums over whole arrays, rows and columns, for what is not inside an operation: losses, norms, gradients.
+"""Sums over arrays, rows and columns, for losses, norms and gradients outside of an operation.
 
-NumPy's own sums and dot products depend on its version, on the processor and on the BLAS library that it was built
-with. The compiled twins do not: along a row the order is that of kernels/sums.py, over blocks of rows it is the order
-of the blocks.
+The rounding of NumPy's sums and dot products depends on its version, the processor and the BLAS library. The compiled
+versions add in a fixed order: along a row that of kernels/sums.py, over blocks of rows that of the blocks.
 """
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..kernels.runtime.backend import accelerated_by
 
 @accelerated_by(kernel.dot)
 def dot(x, y):
-    """sum of x * y over all numbers of two arrays of one shape -> float"""
+    """sum over all elements of x * y; x and y have the same shape -> float"""
     return float(np.vdot(x, y))
 
 

@@ -1,9 +1,9 @@
 """tanh, in BERT's pooler.
 
     y  = tanh x
-    dx = dy (1 - y^2)        needs only y, so y is what the cache keeps
+    dx = dy (1 - y^2)        a function of y alone, so the cache stores only y
 
-x, y and their gradients have one shape, whatever it is.
+x, y and their gradients have the same shape.
 """
 
 from typing import NamedTuple

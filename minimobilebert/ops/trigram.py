@@ -1,11 +1,11 @@
-"""The trigram input: each token's vector beside those of its two neighbours (Section 3.1).
+"""The trigram input: the embedding of each token, concatenated with those of its two neighbours (Section 3.1).
 
-    y[t] = [x[t+1], x[t], x[t-1]]        zeros past either end; the order next, current, previous is the paper's code's
+    y[t] = [x[t+1], x[t], x[t-1]]        zeros beyond both ends; next, current, previous, as in the released code
 
-A dense layer after it (3E -> H) makes this a convolution of width 3 over the embeddings. Thanks to it the
-word table can be thin (E = 128 instead of 1024).
+With the dense layer behind it (3E -> H), this is a convolution of kernel size 3 over the embeddings. It makes up for
+a small embedding size (E = 128; the hidden size is 512).
 
-Backward: x[t] was used three times, so three gradients meet.
+Backward: x[t] occurs in three outputs, so its gradient is a sum of three terms.
 
     dx[t] = dy_next[t-1] + dy_current[t] + dy_previous[t+1]
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def trigram_forward(x):
-    """x [B, T, E] -> y [B, T, 3E], cache (None: the backward needs nothing but dy)"""
+    """x [B, T, E] -> y [B, T, 3E], cache (None: the backward needs only dy)"""
     size = x.shape[-1]
     y = np.zeros((*x.shape[:-1], 3 * size), x.dtype)
     y[:, :-1, :size] = x[:, 1:]

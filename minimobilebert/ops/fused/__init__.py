@@ -1,5 +1,5 @@
-"""Several operations in one pass through memory, each with a forward and a backward of its own.
+"""Fused operations: several operations in one pass over memory, each with its own forward and backward.
 
-They compute what the single operations compute one after the other (tests/test_fusion.py), only faster. The models use
-them where they are; a student edition has none, so that its models compute with the student's own functions.
+They compute the same as the single operations one after the other (tests/test_fusion.py), but faster. A student edition
+does not contain them, so that its models run the student's own functions.
 """

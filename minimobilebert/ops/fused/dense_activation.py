@@ -5,7 +5,7 @@
 
 Backward, in reverse, from dy = dL/dy:
 
-    2. ds = dy * activation'(s)     ReLU's slope can be read off y (0 or not), so s is never stored for it
+    2. ds = dy * activation'(s)     ReLU'(s) is 1 where y > 0, else 0; for ReLU the cache stores y instead of s
     1. dx = ds W     dW = ds^T x     db = sum over tokens of ds
 """
 

@@ -1,4 +1,4 @@
-"""A dense layer, the residual and NoNorm in one pass (Section 3.3): what ends every part of a MobileBERT block.
+"""A dense layer, the residual and NoNorm in one pass: the end of every sublayer of a MobileBERT block (Section 3.3).
 
     1. s = x W^T + b + residual
     2. y = scale * s + shift                 NoNorm, see ops/nonorm.py
@@ -8,7 +8,7 @@ Backward, in reverse, from dy = dL/dy:
     2. ds = dy * scale      dscale = sum over tokens of dy * s      dshift = sum over tokens of dy
     1. dx = ds W            dW = ds^T x      db = scale * dshift    dresidual = ds
 
-db needs no sum of its own: sum(dy * scale) = scale * sum(dy).
+db is the sum of ds over tokens. It needs no second sum: sum(dy * scale) = scale * sum(dy) = scale * dshift.
 """
 
 from typing import NamedTuple
