@@ -1,1 +1,1 @@
-"""The paper's stages in order: pre-train the teacher, transfer, distil, fine-tune, report."""
+"""The stages of the paper in order: pre-train the teacher, transfer, distil, fine-tune, report."""

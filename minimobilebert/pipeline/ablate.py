@@ -1,9 +1,9 @@
-"""`ablate`: the paper's Tables 7, 8 and 9 at classroom size, with several seeds.
+"""`ablate`: the ablations of the paper's Tables 7, 8 and 9 at classroom size, with several seeds.
 
-    for every seed:  text, teacher, then every run of ablations.py     -> held-out scores
-    once:            latency of the four kinds of block                -> ratios
+    for each seed:  text, teacher, then all runs of ablations.py       -> held-out scores
+    once:           latency of the four block variants of Table 7      -> ratios
 
-Every run is a folder, `OUT/seed-N/RUN`; finished ones are only read, so an interrupted `ablate` goes on.
+Each run has a folder, `OUT/seed-N/RUN`. Finished runs are only read, so an interrupted `ablate` can be resumed.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def _settings_of(settings, run):
 
 
 def _train(run, name, teacher):
-    """Train one variant, or only load what of it is done -> scores on held-out text"""
+    """Train one variant, or resume or load it -> scores on held-out text"""
     params = stages.train_from_scratch(run) if RUNS[name] is None else teach_student(run, teacher)["student"]
     scores = evaluate_pretraining(params, run.settings.student_config, run.data.evaluation)
     write_json(run.folder / RESULT, scores)
@@ -46,14 +46,14 @@ def _train(run, name, teacher):
 
 
 class _Clock:
-    """How much is left: expected seconds of every piece of work, corrected by how long the finished ones took."""
+    """Estimates the remaining time: expected seconds per run, corrected by the measured time of the finished ones."""
 
     def __init__(self, expected):
         self.expected, self.start, self.at_work = dict(expected), time.perf_counter(), 0.0
         self.total = len(expected)
 
     def done(self, piece, trained):
-        """Note that `piece` is finished; `trained` False: it was only read."""
+        """Record that the run `piece` is finished; trained False: it was only read."""
         seconds = self.expected.pop(piece)
         if trained:
             self.at_work += seconds
@@ -64,7 +64,7 @@ class _Clock:
 
 
 def _expected(settings, data, seeds):
-    """{(seed, run): expected seconds}, measured on throw-away parameters"""
+    """{"seed N, RUN": expected seconds}, measured with temporary parameters"""
     batch, scratch = data.batches(0), first_parameters(settings.student_config, settings, "student")
     teacher = first_parameters(settings.teacher_config, settings, "teacher")
     one = {"teacher": pretraining_seconds(settings.teacher_config, teacher, batch, settings.teacher_steps)}
@@ -77,7 +77,7 @@ def _expected(settings, data, seeds):
 
 
 def _one_seed(folder, settings, text, clock, seeds):
-    """Teacher and every variant of one seed -> {run: scores}, the clock"""
+    """Train the teacher and all variants with one seed -> {run: scores}, clock"""
     base = Run(folder / "teacher", settings, text)
     base.use_text(prepare_text(settings, text, folder / "teacher"))
     if clock is None:
@@ -98,9 +98,9 @@ def _one_seed(folder, settings, text, clock, seeds):
 
 
 def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
-    """The command `ablate` -> {"seeds": [...], "scores": {run: {score: [a number a seed]}}, "latency": ...}
+    """The command `ablate` -> {"seeds": [...], "scores": {run: {score: [one number per seed]}}, "latency": ...}
 
-    settings: {name: text} from `--set`. ValueError where `out` holds runs with other settings.
+    settings: {name: text} from `--set`. ValueError if `out` contains runs with other settings.
     """
     out = pathlib.Path(out)
     check_no_run(out)
@@ -116,8 +116,8 @@ def _run(seeds, out, text, settings):
         scores, clock = _one_seed(out / f"seed-{seed}", base, text, clock, seeds)
         by_seed.append(scores)
     if not is_finished(out, [LATENCY]):
-        say("ablate: timing the four kinds of block in turns ...")
-        write_json(out / LATENCY, {title: block_latencies(*what) for title, what in _LATENCY_OF.items()})
+        say("ablate: measuring the latency of the four block variants ...")
+        write_json(out / LATENCY, {title: block_latencies(*arguments) for title, arguments in _LATENCY_OF.items()})
         write_manifest(out, [LATENCY])
     names = by_seed[0]
     summary = {

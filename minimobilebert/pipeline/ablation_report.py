@@ -1,4 +1,4 @@
-"""The tables of `ablate` as Markdown, and a plot of every seed's loss."""
+"""The tables of `ablate` as Markdown, and a plot of the losses of all seeds."""
 
 import numpy as np
 
@@ -18,17 +18,17 @@ def mean_and_spread(values):
 def _cells(summary, run):
     for key in _COLUMNS:
         yield "{:.3f} ± {:.3f}".format(*mean_and_spread(summary["scores"][run][key]))
-    # The same seeds, so the gap to the whole method is paired: most of the seeds' spread drops out.
+    # Runs with the same seed are paired: the difference to the full method removes most of the spread between seeds.
     losses = np.asarray(summary["scores"][run]["mlm_loss"]) - np.asarray(summary["scores"][FULL]["mlm_loss"])
     yield "" if run == FULL else "{:+.3f} ± {:.3f}".format(*mean_and_spread(losses))
 
 
 def _latency_cells(summary, run):
-    kind = "no_norm-relu" if run == FULL else run
-    for kinds in summary["latency"].values():
-        one = kinds[kind]
-        ratio = f"{one['ratio']:.2f} ({one['ratio_low']:.2f}-{one['ratio_high']:.2f})"
-        yield f"{one['milliseconds']:.1f} ms, {ratio}"
+    block = "no_norm-relu" if run == FULL else run
+    for blocks in summary["latency"].values():
+        latency = blocks[block]
+        ratio = f"{latency['ratio']:.2f} ({latency['ratio_low']:.2f}-{latency['ratio_high']:.2f})"
+        yield f"{latency['milliseconds']:.1f} ms, {ratio}"
 
 
 def table_lines(summary, number):

@@ -1,14 +1,14 @@
-"""What `ablate` compares: the rows of the paper's Tables 7, 8 and 9, each as a change of the classroom settings.
+"""The ablations of the paper's Tables 7, 8 and 9, each as a change of the classroom settings.
 
-Every variant is the classroom student, taught by the same teacher on the same batches with the same number of
-updates. Variants that are the same in two tables are trained once.
+All variants train the classroom student with the same teacher, batches and number of updates. A variant that occurs in
+several tables is trained once.
 """
 
 from typing import NamedTuple
 
-FULL = "progressive"  # the method as the paper proposes it: the last row of all three tables
+FULL = "progressive"  # the full method of the paper: the last row of all three tables
 
-# name of a run: changes of TinySettings; None: the student from scratch
+# {name of a run: changes of TinySettings}; None: the student from scratch
 RUNS = {
     FULL: {},
     "joint": {"strategy": "joint"},

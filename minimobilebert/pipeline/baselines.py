@@ -1,9 +1,9 @@
-"""`baselines`: what a GLUE task's scores are without any transformer, so that a model's scores mean something.
+"""`baselines`: scores of two simple models on a GLUE task, for comparison.
 
-    majority       always the training set's most frequent class
-    bag of words   logistic regression on how often each word occurs (two texts: on both, apart)
+    majority       always predicts the most frequent class of the training set
+    bag of words   logistic regression on word counts (for two texts: separate counts for each)
 
-The second is scikit-learn's (extra `compare`): counts of lower-cased words of two letters or more, L2 penalty 1.
+The bag of words uses scikit-learn (extra `compare`): counts of lower-cased words of at least two letters, L2 penalty 1.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def _texts(examples):
 
 
 def bag_of_words(train, others):
-    """GlueExamples to learn from, list of GlueExamples -> list of predicted class numbers [N]"""
+    """Fit on `train`, predict for each of `others`: GlueExamples, list of GlueExamples -> list of class numbers [N]"""
     text, linear_model = (require(f"sklearn.{part}", "compare") for part in ("feature_extraction.text", "linear_model"))
     sparse = require("scipy.sparse", "compare")
     counters = [text.CountVectorizer().fit(side) for side in _texts(train)]
@@ -32,14 +32,14 @@ def bag_of_words(train, others):
 
 
 def baselines(*, task, data):
-    """The scores of both on every dev split that is there -> {"majority": {split: scores}, "bag of words": ...}
+    """Scores of both baselines on each dev split that exists -> {"majority": {split: scores}, "bag of words": ...}
 
-    task: a GLUE task with classes; data: GLUE's folder of folders. ValueError for STS-B, which asks for a number.
+    task: a GLUE classification task; data: the GLUE folder. ValueError for STS-B, which is a regression task.
     """
     task = glue_task(task)
     if task.labels is None:
         raise ValueError(f"--task: found {task.name}, expected a task with classes")
-    require("sklearn", "compare")  # before anything is read
+    require("sklearn", "compare")  # fail before reading data
     train = read_split(task, data, "train")
     dev = {split: read_split(task, data, split) for split in dev_splits_of(task, data)}
     most_frequent = np.bincount(train.labels).argmax()

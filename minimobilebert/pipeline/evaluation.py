@@ -1,4 +1,4 @@
-"""Scores on held-out documents, the same masked positions for every model."""
+"""Scores on held-out documents. All models are evaluated at the same masked positions."""
 
 import math
 
@@ -11,26 +11,26 @@ from ..ops.logarithm import logarithm
 
 
 def evaluate_pretraining(params, config, batches):
-    """Masked-word loss (nats a word) and accuracy, next-sentence accuracy, over `batches`.
+    """Masked-word loss (nats per word) and accuracy, and next-sentence accuracy, over `batches`.
 
     -> {"mlm_loss", "mlm_accuracy", "nsp_accuracy"}
     """
-    loss, right, words, pairs_right, pairs = 0.0, 0, 0, 0, 0
+    loss, words_correct, words, pairs_correct, pairs = 0.0, 0, 0, 0, 0
     for batch in batches:
         output, _ = pretraining_forward(params, config, batch)
         losses, _ = cross_entropy_forward(output.word_logits, batch.masked_labels)
         loss += math.fsum(losses)
-        right += int((output.word_logits.argmax(axis=-1) == batch.masked_labels).sum())
+        words_correct += int((output.word_logits.argmax(axis=-1) == batch.masked_labels).sum())
         words += len(batch.masked_labels)
-        pairs_right += int((output.next_sentence_logits.argmax(axis=-1) == batch.next_sentence_labels).sum())
+        pairs_correct += int((output.next_sentence_logits.argmax(axis=-1) == batch.next_sentence_labels).sum())
         pairs += len(batch.next_sentence_labels)
-    return {"mlm_loss": loss / words, "mlm_accuracy": right / words, "nsp_accuracy": pairs_right / pairs}
+    return {"mlm_loss": loss / words, "mlm_accuracy": words_correct / words, "nsp_accuracy": pairs_correct / pairs}
 
 
 def unigram_loss(train_ids, vocab_size, batches):
-    """The masked-word loss, in nats, of always predicting how often each piece occurs in the training text.
+    """The masked-word loss, in nats, of a unigram model: it predicts each piece's frequency in the training text.
 
-    train_ids: integer array of all training pieces. One is added to every count, so no piece is impossible.
+    train_ids: integer array of all training pieces. Add-one smoothing gives each piece a probability above 0.
     """
     counts = np.bincount(train_ids, minlength=vocab_size).astype(np.float64) + 1.0
     labels = np.concatenate([batch.masked_labels for batch in batches])
@@ -38,15 +38,15 @@ def unigram_loss(train_ids, vocab_size, batches):
 
 
 def evaluate_classification(params, config, batches):
-    """Share of right answers over `batches` of the downstream task."""
-    right = total = 0
+    """Accuracy over `batches` of the downstream task."""
+    correct = total = 0
     for batch in batches:
         logits, _ = classification_forward(params, config, batch)
-        right += int((logits.argmax(axis=-1) == batch.labels).sum())
+        correct += int((logits.argmax(axis=-1) == batch.labels).sum())
         total += len(batch.labels)
-    return right / total
+    return correct / total
 
 
 def majority_share(labels):
-    """Share of the most frequent label: what always giving the same answer would score. labels [N] integers"""
+    """Share of the most frequent label: the accuracy of the majority class. labels [N] integers"""
     return float(np.bincount(labels).max() / len(labels))

@@ -1,4 +1,4 @@
-"""The report's figures, drawn with matplotlib (extra `plots`) and returned as text to put into an HTML page."""
+"""The figures of the report, drawn with matplotlib (extra `plots`) and returned as text for an HTML page."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ def _as_png(plt, figure, description):
 
 
 def smooth(values, width):
-    """Running mean over the last `width` values; the first ones average what there is."""
+    """Running mean over the last `width` values; at the start, over the values so far."""
     total = np.cumsum(np.insert(np.asarray(values, np.float64), 0, 0.0))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - width, 0)
@@ -46,27 +46,30 @@ def bars(groups, x_labels, x_label, y_label):
     """Bars side by side. groups: {label: (values, colour)} -> svg"""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(4.4, 2.8))
-    places, share = np.arange(len(x_labels)), 0.8 / len(groups)
+    x, width = np.arange(len(x_labels)), 0.8 / len(groups)
     for i, (label, (values, colour)) in enumerate(groups.items()):
-        axes.bar(places + (i - (len(groups) - 1) / 2) * share, values, share * 0.92, color=colour, label=label)
-    axes.set_xticks(places, x_labels)
+        axes.bar(x + (i - (len(groups) - 1) / 2) * width, values, width * 0.92, color=colour, label=label)
+    axes.set_xticks(x, x_labels)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return as_svg(plt, figure)
 
 
 def lying_bars(rows, x_label, marks=()):
-    """One bar a row, the first on top, with its value. rows: [(label, value, colour)], marks: [(x, label)] -> svg"""
+    """Horizontal bars with their values, in the order of the rows from the top.
+
+    rows: [(label, value, colour)]; marks: [(x, label)] -> svg
+    """
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 0.5 + 0.38 * len(rows)))
     labels, values, colours = zip(*rows, strict=True)
-    places = np.arange(len(rows))
-    drawn = axes.barh(places, values, 0.7, color=colours)
+    y = np.arange(len(rows))
+    drawn = axes.barh(y, values, 0.7, color=colours)
     axes.bar_label(drawn, [f"{value:.1f}" for value in values], padding=3)
     for x, label in marks:
         axes.axvline(x, color=INK, linewidth=0.7, linestyle=":")
         axes.annotate(label, (x, -0.6), ha="right", fontsize=7, color=INK, annotation_clip=False)
-    axes.set_yticks(places, labels)
+    axes.set_yticks(y, labels)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=x_label)
@@ -75,32 +78,32 @@ def lying_bars(rows, x_label, marks=()):
 
 
 def attention_grid(tokens, teacher_maps, student_maps):
-    """Every head of every layer, the teacher's map left of the student's -> html image"""
+    """The maps of all heads and layers, the teacher's to the left of the student's -> html image"""
     plt = pyplot()
     layers, heads = len(teacher_maps), teacher_maps[0].shape[0]
     figure, axes = plt.subplots(layers, 2 * heads, figsize=(2.0 * heads * 1.45, layers * 1.55), squeeze=False)
     for layer in range(layers):
         for head in range(heads):
-            for column, maps, who in ((2 * head, teacher_maps, "teacher"), (2 * head + 1, student_maps, "student")):
+            for column, maps, model in ((2 * head, teacher_maps, "teacher"), (2 * head + 1, student_maps, "student")):
                 panel = axes[layer, column]
                 panel.imshow(maps[layer][head], cmap="viridis", vmin=0.0, vmax=1.0)
                 panel.grid(False)
                 panel.set_xticks([])
                 panel.set_yticks([])
-                panel.set_title(f"{who} {layer + 1}.{head + 1}", fontsize=7, color=COLOURS[who], pad=2)
+                panel.set_title(f"{model} {layer + 1}.{head + 1}", fontsize=7, color=COLOURS[model], pad=2)
         axes[layer, 0].set_yticks(range(len(tokens)), tokens, fontsize=5)
     figure.tight_layout(pad=0.4)
     return _as_png(plt, figure, "attention maps of teacher and student")
 
 
 def ablation_panels(panels, y_label):
-    """One panel a table: every seed a dot, their mean a line. panels: {title: {label: values}} -> svg"""
+    """One panel per table: a dot for each seed, a line for their mean. panels: {title: {label: values}} -> svg"""
     plt = pyplot()
     figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True, squeeze=False)
     for panel, (title, rows) in zip(axes[0], panels.items(), strict=True):
-        for place, values in enumerate(rows.values()):
-            panel.plot([place] * len(values), values, "o", color=COLOURS["student"], markersize=4, alpha=0.7)
-            panel.hlines(np.mean(values), place - 0.3, place + 0.3, color=INK)
+        for x, values in enumerate(rows.values()):
+            panel.plot([x] * len(values), values, "o", color=COLOURS["student"], markersize=4, alpha=0.7)
+            panel.hlines(np.mean(values), x - 0.3, x + 0.3, color=INK)
         panel.set_xticks(range(len(rows)), [label.replace(" & ", "\n& ").replace(" (", "\n(") for label in rows],
                          rotation=30, ha="right")  # fmt: skip
         panel.set_title(title, fontsize=9)

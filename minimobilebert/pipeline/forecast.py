@@ -1,4 +1,4 @@
-"""How long a run will take, measured: a few steps of every stage on throw-away parameters, before training."""
+"""Forecast the duration of a run: before training, we time a few steps of each stage with temporary parameters."""
 
 import time
 
@@ -9,7 +9,7 @@ from .strategies import student_stages
 
 
 def _seconds(function, repeats=2):
-    """Best of `repeats` calls after one that may compile."""
+    """The minimum of `repeats` calls, after one call that may compile."""
     function()
     best = float("inf")
     for _ in range(repeats):
@@ -25,7 +25,7 @@ def student_seconds(settings, batch, teacher):
     layers = settings.student_config.num_hidden_layers
 
     def spread(stage):
-        """A step at several places of the stage: progressive transfer grows dearer from layer to layer."""
+        """Steps at the start of each layer's part: in progressive transfer, later layers take longer."""
         for part in range(layers):
             stage.step_function(student, (batch, part * stage.steps // layers), None)
 
@@ -41,7 +41,7 @@ def pretraining_seconds(config, params, batch, steps):
 
 
 def forecast(settings, data):
-    """data: TextData -> {stage name: expected seconds}. Compiles every kernel the run needs on the way."""
+    """data: TextData -> {stage name: expected seconds}. This also compiles all kernels that the run needs."""
     batch = data.batches(0)
     teacher_config, student_config = settings.teacher_config, settings.student_config
     teacher = first_parameters(teacher_config, settings, "teacher")

@@ -1,4 +1,4 @@
-"""How long one forward pass takes, for several models measured in turns (see timing.py)."""
+"""Latency of one forward pass, for several models measured in alternation (see timing.py)."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ _BLOCKS = {
 
 
 def _forward(name, tokens, changes):
-    """A function that runs the encoder once on one sequence."""
+    """-> a function that runs the encoder once on one sequence"""
     config = preset(name, **changes)
     rng = np.random.default_rng(1)
     params = init_parameters(parameter_shapes(config), config, rng)
@@ -27,14 +27,14 @@ def _forward(name, tokens, changes):
 
 
 def block_latencies(name, tokens, turns=40):
-    """The four kinds of block of Table 7 in the preset `name`, one sequence of `tokens` tokens.
+    """The four block variants of Table 7 in the preset `name`, on one sequence of `tokens` tokens.
 
-    -> {kind: {"milliseconds": median, "ratio": to LayerNorm & GELU, "ratio_low", "ratio_high": its quartiles}}
+    -> {variant: {"milliseconds": median, "ratio": to LayerNorm & GELU, "ratio_low", "ratio_high": its quartiles}}
     """
-    seconds = times_in_turns({kind: _forward(name, tokens, changes) for kind, changes in _BLOCKS.items()}, turns)
+    seconds = times_in_turns({block: _forward(name, tokens, changes) for block, changes in _BLOCKS.items()}, turns)
     result = {}
-    for kind, values in seconds.items():
+    for block, values in seconds.items():
         low, ratio, high = quartiles(values / seconds["layer_norm-gelu"])
-        result[kind] = {"milliseconds": 1e3 * float(np.median(values)), "ratio": ratio,
-                        "ratio_low": low, "ratio_high": high}  # fmt: skip
+        result[block] = {"milliseconds": 1e3 * float(np.median(values)), "ratio": ratio,
+                         "ratio_low": low, "ratio_high": high}  # fmt: skip
     return result

@@ -1,4 +1,4 @@
-"""What the report draws, measured on held-out text: transfer losses, activation scales, attention maps."""
+"""Measurements for the report on held-out text: transfer losses, activation scales, attention maps."""
 
 import math
 
@@ -16,20 +16,20 @@ def _encode(params, config, batch):
 
 
 def transfer_losses_by_layer(student, student_config, teacher, teacher_config, batches):
-    """Equations 2 and 3 for every layer, averaged over `batches`.
+    """Equations 2 and 3 for each layer, averaged over `batches`.
 
     -> {"feature_map_transfer": [L floats], "attention_transfer": [L floats]}
     """
     layers = range(student_config.num_hidden_layers)
     features, attentions = np.zeros((2, len(layers)))
     for batch in batches:
-        ours, theirs = _encode(student, student_config, batch), _encode(teacher, teacher_config, batch)
+        s, t = _encode(student, student_config, batch), _encode(teacher, teacher_config, batch)
         mask = batch.attention_mask
         for layer in layers:
-            h, t = ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1]
-            features[layer] += feature_map_transfer_forward(h, t, mask)[0]
-            s, t = ours.attention_scores[layer], theirs.attention_scores[layer]
-            attentions[layer] += attention_transfer_forward(s, t, mask)[0]
+            feature, _ = feature_map_transfer_forward(s.hidden_states[layer + 1], t.hidden_states[layer + 1], mask)
+            attention, _ = attention_transfer_forward(s.attention_scores[layer], t.attention_scores[layer], mask)
+            features[layer] += feature
+            attentions[layer] += attention
     return {
         "feature_map_transfer": (features / len(batches)).tolist(),
         "attention_transfer": (attentions / len(batches)).tolist(),
@@ -37,7 +37,7 @@ def transfer_losses_by_layer(student, student_config, teacher, teacher_config, b
 
 
 def activation_scales(params, config, batch):
-    """How large the stream between blocks is: per layer (0 is the embedding output) over real tokens.
+    """The scale of the hidden states over real tokens, per layer; layer 0 is the embedding output.
 
     -> {"root_mean_square": [L + 1 floats], "largest": [L + 1 floats]}
     """

@@ -1,4 +1,4 @@
-"""Whether this machine has what a run needs, asked before the run starts."""
+"""Checks, before a run starts, that the machine has enough memory and disk space for it."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ..model.parameters import count_parameters, parameter_shapes
 from ..support.requirements import check_disk, check_memory
 
 _NUMBER = np.dtype(np.float32).itemsize
-_RUNNING = 3 * 3  # a running checkpoint is parameters and two moments; two are kept while a third is written
+_RUNNING = 3 * 3  # a running checkpoint has parameters and two moments; there are two while a third is written
 
 
 def _bytes_of(config, head, num_labels=None):
@@ -15,12 +15,12 @@ def _bytes_of(config, head, num_labels=None):
 
 
 def check_pretraining(folder, settings):
-    """ValueError where memory or disk is too small for the run of `settings` in `folder`."""
+    """ValueError if memory or disk is too small for the run of `settings` in `folder`."""
     batch, tokens = settings.batch_size, settings.sequence_length
     models = settings.teacher_config, settings.student_config
     sizes = [_bytes_of(config, "pretraining") for config in models]
     for config, size in zip(models, sizes, strict=True):
-        # 4: weights, gradients, two moments. At least one word of each text is masked.
+        # 4: weights, gradients, two moments. Each text has at least one masked word.
         kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
         check_memory(4 * size + kept, f"batch_size {batch}, sequence_length {tokens}")
     finals = sum(sizes) + sizes[1] * (len(settings.steps_by_stage()) - 2)
@@ -28,11 +28,11 @@ def check_pretraining(folder, settings):
 
 
 def check_fine_tuning(folder, settings, config, job):
-    """ValueError where memory or disk is too small to fine-tune on `job` in `folder`."""
+    """ValueError if memory or disk is too small to fine-tune on `job` in `folder`."""
     batch, size = min(settings.batch_size, len(job.examples.lengths)), _bytes_of(config, job.head, job.num_labels)
     tokens = int(np.max(job.examples.lengths))
     kept = activation_bytes(config, 1, tokens, head=job.head)
-    # A lower bound: the longest row alone, or a whole batch of the shortest ones.
+    # A lower bound: the longest row alone, or a batch of rows of the shortest length.
     kept = max(kept, activation_bytes(config, batch, int(np.min(job.examples.lengths)), head=job.head))
     check_memory(4 * size + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
     check_disk(folder, (2 + _RUNNING) * size, "the checkpoints of the run")

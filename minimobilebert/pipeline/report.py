@@ -1,4 +1,4 @@
-"""One self-contained page about a run: tables, curves, attention maps, activation scales. Opens without a network."""
+"""The report of a run, a self-contained HTML page: tables, curves, attention maps, activation scales."""
 
 import html
 import pathlib
@@ -30,7 +30,7 @@ def _cell(value, form):
 
 
 def results_table(summary):
-    """The rows of the results table as text: first the heading, then a row a model and the two baselines."""
+    """The results table as rows of text: the heading, one row per model, and a row with the two baselines."""
     rows = [["", *(title for _, title, _ in COLUMNS)]]
     for model in MODELS:
         rows.append([LABELS[model], *(_cell(summary[model][key], form) for key, _, form in COLUMNS)])
@@ -64,10 +64,10 @@ def _series(metrics, key, label, colour, offset=0):
 
 
 _TRANSFER_CAPTIONS = {
-    "progressive": "Progressive transfer, one layer after the other (dotted: the next layer begins). The loss of the"
-    " layer that is being taught.",
-    "joint": "Joint transfer: the losses of all layers, averaged.",
-    "auxiliary": "Auxiliary transfer: the losses of all layers, averaged, beside the distillation loss.",
+    "progressive": "Progressive transfer: the loss of the current layer. A dotted line marks the next layer's start.",
+    "joint": "Joint transfer: the mean of the losses of all layers.",
+    "auxiliary": "Auxiliary transfer: the mean of the losses of all layers, trained together with the distillation"
+    " loss.",
 }
 
 
@@ -78,7 +78,7 @@ def _loss_curves(folder, summary):
     strategy, steps_per_layer = (summary["settings"][key] for key in ("strategy", "transfer_steps_per_layer"))
     layers = len(summary["transfer_after"]["feature_map_transfer"])
     yield (
-        "Teacher: pre-training loss. Masked words and next sentence, on the training text.",
+        "Teacher: pre-training losses (masked words, next sentence) on the training text.",
         curves(_series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
                | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]),
                "update", "loss (nats)"),
@@ -93,8 +93,8 @@ def _loss_curves(folder, summary):
                    marks=[steps_per_layer * i for i in range(1, layers)] if strategy == "progressive" else ()),
         )  # fmt: skip
     yield (
-        "The two students over the same number of updates; the distilled one spends the first of them on transfer."
-        " Its curve here is the distillation loss, which no model can bring below the teacher's own uncertainty.",
+        "The two students over the same number of updates. The distilled student spends the first updates on transfer."
+        " Its curve is the distillation loss, whose minimum is the entropy of the targets, not 0.",
         curves(_series(scratch, "mlm_loss", "from scratch: masked words", COLOURS["student_from_scratch"])
                | _series(student, "distillation_loss", "distilled: mixed targets", COLOURS["student"],
                          offset=steps_per_layer * layers if transfer else 0), "update", "loss (nats)"),
@@ -104,11 +104,11 @@ def _loss_curves(folder, summary):
 def _layer_bars(summary):
     before, after = summary["transfer_before"], summary["transfer_after"]
     numbers = [str(i + 1) for i in range(len(before["attention_transfer"]))]
-    for key, title in (("feature_map_transfer", "Feature-map gap (Equation 2)"),
+    for key, title in (("feature_map_transfer", "Feature-map loss (Equation 2)"),
                        ("attention_transfer", "Attention divergence, KL (Equation 3)")):  # fmt: skip
         groups = {"before transfer": (before[key], COLOURS["student_from_scratch"]),
                   "after transfer": (after[key], COLOURS["student"])}  # fmt: skip
-        yield f"{title} of each layer on held-out text.", bars(groups, numbers, "layer", "loss")
+        yield f"{title} per layer on held-out text.", bars(groups, numbers, "layer", "loss")
 
 
 def _activation_bars(summary):
@@ -116,15 +116,15 @@ def _activation_bars(summary):
     groups = {LABELS[m]: (scales[m]["largest"], COLOURS[m]) for m in MODELS}
     numbers = [str(i) for i in range(len(scales["teacher"]["largest"]))]
     yield (
-        "Largest activation between blocks (0 is the embedding output). In the teacher LayerNorm sets the scale of"
-        " every layer anew. In the students nothing does: NoNorm only scales and shifts, so what one layer adds the"
-        " next one inherits. After the paper's 740,000 updates the released model reaches 1e7.",
+        "Largest hidden state per layer (0 is the embedding output). In the teacher, LayerNorm normalises the scale of"
+        " each layer. In the students, NoNorm only scales and shifts, so the scale can grow from layer to layer. The"
+        " released model, after the paper's 740,000 updates, reaches 1e7.",
         bars(groups, numbers, "layer", "largest absolute value"),
     )
 
 
 def write_report(folder, summary, attention):
-    """Write `folder/report.html` from the summary, the stages' metrics and the attention maps of one sentence.
+    """Write `folder/report.html` from the summary, the metrics of the stages and the attention maps of one sentence.
 
     attention: {"sentence", "tokens", "teacher", "student"}, the last two lists over layers of [A, T, T]
     """
@@ -141,15 +141,14 @@ def write_report(folder, summary, attention):
 <html lang="en"><head><meta charset="utf-8"><title>minimobilebert: seed {summary["seed"]}</title>
 <style>{_STYLE}</style></head><body>
 <h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
-<p>A small inverted-bottleneck teacher was pre-trained on real text; a thin MobileBERT student received its knowledge
-(strategy: {summary["settings"]["strategy"]}), was distilled, and is compared with the same student trained
-without a teacher for the same number of updates.
-All scores are on documents that no model was trained on, with the same masked positions for all.</p>
+<p>We pre-trained a small inverted-bottleneck teacher, transferred its knowledge to a thin MobileBERT student (strategy:
+{summary["settings"]["strategy"]}), and distilled the student. For comparison, we trained the same student from scratch
+with the same number of updates. All scores are on held-out documents, at the same masked positions for all models.</p>
 <h2>Results</h2>{_html_table(results_table(summary))}
 <h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}
-<h2>What transfer does to each layer</h2>{figures(_layer_bars(summary))}
+<h2>Effect of transfer on each layer</h2>{figures(_layer_bars(summary))}
 <h2>Attention maps</h2><p>Teacher and distilled student side by side, layer.head, for the sentence
-<q>{html.escape(attention["sentence"])}</q> Rows ask, columns answer.</p>
+<q>{html.escape(attention["sentence"])}</q> Rows are queries, columns are keys.</p>
 {attention_grid(attention["tokens"], attention["teacher"], attention["student"])}
 <h2>Activation scale</h2>{figures(_activation_bars(summary))}
 <h2>Time</h2>{_html_table(seconds)}

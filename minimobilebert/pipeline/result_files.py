@@ -1,6 +1,6 @@
-"""The files with results that a run reads back, each with its shape: summaries, scores, latencies, metrics.
+"""The result files that commands read, with their shapes: summaries, scores, latencies, metrics.
 
-Results are read to be printed, so a file that somebody edited or cut must end in one line here and not in a table.
+An edited or truncated file must cause an error of one line when it is read, not a wrong table.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ RUN_SUMMARY = {
     "task_majority_accuracy": (_SHARE, None),
     str: ANY,
 }
-# `selection` is null where the score that selects was no number.
+# `selection` is null if the selection score was NaN.
 EVALUATION = {
     "step": Integer(1),
     "selection": (float, None),
@@ -40,7 +40,7 @@ FINE_TUNING_SUMMARY = {
     "steps": Integer(1),
     "seconds": {"reading": _SECONDS, "training": _SECONDS, "evaluation": _SECONDS},
 }
-# What later commands ask of the config.json of a fine-tuning run.
+# The fields of a fine-tuning run's config.json that later commands read.
 FINE_TUNING_CONFIG = {
     "start_model": str,
     "task": str,
@@ -57,7 +57,7 @@ LATENCIES = {str: dict.fromkeys(BLOCKS, _BLOCK)}
 
 
 def read_result(path, shape):
-    """A file of results -> its value. ValueError, one line, where it is damaged or of another shape."""
+    """The value of a result file. ValueError of one line if it is damaged or has another shape."""
     try:
         return read_json(path, shape)
     except ValueError as error:
@@ -65,6 +65,6 @@ def read_result(path, shape):
 
 
 def read_metrics(folder):
-    """The lines of `metrics.jsonl` in a stage's folder -> list of dicts, empty where the run has no such stage"""
+    """The lines of `metrics.jsonl` in the folder of a stage -> list of dicts, empty if the run has no such stage"""
     file = pathlib.Path(folder) / "metrics.jsonl"
     return read_json_lines(file, {"step": Integer(1), str: float}) if file.exists() else []

@@ -1,4 +1,4 @@
-"""One run: its folder, its settings, its text, and the seconds each stage took."""
+"""One run: its folder, its settings, its text, and the duration of each stage."""
 
 import dataclasses
 import os
@@ -16,41 +16,41 @@ from .settings import TinySettings
 
 CONFIG, VOCABULARY = "config.json", "vocab.txt"
 _RESULTS = ("summary.json", "result.json", "report.html", "metrics.jsonl")
-CONTENTS = "contents"  # in config.json: {what: fingerprint}, with which the run was begun
+CONTENTS = "contents"  # in config.json: {input: fingerprint}
 
 
 def begun_with(folder):
-    """The contents that the run in `folder` was begun with -> {what: fingerprint}; empty for a new run"""
+    """The inputs with which the run in `folder` started -> {input: fingerprint}; empty for a new run"""
     file = pathlib.Path(folder) / CONFIG
     return read_json(file, {CONTENTS: {str: str}, str: object})[CONTENTS] if file.exists() else {}
 
 
 def check_same_contents(folder, contents):
-    """ValueError where the run in `folder` was begun with other contents: {what: fingerprint}."""
+    """ValueError if the run in `folder` started with other inputs than `contents` {input: fingerprint}."""
     known = begun_with(folder)
-    for what in sorted({*known, *contents}) if known else ():
-        expected, found = known.get(what, "none"), contents.get(what, "none")
+    for name in sorted({*known, *contents}) if known else ():
+        expected, found = known.get(name, "none"), contents.get(name, "none")
         if found != expected:
             raise ValueError(
-                f"{what}: found other contents ({found}) than when the run in {folder} was begun, expected the same"
+                f"{name}: found other contents ({found}) than when the run in {folder} was begun, expected the same"
                 f" ({expected}); put them back, or choose another folder with --out"
             )
 
 
 def _check_nothing_of_another(folder):
-    """ValueError where `folder`, which holds no run, holds files that a run would overwrite: a model, a table."""
+    """ValueError if `folder` is not a run and contains files that a run would overwrite, such as a model."""
     folder = pathlib.Path(folder)
     names = [VOCABULARY, *_RESULTS, *(path.name for path in folder.glob("checkpoint-*.npz"))]
-    there = [name for name in names if (folder / name).exists()]
-    if there and CONFIG not in read_manifest(folder):
+    existing = [name for name in names if (folder / name).exists()]
+    if existing and CONFIG not in read_manifest(folder):
         raise ValueError(
-            f"{folder}: found {there[0]} but no {CONFIG}, expected a new folder or a run; choose another folder with"
+            f"{folder}: found {existing[0]} but no {CONFIG}, expected a new folder or a run; choose another folder with"
             " --out (make: OUT=...)"
         )
 
 
 def check_no_run(folder):
-    """ValueError where `folder` holds a run or a model: the folder of several runs must be another one."""
+    """ValueError if `folder` is a run or a model, so that it cannot be the folder of several runs."""
     for name in (CONFIG, VOCABULARY):
         if (pathlib.Path(folder) / name).exists():
             raise ValueError(
@@ -60,7 +60,7 @@ def check_no_run(folder):
 
 
 def check_same_run(folder, asked):
-    """ValueError where `folder` holds a run with other settings than `asked`: two runs must not mix."""
+    """ValueError if `folder` contains a run with other settings than `asked`: two runs must not mix."""
     file = pathlib.Path(folder) / CONFIG
     if not file.exists():
         _check_nothing_of_another(folder)
@@ -80,7 +80,7 @@ def text_folders(text):
 
 
 def read_settings(folder):
-    """What a run was asked for -> TinySettings, the user's folders of texts (None: the shipped ones)"""
+    """The settings of a run -> TinySettings, the user's folders of texts (None: the shipped ones)"""
     shape = {**shape_of(TinySettings), "text": (OneOf("shipped"), [str]), CONTENTS: {str: str}}
     found = read_json(pathlib.Path(folder) / CONFIG, shape)
     text, _ = found.pop("text"), found.pop(CONTENTS)
@@ -88,9 +88,9 @@ def read_settings(folder):
 
 
 def known_vocabulary(folder):
-    """The vocabulary of the run in `folder` -> WordPieceTokenizer, or None where there is none yet.
+    """The vocabulary of the run in `folder` -> WordPieceTokenizer, or None if there is none yet.
 
-    DamagedRun where it is not the one that the run noted in its config.json.
+    DamagedRun if its digest differs from the one in config.json.
     """
     file = pathlib.Path(folder) / VOCABULARY
     known = begun_with(folder).get(VOCABULARY)
@@ -106,30 +106,30 @@ def known_vocabulary(folder):
 
 
 class Run:
-    """What every stage of a run gets.
+    """The state that all stages of a run share.
 
-    folder    where everything of this run is written
-    settings  TinySettings; `vocab_size` becomes the real one once the vocabulary is known
+    folder    all files of the run are in it
+    settings  TinySettings; `use_text` sets `vocab_size` to the real size
     data      TextData, set by `use_text`
     seconds   {stage: seconds}
     """
 
     def __init__(self, folder, settings, text=None):
-        """ValueError where `folder` already holds a run with other settings: two runs must not mix."""
+        """ValueError if `folder` already contains a run with other settings: two runs must not mix."""
         self.folder, self.settings, self.data = pathlib.Path(folder), settings, None
-        places = [name_of(place) for place in text_folders(text)]
-        self.asked = {**dataclasses.asdict(settings), "text": places or "shipped"}
+        folders = [name_of(path) for path in text_folders(text)]
+        self.asked = {**dataclasses.asdict(settings), "text": folders or "shipped"}
         check_same_run(self.folder, self.asked)
         self._seconds_file = self.folder / "seconds.json"
         self.seconds = read_json(self._seconds_file, {str: float}) if self._seconds_file.exists() else {}
 
     def finished(self, result):
-        """Whether the run is done and all its files are as it wrote them. DamagedRun where one has changed."""
+        """True if the run is finished and none of its files is missing. DamagedRun if one was modified."""
         return is_finished(self.folder, [CONFIG, VOCABULARY, result])
 
     def use_text(self, data):
-        """Take the text; from here on the folder is ours. Nothing is written before the text proved usable."""
-        check_same_run(self.folder, self.asked)  # again: another process may have finished one here in between
+        """Set the text and write config.json and the vocabulary. Nothing is written if the text is not usable."""
+        check_same_run(self.folder, self.asked)  # again, because another process may have finished a run meanwhile
         contents = {"text": data.fingerprint, VOCABULARY: data.tokenizer.digest}
         check_same_contents(self.folder, contents)
         known_vocabulary(self.folder)
@@ -141,15 +141,15 @@ class Run:
         data.tokenizer.save(self.folder / VOCABULARY)
 
     def finish(self, *results):
-        """Note every file that the result consists of, so that a change of one is noticed."""
+        """Write the manifest with the hashes of all files of the result."""
         stages = [f"{path.parent.name}/{name}" for path in self.folder.glob("*/checkpoint-final.npz")
                   for name in (path.name, "metrics.jsonl")]  # fmt: skip
         write_manifest(self.folder, [CONFIG, VOCABULARY, *stages, *results])
 
     def configuration(self, model_config, stage, start, **read):
-        """What a checkpoint must agree on before a stage goes on from it: all that its result depends on.
+        """Everything that the result of a stage depends on. A stage resumes only from a checkpoint with an equal dict.
 
-        start: the parameters it starts from; read: other models that it reads, {name: parameters}
+        start: the initial parameters of the stage; read: other models that it reads, {name: parameters}
         """
         return {
             "stage": stage,
@@ -163,14 +163,14 @@ class Run:
         }
 
     def timed(self, name, function, *arguments):
-        """Run a stage that is always done anew and note its seconds."""
+        """Run a stage that has no checkpoints, and record its duration."""
         start = time.perf_counter()
         result = function(*arguments)
         self.note_seconds(name, time.perf_counter() - start)
         return result
 
     def note_seconds(self, name, seconds):
-        """Keep a stage's seconds, on disk too once the folder is ours: until then nothing is written."""
+        """Record the duration of a stage; on disk only after `use_text` has written config.json."""
         self.seconds[name] = seconds
         if (self.folder / CONFIG).exists():
             write_json(self._seconds_file, self.seconds)

@@ -1,4 +1,4 @@
-"""`seeds`: the same run with several seeds, and the table that says how sure its result is."""
+"""`seeds`: the same run with several seeds, and a table of the mean and spread of its results."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from .report import MODELS
 from .run import check_no_run
 from .train_tiny import run as train_tiny
 
-# What the paper's method has to show here, in nats of held-out masked-word loss (and one accuracy).
+# Claims that the method should fulfil at classroom size, in nats of held-out masked-word loss (and one accuracy).
 CLAIMS = {
     "distilled under scratch by 0.2": lambda s: _loss(s, "student_from_scratch") - _loss(s, "student") >= 0.2,
     "distilled at most 0.1 above teacher": lambda s: _loss(s, "student") - _loss(s, "teacher") <= 0.1,
@@ -26,7 +26,7 @@ def _loss(summary, model):
 
 
 def table(summaries):
-    """Markdown lines: a row a seed, then mean and standard deviation, then how many seeds hold each claim."""
+    """Markdown lines: one row per seed, mean and standard deviation, and the number of seeds that fulfil each claim."""
     heads = [f"{title}: {SHORT[model]}" for title in COLUMNS.values() for model in MODELS]
     lines = ["| seed | loss: unigram | " + " | ".join(heads) + " | minutes |"]
     lines.append("|" + "---|" * (len(heads) + 3))
@@ -47,7 +47,7 @@ def table(summaries):
 
 
 def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
-    """Train with each seed in `out/seed-N`, one after the other; finished ones are only read -> the table's text."""
+    """Train with each seed in `out/seed-N`, one after the other; finished runs are only read -> the table as text"""
     out = pathlib.Path(out)
     check_no_run(out)
     with claimed(out):

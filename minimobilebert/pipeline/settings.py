@@ -1,4 +1,4 @@
-"""Every number of the classroom run in one place; any of them can be changed with `--set NAME=VALUE`."""
+"""All settings of the classroom run. Each can be changed with `--set NAME=VALUE`."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, number_of
 from ..support.shapes import Number, OneOf, ShapeError, check
 
-# The range of every number, and the choices of every name. Sizes of the model have theirs in config.py.
+# The valid values of each setting. config.py has those of the model's sizes.
 _SHAPES = {
     "seed": SEED,
     "vocab_size": COUNT,
@@ -43,11 +43,11 @@ _SHAPES = {
 
 @dataclasses.dataclass(frozen=True)
 class TinySettings:
-    """Settings of `train-tiny`. Steps are optimiser updates, learning rates are peaks.
+    """Settings of `train-tiny`. Steps are optimiser updates; learning rates are the peaks of their schedules.
 
-    The distilled student gets `transfer_steps_per_layer * layers + distillation_steps` updates; the student
-    from scratch gets exactly as many, with the same batch size and the same family of schedules. Each of the
-    two learning rates is the best one found for that model (lessons/results.md, "How the settings were chosen").
+    The distilled student gets `transfer_steps_per_layer * layers + distillation_steps` updates. The student from
+    scratch gets the same number, with the same batch size and the same type of schedule. The learning rate of each is
+    the best one that we found for it (lessons/results.md, "How the settings were chosen").
     """
 
     seed: int = 1
@@ -64,7 +64,7 @@ class TinySettings:
     # the student's blocks: "no_norm" or "layer_norm"; "relu", "gelu" or "gelu_tanh" (Section 3.3)
     student_normalization: str = "no_norm"
     student_activation: str = "relu"
-    # transfer, then distillation; strategies.py says what each strategy does
+    # transfer, then distillation; strategies.py describes the strategies
     strategy: str = "progressive"
     transfer_steps_per_layer: int = 50
     transfer_learning_rate: float = 2e-3
@@ -111,7 +111,7 @@ class TinySettings:
 
     @property
     def transfer_steps(self):
-        """Updates of all transfer stages together."""
+        """Updates of the transfer stage, over all layers."""
         return self.transfer_steps_per_layer * self.student_config.num_hidden_layers
 
     @property
@@ -120,7 +120,7 @@ class TinySettings:
         return self.transfer_steps + self.distillation_steps
 
     def steps_by_stage(self):
-        """Stage name -> updates, in the order the stages run."""
+        """{stage name: updates}, in the order of the stages"""
         in_two_stages = self.strategy in ("progressive", "joint")
         student = {"transfer": self.transfer_steps, "student": self.distillation_steps}
         student = student if in_two_stages else {"student": self.student_steps}
@@ -128,7 +128,7 @@ class TinySettings:
 
 
 def settings_from_strings(seed, changes):
-    """TinySettings from `--seed` and the words of `--set`; ConfigError for an unknown name or a bad value."""
+    """TinySettings from `--seed` and the arguments of `--set`; ConfigError for an unknown name or a bad value."""
     values = {"seed": seed}
     for name, text in changes.items():
         if name not in _SHAPES:

@@ -1,4 +1,4 @@
-"""The training stages but the student's teaching (strategies.py). Each is one call of the one training loop."""
+"""The training stages except those of the distilled student (strategies.py). Each calls the training loop once."""
 
 import numpy as np
 
@@ -9,18 +9,18 @@ from ..training.adamw import AdamW
 from ..training.loop import train
 from ..training.schedules import WarmupLinearDecay
 
-# Every use of randomness has its own stream, so that adding one does not disturb the others.
+# Each use of randomness has its own stream, so that a new one does not change the others.
 STREAMS = {"teacher": 1, "student": 2, "task": 3}
 
 
 def first_parameters(config, settings, stream, head="pretraining", num_labels=None):
-    """The parameters a model starts from. Both students start from the same numbers."""
+    """The initial parameters of a model. Both students start with the same ones."""
     rng = np.random.default_rng([settings.seed, STREAMS[stream]])
     return init_parameters(parameter_shapes(config, head, num_labels), config, rng)
 
 
 def warmup_linear(settings, peak, steps):
-    """The schedule of every stage but progressive transfer."""
+    """The schedule of all stages except progressive transfer."""
     return WarmupLinearDecay(peak, int(settings.warmup_fraction * steps), steps)
 
 
@@ -44,7 +44,7 @@ def train_stage(
 
 
 def pretrain_teacher(run):
-    """Stage 1: the inverted-bottleneck teacher learns masked words and next sentences."""
+    """Stage 1: pre-train the inverted-bottleneck teacher on masked words and next sentences."""
     settings, config = run.settings, run.settings.teacher_config
 
     def step_function(params, batch, rng):
@@ -58,7 +58,7 @@ def pretrain_teacher(run):
 
 
 def train_from_scratch(run):
-    """The comparison: the same student, the same batches, the same number of updates, no teacher."""
+    """The baseline: the same student with the same batches and number of updates, without a teacher."""
     settings, config = run.settings, run.settings.student_config
 
     def step_function(params, batch, rng):
@@ -72,7 +72,7 @@ def train_from_scratch(run):
 
 
 def fine_tune(run, name, config, pretrained):
-    """Last stage: fine-tune a pre-trained model on the downstream task; a new classifier, the rest taken over."""
+    """Last stage: fine-tune a pre-trained model on the downstream task, with a new classifier."""
     settings = run.settings
 
     def step_function(params, batch, rng):

@@ -1,13 +1,13 @@
-"""How the student is taught: the three strategies of Section 3.6 (Figure 2), and distillation alone.
+"""Training strategies of the student: the three of Section 3.6 (Figure 2), and distillation alone.
 
-    strategy       stages, in order                                  what learns during the first
-    "progressive"  transfer layer by layer, then distillation (PKT)  the current layer; finished ones slowly
-    "joint"        transfer of all layers, then distillation (JKT)   every block; embeddings and heads wait
-    "auxiliary"    one stage with the sum of all losses (AKT)        everything
-    "none"         distillation alone (+PD in Table 9)               everything
+    strategy       stages, in order                                  trained in the first stage
+    "progressive"  transfer layer by layer, then distillation (PKT)  the current layer; earlier ones at a low rate
+    "joint"        transfer of all layers, then distillation (JKT)   all blocks; embeddings and heads are frozen
+    "auxiliary"    one stage with the sum of all losses (AKT)        all parameters
+    "none"         distillation alone (+PD in Table 9)               all parameters
 
-All four take the same number of updates on the same batches. Under the first three, embeddings and heads are
-copied from the teacher before anything is learned.
+All four have the same number of updates and the same batches. The first three copy embeddings and heads from the
+teacher before training.
 """
 
 from collections.abc import Callable
@@ -23,18 +23,18 @@ from .stages import first_parameters, train_stage, warmup_linear
 
 
 class StudentStage(NamedTuple):
-    """One stage of teaching the student."""
+    """One training stage of the student."""
 
-    name: str  # its folder
+    name: str  # of the stage and of its folder
     steps: int
-    first_batch: int  # stages that follow each other go on with the next batches
+    first_batch: int  # the batches of a second stage follow those of the first
     step_function: Callable  # (params, (batch, step of the stage), rng) -> losses, gradients
     schedule: Any
     multipliers: Callable | None = None
 
 
 def student_before_transfer(settings, teacher):
-    """The student's first parameters: its own blocks, and the teacher's embeddings and heads if there is transfer."""
+    """The initial parameters of the student; embeddings and heads are the teacher's unless the strategy is "none"."""
     student = first_parameters(settings.student_config, settings, "student")
     if settings.strategy != "none":
         copy_from_teacher(student, teacher, settings.student_config, settings.teacher_config)
@@ -42,12 +42,12 @@ def student_before_transfer(settings, teacher):
 
 
 def _layer_of(name):
-    """The number of the block that a parameter belongs to, None for embeddings and heads."""
+    """The index of a parameter's block, None for embeddings and heads."""
     return int(name.split(".")[3]) if ".encoder.layer." in name else None
 
 
 def progressive_multipliers(config, steps_per_layer):
-    """step -> {parameter: learning-rate multiplier}: the current layer fast, finished ones slowly, the rest not."""
+    """step -> {parameter: learning-rate multiplier}, as in `progressive_multiplier`; 0 for embeddings and heads"""
     layer_of = {name: _layer_of(name) for name in parameter_shapes(config, "pretraining")}
 
     def multipliers(step):
@@ -58,7 +58,7 @@ def progressive_multipliers(config, steps_per_layer):
 
 
 def joint_multipliers(config):
-    """step -> {parameter: 1 in the blocks, 0 elsewhere}: what was copied from the teacher waits."""
+    """step -> {parameter: 1 in the blocks, 0 elsewhere}: parameters copied from the teacher are frozen."""
     fixed = {name: 0.0 if _layer_of(name) is None else 1.0 for name in parameter_shapes(config, "pretraining")}
     return lambda step: fixed
 
@@ -92,16 +92,16 @@ def student_stages(settings, teacher):
     if settings.strategy == "none":
         return whole(distil, settings.distillation_learning_rate)
     if settings.strategy == "progressive":
-        first = StudentStage("transfer", settings.transfer_steps, 0, transfer_one_layer,
-                             Constant(settings.transfer_learning_rate),
-                             progressive_multipliers(config, per_layer))  # fmt: skip
+        transfer = StudentStage("transfer", settings.transfer_steps, 0, transfer_one_layer,
+                                Constant(settings.transfer_learning_rate),
+                                progressive_multipliers(config, per_layer))  # fmt: skip
     else:
         schedule = warmup_linear(settings, settings.joint_learning_rate, settings.transfer_steps)
-        first = StudentStage(
+        transfer = StudentStage(
             "transfer", settings.transfer_steps, 0, transfer_all_layers, schedule, joint_multipliers(config)
         )
     schedule = warmup_linear(settings, settings.distillation_learning_rate, settings.distillation_steps)
-    return [first, StudentStage("student", settings.distillation_steps, settings.transfer_steps, distil, schedule)]
+    return [transfer, StudentStage("student", settings.distillation_steps, settings.transfer_steps, distil, schedule)]
 
 
 def train_student_stage(run, stage, params, teacher):
@@ -116,7 +116,7 @@ def train_student_stage(run, stage, params, teacher):
 
 
 def teach_student(run, teacher):
-    """Every stage of the strategy, one after the other -> {stage name: the student's parameters after it}"""
+    """Run the stages of the strategy in order -> {stage name: the student's parameters after it}"""
     params, after = student_before_transfer(run.settings, teacher), {}
     for stage in student_stages(run.settings, teacher):
         params = after[stage.name] = train_student_stage(run, stage, params, teacher)

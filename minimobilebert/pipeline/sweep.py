@@ -1,7 +1,7 @@
-"""`sweep`: is each student trained at its own best learning rate? Train both at several, from one finished run.
+"""`sweep`: train both students of a finished run at several learning rates.
 
-The comparison between the distilled student and the one from scratch is fair only if neither is held back by a
-learning rate that suits the other. This repeats the last stage of each with other rates and prints the held-out loss.
+The comparison between the distilled student and the student from scratch is fair only if each has its own best learning
+rate. This command repeats the last stage of each with other learning rates and prints the held-out losses.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ def _held_out_loss(run, params):
 
 
 def distil_again(run, teacher, transferred):
-    """The last stage of the run's strategy, from what was transferred -> parameters"""
+    """Repeat the last stage of the strategy, starting with the parameters after transfer -> parameters"""
     return train_student_stage(run, student_stages(run.settings, teacher)[-1], transferred, teacher)
 
 
@@ -53,17 +53,17 @@ def run(*, folder, out=None, rates=RATES):
 def _at_rate(out, settings, text, data, teacher, transferred, rate):
     """Both students at one learning rate -> a row of `run`"""
     changed = dataclasses.replace(settings, distillation_learning_rate=rate, scratch_learning_rate=rate)
-    one = Run(out / f"rate-{rate:g}", changed, text)
-    one.use_text(data)
+    run_at_rate = Run(out / f"rate-{rate:g}", changed, text)
+    run_at_rate.use_text(data)
     row = {"learning_rate": rate}
-    row["student"] = _held_out_loss(one, distil_again(one, teacher, transferred))
-    row["student_from_scratch"] = _held_out_loss(one, stages.train_from_scratch(one))
+    row["student"] = _held_out_loss(run_at_rate, distil_again(run_at_rate, teacher, transferred))
+    row["student_from_scratch"] = _held_out_loss(run_at_rate, stages.train_from_scratch(run_at_rate))
     say(f"rate {rate:g}: distilled {row['student']:.3f}, from scratch {row['student_from_scratch']:.3f}")
     return row
 
 
 def format_rows(rows):
-    """The rows as a Markdown table, the best of each column marked."""
+    """The rows as a Markdown table with the best value of each column in bold."""
     best = {name: min(row[name] for row in rows) for name in ("student", "student_from_scratch")}
     lines = ["| learning rate | distilled student | student from scratch |", "|---|---|---|"]
     for row in rows:

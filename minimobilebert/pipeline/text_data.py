@@ -1,4 +1,4 @@
-"""From documents to batches: what every training stage of one run reads."""
+"""From documents to batches: the data of all training stages of a run."""
 
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ _EXAMPLES_STREAM = 4
 
 class TextData(NamedTuple):
     tokenizer: Any
-    train_ids: np.ndarray  # every piece of the training documents, for the unigram baseline
+    train_ids: np.ndarray  # all pieces of the training documents, for the unigram baseline
     batches: PretrainingBatches  # step -> batch
     evaluation: list  # fixed batches of held-out documents, with fixed masks
-    task: EraTask | None  # None for a user's own text, which carries no labels
+    task: EraTask | None  # None for a user's own text, which has no labels
     fingerprint: str = ""  # of the documents
 
 
@@ -40,11 +40,11 @@ def documents_of(text):
 
 
 def prepare_text(settings, text, folder):
-    """Read, split by document, learn the vocabulary from the training part, make examples and batches.
+    """Read documents, split them, train the vocabulary on the training part, make examples and batches.
 
     text: a user's folders of .txt files, or one folder, or None for the shipped texts
-    folder: the run's; its vocab.txt is used if it is there and the one that the run noted
-    -> TextData. Every model of the run reads the same.
+    folder: that of the run; if its vocab.txt exists, it is used
+    -> TextData, the same for all models of the run. DamagedRun if vocab.txt was modified.
     """
     documents, fingerprint = documents_of(text)
     check_same_contents(folder, {**begun_with(folder), "text": fingerprint})

@@ -3,7 +3,7 @@
     text -> teacher -> transfer -> distillation -> fine-tuning -> report
                        the same student from scratch  ------^
 
-A run is one folder. Interrupted anywhere, even by `kill -9`, the same command goes on from the last checkpoint.
+A run is one folder. After an interruption, even by `kill -9`, the same command resumes from the last checkpoint.
 """
 
 import dataclasses
@@ -33,36 +33,36 @@ EXAMPLE_SENTENCE = "The people of the United States have a right to expect that 
 def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     """The command `train-tiny`.
 
-    seed: every random number of the run comes from it; out: the run's folder; text: folders of .txt files
+    seed: determines all random numbers of the run; out: the folder of the run; text: folders of .txt files
     (or one folder) instead of the shipped texts; settings: {name: text} from `--set`
     -> the summary, a dict. ConfigError and ValueError for bad input, before anything is written.
     """
-    this = Run(out, settings_from_strings(seed, settings or {}), text)
-    if this.finished(SUMMARY):
+    tiny_run = Run(out, settings_from_strings(seed, settings or {}), text)
+    if tiny_run.finished(SUMMARY):
         check_same_contents(out, {**begun_with(out), "text": documents_of(text)[1]})
-        say(f"{this.folder} holds this run already; delete the folder to run it again")
-        return read_result(this.folder / SUMMARY, RUN_SUMMARY)
+        say(f"{tiny_run.folder} holds this run already; delete the folder to run it again")
+        return read_result(tiny_run.folder / SUMMARY, RUN_SUMMARY)
     with claimed(out):
-        check_pretraining(out, this.settings)
-        return _train(this, text)
+        check_pretraining(out, tiny_run.settings)
+        return _train(tiny_run, text)
 
 
-def _train(this, text):
-    """Every stage of the run that is not done yet -> the summary"""
-    this.use_text(this.timed("text", prepare_text, this.settings, text, this.folder))
-    expected = this.timed("compile", forecast, this.settings, this.data)
+def _train(tiny_run, text):
+    """Run the unfinished stages -> the summary"""
+    tiny_run.use_text(tiny_run.timed("text", prepare_text, tiny_run.settings, text, tiny_run.folder))
+    expected = tiny_run.timed("compile", forecast, tiny_run.settings, tiny_run.data)
     say("forecast: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in expected.items()))
     say(f"forecast: {sum(expected.values()) / 60:.1f} minutes in all, less what is already done")
 
-    teacher = stages.pretrain_teacher(this)
-    student = teach_student(this, teacher)
+    teacher = stages.pretrain_teacher(tiny_run)
+    student = teach_student(tiny_run, teacher)
     models = {
         "teacher": teacher,
         "student": student["student"],
-        "student_from_scratch": stages.train_from_scratch(this),
+        "student_from_scratch": stages.train_from_scratch(tiny_run),
     }
-    on_task = fine_tune_all(this, models) if this.data.task else {}
-    return summarise(this, models, student.get("transfer", student["student"]), on_task)
+    on_task = fine_tune_all(tiny_run, models) if tiny_run.data.task else {}
+    return summarise(tiny_run, models, student.get("transfer", student["student"]), on_task)
 
 
 def _config(settings, model):
@@ -80,7 +80,7 @@ def fine_tune_all(run, models):
 
 
 def score(run, models, task_accuracies):
-    """The results: every model on held-out documents, and the two baselines without a model -> dict"""
+    """The scores of all models on held-out documents, and the baselines (unigram, majority) -> dict"""
     settings, data = run.settings, run.data
     scores = {}
     for name in MODELS:
@@ -98,14 +98,14 @@ def score(run, models, task_accuracies):
 
 
 def summarise(run, models, transferred, task_accuracies):
-    """Measure everything the report shows; write report.html and summary.json -> the summary"""
+    """Take the measurements of the report; write report.html and summary.json -> the summary"""
     settings, data, teacher = run.settings, run.data, models["teacher"]
     summary = {"seed": settings.seed, "steps": settings.steps_by_stage(), "settings": dataclasses.asdict(settings)}
     summary |= run.timed("evaluation", score, run, models, task_accuracies)
 
     pair, few = (teacher, settings.teacher_config), data.evaluation[:4]
-    untaught = student_before_transfer(settings, teacher)
-    summary["transfer_before"] = transfer_losses_by_layer(untaught, settings.student_config, *pair, few)
+    before_transfer = student_before_transfer(settings, teacher)
+    summary["transfer_before"] = transfer_losses_by_layer(before_transfer, settings.student_config, *pair, few)
     summary["transfer_after"] = transfer_losses_by_layer(transferred, settings.student_config, *pair, few)
     summary["activation_scales"] = {
         name: activation_scales(params, _config(settings, name), few[0]) for name, params in models.items()

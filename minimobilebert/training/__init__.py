@@ -1,1 +1,1 @@
-"""Optimisers, schedules, checkpoints, and one loop for every stage."""
+"""Optimisers, schedules, checkpoints, and one training loop for all stages."""

@@ -1,8 +1,8 @@
 """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019), equal to torch.optim.AdamW.
 
-For every parameter w with gradient g, at its own t-th update and learning rate lr:
+For each parameter w with gradient g and learning rate lr; t counts the updates of this parameter:
 
-    1. w <- w (1 - lr * decay)                      not for biases and norm weights
+    1. w <- w (1 - lr * decay)                      not for biases and normalisation weights
     2. m <- b1 m + (1 - b1) g
     3. v <- b2 v + (1 - b2) g^2
     4. w <- w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
@@ -17,13 +17,13 @@ from ..kernels.runtime.backend import accelerated_by
 
 
 def is_bias_or_norm(name):
-    """Biases and normalisation parameters are not decayed: pulling them to zero would not make the model simpler."""
+    """True for biases and normalisation parameters, which get no weight decay, as in BERT."""
     return name.endswith(".bias") or "LayerNorm" in name
 
 
 @functools.lru_cache(maxsize=64)
 def power(base, exponent):
-    """base^exponent for an integer exponent >= 0, by squaring: C's `pow` rounds differently from library to library."""
+    """base^exponent for an integer exponent >= 0, by squaring. C's `pow` would round differently in each library."""
     result = 1.0
     while exponent:
         if exponent % 2:
@@ -34,9 +34,9 @@ def power(base, exponent):
 
 @accelerated_by(kernel.adamw_update)
 def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
-    """AdamW of one parameter, in place; w, g, m, v arrays of one shape, correction = 1 - beta^t.
+    """Update one parameter in place; w, g, m, v have the same shape, correction1 = 1 - beta1^t, correction2 likewise.
 
-    factor: what the gradient is multiplied with first (clipping)
+    factor: the gradient is multiplied by it first (clipping)
     """
     g = g * w.dtype.type(factor)
     w *= w.dtype.type(1.0 - rate * decay)
@@ -47,7 +47,7 @@ def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1
 
 
 class AdamW:
-    """params: {name: array}; exclude(name) -> True where no decay applies."""
+    """params: {name: array}; exclude(name) -> True for a parameter without weight decay."""
 
     def __init__(self, params, *, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01, exclude=is_bias_or_norm):
         self.beta1, self.beta2, self.eps, self.weight_decay, self.exclude = beta1, beta2, eps, weight_decay, exclude
@@ -56,10 +56,10 @@ class AdamW:
         self.updates = dict.fromkeys(params, 0)
 
     def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):
-        """Update `params` in place, with every gradient times `factor` (see clipping.py).
+        """Update `params` in place. Each gradient is multiplied by `factor` first (see clipping.py).
 
-        multipliers {name: number} or None: what the learning rate of each parameter is multiplied with
-        A parameter without gradient, or with learning rate 0, is left bit for bit.
+        multipliers {name: number} or None: factors of the learning rate, per parameter
+        A parameter without gradient, or with learning rate 0, does not change.
         """
         for name, gradient in gradients.items():
             rate = learning_rate * (1.0 if multipliers is None else multipliers[name])
@@ -74,13 +74,13 @@ class AdamW:
             )  # fmt: skip
 
     def state(self):
-        """Everything a checkpoint must hold -> {name: array}"""
+        """All arrays that a checkpoint must store -> {name: array}"""
         state = {f"first.{name}": array for name, array in self.first.items()}
         state |= {f"second.{name}": array for name, array in self.second.items()}
         return state | {f"updates.{name}": np.array(count) for name, count in self.updates.items()}
 
     def load_state(self, state):
-        """The reverse of `state`."""
+        """Restore what `state` returned."""
         for name in self.updates:
             self.first[name][...] = state[f"first.{name}"]
             self.second[name][...] = state[f"second.{name}"]

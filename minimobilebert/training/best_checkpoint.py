@@ -1,13 +1,12 @@
-"""The best parameters of a run so far, by a score, and every score of the run.
+"""The best parameters of a run so far, selected by a score, and all evaluations of the run.
 
-    evaluations.json   a list: {"step", "selection", and whatever else was measured}, in order; a selection that is no
-                       number is null there, in summaries and in memory: JSON has no NaN
-    best.npz           the parameters after the step with the highest selection; of equals, the first
+    evaluations.json   a list of {"step", "selection", and other measurements} in order; a selection of NaN is null in
+                       this file, in summaries and in memory, because JSON has no NaN
+    best.npz           the parameters after the step with the highest selection; the earliest one in a tie
 
-Every checkpoint of the training holds the evaluations up to its step and the sha256 of best.npz (`state`), and a run
-that goes on from the checkpoint checks both files against it (`restore`). What is newer than the checkpoint is made
-again: parameters at a step are the same whenever it is reached. So a file that was lost or changed is noticed, and
-never decides which parameters are kept.
+Each training checkpoint stores the evaluations up to its step and the sha256 of best.npz (`state`). A resumed run
+checks both files against them (`restore`) and repeats the evaluations after the checkpoint. Their results are the same,
+because training is deterministic. A lost or modified file is therefore detected before it selects wrong parameters.
 """
 
 import json
@@ -25,12 +24,12 @@ EVALUATIONS, BEST = "evaluations.json", "best.npz"
 
 
 def rank(row):
-    """What evaluations are compared by: null is below every number."""
+    """The sort key of evaluations: null is below every number."""
     return -math.inf if row["selection"] is None else row["selection"]
 
 
 class BestCheckpoint:
-    """folder: of a stage; configuration: the dict its checkpoints hold"""
+    """folder: that of a stage; configuration: the dict that its checkpoints store"""
 
     def __init__(self, folder, configuration):
         self.folder, self.configuration = pathlib.Path(folder), configuration
@@ -38,11 +37,11 @@ class BestCheckpoint:
 
     @property
     def best(self):
-        """The best evaluation so far; ValueError where there is none."""
+        """The best evaluation so far; ValueError if there is none."""
         return max(self.rows, key=rank)
 
     def add(self, step, params, selection, **measured):
-        """Note the evaluation after `step`; keep the parameters where they are the best so far."""
+        """Record the evaluation after `step`; save the parameters if they are the best so far."""
         row = {"step": step, "selection": None if math.isnan(selection) else selection, **measured}
         if all(rank(row) > rank(earlier) for earlier in self.rows):
             metadata = {"step": step, "configuration": self.configuration}
@@ -52,21 +51,21 @@ class BestCheckpoint:
         write_json(self.folder / EVALUATIONS, self.rows)
 
     def state(self):
-        """What a checkpoint holds of this -> anything JSON can hold"""
+        """What a training checkpoint stores about this object -> a JSON value"""
         return {"evaluations": self.rows, "best": self._sha256}
 
     def restore(self, state, step):
-        """Go on from the `state` that the checkpoint at `step` holds. DamagedRun where the files do not agree."""
+        """Resume from the `state` that the checkpoint at `step` stores. DamagedRun if the files do not match it."""
         self.rows, self._sha256 = list(state["evaluations"]), state["best"]
         if self.rows:
             self._check_evaluations(step)
             self._check_best(step)
 
     def restore_finished(self, state):
-        """The evaluations of a finished stage, whose final checkpoint holds `state`."""
+        """Load the evaluations of a finished stage; `state` is from its final checkpoint."""
         self.rows, self._sha256 = list(state["evaluations"]), state["best"]
         self._check_evaluations(math.inf)
-        self.remove()  # left behind where the stage was stopped in its last moment
+        self.remove()  # best.npz still exists if the stage was killed before it could remove the file
 
     def _damaged(self, name, found):
         return DamagedRun(
@@ -82,7 +81,7 @@ class BestCheckpoint:
             found = [row for row in read_json(path, _EVALUATIONS) if row["step"] <= step]
         except ValueError:
             raise self._damaged(EVALUATIONS, "a damaged file") from None
-        if json.dumps(found) != json.dumps(self.rows):  # as texts: 1 and 1.0 are not the same file
+        if json.dumps(found) != json.dumps(self.rows):  # compared as text, because 1 == 1.0
             raise self._damaged(EVALUATIONS, "other evaluations")
 
     def _check_best(self, step):
@@ -95,17 +94,17 @@ class BestCheckpoint:
             _, metadata = load_checkpoint(path)
         except CheckpointError:
             raise self._damaged(BEST, "a damaged file") from None
-        # A later evaluation may have replaced it before the run was stopped; that one will be made again.
+        # An evaluation after the checkpoint may have replaced the file; the resumed run will repeat it.
         if metadata["configuration"] != self.configuration or metadata["step"] <= step:
             raise self._damaged(BEST, "another checkpoint")
 
     def parameters(self):
-        """The best parameters -> {name: array}. DamagedRun unless they are the ones that were kept."""
+        """The best parameters -> {name: array}. DamagedRun if best.npz is missing or was modified."""
         path = self.folder / BEST
         if not path.exists() or sha256_of(path) != self._sha256:
             raise self._damaged(BEST, "another file" if path.exists() else "no file")
         return load_checkpoint(path)[0]
 
     def remove(self):
-        """The final checkpoint holds the best parameters: best.npz is not needed any more."""
+        """Remove best.npz: the final checkpoint stores the best parameters."""
         (self.folder / BEST).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Checkpoints: one .npz file, written whole or not at all, and never trusted without its checksum.
+"""Checkpoints: one .npz file, written atomically and verified by a checksum.
 
-The arrays are stored under their names; two more entries hold the metadata (JSON) and a sha256 over every
-name, type, shape and byte. Nothing is ever unpickled.
+The file stores the arrays under their names. Two more entries store the metadata (JSON) and a sha256 over all names,
+dtypes, shapes and contents. Loading never unpickles.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _METADATA_SHAPE = {"step?": Integer(0), "seconds?": Number(0.0), "configuration"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, or belongs to another configuration. One line says which."""
+    """A checkpoint is missing, damaged, or has another configuration. The message is one line."""
 
 
 def _checksum(arrays):
@@ -34,9 +34,9 @@ def _checksum(arrays):
 
 
 def save_checkpoint(path, arrays, metadata):
-    """Write arrays {name: array} and metadata (anything JSON can hold) to `path`.
+    """Write arrays {name: array} and metadata (a JSON value) to `path`.
 
-    Whatever happens, `path` holds either the old checkpoint or the new one. OSError, naming the file, where the disk
+    The write is atomic: `path` holds either the old checkpoint or the new one. OSError with the file's name if the disk
     is full.
     """
     entries = {**arrays, _METADATA: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
@@ -46,7 +46,7 @@ def save_checkpoint(path, arrays, metadata):
 
 
 def load_checkpoint(path):
-    """-> arrays {name: array}, metadata. CheckpointError where the file is missing, cut short, edited, or holds NaN."""
+    """-> arrays {name: array}, metadata. CheckpointError if the file is missing, damaged, modified, or has NaN."""
     path = pathlib.Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: found no file, expected a checkpoint")
@@ -71,8 +71,8 @@ def load_checkpoint(path):
 
 
 def check_finite(arrays, where):
-    """CheckpointError, naming the array and the place in it, where a number is NaN or infinite."""
+    """CheckpointError with the array's name and the index if a number is NaN or infinite; where: for the message"""
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise CheckpointError(f"{where}: {name}: found {array[place]} at {list(place)}, expected finite numbers")
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise CheckpointError(f"{where}: {name}: found {array[index]} at {list(index)}, expected finite numbers")

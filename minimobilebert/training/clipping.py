@@ -1,4 +1,4 @@
-"""Global-norm clipping: a rare huge gradient must not undo what many small ones achieved.
+"""Gradient clipping by the global norm: it bounds the size of an update.
 
 norm = sqrt(sum over all parameters of |g|^2)        g <- g * min(1, max_norm / norm)
 """
@@ -9,10 +9,10 @@ from ..ops.sums import dot
 
 
 def clip_by_global_norm(gradients, max_norm):
-    """gradients {name: array} -> their joint norm, and the factor that brings it to at most `max_norm`
+    """gradients {name: array} -> their global norm, and the factor that reduces it to at most `max_norm`
 
-    The gradients are left as they are: the optimiser multiplies by the factor in the one pass that it makes over them.
-    A norm that is not finite has factor 1: hiding it would train on nonsense.
+    The gradients do not change: the optimiser multiplies by the factor in its own pass over them.
+    For a norm that is not finite the factor is 1, so that the training loop sees the problem.
     """
     norm = math.sqrt(math.fsum(dot(g, g) for g in gradients.values()))
     return norm, max_norm / norm if math.isfinite(norm) and norm > max_norm else 1.0

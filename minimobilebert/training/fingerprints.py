@@ -1,6 +1,6 @@
-"""Short names of contents: two things with the same fingerprint are the same, wherever and however they are kept.
+"""Fingerprints: short hashes of contents. Equal contents have equal fingerprints, independent of their storage.
 
-What a run was begun with is noted by its fingerprint, so that a resumed run notices what has changed in between.
+A run records the fingerprints of its inputs, so that a resumed run detects inputs that have changed.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ _DIGITS = 16  # 64 bits: enough against accidents
 
 
 def of_arrays(arrays):
-    """A fingerprint of a list of arrays, or of a dict of them: names, types, shapes and contents -> str"""
+    """A fingerprint of a list or dict of arrays: their names, dtypes, shapes and contents -> str"""
     digest = hashlib.sha256()
     named = sorted(arrays.items()) if isinstance(arrays, dict) else enumerate(arrays)
     for name, array in named:

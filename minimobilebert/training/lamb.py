@@ -1,15 +1,15 @@
-"""LAMB: Adam whose step is scaled to each parameter's own size (You et al., 2020), in the released MobileBERT's form.
+"""LAMB: Adam with a trust ratio for each parameter (You et al., 2020), in the form of the released MobileBERT code.
 
-For every parameter w with gradient g and learning rate lr, no bias correction:
+For each parameter w with gradient g and learning rate lr, without bias correction:
 
     1. m <- b1 m + (1 - b1) g
     2. v <- b2 v + (1 - b2) g^2
-    3. u = m / (sqrt(v) + eps) + decay * w            without decay for biases and norm weights
-    4. ratio = |w| / |u|                              1 where either is 0, and for biases and norm weights
+    3. u = m / (sqrt(v) + eps) + decay * w            no decay for biases and normalisation weights
+    4. ratio = |w| / |u|                              1 if either is 0, and for biases and normalisation weights
     5. w <- w - lr * ratio * u
 
-With the ratio a layer moves by the same share of its size whatever the scale of its gradient, so very large
-batches (4,096 sequences in the paper) train stably.
+The trust ratio makes |update| / |w| = lr for each parameter, independent of the scale of its gradient. This keeps
+training stable with very large batches (4,096 sequences in the paper).
 """
 
 import math
@@ -21,7 +21,7 @@ from .adamw import is_bias_or_norm
 
 
 class LAMB:
-    """params: {name: array}; exclude(name) -> True where neither decay nor trust ratio applies."""
+    """params: {name: array}; exclude(name) -> True for a parameter without weight decay and trust ratio."""
 
     def __init__(self, params, *, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.01, exclude=is_bias_or_norm):
         self.beta1, self.beta2, self.eps, self.weight_decay, self.exclude = beta1, beta2, eps, weight_decay, exclude
@@ -29,10 +29,10 @@ class LAMB:
         self.second = {name: np.zeros_like(array) for name, array in params.items()}
 
     def step(self, params, gradients, learning_rate, multipliers=None, factor=1.0):
-        """Update `params` in place, with every gradient times `factor` (see clipping.py).
+        """Update `params` in place. Each gradient is multiplied by `factor` first (see clipping.py).
 
-        multipliers {name: number} or None: what the learning rate of each parameter is multiplied with
-        A parameter without gradient, or with learning rate 0, is left bit for bit.
+        multipliers {name: number} or None: factors of the learning rate, per parameter
+        A parameter without gradient, or with learning rate 0, does not change.
         """
         for name, gradient in gradients.items():
             rate = learning_rate * (1.0 if multipliers is None else multipliers[name])
@@ -47,17 +47,17 @@ class LAMB:
             ratio = 1.0
             if not excluded:
                 u += number(self.weight_decay) * w
-                size, step = math.sqrt(dot(w, w)), math.sqrt(dot(u, u))
-                ratio = size / step if size > 0.0 and step > 0.0 else 1.0
+                w_norm, u_norm = math.sqrt(dot(w, w)), math.sqrt(dot(u, u))
+                ratio = w_norm / u_norm if w_norm > 0.0 and u_norm > 0.0 else 1.0
             w -= number(rate * ratio) * u
 
     def state(self):
-        """Everything a checkpoint must hold -> {name: array}"""
+        """All arrays that a checkpoint must store -> {name: array}"""
         state = {f"first.{name}": array for name, array in self.first.items()}
         return state | {f"second.{name}": array for name, array in self.second.items()}
 
     def load_state(self, state):
-        """The reverse of `state`."""
+        """Restore what `state` returned."""
         for name in self.first:
             self.first[name][...] = state[f"first.{name}"]
             self.second[name][...] = state[f"second.{name}"]

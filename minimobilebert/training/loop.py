@@ -1,7 +1,7 @@
-"""One training loop for every stage: it knows a function (params, batch, rng) -> (losses, gradients), and nothing else.
+"""The training loop of all stages. A stage supplies a function (params, batch, rng) -> losses, gradients.
 
-Every step is a function of (seed, step) and of the parameters and moments before it, so a run that goes on from a
-checkpoint ends with the same bits as one that was never interrupted. The files are those of stage_folder.py.
+Each step depends only on (seed, step) and on the parameters and moments before it. A resumed run therefore ends with
+the same bits as an uninterrupted one. stage_folder.py describes the files.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _DROPOUT_STREAM = 501
 
 
 class Finished(NamedTuple):
-    seconds: float  # spent on the stage, all its sessions together
+    seconds: float  # spent on the stage, over all sessions
     steps: int
 
 
@@ -44,9 +44,9 @@ def _check_finite(name, step, losses, norm, gradients):
 
 @contextlib.contextmanager
 def _delayed_interrupt():
-    """Ctrl-C between two updates only: an update that is cut in half could not be continued exactly.
+    """Delay Ctrl-C until the end of the update, because half an update could not be resumed exactly.
 
-    Yields a list that is no longer empty once Ctrl-C was pressed. A second Ctrl-C stops at once.
+    Yields a list, which is not empty after Ctrl-C. A second Ctrl-C stops at once.
     """
     pressed = []
     if threading.current_thread() is not threading.main_thread():
@@ -77,17 +77,16 @@ def train(
     name, step_function, params, optimizer, schedule, batches, *, total_steps, folder, seed, configuration,
     multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0, after_step=None, best=None,
 ):  # fmt: skip
-    """Train `params` in place until `total_steps`, going on from the newest checkpoint in `folder`.
+    """Train `params` in place until `total_steps`. Resume from the newest checkpoint in `folder`, if there is one.
 
     step_function(params, batch, rng) -> losses {name: float, with "loss"}, gradients {name: array}
     schedule(step) -> learning rate; batches(step) -> batch; multipliers(step) -> {name: factor} or None
-    configuration: a dict that a checkpoint must agree with
-    after_step(steps done, params): called before a checkpoint could hold the step, so that whatever it writes is there
-    when a run goes on behind it; after a kill the same step may be done, and written, twice
-    best: a BestCheckpoint that after_step adds to, or None; then the final checkpoint holds its parameters
-    -> Finished. OtherConfiguration where a checkpoint is of another configuration, DamagedRun where a file that belongs
-    to it has changed; TrainingDiverged where the loss is not finite; KeyboardInterrupt, after saving a checkpoint, on
-    Ctrl-C.
+    configuration: a dict that must be equal to the one in the checkpoint
+    after_step(steps done, params): called before a checkpoint with this step is saved, so that what it writes exists
+    when a run resumes after the step; if the run is killed, it may be called twice for a step
+    best: a BestCheckpoint to which after_step adds, or None; the final checkpoint then stores the best parameters
+    -> Finished. OtherConfiguration if a checkpoint has another configuration; DamagedRun if a file of the stage was
+    modified; TrainingDiverged if the loss is not finite; KeyboardInterrupt on Ctrl-C, after a checkpoint.
     """
     stage = StageFolder(folder, configuration)
     arrays, metadata = stage.finished()
@@ -115,7 +114,7 @@ def train(
     def save(step):
         state = {f"params.{key}": value for key, value in params.items()}
         state |= {f"optimizer.{key}": value for key, value in optimizer.state().items()}
-        os.fsync(log.fileno())  # the checkpoint vouches for these lines, also after a power cut
+        os.fsync(log.fileno())  # the checkpoint stores the hash of these lines, so they must be on disk before it
         stage.save(state, step, spent(), best.state() if best else None)
 
     with (

@@ -1,7 +1,7 @@
-"""`manifest.json` of a finished run: the sha256 of every file that its result consists of.
+"""`manifest.json` of a finished run: the sha256 of each file of its result.
 
-It is written last, so a run is finished when it is there. Whoever reads a finished run checks the files first: a
-number in summary.json that was changed, or another run's checkpoint in its place, would be believed otherwise.
+It is written last: a run with a manifest is finished. Every command that reads a finished run checks the hashes first,
+so that an edited number in summary.json or the checkpoint of another run is detected.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ def _digest_of(files):
 
 
 def write_manifest(folder, names):
-    """Note the files `names`, relative to `folder`: the run is finished."""
+    """Mark the run as finished: write the hashes of the files `names`, which are relative to `folder`."""
     files = {name: sha256_of(pathlib.Path(folder) / name) for name in sorted(names)}
     write_json(pathlib.Path(folder) / MANIFEST, {"files": files, "sha256": _digest_of(files)})
 
 
 def read_manifest(folder):
-    """{name: sha256} of a finished run; empty where there is no manifest. DamagedRun where it was changed."""
+    """{name: sha256} of a finished run; empty if there is no manifest. DamagedRun if the manifest was modified."""
     path = pathlib.Path(folder) / MANIFEST
     if not path.exists():
         return {}
@@ -57,28 +57,28 @@ def _check(path, sha256):
 
 
 def is_finished(folder, needed=()):
-    """Whether `folder` holds a finished run, every file of it as it was written.
+    """True if `folder` contains a finished run with all its files.
 
-    DamagedRun where a file has changed. Where one is missing the run is not finished: what is there of it is checked
-    again, stage by stage, and the missing file is made again. needed: names that the manifest must list
+    DamagedRun if a file was modified. If one is missing, the run counts as unfinished: its stages are checked again,
+    and the missing file is computed again. needed: names that the manifest must list
     """
     folder, files = pathlib.Path(folder), read_manifest(folder)
-    there = {name: sha256 for name, sha256 in files.items() if (folder / name).exists()}
-    for name, sha256 in there.items():
+    existing = {name: sha256 for name, sha256 in files.items() if (folder / name).exists()}
+    for name, sha256 in existing.items():
         _check(folder / name, sha256)
-    missing = [name for name in files if name not in there]
+    missing = [name for name in files if name not in existing]
     if missing:
         say(f"note: {folder / missing[0]} is missing; what is left of the run is checked, and the rest made again")
     return bool(files) and not missing and all(name in files for name in needed)
 
 
 def reopen(folder):
-    """The run in `folder` is at work again: its list of files no longer holds."""
+    """Mark the run in `folder` as unfinished: remove its manifest."""
     (pathlib.Path(folder) / MANIFEST).unlink(missing_ok=True)
 
 
 def check_listed(path):
-    """DamagedRun where `path` belongs to a finished run (its folder's, or the one around it), and has changed."""
+    """DamagedRun if `path` was modified and is listed by the manifest of its folder or of the parent folder."""
     path = pathlib.Path(path)
     for folder in (path.parent, path.parent.parent):
         sha256 = read_manifest(folder).get(path.relative_to(folder).as_posix())

@@ -1,9 +1,9 @@
-"""A trained model on disk: `checkpoint-final.npz` with its configuration inside, and `vocab.txt`.
+"""A trained model on disk: `checkpoint-final.npz`, which includes the configuration, and `vocab.txt`.
 
-The configuration holds a digest of the vocabulary: the same number of pieces in another order would be other words.
+The configuration stores a digest of the vocabulary, because the same pieces in another order would be other words.
 
-A stage of a run is such a folder (its vocabulary lies beside it, in the run), and so is a converted checkpoint.
-Of a whole run, the distilled student is taken.
+A stage of a run is a model folder (with the vocabulary in the parent folder), and so is a converted checkpoint. For the
+folder of a run we load the distilled student.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ from .manifest import check_listed
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
 _CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None), str: ANY}
 
-# Parameters that tell the head; the first one found counts.
-_TELLING = {
+# The parameter that identifies each head; the first match counts.
+_HEAD_BY_PARAMETER = {
     "cls.seq_relationship.weight": "pretraining",
     "cls.predictions.bias": "masked-words",
     "classifier.weight": "classification",
@@ -38,19 +38,19 @@ class SavedModel(NamedTuple):
     head: str | None  # a name of model.parameters.HEADS, None for the bare encoder
     num_labels: int | None  # of a classification head
     tokenizer: Any
-    labels: list | None  # names of the classes, where known
+    labels: list | None  # names of the classes, if known
 
 
 def head_of(names):
-    """The head that parameters with these names have -> a name of HEADS or None"""
-    for name, head in _TELLING.items():
+    """The head of a model with these parameter names -> a name of HEADS or None"""
+    for name, head in _HEAD_BY_PARAMETER.items():
         if name in names:
             return head
     return None
 
 
 def save_model(folder, params, config, tokenizer, labels=None):
-    """Write a model folder, which must be new or empty; whole or not at all."""
+    """Write a model folder atomically; it must be new or empty."""
     configuration = {"model": dataclasses.asdict(config), "labels": labels, "vocabulary": tokenizer.digest}
     with new_folder(folder) as unfinished:
         tokenizer.save(unfinished / VOCABULARY)
@@ -58,7 +58,7 @@ def save_model(folder, params, config, tokenizer, labels=None):
 
 
 def find_checkpoint(folder):
-    """The checkpoint of a model folder or of a run -> path. ValueError where there is none."""
+    """The checkpoint in a model folder or in a run -> path. ValueError if there is none."""
     folder = pathlib.Path(folder)
     if folder.is_file():
         return folder
@@ -99,7 +99,7 @@ def _check_parameters(path, params, config, head, num_labels):
 
 
 def _load_vocabulary(path, config, digest):
-    """The vocabulary beside the checkpoint `path`, or beside its stage's folder -> WordPieceTokenizer"""
+    """The vocabulary in the folder of the checkpoint `path`, or in the parent folder -> WordPieceTokenizer"""
     for vocabulary in (path.parent / VOCABULARY, path.parent.parent / VOCABULARY):
         if vocabulary.exists():
             break
@@ -111,7 +111,7 @@ def _load_vocabulary(path, config, digest):
         raise CheckpointError(
             f"{vocabulary}: found {tokenizer.vocab_size} pieces, expected {config.vocab_size} (the model's)"
         )
-    if tokenizer.digest != digest:  # as many pieces, yet others, or in another order: every word would be another
+    if tokenizer.digest != digest:  # the same number of pieces, but different ones or in another order
         raise CheckpointError(
             f"{vocabulary}: found other pieces (digest {tokenizer.digest}), expected those that the model was made with"
             f" (digest {digest})"
@@ -120,7 +120,7 @@ def _load_vocabulary(path, config, digest):
 
 
 def load_model(folder):
-    """-> SavedModel. ValueError, naming the file, where something is missing, damaged or does not fit."""
+    """-> SavedModel. ValueError with the file's name if a file is missing, damaged or does not fit the others."""
     path = find_checkpoint(folder)
     check_listed(path)
     params, metadata = load_checkpoint(path)

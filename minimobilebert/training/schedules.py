@@ -1,4 +1,4 @@
-"""Learning rates over a run, step -> float, and the multipliers of progressive transfer. Step 0 is the first update."""
+"""Learning-rate schedules, step -> float, and the multipliers of progressive transfer. Step 0 is the first update."""
 
 import math
 
@@ -14,12 +14,13 @@ class Constant:
 
 
 class WarmupLinearDecay:
-    """BERT's schedule: linear warm-up, then linear decay to a small share of the peak.
+    """BERT's schedule: linear warm-up, then linear decay to a small fraction of the peak.
 
         lr(t) = peak * t / warmup                                    for t < warmup
-        lr(t) = peak * ((1 - t/total) (1 - end) + end)               from then on; for t > total as for t = total
+        lr(t) = peak * ((1 - t/total) (1 - end) + end)               for t >= warmup; constant for t >= total
 
-    The decay line starts at step 0, not at the end of the warm-up, so there is a small drop where the two meet.
+    The decay counts from step 0, not from the end of the warm-up. The learning rate therefore drops a little at
+    t = warmup.
     """
 
     def __init__(self, peak, warmup_steps, total_steps, end_fraction=1e-4):
@@ -34,7 +35,7 @@ class WarmupLinearDecay:
 
 
 def progressive_multiplier(step, layer, steps_per_layer):
-    """Learning-rate multiplier of a layer under progressive knowledge transfer, as the released code computes it.
+    """Learning-rate multiplier of a layer in progressive knowledge transfer, as in the released code.
 
     With n = steps_per_layer and tau = (step mod n) / n:
 
@@ -42,8 +43,8 @@ def progressive_multiplier(step, layer, steps_per_layer):
         background  = min(0.9 + 0.1 sqrt(1 - tau), 10 tau)      a short warm-up in every phase
         multiplier  = 3 * background * phase
 
-    The current layer learns at 3 times the base rate, finished ones go on at a tenth of that ("softened" freezing,
-    Section 3.6), those not yet started wait.
+    The current layer trains at 3 times the base rate. Layers before it train at a tenth of that ("softened" freezing,
+    Section 3.6). Layers after it do not train yet.
     """
     if step <= layer * steps_per_layer:
         return 0.0

@@ -1,11 +1,11 @@
-"""The files of one training stage, and what it takes to go on from them.
+"""The files of one training stage, and how a run resumes from them.
 
-metrics.jsonl          a JSON line a logged step
-checkpoint-STEP.npz    parameters, optimiser, step; the last two are kept while the stage runs
-checkpoint-final.npz   parameters alone: the stage is done
+metrics.jsonl          one JSON line per logged step
+checkpoint-STEP.npz    parameters, optimiser state, step; we keep the last two while the stage runs
+checkpoint-final.npz   the parameters of a finished stage
 
-A checkpoint holds the sha256 of the metrics up to its step and, where the best parameters are kept, the state of
-best_checkpoint.py. So it is the manifest of its stage: whoever goes on from it checks everything that belongs to it.
+A checkpoint stores the sha256 of the metrics up to its step and the state of a BestCheckpoint, if there is one. It is
+the manifest of its stage: a resumed run checks all files of the stage against it.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from ..support.terminal import say
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .manifest import DamagedRun
 
-RUNNING, FINAL = "running", "final"  # what a checkpoint holds; the best parameters' file is of neither kind
+RUNNING, FINAL = "running", "final"  # the kinds of checkpoint; best.npz is neither
 
 
 def _different(found, expected, path=""):
-    """The first place where two nested dicts differ -> (name, found, expected) or None"""
+    """The first entry in which two nested dicts differ -> (name, found, expected) or None"""
     if isinstance(found, dict) and isinstance(expected, dict):
         for name in [*expected, *(n for n in found if n not in expected)]:
             inner = _different(found.get(name), expected.get(name), f"{path}.{name}" if path else name)
@@ -32,19 +32,21 @@ def _different(found, expected, path=""):
 
 
 class OtherConfiguration(CheckpointError):
-    """A checkpoint is sound but belongs to a run with other settings."""
+    """A checkpoint is valid, but its run had other settings."""
 
 
 def check_same_configuration(path, found, expected):
-    """OtherConfiguration, naming the first field that differs and both values."""
+    """OtherConfiguration with the first field that differs and both values."""
     difference = _different(found, expected)
     if difference:
-        name, theirs, ours = difference
-        raise OtherConfiguration(f"{path}: found a checkpoint with {name} = {theirs}, expected {name} = {ours}")
+        name, found_value, expected_value = difference
+        raise OtherConfiguration(
+            f"{path}: found a checkpoint with {name} = {found_value}, expected {name} = {expected_value}"
+        )
 
 
 class StageFolder:
-    """The files of one stage. `configuration` is what its checkpoints must agree on."""
+    """The files of one stage. All its checkpoints must have the same `configuration`."""
 
     def __init__(self, folder, configuration):
         self.folder, self.configuration = pathlib.Path(folder), configuration
@@ -54,7 +56,7 @@ class StageFolder:
         remove_leftovers(self.folder)
 
     def load(self, path, kind):
-        """-> arrays, metadata. OtherConfiguration where the checkpoint belongs to another run."""
+        """-> arrays, metadata. OtherConfiguration if the checkpoint has another configuration."""
         arrays, metadata = load_checkpoint(path)
         check_same_configuration(path, metadata["configuration"], self.configuration)
         if metadata.get("kind") != kind:
@@ -62,7 +64,7 @@ class StageFolder:
         return arrays, metadata
 
     def finished(self):
-        """The final checkpoint -> arrays, metadata; None, None where the stage is not done"""
+        """The final checkpoint -> arrays, metadata; None, None if the stage is not finished"""
         if not self.final.exists():
             return None, None
         arrays, metadata = self.load(self.final, FINAL)
@@ -77,9 +79,9 @@ class StageFolder:
         return sorted(numbered, key=lambda p: int(p.stem.split("-")[1]), reverse=True)
 
     def newest(self):
-        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A torn one is passed over.
+        """The newest checkpoint that can be read -> arrays, metadata or (None, None). A damaged one is skipped.
 
-        The metrics are cut to those that the checkpoint knows of; the rest is written again, the same.
+        We truncate the metrics to the checkpoint's step. The resumed run writes the rest again, with the same values.
         """
         arrays = metadata = None
         for path in self.running():
@@ -87,7 +89,7 @@ class StageFolder:
                 arrays, metadata = self.load(path, RUNNING)
                 break
             except OtherConfiguration:
-                raise  # going on, or starting over, would mix two runs
+                raise  # to resume or to start again would mix two runs
             except CheckpointError as error:
                 say(f"warning: {error}; passed over")
         kept = self._metrics_until(metadata) if metadata else b""
@@ -96,13 +98,13 @@ class StageFolder:
         return arrays, metadata
 
     def save(self, arrays, step, seconds, best=None):
-        """A checkpoint of a running stage; the last two are kept. best: the state of a BestCheckpoint"""
+        """Save a checkpoint of a running stage and keep the last two. best: the state of a BestCheckpoint"""
         save_checkpoint(self.folder / f"checkpoint-{step}.npz", arrays, self._metadata(RUNNING, step, seconds, best))
         for old in self.running()[2:]:
             old.unlink()
 
     def finish(self, params, step, seconds, best=None):
-        """The final checkpoint: the stage is done and the running ones are not needed any more."""
+        """Save the final checkpoint and remove the running ones."""
         save_checkpoint(self.final, params, self._metadata(FINAL, step, seconds, best))
         self._remove_running()
 
@@ -118,7 +120,7 @@ class StageFolder:
         }  # fmt: skip
 
     def _metrics_until(self, metadata):
-        """The metrics that a checkpoint knows of -> bytes. DamagedRun where the file does not begin with them."""
+        """The metrics up to the checkpoint's step -> bytes. DamagedRun if the file does not start with them."""
         known = metadata["metrics"]
         content = self.metrics.read_bytes()[: known["bytes"]] if self.metrics.exists() else b""
         if hashlib.sha256(content).hexdigest() != known["sha256"]:
