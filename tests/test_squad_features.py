@@ -117,7 +117,7 @@ def test_rows_and_labels(contexts, questions, max_length, stride, data):
             assert batch.input_ids[0].tolist() == row and batch.attention_mask.all()
             assert batch.token_type_ids[0].tolist() == [0] * (len(query) + 2) + [1] * (length + 1)
             assert features.window_questions[w] == n and features.lengths[w] == len(row) <= max_length
-            assert features.first_places[w] == len(query) + 2 and len(features.max_context[w]) == length
+            assert features.first_positions[w] == len(query) + 2 and len(features.max_context[w]) == length
             assert [tuple(o) for o in features.offsets[slice(*features.window_spans[w])]] == offsets[
                 first : first + length
             ]
@@ -226,7 +226,7 @@ def test_labels_lead_back_to_the_exact_answers(name, wider):
     labelled, different = set(), set()
     for w in np.flatnonzero(features.starts):
         question = found.questions[features.window_questions[w]]
-        piece = features.window_spans[w, 0] - features.first_places[w]
+        piece = features.window_spans[w, 0] - features.first_positions[w]
         start, stop = features.offsets[piece + features.starts[w], 0], features.offsets[piece + features.ends[w], 1]
         text, answer = found.contexts[question.context_number][start:stop], question.answers[0]
         labelled.add(question.id)

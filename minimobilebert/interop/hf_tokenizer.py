@@ -17,7 +17,7 @@ def _from_tokenizer_json(path):
     vocab = found["model"]["vocab"]
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise InteropError(f"{path}: model.vocab: found ids with gaps, expected 0 to {len(vocab) - 1}")
-    tokenizer = WordPieceTokenizer(sorted(vocab, key=vocab.get), place=path)
+    tokenizer = WordPieceTokenizer(sorted(vocab, key=vocab.get), location=path)
     check_added_tokens([(token["content"], token["id"]) for token in found.get("added_tokens") or ()], tokenizer, path)
     return tokenizer
 
@@ -56,11 +56,11 @@ def _padded(tokenizer, vocab_size, path):
     names = [f"[padding{number}]" for number in range(count, vocab_size)]
     note = f"{path}: found {count} pieces for a word table of {vocab_size} rows, a multiple of 8; the rows behind them"
     note += f" are kept and named {names[0]} to {names[-1]}"
-    return WordPieceTokenizer([*tokenizer.vocab, *names], place=path), [note]
+    return WordPieceTokenizer([*tokenizer.vocab, *names], location=path), [note]
 
 
 def read_vocabulary(folder, settings, vocab_size):
-    """-> WordPieceTokenizer, list of notes. ValueError where it is not ours, or does not fit the model.
+    """-> WordPieceTokenizer, list of notes. ValueError if it is not ours, or does not fit the model.
 
     settings: the dict of config.json
     """

@@ -1,1 +1,1 @@
-"""Downstream tasks: labelled text for fine-tuning, and how an answer is scored."""
+"""Downstream tasks: labelled text for fine-tuning, and metrics."""

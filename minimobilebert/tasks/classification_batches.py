@@ -1,7 +1,7 @@
-"""Labelled texts, or pairs of texts, as the model reads them, and batches of them.
+"""Labelled texts or pairs of texts as model input, and batches of them.
 
-A batch is padded to its own longest row. All rows lie in one flat array, so that 400,000 pairs take 100 MB, not
-gigabytes of Python numbers.
+A batch is padded to the length of its longest row. All rows are stored in one flat array: 400,000 pairs take 100 MB,
+while lists of Python integers would take gigabytes.
 """
 
 from typing import NamedTuple
@@ -16,45 +16,45 @@ class ClassificationBatch(NamedTuple):
     input_ids: np.ndarray  # [B, T] int32
     token_type_ids: np.ndarray  # [B, T] int32, 1 for the second text
     attention_mask: np.ndarray  # [B, T] bool, True = real token
-    labels: np.ndarray | None  # [B] int32 classes, or float32 where a number is to be predicted
+    labels: np.ndarray | None  # [B] int32 classes, or float32 for regression
 
 
 class LabelledTexts(NamedTuple):
-    ids: np.ndarray  # [all tokens] int32, one text behind the other
+    ids: np.ndarray  # [all tokens] int32, the concatenated texts
     token_type_ids: np.ndarray  # [all tokens] int8
     starts: np.ndarray  # [N + 1] int64: text n is ids[starts[n] : starts[n + 1]]
-    labels: np.ndarray | None  # [N] int32 or float32; None where nobody knows them
+    labels: np.ndarray | None  # [N] int32 or float32; None for a test set
     pad_id: int
-    cut: int  # how many texts were too long
+    cut: int  # the number of truncated texts
 
     @property
     def lengths(self):
-        """[N] int64, pieces of each text, with [CLS] and [SEP]"""
+        """[N] int64, number of pieces of each text, including [CLS] and [SEP]"""
         return np.diff(self.starts)
 
     @property
     def arrays(self):
-        """What the texts are made of: two sets are the same where these are"""
+        """All arrays of the set, for its fingerprint"""
         return [self.ids, self.token_type_ids, self.starts, *([] if self.labels is None else [self.labels])]
 
     def batch(self, rows):
-        """The texts with these numbers as one ClassificationBatch."""
+        """The texts with these indices as one ClassificationBatch."""
         starts, stops = self.starts[rows], self.starts[np.add(rows, 1)]
         lengths = stops - starts
         attention_mask = np.arange(lengths.max()) < lengths[:, None]
-        places = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
+        indices = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])
         input_ids = np.full(attention_mask.shape, self.pad_id, np.int32)
         token_type_ids = np.zeros(attention_mask.shape, np.int32)
-        input_ids[attention_mask] = self.ids[places]
-        token_type_ids[attention_mask] = self.token_type_ids[places]
+        input_ids[attention_mask] = self.ids[indices]
+        token_type_ids[attention_mask] = self.token_type_ids[indices]
         labels = None if self.labels is None else self.labels[rows]
         return ClassificationBatch(input_ids, token_type_ids, attention_mask, labels)
 
 
 def encode_texts(tokenizer, firsts, seconds, labels, max_length):
-    """Texts, or pairs where `seconds` is not None, and their labels or None -> LabelledTexts
+    """Encode texts, or pairs if `seconds` is not None, with their labels or None -> LabelledTexts
 
-    Labels that are whole numbers are classes, others are numbers to predict. A text too long loses its end.
+    Integer labels are classes; float labels are targets of a regression. Texts are truncated to `max_length`.
     """
     seconds = [None] * len(firsts) if seconds is None else seconds
     ids, types, lengths, cut = [], [], [], 0
@@ -74,5 +74,5 @@ def encode_texts(tokenizer, firsts, seconds, labels, max_length):
 
 
 def all_batches(texts, batch_size):
-    """Every text once, the longest first: list of ClassificationBatch, the last one may be smaller."""
+    """All texts once, the longest first -> list of ClassificationBatch; the last one may be smaller"""
     return [texts.batch(rows) for rows in sorted_batches(texts.lengths, batch_size)]

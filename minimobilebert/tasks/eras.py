@@ -1,12 +1,12 @@
-"""A downstream task that comes with the text: from which era is this sentence of a State of the Union address?
+"""The era task, a downstream task on the shipped text: classify sentences of State of the Union addresses by era.
 
     class 0   before 1860
     class 1   1860 to 1929
     class 2   1930 and later
 
-The year is in the file's name, so nobody had to label anything. All sentences of one address are in the same
-split: otherwise the model could recognise the speech instead of the era. Development and test addresses are
-taken from those that were held out of pre-training.
+The year is in the file name, so the labels need no annotation. All sentences of one address are in the same split:
+otherwise the model could recognise the address instead of the era. Development and test addresses are among those that
+were held out of pre-training.
 """
 
 import re
@@ -25,9 +25,9 @@ _ADDRESS = re.compile(r"(\d{4})_\w+\.txt")
 
 
 class EraSplit(NamedTuple):
-    train: list  # of Document: addresses that pre-training saw
-    development: list  # held-out addresses, to choose settings with
-    test: list  # held-out addresses, for the final score
+    train: list  # of Document: addresses in the pre-training text
+    development: list  # held-out addresses for choosing settings
+    test: list  # held-out addresses for the final score
 
 
 class EraTask(NamedTuple):
@@ -39,19 +39,19 @@ class EraTask(NamedTuple):
     num_training: int  # sentences
     num_development: int
     num_test: int
-    majority_accuracy: float  # on the test sentences, of always answering the training set's most frequent class
+    majority_accuracy: float  # on the test sentences, of the most frequent class of the training set
 
 
 def era_of(name):
-    """The class of an address by its file name "1862_abraham_lincoln_r.txt"; None for any other file."""
+    """The class of an address, from its file name "1862_abraham_lincoln_r.txt"; None for any other file."""
     match = _ADDRESS.fullmatch(name)
-    return None if match is None else sum(int(match[1]) >= first for first in FIRST_YEARS)
+    return None if match is None else sum(int(match[1]) >= year for year in FIRST_YEARS)
 
 
 def split_addresses(documents, held_out_names, seed):
-    """Addresses among `documents` -> EraSplit; the held-out ones go to development and test, era by era.
+    """Split the addresses among `documents` -> EraSplit; held-out ones are divided into development and test, by era.
 
-    ValueError unless every era has an address to train on and two that are held out.
+    ValueError unless each era has at least one training address and two held-out addresses.
     """
     held_out_names = set(held_out_names)
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
@@ -74,7 +74,7 @@ def split_addresses(documents, held_out_names, seed):
 
 
 def passages(document, sentences_per_passage=1):
-    """Runs of neighbouring sentences of at least MIN_WORDS words in all -> list of str; a short last run is kept."""
+    """Runs of consecutive sentences with at least MIN_WORDS words -> list of str; the last run may be shorter"""
     sentences = document.sentences()
     runs = [
         " ".join(sentences[start : start + sentences_per_passage])
@@ -84,7 +84,7 @@ def passages(document, sentences_per_passage=1):
 
 
 def label_passages(documents, tokenizer, sequence_length, sentences_per_passage=1):
-    """Addresses -> LabelledTexts, in natural frequency: eras with more and longer addresses have more sentences."""
+    """Addresses -> LabelledTexts. Classes are not balanced: eras with more and longer addresses have more sentences."""
     texts, labels = [], []
     for document in documents:
         found = passages(document, sentences_per_passage)
@@ -94,16 +94,16 @@ def label_passages(documents, tokenizer, sequence_length, sentences_per_passage=
 
 
 def majority_accuracy(train, test):
-    """train, test: LabelledTexts -> share of `test` that the most frequent class of `train` gets right."""
+    """train, test: LabelledTexts -> accuracy on `test` of the most frequent class of `train`"""
     most_frequent = np.bincount(train.labels, minlength=len(ERAS)).argmax()
     return float((test.labels == most_frequent).mean())
 
 
 def make_era_task(documents, held_out_names, tokenizer, batch_size, sequence_length, seed, sentences_per_passage=1):
-    """The whole task, ready for fine-tuning. documents: list of Document, addresses or not -> EraTask.
+    """The era task for fine-tuning. documents: list of Document, of which the addresses are used -> EraTask
 
-    held_out_names: names of the documents that pre-training did not see; sentences_per_passage: 1 is a single
-    sentence, 2 or 3 make the task easier.
+    held_out_names: names of the documents that are not in the pre-training text; sentences_per_passage: 2 or 3
+    sentences make the task easier than 1.
     """
     train, development, test = (
         label_passages(part, tokenizer, sequence_length, sentences_per_passage)

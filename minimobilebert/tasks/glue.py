@@ -1,15 +1,15 @@
-"""GLUE: eight tasks, and their examples from the folders as the publishers ship them.
+"""GLUE: eight tasks, and a reader for their official files.
 
-The table says what differs between the tasks: columns, classes, scores, splits. Labels are numbered in the order of
-the table; two conventions are about for MNLI, and this is the one of the Hugging Face and TensorFlow data sets (BERT's
-own code counts contradiction, entailment, neutral). WNLI is left out, as in the paper (Table 4).
+The table TASKS lists the columns, classes, scores and splits of each task. A class number is the index in `labels`. For
+MNLI there are two conventions; we use that of the Hugging Face and TensorFlow data sets. (BERT's code has the order
+contradiction, entailment, neutral.) WNLI is excluded, as in the paper (Table 4).
 
-What the files are like (the reader takes all of it):
-- columns are found by the header's names; only CoLA's train and dev files have no header;
-- MRPC starts with a byte-order mark; its test file may come with labels, which are then not looked at;
-- test files carry the ids that a submission must repeat in the column `index` (QQP: `id`);
-- the older QQP.zip has a few broken lines in train and dev; as in the field's other readers they are left out, and
-  counted on stderr. More than one in a hundred is not that defect but another file, and an error.
+Properties of the files:
+- The header names the columns. Only CoLA's train and dev files have no header.
+- MRPC's files start with a byte-order mark. Its test file may have labels, which we ignore.
+- Test files have ids in the column `index` (QQP: `id`). A submission must repeat them.
+- The older QQP.zip has a few malformed lines in train and dev. Like other readers we skip them, and report their number
+  on stderr. If more than 1 % of the lines are malformed, the file is not this one, and we raise an error.
 """
 
 import math
@@ -30,10 +30,10 @@ _MATCHED = ("dev_matched", "dev_mismatched"), ("test_matched", "test_mismatched"
 class GlueTask(NamedTuple):
     name: str  # on the command line: "sst2"
     folder: str  # in GLUE's data: "SST-2"
-    texts: tuple  # columns of the one or two texts
+    texts: tuple  # names of one or two text columns
     label_column: str
-    labels: tuple | None  # words in the file, in the order of the class numbers; None: a number from 0 to 5
-    score_names: tuple  # what GLUE reports, see metrics.py
+    labels: tuple | None  # the labels in the file, in the order of the class numbers; None: a score from 0 to 5
+    score_names: tuple  # GLUE's metrics for this task, see metrics.py
     dev_splits: tuple = ("dev",)
     test_splits: tuple = ("test",)
     id_column: str = "index"
@@ -43,7 +43,7 @@ class GlueTask(NamedTuple):
         return ("train", *self.dev_splits, *self.test_splits)
 
     def selection(self, scores):
-        """The number that picks the best checkpoint: the mean of the task's scores -> float"""
+        """The score that selects the best checkpoint: the mean of the task's scores -> float"""
         return math.fsum(scores[name] for name in self.score_names) / len(self.score_names)
 
 
@@ -66,21 +66,21 @@ TASKS = {
 
 
 class GlueExamples(NamedTuple):
-    ids: list  # of str, as in the file, for a test file that has them; else row numbers from 0
+    ids: list  # of str, the ids of a test file; row numbers from 0 if it has none
     firsts: list  # of str
     seconds: list | None  # of str; None for tasks with one text
     labels: np.ndarray | None  # [N] int32 class numbers, [N] float32 scores for STS-B; None for test files
 
 
 def glue_task(name):
-    """The task with this command-line name -> GlueTask"""
+    """The task with this name -> GlueTask. ValueError for an unknown name."""
     if name not in TASKS:
         raise ValueError(f"task: found {name!r}, expected one of {', '.join(TASKS)}")
     return TASKS[name]
 
 
 def _folder_of(task, data):
-    """The task's folder: in `data`, or `data` itself -> path, which may not exist"""
+    """The task's folder, which is in `data` or is `data` itself -> path, which may not exist"""
     folder = pathlib.Path(data) / task.folder
     if not folder.is_dir() and any((pathlib.Path(data) / f"{other}.tsv").is_file() for other in task.splits):
         return pathlib.Path(data)
@@ -88,17 +88,17 @@ def _folder_of(task, data):
 
 
 def has_split(task, data, split):
-    """Whether the file of this split is there."""
+    """True if the file of this split exists."""
     return (_folder_of(task, data) / f"{split}.tsv").is_file()
 
 
 def dev_splits_of(task, data):
-    """The dev splits whose files are there; the first one's name where there is none, so that reading it says so"""
+    """The dev splits that exist; if none does, the first one, so that reading it raises the error"""
     return [split for split in task.dev_splits if has_split(task, data, split)] or list(task.dev_splits[:1])
 
 
 def split_path(task, data, split):
-    """The file of a split -> path; ValueError, saying how to get it, where there is none"""
+    """The file of a split -> path. ValueError with the download command if it is missing."""
     if split not in task.splits:
         raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.splits)}")
     folder = _folder_of(task, data)
@@ -113,61 +113,61 @@ def split_path(task, data, split):
     )
 
 
-def _label(text, task, place):
+def _label(text, task, location):
     if task.labels is None:
         try:
             score = parsed(text, float)
         except ValueError:
             score = -1.0
         if not 0.0 <= score <= 5.0:  # also refuses NaN
-            raise ValueError(f"{place}: found score {shown(text)}, expected a number from 0 to 5")
+            raise ValueError(f"{location}: found score {shown(text)}, expected a number from 0 to 5")
         return score
     if text not in task.labels:
-        raise ValueError(f"{place}: found label {shown(text)}, expected {' or '.join(task.labels)}")
+        raise ValueError(f"{location}: found label {shown(text)}, expected {' or '.join(task.labels)}")
     return task.labels.index(text)
 
 
 def _columns_and_rows(task, path):
-    """Header and rows of a file; CoLA's header is made up where there is none."""
+    """Column names and rows of a file; CoLA's files without a header get _COLA_COLUMNS."""
     rows = read_rows(path)
-    first = next(rows, None)
-    if first is None:
+    header = next(rows, None)
+    if header is None:
         raise ValueError(f"{path}: found an empty file, expected tab-separated lines")
-    if task.name == "cola" and task.texts[0] not in first.fields:
+    if task.name == "cola" and task.texts[0] not in header.fields:
         return _COLA_COLUMNS, read_rows(path)
-    return first.fields, rows
+    return header.fields, rows
 
 
 def read_split(task, data, split):
-    """One split of a task -> GlueExamples.
+    """One split of a task -> GlueExamples
 
-    `data` is the folder that holds SST-2 and its like, or the task's folder itself. ValueError in one line with file
-    and line number wherever the file is not what it should be.
+    data: the folder with the folders of all tasks, or the task's folder itself. ValueError with the file and the line
+    for malformed content.
     """
     path = split_path(task, data, split)
     is_test = split in task.test_splits
     columns, rows = _columns_and_rows(task, path)
-    text_places = [find_column(path, columns, name) for name in task.texts]
-    id_place = find_column(path, columns, task.id_column) if is_test and task.id_column in columns else None
-    label_place = None if is_test else find_column(path, columns, task.label_column)
+    text_indices = [find_column(path, columns, name) for name in task.texts]
+    id_index = find_column(path, columns, task.id_column) if is_test and task.id_column in columns else None
+    label_index = None if is_test else find_column(path, columns, task.label_column)
     if is_test and task.label_column in columns and task.name != "mrpc":
         raise ValueError(f"{path}: line 1: found the label column {task.label_column!r}, expected a test file without")
 
-    texts, ids, labels, skipped = [[] for _ in text_places], {}, [], []
+    texts, ids, labels, skipped = [[] for _ in text_indices], {}, [], []
     for line, fields in rows:
         if len(fields) != len(columns):
             skipped.append(f"{path}: line {line}: found {len(fields)} fields, expected {len(columns)} (tab-separated)")
             if task.name != "qqp" or is_test:
                 raise ValueError(skipped[0])
             continue
-        for column, place in zip(texts, text_places, strict=True):
-            column.append(fields[place])
-        if label_place is not None:
-            labels.append(_label(fields[label_place], task, f"{path}: line {line}"))
-        if id_place is not None and ids.setdefault(fields[id_place], line) != line:
-            first = ids[fields[id_place]]
+        for column, index in zip(texts, text_indices, strict=True):
+            column.append(fields[index])
+        if label_index is not None:
+            labels.append(_label(fields[label_index], task, f"{path}: line {line}"))
+        if id_index is not None and ids.setdefault(fields[id_index], line) != line:
+            earlier = ids[fields[id_index]]
             raise ValueError(
-                f"{path}: line {line}: found id {shown(fields[id_place])} of line {first}, expected a new one"
+                f"{path}: line {line}: found id {shown(fields[id_index])} of line {earlier}, expected a new one"
             )
     number = len(texts[0])
     if number == 0 and not skipped:
@@ -177,7 +177,7 @@ def read_split(task, data, split):
     if skipped:
         say(f"{skipped[0]}; left out {len(skipped)} such {'line' if len(skipped) == 1 else 'lines'}")
     return GlueExamples(
-        list(ids) if id_place is not None else list(range(number)),
+        list(ids) if id_index is not None else list(range(number)),
         texts[0],
         texts[1] if len(texts) == 2 else None,
         None if is_test else np.array(labels, np.float32 if task.labels is None else np.int32),

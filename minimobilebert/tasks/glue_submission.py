@@ -1,11 +1,11 @@
-"""The files that gluebenchmark.com scores: one table a test split, zipped together.
+"""Submission files for gluebenchmark.com: one table per test split.
 
     index<TAB>prediction
     0<TAB>not_entailment
 
-`index` repeats the test file's own ids. The prediction is the label's word as in the training file (`entailment`,
-`1`); for STS-B a number with three decimals, clipped to the scale from 0 to 5. The site also takes WNLI.tsv and AX.tsv
-(diagnostics), which nothing here makes.
+`index` repeats the ids of the test file. A prediction is a label as in the training file (`entailment`, `1`); for STS-B
+it is a number with three decimals, clipped to 0 to 5. The site also accepts WNLI.tsv and AX.tsv (diagnostics), which
+this project does not write.
 """
 
 import math
@@ -14,27 +14,27 @@ from ..support.files import write_text
 
 
 def submission_name(task, split):
-    """The file's name for a test split: `SST-2.tsv`, `MNLI-m.tsv`, `MNLI-mm.tsv`"""
+    """The file name for a test split: `SST-2.tsv`, `MNLI-m.tsv`, `MNLI-mm.tsv`"""
     if split not in task.test_splits:
         raise ValueError(f"{task.name}: found split {split!r}, expected one of {', '.join(task.test_splits)}")
     ending = {"test": "", "test_matched": "-m", "test_mismatched": "-mm"}[split]
     return f"{task.folder}{ending}.tsv"
 
 
-def _prediction(task, value, place):
+def _prediction(task, value, location):
     if task.labels is None:
         if not math.isfinite(value):
-            raise ValueError(f"{place}: found {value}, expected a finite number")
+            raise ValueError(f"{location}: found {value}, expected a finite number")
         return f"{min(max(float(value), 0.0), 5.0):.3f}"
     if not 0 <= value < len(task.labels) or int(value) != value:
-        raise ValueError(f"{place}: found class {value}, expected 0 to {len(task.labels) - 1}")
+        raise ValueError(f"{location}: found class {value}, expected 0 to {len(task.labels) - 1}")
     return task.labels[int(value)]
 
 
 def write_submission(path, task, ids, predictions):
-    """Write one submission file, whole or not at all.
+    """Write one submission file atomically.
 
-    ids: of the test split, as read_split gives them. predictions: class numbers [N], for STS-B scores [N].
+    ids: those of the test split, from read_split; predictions: class numbers [N], for STS-B scores [N]
     """
     if len(ids) != len(predictions):
         raise ValueError(f"{path}: found {len(predictions)} predictions, expected {len(ids)}, one an id")

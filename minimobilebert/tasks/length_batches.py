@@ -1,34 +1,34 @@
-"""Which rows stand together in a batch: rows of about the same length, because padding costs as much time as text.
+"""Length bucketing: batches of rows with similar lengths, because padding takes as much time as text.
 
-    epoch e     all rows, shuffled by (seed, e)
-    pools       of POOL batches each; inside a pool the rows are sorted by length and cut into batches
-    batches     shuffled by (seed, e)
+    1. shuffle all rows with (seed, epoch)
+    2. split them into pools of POOL batches; sort each pool by length and split it into batches
+    3. shuffle the batches with (seed, epoch)
 
-So every epoch sees every row once, in other company each time, and a batch is a pure function of (seed, step): a
-resumed run needs no saved generator. The last batch of a pool may be smaller.
+Each epoch has each row once. If we only sorted by length, all epochs would have the same batches. A batch is a pure
+function of (seed, step), so a checkpoint needs no generator state. The last batch of a pool may be smaller.
 """
 
 import functools
 
 import numpy as np
 
-POOL = 32  # batches; with more of them less is padded, and company changes less from epoch to epoch
+POOL = 32  # batches; a larger pool has less padding, but its batches differ less between epochs
 _ORDER_STREAM = 401
 
 
 def sorted_batches(lengths, batch_size):
-    """Every row once, the longest first, so that what does not fit into memory shows at once
+    """Batches of all rows, the longest first, so that a batch that does not fit into memory fails at once
 
-    lengths [N] -> list of arrays of row numbers, the last one may be smaller
+    lengths [N] -> list of arrays of row indices; the last one may be smaller
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 class TrainingBatches:
-    """Endless training batches: `batches(step)` -> `examples.batch(rows)`, the same for the same (seed, step).
+    """Endless training batches: `batches(step)` -> `examples.batch(rows)`, a pure function of (seed, step).
 
-    examples: anything with `lengths` [N] and `batch(rows)`; ValueError where it is empty or batch_size is no size
+    examples: an object with `lengths` [N] and `batch(rows)`. ValueError if it is empty or batch_size is below 1.
     """
 
     def __init__(self, examples, batch_size, seed):
@@ -54,9 +54,9 @@ class TrainingBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def rows(self, step):
-        """The numbers of the rows of batch `step`."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        return self._epoch(epoch)[place]
+        """The row indices of batch `step`."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return self._epoch(epoch)[index]
 
     def __call__(self, step):
         return self.examples.batch(self.rows(step))

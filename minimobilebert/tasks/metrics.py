@@ -1,14 +1,14 @@
-"""How GLUE scores answers.
+"""GLUE's metrics.
 
-    accuracy   right / N
+    accuracy   correct / N
     F1         2 TP / (2 TP + FP + FN)                                              positive class: 1
     Matthews   (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))      positive class: 1
     Pearson    sum (x - mean x) (y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)
     Spearman   Pearson of the ranks; equal values share the mean of their ranks
 
-All take predictions [N] and labels [N] and give a float from 0 (or -1) to 1. Where a formula says 0 / 0 the score is 0:
-nobody answered at all, or every answer was the same, which tells nothing apart, like a guess. scikit-learn has the
-same rule for Matthews and F1; SciPy's correlations of a constant are NaN, which no table could average.
+All take predictions [N] and labels [N] and return a float from 0 (correlations: from -1) to 1. If the denominator is 0,
+for example because all predictions are equal, the score is 0. scikit-learn has the same rule for Matthews and F1.
+SciPy's correlations of a constant are NaN, which would make an average NaN.
 """
 
 import math
@@ -20,7 +20,7 @@ from .glue import TASKS
 
 
 def _pair(predictions, labels):
-    """Both as arrays [N]. ValueError unless they are equally long rows of finite numbers."""
+    """Both as arrays [N]. ValueError unless they have the same length and finite numbers."""
     predictions, labels = np.asarray(predictions), np.asarray(labels)
     if predictions.ndim != 1 or predictions.shape != labels.shape:
         raise ValueError(f"predictions: found shape {predictions.shape}, expected as many as labels {labels.shape}")
@@ -31,7 +31,7 @@ def _pair(predictions, labels):
 
 
 def _counts(predictions, labels):
-    """TP, FP, FN, TN as Python numbers, whose products cannot overflow."""
+    """TP, FP, FN, TN as Python integers, so that their products cannot overflow."""
     predictions, labels = _pair(predictions, labels)
     p, t = predictions == 1, labels == 1
     return [int(np.count_nonzero(both)) for both in (p & t, p & ~t, ~p & t, ~p & ~t)]
@@ -54,24 +54,24 @@ def matthews(predictions, labels):
 
 
 def _unit(x):
-    """(x - mean x) / its length, [N] float64; None for a constant."""
+    """(x - mean x) / |x - mean x|, [N] float64; None for a constant."""
     x = x.astype(np.float64)
-    if len(x) == 0 or x.min() == x.max():  # asked first: x - mean of a constant is not exactly 0
+    if len(x) == 0 or x.min() == x.max():  # for a constant, x - mean may differ from 0 by rounding
         return None
     x = x - math.fsum(x) / len(x)
-    x /= np.abs(x).max()  # so that no square underflows or overflows
+    x /= np.abs(x).max()  # prevents overflow and underflow of the squares
     return x / math.sqrt(math.fsum(x * x))
 
 
 def pearson(predictions, labels):
     x, y = (_unit(values) for values in _pair(predictions, labels))
-    return 0.0 if x is None or y is None else min(max(math.fsum(x * y), -1.0), 1.0)  # rounding may pass 1
+    return 0.0 if x is None or y is None else min(max(math.fsum(x * y), -1.0), 1.0)  # rounding may exceed 1
 
 
 def _ranks(x):
     """1 for the smallest; equal values share the mean of their ranks -> [N] float64"""
-    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
 def spearman(predictions, labels):
@@ -83,23 +83,23 @@ METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pear
 
 
 def glue_scores(task, predictions, labels):
-    """The scores GLUE reports for a task -> {name: float}, in the order of task.score_names.
+    """GLUE's metrics for a task -> {name: float}, in the order of task.score_names
 
-    predictions, labels: class numbers [N]; for STS-B scores [N], as the model gives them.
+    predictions, labels: class numbers [N]; for STS-B scores [N], not clipped
     """
     return {name: METRICS[name](predictions, labels) for name in task.score_names}
 
 
 class GlueAverage(NamedTuple):
-    average: float  # over the tasks that are there
-    missing: tuple  # names of the tasks, or "mnli dev_mismatched", that are not: the average is not GLUE's then
+    average: float  # over the tasks with results
+    missing: tuple  # names of tasks without results, or "mnli dev_mismatched"; if any, it is not GLUE's average
 
 
 def glue_average(results):
-    """GLUE's one number: the mean over tasks, where a task's score is the mean of all its scores -> GlueAverage
+    """GLUE's average: the mean over tasks of the mean of a task's scores -> GlueAverage
 
-    results: {task name: {split: scores}}, scores as glue_scores gives them. MNLI's two splits are one task, so each
-    counts half. GLUE's own table also has WNLI, as a ninth task; scores may be fractions or per cent.
+    results: {task name: {split: scores}}, with the scores of glue_scores, as fractions or in percent. MNLI's two splits
+    are one task, so each counts half. GLUE's leaderboard also includes WNLI, as a ninth task.
     """
     if not results:
         raise ValueError(f"results: found no task, expected some of {', '.join(TASKS)}")

@@ -1,6 +1,6 @@
-"""SQuAD's windows as rows of batches, which length_batches.py groups by length.
+"""SQuAD windows as rows of batches. length_batches.py groups them by length.
 
-A window of 100 pieces beside one of 384 would be three quarters padding.
+In a batch with a window of 384 pieces, the row of a window of 100 pieces would be three quarters padding.
 """
 
 import functools
@@ -15,9 +15,9 @@ class SquadBatch(NamedTuple):
     input_ids: np.ndarray  # [B, T] int32
     token_type_ids: np.ndarray  # [B, T] int32, 0 for [CLS] question [SEP] and padding, 1 for window [SEP]
     attention_mask: np.ndarray  # [B, T] bool, True = real token
-    starts: np.ndarray | None  # [B] int32, place of the answer's first piece; None without labels
-    ends: np.ndarray | None  # [B] int32, of its last piece; None without labels
-    windows: np.ndarray  # [B] int64, which windows of the features these are
+    starts: np.ndarray | None  # [B] int32, position of the answer's first piece; None without labels
+    ends: np.ndarray | None  # [B] int32, position of its last piece; None without labels
+    windows: np.ndarray  # [B] int64, indices of the windows in the features
 
 
 class SquadExamples:
@@ -28,18 +28,18 @@ class SquadExamples:
 
     @functools.cached_property
     def lengths(self):
-        """[W] int64, pieces of each window's row"""
+        """[W] int64, number of pieces in each window's row"""
         return self.features.lengths
 
     @property
     def arrays(self):
-        """What the windows are made of: two sets are the same where these are"""
+        """All arrays of the windows, for their fingerprint"""
         f = self.features
         labels = [] if f.starts is None else [f.starts, f.ends]
         return [f.pieces, f.question_spans, f.window_questions, f.window_spans, *labels]
 
     def batch(self, windows):
-        """The windows with these numbers, [B] int64, as one SquadBatch, padded to its longest row"""
+        """windows [B] int64, their indices -> SquadBatch, padded to its longest row"""
         features = self.features
         input_ids, token_type_ids, attention_mask = assemble_pairs(
             features.pieces,
@@ -48,5 +48,5 @@ class SquadExamples:
             features.tokenizer,
             int(self.lengths[windows].max()),
         )
-        labels = [None if places is None else places[windows] for places in (features.starts, features.ends)]
+        labels = [None if positions is None else positions[windows] for positions in (features.starts, features.ends)]
         return SquadBatch(input_ids, token_type_ids, attention_mask, *labels, windows)

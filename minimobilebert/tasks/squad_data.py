@@ -1,10 +1,10 @@
-"""SQuAD's file: articles, their paragraphs, and questions about each paragraph with the answers people gave.
+"""SQuAD files: articles, their paragraphs, and questions on each paragraph with gold answers.
 
     {"version": "v2.0", "data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [
         {"id": ..., "question": ..., "is_impossible": false, "answers": [{"text": ..., "answer_start": 159}]}]}]}]}
 
-v1.1 has no `is_impossible` and every question has an answer. v2.0 has questions without one. An answer is the piece of
-the context that starts at character `answer_start`. Training needs this to hold; scoring only compares texts.
+In v1.1 there is no `is_impossible`, and each question has an answer. v2.0 also has questions without an answer. An
+answer is the substring of the context at character `answer_start`. Training requires this; scoring only compares texts.
 """
 
 from typing import NamedTuple
@@ -12,19 +12,19 @@ from typing import NamedTuple
 from ..support.shapes import shown, shown_key
 from ..support.structured_files import read_json
 
-MOST_BYTES = 2**30  # SQuAD has 40 MB; collections of its form have twenty times that
-_KINDS = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
+MOST_BYTES = 2**30  # SQuAD has 40 MB; other data sets in this format have up to twenty times as much
+_TYPE_NAMES = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
 
 
 class Answer(NamedTuple):
     text: str
-    start: int  # character of the context; in a dataset for scoring it is unchecked, and None where the file has none
+    start: int  # character offset in the context; for scoring it is not checked, and None if the file has none
 
 
 class SquadQuestion(NamedTuple):
     id: str
     title: str  # of the article, "" if it has none
-    context_number: int  # of its paragraph in SquadDataset.contexts
+    context_number: int  # index of its paragraph in SquadDataset.contexts
     question: str
     answers: tuple  # of Answer; empty if there is none
     is_impossible: bool
@@ -33,64 +33,64 @@ class SquadQuestion(NamedTuple):
 class SquadDataset(NamedTuple):
     questions: list  # of SquadQuestion
     contexts: list  # of str
-    articles: list  # of int, one a context: which article it is from, ascending from 0
-    version: str  # "1.1" or "2.0": whether questions without an answer may occur, and how it is scored
-    training: bool  # every answer stands in its context where `start` says
+    articles: list  # of int, the article of each context, ascending from 0
+    version: str  # "1.1" or "2.0"; determines whether questions without an answer may occur, and the metrics
+    training: bool  # True: each answer is in its context at `start`
 
 
 def _found(value):
-    return _KINDS.get(type(value)) or shown(value)
+    return _TYPE_NAMES.get(type(value)) or shown(value)
 
 
-def _field(holder, name, kind, place):
+def _field(holder, name, expected_type, location):
     if type(holder) is not dict:
-        raise ValueError(f"{place}: found {_found(holder)}, expected an object with {name!r}")
+        raise ValueError(f"{location}: found {_found(holder)}, expected an object with {name!r}")
     if name not in holder:
-        raise ValueError(f"{place}: found no {name!r}, expected {_KINDS[kind]}")
+        raise ValueError(f"{location}: found no {name!r}, expected {_TYPE_NAMES[expected_type]}")
     value = holder[name]
-    if type(value) is not kind:  # type(), because true is an instance of int
-        raise ValueError(f"{place}: {name}: found {_found(value)}, expected {_KINDS[kind]}")
-    if kind is str and not value.isascii():
+    if type(value) is not expected_type:  # not isinstance, because bool is a subclass of int
+        raise ValueError(f"{location}: {name}: found {_found(value)}, expected {_TYPE_NAMES[expected_type]}")
+    if expected_type is str and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"{place}: {name}: found half a character at {error.start}, expected Unicode") from None
+            raise ValueError(f"{location}: {name}: found half a character at {error.start}, expected Unicode") from None
     return value
 
 
-def _answer(found, context, training, place):
-    text = _field(found, "text", str, place)
+def _answer(found, context, training, location):
+    text = _field(found, "text", str, location)
     if not training:
         start = found.get("answer_start")
         return Answer(text, start if type(start) is int else None)
-    start = _field(found, "answer_start", int, place)
+    start = _field(found, "answer_start", int, location)
     if not text.strip():
-        raise ValueError(f"{place}: found an answer without a letter, expected a piece of the context")
+        raise ValueError(f"{location}: found an answer without a letter, expected a piece of the context")
     if start < 0 or not context.startswith(text, start):
-        there = context[max(start, 0) :][: len(text)]
+        found_text = context[max(start, 0) :][: len(text)]
         raise ValueError(
-            f"{place}: found {shown(there)} at answer_start {shown(start)}, expected the answer {shown(text)}"
+            f"{location}: found {shown(found_text)} at answer_start {shown(start)}, expected the answer {shown(text)}"
         )
     return Answer(text, start)
 
 
-def _question(found, title, number, context, declared_v2, training, place):
-    answers = tuple(_answer(a, context, training, place) for a in _field(found, "answers", list, place))
+def _question(found, title, number, context, declared_v2, training, location):
+    answers = tuple(_answer(a, context, training, location) for a in _field(found, "answers", list, location))
     impossible = declared_v2 and not answers
     if "is_impossible" in found:
-        impossible = _field(found, "is_impossible", bool, place)
+        impossible = _field(found, "is_impossible", bool, location)
     if impossible == bool(answers):
         expected = "none: is_impossible is true" if impossible else "at least one"
-        raise ValueError(f"{place}: found {len(answers)} answers, expected {expected}")
-    return SquadQuestion(found["id"], title, number, _field(found, "question", str, place), answers, impossible)
+        raise ValueError(f"{location}: found {len(answers)} answers, expected {expected}")
+    return SquadQuestion(found["id"], title, number, _field(found, "question", str, location), answers, impossible)
 
 
 def read_squad(path, *, training=False, leave_out=()):
-    """A file of SQuAD v1.1, v2.0 or the same shape -> SquadDataset
+    """Read a file in the format of SQuAD v1.1 or v2.0 -> SquadDataset
 
-    training: check that every answer stands at its `answer_start`; leave_out: ids of questions to leave out, before
-    that check. ValueError, one line with file and id, for a file that cannot be used: damaged, a field missing or of
-    another kind, an id twice, an id to leave out that is not there, nothing left.
+    training: check that each answer is at its `answer_start`; leave_out: ids of questions that are excluded before this
+    check. ValueError of one line with file and id if the file is damaged, a field is missing or has another type, an id
+    occurs twice, an id of `leave_out` does not exist, or no question remains.
     """
     everything = read_json(path, most=MOST_BYTES)
     version = everything.get("version") if isinstance(everything, dict) else None
@@ -101,12 +101,12 @@ def read_squad(path, *, training=False, leave_out=()):
         paragraphs = _field(article, "paragraphs", list, f"{path}: data[{a}]")
         title = _field(article, "title", str, f"{path}: data[{a}]") if "title" in article else ""
         for p, paragraph in enumerate(paragraphs):
-            place = f"{path}: data[{a}].paragraphs[{p}]"
-            context = _field(paragraph, "context", str, place)
-            for q, found in enumerate(_field(paragraph, "qas", list, place)):
-                name = _field(found, "id", str, f"{place}.qas[{q}]")
+            location = f"{path}: data[{a}].paragraphs[{p}]"
+            context = _field(paragraph, "context", str, location)
+            for q, found in enumerate(_field(paragraph, "qas", list, location)):
+                name = _field(found, "id", str, f"{location}.qas[{q}]")
                 if name in ids:
-                    raise ValueError(f"{place}: id {shown_key(name)}: found a second time, expected every id once")
+                    raise ValueError(f"{location}: id {shown_key(name)}: found a second time, expected every id once")
                 ids.add(name)
                 version_2 = version_2 or "is_impossible" in found
                 if name not in leave_out:
@@ -127,25 +127,25 @@ def read_squad(path, *, training=False, leave_out=()):
 
 
 def read_ids(path):
-    """A JSON file with a list of ids -> list of str, for `leave_out`."""
+    """Read a JSON file with a list of ids for `leave_out` -> list of str"""
     return read_json(path, [str])
 
 
-def _part(dataset, first, stop):
-    """The articles from number `first` to before `stop`, context numbers and article numbers counted from 0."""
-    kept = [number for number, article in enumerate(dataset.articles) if first <= article < stop]
-    new = {number: place for place, number in enumerate(kept)}
+def _part(dataset, start, stop):
+    """The articles `start` to `stop` - 1; their contexts and articles are numbered from 0 again."""
+    kept = [number for number, article in enumerate(dataset.articles) if start <= article < stop]
+    new = {number: index for index, number in enumerate(kept)}
     return dataset._replace(
         questions=[
             q._replace(context_number=new[q.context_number]) for q in dataset.questions if q.context_number in new
         ],
         contexts=[dataset.contexts[number] for number in kept],
-        articles=[dataset.articles[number] - first for number in kept],
+        articles=[dataset.articles[number] - start for number in kept],
     )
 
 
 def split_by_article(dataset, first):
-    """-> the first so many articles, the rest: two SquadDataset without a common text. ValueError if one is empty."""
+    """Split after the first `first` articles -> two SquadDataset without a common text. ValueError if one is empty."""
     count = 1 + max(dataset.articles)
     parts = _part(dataset, 0, first), _part(dataset, first, count)
     if not all(part.questions for part in parts):
@@ -154,7 +154,7 @@ def split_by_article(dataset, first):
 
 
 def single_question(question, passage):
-    """One question about one text, as a dataset of v2.0 form for prediction: the text may not have the answer."""
+    """A dataset with one question on one text, for prediction; v2.0, because the text may not contain an answer."""
     for name, text in (("question", question), ("passage", passage)):
         if not text.strip():
             raise ValueError(f"{name}: found nothing, expected words")

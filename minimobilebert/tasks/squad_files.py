@@ -1,10 +1,10 @@
-"""The files that SQuAD's programs exchange: answers, n-best lists, and the odds of "no answer".
+"""SQuAD's result files: answers, n-best lists, and the odds of "no answer".
 
     predictions.json         {id: text}, "" for no answer
     nbest_predictions.json   {id: [{"text", "probability", "start_logit", "end_logit"}, ...]}, best first
     null_odds.json           {id: score of "no answer" - score of the best answer}, v2.0 only
 
-The names and forms are those of BERT's run_squad.
+Names and formats are those of BERT's run_squad.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ MOST_BYTES = 2**30
 
 
 def write_answers(folder, found):
-    """SquadAnswers -> the files above, in `folder`; list of their paths."""
+    """Write SquadAnswers as the files above in `folder` -> list of their paths"""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lists = {
@@ -36,10 +36,10 @@ def write_answers(folder, found):
 
 
 def read_answers(path):
-    """predictions.json -> dict: id -> text. ValueError names the file, and the id whose answer is no text."""
+    """predictions.json -> {id: text}. ValueError with the file and the id if an answer is not a string."""
     return read_json(path, {str: str}, MOST_BYTES)
 
 
 def read_null_odds(path):
-    """null_odds.json -> dict: id -> float. ValueError names the file, and the id whose odds are no finite number."""
+    """null_odds.json -> {id: float}. ValueError with the file and the id if the odds are not a finite number."""
     return {name: float(value) for name, value in read_json(path, {str: float}, MOST_BYTES).items()}

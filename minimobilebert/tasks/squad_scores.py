@@ -1,15 +1,15 @@
-"""How right are the answers? SQuAD's exact match and F1 (Rajpurkar et al. 2016, section 6.1; 2018, section 4.2).
+"""SQuAD's metrics: exact match and F1 (Rajpurkar et al. 2016, section 6.1; 2018, section 4.2).
 
     words(text)   lower case; without punctuation; without a, an, the; split at white space
-    exact         1 if the words are those of a gold answer, in order, else 0
+    exact         1 if the words equal those of a gold answer, in order, else 0
     precision     shared words / words of the answer       a word that occurs twice in both is shared twice
     recall        shared words / words of the gold answer
-    F1            2 precision recall / (precision + recall), 0 without a shared word; the best over the gold answers
+    F1            2 precision recall / (precision + recall), 0 without a shared word; maximum over the gold answers
 
 Scores are means over all questions, in percent. A question without a prediction scores 0.
 
-v2.0 has questions that cannot be answered: their gold answer is "", and so is that of a question whose gold answers
-have no word left. If one side has no words, F1 is 1 where the other has none either, else 0. (v1.1: always 0.)
+In v2.0 the gold answer of an unanswerable question is "", and so is that of a question with no words in its gold
+answers. If the answer or the gold answer has no words, F1 is 1 if both have none, else 0. (In v1.1 it is always 0.)
 """
 
 import collections
@@ -23,7 +23,7 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def words(text):
-    """The words of an answer that count, list of str. Only ASCII punctuation goes; "the" inside "them" stays."""
+    """The normalised words of an answer, list of str. It removes only ASCII punctuation and keeps "them"."""
     text = text.lower().translate(_WITHOUT_PUNCTUATION)
     return _ARTICLES.sub(" ", text).split()
 
@@ -33,7 +33,7 @@ def exact_match(answer, gold):
 
 
 def f1(answer, gold, empty_matches_empty):
-    """empty_matches_empty: v2.0's rule for a side without words"""
+    """empty_matches_empty: the rule of v2.0 for an answer or a gold answer without words"""
     answer, gold = words(answer), words(gold)
     if empty_matches_empty and not (answer and gold):
         return float(answer == gold)
@@ -47,14 +47,14 @@ def f1(answer, gold, empty_matches_empty):
 class QuestionScore(NamedTuple):
     id: str
     has_answer: bool
-    predicted: bool  # a prediction is there; without one the scores are 0, whatever the odds say
+    predicted: bool  # False: there is no prediction, and the scores are 0 whatever the odds
     empty: bool  # the prediction is ""
     exact: float  # 0 or 1
     f1: float  # 0 to 1
 
 
 def score_questions(dataset, answers):
-    """SquadDataset, dict id -> text -> list of QuestionScore, in the order of the dataset"""
+    """dataset: SquadDataset; answers: {id: text} -> list of QuestionScore, in the order of the dataset"""
     version_2 = dataset.version == "2.0"
     scores = []
     for question in dataset.questions:
@@ -82,7 +82,7 @@ def _means(scores, prefix=""):
 
 
 def abstain(scores, null_odds, threshold):
-    """Questions with odds above the threshold count as answered with "" -> list of QuestionScore"""
+    """Replace the answer by "" for questions with null odds above the threshold -> list of QuestionScore"""
     return [
         s._replace(exact=float(not s.has_answer), f1=float(not s.has_answer))
         if s.predicted and null_odds[s.id] > threshold
@@ -109,12 +109,12 @@ def best_threshold(scores, null_odds, name):
 
 
 def squad_scores(dataset, answers, null_odds=None, null_threshold=1.0):
-    """SquadDataset, dict id -> text -> dict of scores, with the official names
+    """dataset: SquadDataset; answers: {id: text} -> {official name of the score: value}
 
-    v1.1: exact, f1, total. v2.0: also HasAns_... and NoAns_..., of the questions with and without an answer, where
-    there are such. With null_odds (v2.0 only): a question with odds above `null_threshold` counts as answered with "",
-    and best_exact, best_exact_thresh, best_f1, best_f1_thresh are what the best threshold would give. ValueError where
-    odds are missing or of no use.
+    v1.1: exact, f1, total. v2.0: also HasAns_... and NoAns_... for the questions with and without an answer, if there
+    are any. With null_odds (v2.0 only), the answer of a question with odds above `null_threshold` is "", and
+    best_exact, best_exact_thresh, best_f1, best_f1_thresh are the results of the best threshold. ValueError if odds are
+    missing, or for v1.1.
     """
     if dataset.version != "2.0" and null_odds is not None:
         raise ValueError("null odds: found some for a dataset where every question has an answer, expected none")

@@ -1,9 +1,9 @@
-"""Tab-separated files as GLUE ships them: TSV, not CSV.
+"""Tab-separated files of GLUE: TSV, not CSV.
 
-A line ends at a line feed (a carriage return before it is dropped), a field ends at a tab, and nothing else means
-anything. In particular a quotation mark is a letter: a CSV reader takes a sentence that starts with one for the
-start of a quoted field and swallows lines until the next one. For the same reason `str.splitlines` is not used:
-it also breaks at U+2028 and its like, which stand inside GLUE's sentences.
+A line ends at a line feed (we drop a carriage return before it), and a field ends at a tab. No other character is
+special. A quotation mark is an ordinary character: a CSV reader would treat one at the start of a sentence as the start
+of a quoted field and read over the line end. We do not use `str.splitlines`, because it also splits at U+2028 and
+similar characters, which occur in GLUE's sentences.
 """
 
 import pathlib
@@ -12,22 +12,22 @@ from typing import NamedTuple
 from ..support.regular_files import open_regular
 from ..support.shapes import shown_key
 
-MOST_LINE = 2**24  # bytes; a file without line feeds is no table
+MOST_LINE = 2**24  # bytes; a file with longer lines is not a table
 
 
 class Row(NamedTuple):
-    line: int  # counted from 1, the header included
+    line: int  # counted from 1, including the header
     fields: list  # of str
 
 
 def read_rows(path):
-    """The lines of a UTF-8 file, cut at tabs: yields Row; a byte-order mark is dropped, so are empty lines at the end.
+    """Read a UTF-8 file and split its lines at tabs: yields Row. Drops a byte-order mark and empty lines at the end.
 
-    ValueError with file and line: another encoding, a NUL, an empty line in the middle, carriage returns in place of
-    line feeds. A line is decoded when it is asked for, so a file of any size needs little memory.
+    ValueError with file and line for another encoding, a NUL, an empty line in the middle, or carriage returns instead
+    of line feeds. It reads one line at a time, so a large file needs little memory.
     """
     path = pathlib.Path(path)
-    empty = None  # number of the first of the empty lines just passed
+    empty = None  # line number of the first in a run of empty lines
     with open_regular(path) as file:
         for number, line in enumerate(iter(lambda: file.readline(MOST_LINE + 1), b""), start=1):
             if len(line) > MOST_LINE:
@@ -54,7 +54,7 @@ def read_rows(path):
 
 
 def find_column(path, columns, name):
-    """Where the column `name` stands. ValueError unless the header names it exactly once."""
+    """The index of the column `name`. ValueError unless the header has it exactly once."""
     if columns.count(name) != 1:
         found = "no column" if name not in columns else f"{columns.count(name)} columns"
         among = ", ".join(map(shown_key, columns[:20])) + (", ..." if len(columns) > 20 else "")

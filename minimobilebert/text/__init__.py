@@ -1,1 +1,1 @@
-"""From text to batches: documents, sentences, word pieces, sentence pairs, masks."""
+"""From text to batches: documents, sentences, word pieces, sentence pairs, masked words."""

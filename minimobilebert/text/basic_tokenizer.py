@@ -1,26 +1,26 @@
-"""BERT's first tokeniser: raw text to words, the uncased way, and where in the text each character came from.
+"""BERT's basic tokeniser (uncased): raw text to words, with the source position of each character.
 
-    1. clean        control characters and U+FFFD go; every kind of space becomes " "
-    2. CJK          a space on both sides of every Chinese character: each is a word of its own
-    3. accents      decompose (NFD), then drop the marks (category Mn):  "é" -> "e" + mark -> "e"
+    1. clean        remove control characters and U+FFFD; replace each kind of space by " "
+    2. CJK          put spaces around each Chinese character, so that it is a word
+    3. accents      decompose (NFD), then remove the marks (category Mn):  "é" -> "e" + mark -> "e"
     4. lower case   one character at a time
-    5. punctuation  every punctuation character is a word of its own
+    5. punctuation  put spaces around each punctuation character, so that it is a word
     6. split at white space
 
-Steps 1 to 5 look at one character at a time, so they are one look-up table for `str.translate`. It fills itself: a
-character is worked out when it is first seen. Only NFD also sorts: neighbouring marks come into a fixed order. Nearly
-all marks are dropped, and then their order does not matter; a text with one of the few that stay is sorted first.
+Steps 1 to 5 treat each character separately, so they are one table for `str.translate`. The table computes an entry
+when a character first occurs. The exception is NFD, which also sorts adjacent marks. We remove nearly all marks, so
+their order does not matter; a text with one of the few other marks is sorted before.
 
-The result is that of Hugging Face's fast tokeniser. Google's first program differs from it in a few corners: it
-keeps private-use characters, and it writes the last sigma of a Greek word as Python's `lower` does.
+The result is that of Hugging Face's fast tokeniser. Google's original tokeniser differs in a few cases: it keeps
+private-use characters, and it lower-cases a final sigma as Python's `lower` does.
 """
 
 import re
 
 from . import unicode_classes as unicode
 
-# The blocks of CJK ideographs, first and last code point. Hangul, Hiragana and Katakana are not here: their
-# words are written with spaces, or cut by WordPiece. (In Google's list the sixth block starts at 0x2B820.)
+# The first and last code points of the blocks of CJK ideographs. Hangul, Hiragana and Katakana are not among them:
+# spaces or WordPiece separate their words. (In Google's list the sixth block starts at 0x2B820.)
 _CJK_BLOCKS = unicode.ranges(
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
     (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
@@ -48,7 +48,7 @@ def _separate(character):
 
 
 class Table(dict):
-    """Code point -> what steps 1 to 5 make of it."""
+    """Code point -> its replacement by steps 1 to 5."""
 
     def __missing__(self, code):
         replacement = "".join(_separate(part) for c in _clean(chr(code)) for part in unicode.decompose(c))
@@ -60,29 +60,30 @@ _TABLE = Table()
 
 
 def in_canonical_order(text):
-    """The marks that NFD would sort, sorted -> text, sources: list of int, one a character
+    """Sort the marks as NFD does -> text, sources: list of int, one per character
 
-    sources[i] is the place in the old text that character i counts for. Like Hugging Face's tokeniser we sort the
-    characters, not the places: the first of two exchanged marks counts for the place where the other one stood.
+    sources[i] is the position of character i in the input. Like Hugging Face's tokeniser we sort only the characters:
+    if two marks are exchanged, each gets the position of the other.
     """
-    runs, places = [[]], []  # a run: characters of class 0, then marks; (class, character, begins a place)
+    # A run is a character of class 0 and the marks after it: (class, character, does it start an input position?)
+    runs, positions = [[]], []
     for i, character in enumerate(text):
         if not _clean(character):
             continue
-        places.append(i)
+        positions.append(i)
         parts = unicode.decompose(character)
         if not any(map(unicode.combining_class, parts)):
-            parts = character  # the table will do it
+            parts = character  # the table decomposes it later
         for j, part in enumerate(parts):
             number = unicode.combining_class(part)
             if number == 0:
                 runs.append([])
             runs[-1].append((number, part, j == 0))
     ordered = [unit for run in runs for unit in sorted(run, key=lambda unit: unit[0])]
-    sources, place = [], -1
+    sources, index = [], -1
     for _, _, begins in ordered:
-        place += begins
-        sources.append(places[place])
+        index += begins
+        sources.append(positions[index])
     return "".join(part for _, part, _ in ordered), sources
 
 
@@ -94,8 +95,8 @@ def basic_tokenize(text):
 
 
 def basic_tokenize_with_sources(text):
-    """text: str -> list of (word, sources); sources[k] is the place in the text that word[k] came from."""
-    if text.isascii() and text.isalnum():  # one word, and no character becomes more or fewer
+    """text: str -> list of (word, sources); sources[k] is the position of word[k] in the text."""
+    if text.isascii() and text.isalnum():  # one word; each character stays one character
         return [(text.lower(), range(len(text)))]
     sources = range(len(text))
     if _MARK_THAT_STAYS.search(text):

@@ -1,4 +1,4 @@
-"""Batches for pre-training. A batch is a pure function of (seed, step): a resumed run needs no saved generator."""
+"""Pre-training batches. A batch is a pure function of (seed, step), so a checkpoint needs no generator state."""
 
 import functools
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class PretrainingBatch(NamedTuple):
     token_type_ids: np.ndarray  # [B, T] int32, 0 for [CLS] A [SEP] and padding, 1 for B [SEP]
     attention_mask: np.ndarray  # [B, T] bool, True = real token
     masked_positions: np.ndarray  # [M] int64, b * T + t, ascending
-    masked_labels: np.ndarray  # [M] int32, the pieces that were there
+    masked_labels: np.ndarray  # [M] int32, the original pieces
     next_sentence_labels: np.ndarray  # [B] int32, 0 = B follows A, 1 = B is random
 
 
@@ -33,8 +33,8 @@ def assemble_pairs(pieces, a_spans, b_spans, tokenizer, sequence_length):
 
     in_a = (t >= 1) & (t < first_separator)
     in_b = (t > first_separator) & (t < last_separator)
-    where = np.where(in_a, a_spans[:, :1] + t - 1, b_spans[:, :1] + t - first_separator - 1)
-    input_ids = np.where(in_a | in_b, pieces[np.where(in_a | in_b, where, 0)], np.int32(tokenizer.pad_id))
+    source = np.where(in_a, a_spans[:, :1] + t - 1, b_spans[:, :1] + t - first_separator - 1)
+    input_ids = np.where(in_a | in_b, pieces[np.where(in_a | in_b, source, 0)], np.int32(tokenizer.pad_id))
     input_ids[:, 0] = tokenizer.cls_id
     rows = np.arange(len(a_spans))
     input_ids[rows, first_separator[:, 0]] = tokenizer.sep_id
@@ -67,11 +67,10 @@ def _check(examples, batch_size, sequence_length, max_predictions):
 
 
 class PretrainingBatches:
-    """Endless training batches: `batches(step)` -> PretrainingBatch, the same for the same (seed, step).
+    """Endless training batches: `batches(step)` -> PretrainingBatch, a pure function of (seed, step).
 
-    The examples are one endless row, shuffled anew for every epoch; batch `step` is the next `batch_size` of them,
-    so a batch may begin in one epoch and end in the next. Masks are drawn anew for every step: the model never
-    sees an example twice with the same masks.
+    The examples form an endless sequence, in a new random order for each epoch. Batch `step` has the next `batch_size`
+    of them and may cross the boundary of two epochs. Each step draws new masks (dynamic masking).
     """
 
     def __init__(self, examples, tokenizer, batch_size, sequence_length, max_predictions, seed):
@@ -91,16 +90,16 @@ class PretrainingBatches:
 
     def __call__(self, step):
         row = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = np.divmod(row, self.examples_per_epoch)
-        numbers = np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        epochs, offsets = np.divmod(row, self.examples_per_epoch)
+        numbers = np.concatenate([self._order(int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
         rng = np.random.default_rng([self.seed, _MASK_STREAM, step])
         return _make_batch(self.examples, numbers, self.tokenizer, self.sequence_length, self.max_predictions, rng)
 
 
 def evaluation_batches(examples, tokenizer, batch_size, sequence_length, max_predictions, seed, count=None):
-    """A fixed list of batches with fixed masks, so that two models answer the same questions.
+    """A fixed list of batches with fixed masks, so that the scores of two models are comparable.
 
-    The examples in a shuffled order, each once; the last batch may be smaller. count: at most so many batches.
+    The examples are in random order, each once; the last batch may be smaller. count: the maximum number of batches.
     """
     _check(examples, batch_size, sequence_length, max_predictions)
     rng = np.random.default_rng([seed, _EVALUATION_STREAM])

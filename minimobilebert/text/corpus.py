@@ -1,9 +1,9 @@
-"""Read documents: the texts that come with the project, or your own folder of .txt files.
+"""Read documents: the shipped texts, or folders of .txt files.
 
-A document is one file: an address, a chapter, an article; text_files.py says which files of a folder are texts. Of two
-documents with the same words one is left out: otherwise one could be trained on and the other be held out. Paragraphs
-are found by one rule for both: where a file has blank lines they separate paragraphs, and a line break inside a
-paragraph is a space; a file without blank lines has one paragraph a line.
+A document is one file, such as an address, a chapter or an article; text_files.py selects the files of a folder. We
+drop duplicates of a document, because one copy could be in the training set and another in the held-out set. If a file
+has blank lines, they separate paragraphs, and a line break inside a paragraph is a space. Without blank lines, each
+line of the file is a paragraph.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, 
 
 SHIPPED_ARCHIVES = ("state-of-the-union.tar.bz2", "moby-dick.tar.bz2", "jane-austen.tar.bz2")
 DATA_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "data"
-MOST_BYTES = 2**28  # of one text: a library of 300 novels; cut it into documents
+MOST_BYTES = 2**28  # of one text; about 300 novels, which should be separate documents
 _SPLIT_STREAM = 201
 
 
@@ -38,41 +38,41 @@ class Document(NamedTuple):
         return [sentence for paragraph in self.paragraphs for sentence in split_sentences(paragraph)]
 
 
-def decode_text(content, place):
-    """bytes -> str from UTF-8, with or without a byte-order mark. ValueError names `place` and the byte."""
+def decode_text(content, location):
+    """UTF-8 bytes, with or without a byte-order mark -> str. ValueError with `location` and the byte's position."""
     if b"\0" in content:
-        raise ValueError(f"{place}: found a NUL byte at byte {content.index(0)}, expected text in UTF-8")
-    return decode_utf8(content, place)
+        raise ValueError(f"{location}: found a NUL byte at byte {content.index(0)}, expected text in UTF-8")
+    return decode_utf8(content, location)
 
 
 def split_paragraphs(text):
-    """text: str -> its paragraphs, list of str, by the rule at the top of this file."""
+    """text: str -> its paragraphs, list of str; the rule is at the top of this file."""
     parts = re.split(r"\n\s*\n", text.strip().replace("\r\n", "\n"))
     if len(parts) == 1:
         parts = parts[0].split("\n")
     return [words for words in (" ".join(part.split()) for part in parts) if words]
 
 
-def _document(name, source, content, place):
-    paragraphs = split_paragraphs(decode_text(content, place))
+def _document(name, source, content, location):
+    paragraphs = split_paragraphs(decode_text(content, location))
     if not paragraphs:
-        raise ValueError(f"{place}: found no text, expected at least one sentence")
+        raise ValueError(f"{location}: found no text, expected at least one sentence")
     return Document(name, source, paragraphs)
 
 
 def _read_archive(path, left_out):
-    """The texts of a .tar or .zip, by the rules for a folder, in the archive's order."""
+    """The documents of a .tar or .zip archive in its order, by the rules for a folder."""
     source, names = path.name.split(".tar")[0].removesuffix(".zip"), set()
     try:
         with open_archive(path) as archive:
             for member in archive.members:
                 if not _is_text(member, left_out):
                     continue
-                place = f"{path}:{member.name}"
+                location = f"{path}:{member.name}"
                 if member.parts in names:
-                    raise ValueError(f"{place}: found it a second time, expected every name once")
+                    raise ValueError(f"{location}: found it a second time, expected every name once")
                 names.add(member.parts)
-                yield _document(member.name, source, archive.read(member, MOST_BYTES), place)
+                yield _document(member.name, source, archive.read(member, MOST_BYTES), location)
     except ArchiveError as error:
         if is_text_name(path.name):
             raise ValueError(f"{path}: found a single text, expected the folder that holds it") from None
@@ -83,7 +83,7 @@ def _read_archive(path, left_out):
 
 
 def _is_text(member, left_out):
-    """Whether a member of an archive is a text."""
+    """True if a member of an archive is a text; else `left_out` counts it, unless it is a folder."""
     if member.kind == FOLDER:
         return False
     if any(map(is_companion, member.parts)):
@@ -104,7 +104,7 @@ def _read_folder(path, left_out):
 
 
 def _without_copies(documents, left_out):
-    """Of documents with the same words in the same order only the first, however their lines are cut."""
+    """Yields the first of all documents with the same words; line breaks make no difference."""
     seen = set()
     for document in documents:
         digest = hashlib.sha256(" ".join(document.paragraphs).encode()).digest()
@@ -115,18 +115,18 @@ def _without_copies(documents, left_out):
             yield document
 
 
-def read_documents(*places):
-    """Read folders of .txt files (with their subfolders) and .tar archives of them, one document a file.
+def read_documents(*paths):
+    """Read folders of .txt files (including subfolders) and archives of them, one document per file.
 
-    places: paths -> list of Document, sorted by name within each place. What was found there and not read is said.
-    ValueError, in one line: a place is missing or holds no .txt file; a file is empty or not UTF-8 (names the
-    file and the byte); all the text together is too short to make a pair of sentences.
+    paths: folders and archives -> list of Document, sorted by name within each path; skipped files are reported.
+    ValueError of one line if a path is missing or has no .txt file, if a file is empty or not UTF-8 (with the byte's
+    position), or if the text has only one sentence.
     """
-    documents, left_out, places = [], LeftOut(), list(map(pathlib.Path, places))
-    for path, other in itertools.permutations(places, 2):  # read twice, a text would be in both parts
+    documents, left_out, paths = [], LeftOut(), list(map(pathlib.Path, paths))
+    for path, other in itertools.permutations(paths, 2):  # a text that is read twice could be trained on and held out
         if path.resolve().is_relative_to(other.resolve()):
             raise ValueError(f"{path}: found a folder that is {other} or inside it, expected each text once")
-    for path in places:
+    for path in paths:
         if not path.exists():
             raise ValueError(f"{path}: not found, expected a folder of .txt files")
         found = list(_read_folder(path, left_out) if path.is_dir() else _read_archive(path, left_out))
@@ -136,14 +136,14 @@ def read_documents(*places):
         documents += found
     documents = list(_without_copies(documents, left_out))
     if sentence := left_out.sentence():
-        say(f"text: {', '.join(map(str, places))}: left out {sentence}")
+        say(f"text: {', '.join(map(str, paths))}: left out {sentence}")
     if len(documents) == 1 and len(documents[0].sentences()) < 2:
         raise ValueError(f"{path}: found one sentence in all, expected at least two to make a pair")
     return documents
 
 
 def shipped_documents(folder=DATA_FOLDER):
-    """The documents in the `data/` folder of the project: the addresses, then Moby Dick, then the six novels."""
+    """The documents in the project's `data/` folder: the addresses, Moby-Dick and the six novels, in this order."""
     for name in SHIPPED_ARCHIVES:
         if not (folder / name).is_file():
             raise ValueError(
@@ -154,12 +154,12 @@ def shipped_documents(folder=DATA_FOLDER):
 
 
 def split_documents(documents, held_out_fraction, seed):
-    """Hold out whole documents, spread evenly over every source.
+    """Hold out whole documents, evenly distributed over each source.
 
-    The n documents of a source, sorted by name, are cut into k = n * held_out_fraction runs of (almost) equal
-    length, and one document of each run is held out at random. So early and late addresses, and every novel,
-    are in both parts. A source of one document is all training text.
-    documents: list of Document; 0 < held_out_fraction < 1; seed: int -> training documents, held-out documents.
+    We sort the n documents of a source by name, split them into k = n * held_out_fraction runs of (almost) equal
+    length, and hold out one random document of each run. Both parts then have early and late addresses and all novels.
+    A source with one document is training text.
+    documents: list of Document; 0 < held_out_fraction < 1; seed: int -> training documents, held-out documents
     """
     if not 0.0 < held_out_fraction < 1.0:
         raise ValueError(f"held_out_fraction: found {held_out_fraction}, expected a number between 0 and 1")

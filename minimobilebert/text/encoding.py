@@ -1,13 +1,13 @@
-"""A text, or a pair of texts, as the model reads it, and a batch of them.
+"""Encode a text or a pair of texts as the model's input, and pad encodings to a batch.
 
     pieces          [CLS]  a1 a2 ... [SEP]  b1 b2 ... [SEP]
     token types       0     0  0       0     1  1       1
 
-A text that is too long loses pieces at its end, never [CLS] or [SEP]. With `room` pieces for A and B together:
+Truncation removes pieces at the end of a text, never [CLS] or [SEP]. With `room` pieces for A and B together:
 
-    longest_first   the longer text is cut down to the shorter one, then both to room / 2 (transformers' default)
-    only_first      A is cut to room - |B|
-    only_second     B is cut to room - |A|: a question and its paragraph
+    longest_first   truncate the longer text to the length of the other, then both to room / 2 (transformers' default)
+    only_first      truncate A to room - |B|
+    only_second     truncate B to room - |A|; for a question and its paragraph
 """
 
 import numbers
@@ -19,13 +19,13 @@ TRUNCATIONS = ("longest_first", "only_first", "only_second")
 
 
 class Encoding(NamedTuple):
-    """A text or a pair as N pieces, [CLS] and [SEP] included."""
+    """A text or a pair of texts as N pieces, including [CLS] and [SEP]."""
 
     ids: list  # of N int
-    token_type_ids: list  # of N int, 0 to the first [SEP], 1 behind it
+    token_type_ids: list  # of N int, 0 up to the first [SEP], then 1
     special_tokens_mask: list  # of N bool, True at [CLS] and [SEP]
-    offsets: list  # of N (start, stop): characters of the text the piece is from; (0, 0) at [CLS] and [SEP]
-    cut: tuple  # (pieces of A left out, pieces of B left out); (0, 0) if everything is here
+    offsets: list  # of N (start, stop): the piece's characters in its text; (0, 0) at [CLS] and [SEP]
+    cut: tuple  # (number of pieces cut from A, number of pieces cut from B)
 
 
 def _check(first, second, max_length, truncation):
@@ -42,10 +42,10 @@ def _check(first, second, max_length, truncation):
 
 
 def kept_pieces(first, second, room, truncation="longest_first"):
-    """How many of `first` and `second` pieces stay -> (int, int), together at most `room`
+    """Numbers of pieces after truncation -> (int, int), together at most `room`; first, second: numbers before it
 
-    An odd piece goes to the longer text, to B if they are equally long. ValueError if the text that may be cut would
-    lose its last piece beside the other one, which is to stay whole.
+    If `room` is odd, the longer text keeps one piece more, or B if they are equally long. ValueError if the text that
+    may be truncated would lose all its pieces.
     """
     if first + second <= room:
         return first, second
@@ -64,8 +64,8 @@ def kept_pieces(first, second, room, truncation="longest_first"):
 def encode_pair(tokenizer, first, second=None, *, max_length=None, truncation="longest_first"):
     """[CLS] first [SEP], or [CLS] first [SEP] second [SEP] -> Encoding
 
-    first: str; second: str, or None for one text; max_length: at most so many pieces, [CLS] and [SEP] included, or
-    None for all; truncation: one of TRUNCATIONS. ValueError where an argument cannot be used.
+    first: str; second: str, or None for one text; max_length: the maximum number of pieces, including [CLS] and [SEP],
+    or None for no limit; truncation: one of TRUNCATIONS. ValueError for an invalid argument.
     """
     _check(first, second, max_length, truncation)
     texts = [tokenizer.encode_with_offsets(text) for text in (first, second) if text is not None]
@@ -83,8 +83,9 @@ def encode_pair(tokenizer, first, second=None, *, max_length=None, truncation="l
 
 
 def pad_batch(encodings, pad_id):
-    """list of B Encoding, padded with `pad_id` to the longest
+    """Pad B encodings with `pad_id` to the length of the longest
 
+    encodings: list of B Encoding
     -> input_ids [B, T] int32, token_type_ids [B, T] int32 (0 at padding), attention_mask [B, T] bool, True = real token
     """
     if not encodings:

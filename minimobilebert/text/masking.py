@@ -1,13 +1,13 @@
-"""Masked words: what the model has to guess (BERT's rule, Section 3.1 of the BERT paper).
+"""Masked words: the tokens that the model has to predict (Section 3.1 of the BERT paper).
 
-In a sequence of n real tokens, round(0.15 n) of them, at least 1 and at most `max_predictions`, are chosen to be
-predicted; never [CLS], [SEP] or [PAD]. A chosen token is replaced
+In a sequence of n real tokens we choose round(0.15 n) positions at random, at least 1 and at most `max_predictions`,
+but never [CLS], [SEP] or [PAD]. We replace the token at a chosen position
 
     80 %  by [MASK]
-    10 %  by a random piece of the whole vocabulary, so that no token can be trusted blindly
-    10 %  by itself, so that the model also learns to represent words that are not masked
+    10 %  by a random piece of the vocabulary, so that any token may be wrong
+    10 %  by itself, so that the model also learns representations of unmasked words
 
-The loss is taken at all chosen positions, also at the unchanged ones.
+The loss includes all chosen positions, also the unchanged ones.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def mask_tokens(input_ids, attention_mask, tokenizer, max_predictions, rng, prob
     wanted = np.rint(attention_mask.sum(axis=1) * probability)
     wanted = np.minimum(np.clip(wanted, 1, max_predictions), candidates.sum(axis=1))  # [B]
 
-    # The w candidates with the smallest of T random numbers are a random choice of w without replacement.
+    # The w candidates with the smallest random keys are a random sample of size w without replacement.
     keys = np.where(candidates, rng.random(input_ids.shape), 2.0)
     order = np.argsort(keys, axis=1, kind="stable")
     chosen = np.zeros(input_ids.shape, bool)

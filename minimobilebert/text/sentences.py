@@ -1,15 +1,15 @@
-"""Cut a paragraph into sentences with a few rules that can be read in a minute.
+"""Split a paragraph into sentences with a few rules.
 
-A sentence ends at `.`, `!` or `?`, with any closing quotes or brackets after it, when white space follows and
-the next word begins with a capital letter or a digit (an opening quote or bracket may come first). A full stop
-does not end a sentence when it belongs to
+A sentence ends at `.`, `!` or `?` and any closing quotes or brackets after it, if white space follows and the next word
+starts with a capital letter or a digit (perhaps after an opening quote or bracket). A full stop does not end a sentence
+if it belongs to
 
-* an abbreviation that a name follows (`Mr. Elton`),
-* an abbreviation that a number follows (`No. 5`, but not `I said no. Then ...`),
-* one or more initials (`J. Q. Adams`, `U.S. Treasury`); `I.` alone is taken as the word, not an initial.
+* an abbreviation before a name (`Mr. Elton`),
+* an abbreviation before a number (`No. 5`, but not `I said no. Then ...`),
+* initials (`J. Q. Adams`, `U.S. Treasury`); `I.` alone is a word, not an initial.
 
-The rules are for English. Next-sentence prediction does not need them to be perfect: it only needs pieces of
-text that follow each other.
+The rules are for English. They are not perfect, which next-sentence prediction does not need: it only needs consecutive
+segments of text.
 """
 
 import re
@@ -24,13 +24,13 @@ BEFORE_NUMBERS = frozenset(
 
 _CLOSING = "\"'\u201d\u2019)\\]"
 _OPENING = "\"'\u201c\u2018(\\["
-# Begun only at the first of several marks: tried at each of them, a line of 100,000 dots would take an hour.
+# A match starts only at the first of several marks. Otherwise the time for a line of n dots would grow with n^2.
 _BOUNDARY = re.compile(rf"(?<![.!?])[.!?]+[{_CLOSING}]*(\s+)(?=[{_OPENING}]*[^\W_a-zß-ÿ])")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]|[A-HJ-Z]")
 
 
 def _is_abbreviation(text, stop, next_character):
-    """Whether the word that ends just before the full stop `text[stop]` is an abbreviation."""
+    """True if the word before the full stop `text[stop]` is an abbreviation."""
     start = stop
     while start > 0 and (text[start - 1].isalpha() or text[start - 1] == "."):
         start -= 1
@@ -41,7 +41,7 @@ def _is_abbreviation(text, stop, next_character):
 
 
 def split_sentences(paragraph):
-    """paragraph: str -> its sentences, list of str, none of them empty. Joined with spaces they are the paragraph."""
+    """paragraph: str -> its sentences, list of non-empty str. Joined with spaces, they are the paragraph."""
     sentences, start = [], 0
     for boundary in _BOUNDARY.finditer(paragraph):
         stop, end = boundary.span()

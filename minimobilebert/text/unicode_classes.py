@@ -1,14 +1,14 @@
-"""What BERT's tokeniser must know about a single character, the same in every version of Python.
+"""The Unicode properties that BERT's tokeniser uses, equal in all versions of Python.
 
     character_class(c)   general category: "Ll", "Mn", "Po" ...      as in Unicode 8
     decompose(c)         canonical decomposition (NFD)               as in Unicode 9
-    combining_class(c)   where a mark stands among its neighbours    as in Unicode 9
+    combining_class(c)   canonical combining class, sorts marks      as in Unicode 9
     lower(c)             lower case                                  as in Unicode 17
 
-Python's `unicodedata` is newer and grows with every version of Python (14 in Python 3.11, 16 in 3.14); the pieces
-of a text must not. The four versions are those inside Hugging Face's fast tokeniser (tokenizers 0.23), which the
-tables below reach from Python's. They know what Unicode 18 adds to 14; capital letters that a later version may add
-to Unicode 17 are lowered by the Python that knows them.
+Python's `unicodedata` has a newer Unicode version, which depends on the version of Python (14 in Python 3.11, 16 in
+3.14). The pieces of a text must not depend on it. The four versions are those of Hugging Face's fast tokeniser
+(tokenizers 0.23). The tables below correct Python's data to them. They include the changes from Unicode 14 to 18. For
+capital letters that are newer than Unicode 17, the result depends on the version of Python.
 """
 
 import bisect
@@ -16,17 +16,17 @@ import unicodedata
 
 
 def ranges(*pairs):
-    """(first, last), ... -> a row of code points for `within`: where a range begins, and where it is over."""
+    """(first, last), ... -> sorted code points for `within`: the start and the end of each range."""
     return [code for first, last in sorted(pairs) for code in (first, last + 1)]
 
 
 def within(code, row):
-    """True if the code point lies in one of the `ranges`."""
+    """True if the code point is in one of the `ranges`."""
     return bisect.bisect_right(row, code) % 2 == 1
 
 
-# Marks, punctuation and controls in these ranges came after Unicode 8 and count as ordinary characters; everything
-# else in the ranges is an ordinary character anyway.
+# Ranges with marks, punctuation and control characters that are newer than Unicode 8. The tokeniser treats them as
+# letters. All other characters in the ranges are letters or unassigned.
 _AFTER_UNICODE_8 = ranges(
     (0x5C8, 0x5C9), (0x61D, 0x61D), (0x7FD, 0x7FD), (0x890, 0x8E2), (0x9FD, 0x9FE), (0xA76, 0xA76), (0xAFA, 0xAFF),
     (0xB53, 0xB55), (0xC04, 0xC04), (0xC3C, 0xC3C), (0xC77, 0xC77), (0xC84, 0xC84), (0xD00, 0xD00), (0xD3B, 0xD3C),
@@ -44,8 +44,8 @@ _DECOMPOSED_AFTER_UNICODE_9 = ranges(
     (0x16D68, 0x16D6A),
 )  # fmt: skip
 
-# Combining characters that are no marks of Unicode 8 (spacing marks, and the marks of Unicode 9): they stay in the
-# text, so their order matters. first, last, combining class
+# Combining characters that are not in category Mn of Unicode 8 (spacing marks, and marks of Unicode 9). The tokeniser
+# keeps them, so their order matters. first, last, combining class
 _COMBINING_NOT_MN = (
     (0x8D4, 0x8E1, 230), (0x1B44, 0x1B44, 9), (0x1BAA, 0x1BAA, 9), (0x1BF2, 0x1BF3, 9), (0x1DFB, 0x1DFB, 230),
     (0x302E, 0x302F, 224), (0xA953, 0xA953, 9), (0xA9C0, 0xA9C0, 9), (0x111C0, 0x111C0, 9), (0x11235, 0x11235, 9),
@@ -56,7 +56,7 @@ _COMBINING_NOT_MN = (
 )  # fmt: skip
 COMBINING_NOT_MN = {code: number for first, last, number in _COMBINING_NOT_MN for code in range(first, last + 1)}
 
-# Capital letters of Unicode 15 to 17, for a Python that does not know them: first, last, the first's small letter.
+# Capital letters of Unicode 15 to 17, for older versions of Python: first, last, the lower case of the first.
 _CAPITALS = (
     (0x1C89, 0x1C89, 0x1C8A), (0xA7CB, 0xA7CB, 0x264), (0xA7CC, 0xA7CC, 0xA7CD), (0xA7CE, 0xA7CE, 0xA7CF),
     (0xA7D2, 0xA7D2, 0xA7D3), (0xA7D4, 0xA7D4, 0xA7D5), (0xA7DA, 0xA7DA, 0xA7DB), (0xA7DC, 0xA7DC, 0x19B),
@@ -66,7 +66,7 @@ _LOWER = {chr(n): chr(n - first + small) for first, last, small in _CAPITALS for
 
 
 def character_class(character):
-    """The two-letter general category, or "Lo" for what came after Unicode 8."""
+    """The two-letter general category; "Lo" for characters that are newer than Unicode 8."""
     code = ord(character)
     if within(code, _AFTER_UNICODE_8):
         return "Lo"
@@ -74,26 +74,26 @@ def character_class(character):
 
 
 def is_punctuation(character):
-    """Unicode punctuation, and every other ASCII symbol: "$" and "^" are no letters either."""
+    """True for Unicode punctuation and, as in BERT, for all ASCII symbols such as "$" and "^"."""
     if character.isascii():
         return character.isprintable() and not character.isalnum() and character != " "
     return character_class(character).startswith("P")
 
 
 def decompose(character):
-    """ "é" -> "e" and a mark; most characters are their own decomposition."""
+    """The canonical decomposition: "é" -> "e" and a mark. Most characters decompose to themselves."""
     if within(ord(character), _DECOMPOSED_AFTER_UNICODE_9):
         return character
     return unicodedata.normalize("NFD", character)
 
 
 def combining_class(character):
-    """0 for what marks gather around; neighbours with higher numbers are brought into ascending order by NFD."""
+    """The canonical combining class: 0 for a base character; NFD sorts adjacent marks by their classes."""
     if character_class(character) == "Mn":
         return unicodedata.combining(character)
     return COMBINING_NOT_MN.get(ord(character), 0)
 
 
 def lower(character):
-    """Lower case of one character, without looking at its neighbours."""
+    """Lower case of one character, independent of its neighbours."""
     return _LOWER.get(character) or character.lower()

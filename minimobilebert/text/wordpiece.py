@@ -1,9 +1,9 @@
-"""WordPiece: cut a word into the longest pieces of a fixed vocabulary, from left to right.
+"""WordPiece: split a word into pieces of a fixed vocabulary, from left to right.
 
     unaffable -> un ##aff ##able          "##" marks a piece that continues a word
 
-Greedy longest match first: take the longest piece of the vocabulary that the word begins with, and go on with
-the rest. A word that cannot be cut to its end, or is longer than 100 characters, becomes [UNK] as a whole.
+Greedy longest match first: take the longest piece that is a prefix of the word, and repeat with the rest. If no piece
+matches, or if the word has more than 100 characters, the whole word becomes [UNK].
 """
 
 import hashlib
@@ -18,45 +18,45 @@ from .corpus import decode_text
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_INPUT_CHARS_PER_WORD = 100
 _MAX_CACHED_WORDS = 1_000_000
-MOST_BYTES = 2**26  # of vocab.txt; the largest of the hub have 2**21
+MOST_BYTES = 2**26  # of vocab.txt; the largest ones on the hub have 2**21
 
-# Not str.split(): that also cuts at characters which BERT deletes, and deleting joins the two sides.
+# str.split() would also split at characters that BERT deletes; deletion joins the text before and after them.
 _CHUNK = re.compile(r"[^ \t\r\n]+")
 
 
 class WordPieceTokenizer:
-    """BERT's uncased tokeniser over a vocabulary: list of pieces, whose index is the piece's id.
+    """BERT's uncased tokeniser. vocab: list of pieces; a piece's id is its index.
 
     pad_id, unk_id, cls_id, sep_id, mask_id  ids of the special tokens
     vocab_size                               number of pieces
-    digest                                   a short hash of all pieces in their order
+    digest                                   a short hash of all pieces in order
     """
 
-    def __init__(self, vocab, place="vocabulary"):
-        """ValueError if a piece occurs twice or a special token is missing; `place` is named in the message."""
+    def __init__(self, vocab, location="vocabulary"):
+        """ValueError if a piece occurs twice or a special token is missing; `location` starts the message."""
         self.vocab = list(vocab)
         self.vocab_size = len(self.vocab)
         self._id_of = {}
         for i, piece in enumerate(self.vocab):
             if piece in self._id_of:
                 raise ValueError(
-                    f"{place}:{i + 1}: found {shown(piece)} a second time (first on line {self._id_of[piece] + 1}), "
+                    f"{location}:{i + 1}: found {shown(piece)} a second time (first on line {self._id_of[piece] + 1}), "
                     "expected every piece once"
                 )
             self._id_of[piece] = i
         for token in SPECIAL_TOKENS:
             if token not in self._id_of:
-                raise ValueError(f"{place}: found no {token} on lines 1 to {self.vocab_size}, expected it once")
+                raise ValueError(f"{location}: found no {token} on lines 1 to {self.vocab_size}, expected it once")
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (self._id_of[t] for t in SPECIAL_TOKENS)
-        # By this a checkpoint knows its vocabulary: the same pieces in the same order.
+        # A checkpoint stores the digest of its vocabulary, so that another vocabulary is detected.
         self.digest = hashlib.sha256("\n".join(self.vocab).encode()).hexdigest()[:16]
-        # Text repeats its words: 3 million words are 100,000 different ones, each cut into pieces once.
+        # Words repeat: 3 million words of text have 100,000 different ones, and we split each of them once.
         self._cache, self._cache_with_spans = {}, {}
 
     def _cut(self, word):
-        """One word that `basic_tokenize` made -> ids of its pieces, stops: piece k is word[stops[k - 1] : stops[k]].
+        """A word of `basic_tokenize` -> ids of its pieces, stops: piece k is word[stops[k - 1] : stops[k]].
 
-        A word that becomes [UNK] is one piece, from its first letter to its last.
+        [UNK] is one piece for the whole word.
         """
         if len(word) > MAX_INPUT_CHARS_PER_WORD:
             return [self.unk_id], [len(word)]
@@ -77,7 +77,7 @@ class WordPieceTokenizer:
     def _cut_with_spans(self, chunk):
         """Text without white space -> ids of its pieces, spans: list of (start, stop) in the chunk.
 
-        Most chunks are one piece from end to end: None stands for their spans.
+        Most chunks are a single piece; spans is None for them.
         """
         ids, spans = [], []
         for word, sources in basic_tokenize_with_sources(chunk):
@@ -100,11 +100,11 @@ class WordPieceTokenizer:
         return ids
 
     def encode_with_offsets(self, text):
-        """text: str -> ids as from `encode`, offsets: list of (start, stop), one a piece
+        """text: str -> ids as from `encode`, offsets: list of (start, stop), one per piece
 
-        text[start:stop] is what the piece was made of, from its first letter to its last: capitals, accents and
-        deleted characters included, except behind the last letter. "O\u0301!" -> o (0, 1), ! (2, 3); "É" -> e (0, 1).
-        Pieces of one character have the same offsets: "각" is three letters, and as three pieces all are (0, 1).
+        text[start:stop] is the source of the piece, from its first to its last letter. It includes capitals, accents
+        and deleted characters, except after the last letter: "O\u0301!" -> o (0, 1), ! (2, 3); "É" -> e (0, 1).
+        Pieces of the same character have the same offsets: "각" is three letters; as three pieces all are (0, 1).
         """
         ids, offsets = [], []
         cache = self._cache_with_spans
@@ -130,11 +130,11 @@ class WordPieceTokenizer:
         return [self.vocab[i] for i in self.encode(text)]
 
     def id_of(self, piece):
-        """The id of a piece, or that of [UNK] if the vocabulary does not have it."""
+        """The id of a piece, or that of [UNK] if the piece is not in the vocabulary."""
         return self._id_of.get(piece, self.unk_id)
 
     def decode(self, ids, skip_special_tokens=True):
-        """ids -> text. Pieces of a word are joined; what lower-casing and accent-stripping removed stays lost."""
+        """ids -> text. Pieces of a word are joined; case and accents are lost."""
         pieces = [self.vocab[i] for i in ids]
         if skip_special_tokens:
             pieces = [piece for piece in pieces if piece not in SPECIAL_TOKENS or piece == "[UNK]"]
@@ -142,14 +142,14 @@ class WordPieceTokenizer:
 
     @classmethod
     def load(cls, path):
-        """Read a BERT vocab.txt: one piece a line, the first line is id 0. ValueError names the file and line."""
+        """Read a BERT vocab.txt: one piece per line, ids count from 0. ValueError with the file and the line."""
         text = decode_text(read_bytes(path, MOST_BYTES), path)
-        # Only "\n" ends a line: some vocabularies hold pieces that str.splitlines() would cut.
+        # Only "\n" ends a line: some vocabularies have pieces that str.splitlines() would split.
         lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
         for number, line in enumerate(lines, start=1):
             if not line:
                 raise ValueError(f"{path}:{number}: found an empty line, expected one piece a line")
-        return cls(lines, place=path)
+        return cls(lines, location=path)
 
     def save(self, path):
         """Write the vocabulary as a BERT vocab.txt."""

@@ -1,20 +1,19 @@
-"""Learn a WordPiece vocabulary from word counts.
+"""Train a WordPiece vocabulary from word counts.
 
-Start with single characters. Again and again take the pair of neighbouring pieces with the highest score, add
-the joined piece to the vocabulary, and join the pair wherever it occurs, until the vocabulary is full.
+Start with single characters. Then repeat: take the pair of adjacent pieces with the highest score, add the merged piece
+to the vocabulary, and merge all occurrences of the pair, until the vocabulary has the given size.
 
-    BPE                 score(a, b) = count(ab)                            how often the pair occurs
-    WordPiece (2012)    score(a, b) = count(ab) / (count(a) * count(b))    gain in likelihood of a unigram model
+    BPE                 score(a, b) = count(ab)                            the frequency of the pair
+    WordPiece (2012)    score(a, b) = count(ab) / (count(a) * count(b))    the gain in likelihood of a unigram model
 
-BERT's vocabulary was made with Google's unpublished trainer. The second score, taken literally, prefers pairs
-of rare pieces that occur nowhere else, and needs a frequency threshold to be of use. Like the usual open
-trainers, this one takes the BPE score, and BERT's "##" marks: a vocabulary for BERT's greedy tokeniser. What
-differs from BPE is the use: WordPiece keeps only the set of pieces and cuts a word longest match first; BPE
-replays the merges in order.
+Google's trainer, which made BERT's vocabulary, is not published. The second score prefers pairs of rare pieces and
+needs a frequency threshold. Like other open trainers, this one uses the BPE score with BERT's "##" marks. WordPiece
+differs from BPE in how the vocabulary is used: WordPiece keeps only the set of pieces and splits a word by longest
+match first; BPE applies the merges in order.
 
-Counting all pairs again after each merge would take (merges x corpus) time. Only the words that contain the
-merged pair change, so we keep, for every pair, its count and the words it occurs in. The best pair comes from
-a heap; an entry whose count is out of date is put back with its present count when it comes up.
+Counting all pairs again after each merge would take (merges x corpus) time. A merge changes only the words that contain
+the pair, so we store for each pair its count and its words. A heap yields the best pair. If the count of a heap entry
+is out of date, we push the pair again with its current count.
 """
 
 import collections
@@ -28,20 +27,20 @@ from .wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS
 
 
 def count_words(documents):
-    """How often each word occurs. documents: list of Document -> Counter of str."""
+    """Word frequencies. documents: list of Document -> Counter of str"""
     chunks = collections.Counter()
     for document in documents:
         for paragraph in document.paragraphs:
             chunks.update(paragraph.split(" "))
     words = collections.Counter()
-    for chunk, count in chunks.items():  # each different chunk is cleaned once
+    for chunk, count in chunks.items():  # tokenise each distinct chunk once
         for word in basic_tokenize(chunk):
             words[word] += count
     return words
 
 
 def join(left, right):
-    """The piece that two neighbours make: "un" + "##aff" -> "unaff"."""
+    """Two adjacent pieces as one: "un" + "##aff" -> "unaff"."""
     return left + right.removeprefix("##")
 
 
@@ -60,14 +59,14 @@ def _alphabet(words, limit):
 
 
 class _PairIndex:
-    """Every pair of neighbouring pieces: how often it occurs, in which words, and which one is the most frequent."""
+    """An index of all pairs of adjacent pieces: counts, words, and a heap for the most frequent pair."""
 
     def __init__(self, words):
         """words: list of (list of pieces, count)"""
         self.pieces = [pieces for pieces, _ in words]
         self.word_counts = [count for _, count in words]
         self.counts = collections.Counter()
-        self.words_with = collections.defaultdict(set)  # pair -> numbers of the words that contain it (or did)
+        self.words_with = collections.defaultdict(set)  # pair -> indices of the words that contain it or did
         for number, (pieces, count) in enumerate(words):
             for pair in itertools.pairwise(pieces):
                 self.counts[pair] += count
@@ -76,18 +75,18 @@ class _PairIndex:
         heapq.heapify(self.heap)
 
     def pop_best(self):
-        """The most frequent pair and its count, the alphabetically first among equals; (None, 0) when none is left."""
+        """The most frequent pair and its count; in a tie the alphabetically first; (None, 0) if no pair is left."""
         while self.heap:
             negative_count, pair = heapq.heappop(self.heap)
             count = self.counts[pair]
             if count == -negative_count:
                 return pair, count
-            if count > 0:  # it has become rarer since: its turn comes later
+            if count > 0:  # the entry is out of date: the pair has become rarer
                 heapq.heappush(self.heap, (-count, pair))
         return None, 0
 
     def merge(self, pair, piece):
-        """Replace `pair` by `piece` in every word that contains it, and count the new neighbours."""
+        """Replace `pair` by `piece` in all words that contain it, and update the counts."""
         grown = set()
         for number in self.words_with.pop(pair):
             old, count = self.pieces[number], self.word_counts[number]
@@ -100,13 +99,13 @@ class _PairIndex:
                     self.words_with[new_pair].add(number)
                     grown.add(new_pair)
             self.pieces[number] = new
-        # Counts that fell are noticed in `pop_best`; those that rose need a new entry in the heap.
+        # `pop_best` handles counts that fell; counts that rose need a new heap entry.
         for new_pair in grown:
             heapq.heappush(self.heap, (-self.counts[new_pair], new_pair))
 
 
 def merge_pair(pieces, pair, piece):
-    """`pieces` with every occurrence of `pair`, from left to right, replaced by `piece`."""
+    """`pieces` with all occurrences of `pair` replaced by `piece`, from left to right."""
     merged, i = [], 0
     while i < len(pieces):
         if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == pair:
@@ -119,12 +118,12 @@ def merge_pair(pieces, pair, piece):
 
 
 def train_wordpiece(word_counts, vocab_size, min_count=2, progress=True):
-    """Learn at most `vocab_size` pieces: the special tokens, the characters, then merges, best first.
+    """Train a vocabulary of at most `vocab_size` pieces: the special tokens, single characters, then merges.
 
-    word_counts: dict of str -> int; min_count: a pair that occurs less often is not merged, so a short text gives
-    a smaller vocabulary. At most half of the vocabulary is single characters (a text in many scripts can have more:
-    words with the rarest ones become [UNK]). Equal counts: the alphabetically first pair wins, so that the same
-    counts always give the same vocabulary. Returns list of str.
+    word_counts: {word: count}; min_count: the lowest frequency of a pair that is merged, so a short text gives a
+    smaller vocabulary. At most half of the vocabulary is single characters; in a text with more of them, words with the
+    rarest ones become [UNK]. In a tie we merge the alphabetically first pair, so the result depends only on the counts.
+    -> list of str
     """
     if vocab_size < 2 * len(SPECIAL_TOKENS):
         raise ValueError(f"vocab_size: found {vocab_size}, expected at least {2 * len(SPECIAL_TOKENS)}")
@@ -145,7 +144,7 @@ def train_wordpiece(word_counts, vocab_size, min_count=2, progress=True):
                 break
             piece = join(*pair)
             index.merge(pair, piece)
-            if piece not in known:  # whatever halves it is made of, a piece is listed once
+            if piece not in known:  # two different pairs may give the same piece
                 known.add(piece)
                 vocab.append(piece)
                 bar.update()
