@@ -12,7 +12,7 @@ from minimobilebert.cli import main
 from minimobilebert.finetuning import run as module
 from minimobilebert.finetuning.glue_job import GlueJob
 from minimobilebert.finetuning.jobs import TaskFiles
-from minimobilebert.finetuning.run import Plan, first_parameters, run, train_ours
+from minimobilebert.finetuning.run import Plan, first_parameters, run, train_plan
 from minimobilebert.finetuning.settings import search_space, usual_settings
 from minimobilebert.inference.answer import answer
 from minimobilebert.inference.model import Model
@@ -191,7 +191,7 @@ def test_other_settings_and_other_data_are_refused(folder, tmp_path, monkeypatch
     other_start = Plan(load_model(tmp_path / "model"), TaskFiles(data=str(folder / "glue")), settings)
     for plan, field in ((other_data, "data"), (other_start, "start")):
         with pytest.raises(OtherConfiguration, match=f"found a checkpoint with {field} = "):
-            train_ours(plan, tmp_path / "run")
+            train_plan(plan, tmp_path / "run")
 
 
 def test_a_finished_run_is_only_read(folder, sentences, capsys):
@@ -257,7 +257,7 @@ def test_pytorch_goes_the_same_way_on_the_same_plan(folder, tmp_path, task, mode
         return np.concatenate([(x if task == "stsb" else x - x.mean(axis=1, keepdims=True)).ravel() for x in rows])
 
     before = logits(ours)
-    found, expected = train_ours(ours, tmp_path / "run"), train_torch(theirs, tmp_path / "run")
+    found, expected = train_plan(ours, tmp_path / "run"), train_torch(theirs, tmp_path / "run")
     way, gap = np.abs(logits(theirs) - before).max(), np.abs(logits(ours) - logits(theirs)).max()
     # Rounding; and in transformers' MobileBERT the row of [PAD], which trigrams read, is not trained.
     assert gap < (1e-4 if model == "bert" else 1e-2) * way

@@ -1,1 +1,1 @@
-"""Data and weights from their publishers' addresses: fetched once, checked, unpacked with care."""
+"""Download data and weights from their publishers: fetch each file once, verify it, and unpack it safely."""

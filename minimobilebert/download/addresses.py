@@ -1,8 +1,8 @@
-"""Where GLUE, SQuAD and MobileBERT are published, and what the files must be.
+"""The addresses of GLUE, SQuAD and MobileBERT, and the checksums of the files.
 
-The sha256 sums of GLUE and SQuAD are those that the Hugging Face data sets library (glue, squad and squad_v2) and
-TensorFlow Datasets check with. MobileBERT's files have none here: nobody publishes one that could be compared, so for
-these the size that the server announces is all that is checked.
+The sha256 sums of GLUE and SQuAD are those of the Hugging Face datasets library (glue, squad and squad_v2) and of
+TensorFlow Datasets. For MobileBERT's files no checksums are published, so we only check the size that the server
+announces.
 
 Licences: each GLUE corpus has its own (MRPC: Microsoft's, not for commercial use); SQuAD is CC BY-SA 4.0; MobileBERT
 is Apache-2.0.
@@ -11,12 +11,12 @@ is Apache-2.0.
 from typing import NamedTuple
 
 _GLUE = "https://dl.fbaipublicfiles.com/glue/data/"
-_SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"  # GLUE itself may not pass MRPC on
+_SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"  # GLUE may not redistribute MRPC
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
 _MOBILEBERT = "https://huggingface.co/google/mobilebert-uncased/resolve/"
 
-# The main branch has the weights as pytorch_model.bin only. The same weights as safetensors stand in pull request 8,
-# made by Hugging Face's own conversion service and not merged.
+# The main branch has the weights only as pytorch_model.bin. Pull request 8, from Hugging Face's conversion service, has
+# the same weights as safetensors; it was not merged.
 _SAFETENSORS = "refs%2Fpr%2F8/model.safetensors"
 _NO_SAFETENSORS = (
     "the other file with these weights, pytorch_model.bin, is a pickle, which may run any code when it is read and is"
@@ -28,7 +28,7 @@ _NO_SAFETENSORS = (
 class RemoteFile(NamedTuple):
     address: str
     sha256: str | None = None  # None: not known
-    advice: str = ""  # what to do when the server does not have it
+    advice: str = ""  # for the error message if the server does not have the file
 
     @property
     def name(self):
@@ -39,7 +39,7 @@ def _zip(name, sha256):
     return (RemoteFile(_GLUE + name, sha256),)
 
 
-# {what: {part, as --only takes it: files}}; the parts of glue are the names of its tasks
+# {source: {part, as in --only: files}}; the parts of glue are the names of its tasks
 SOURCES = {
     "glue": {
         "cola": _zip("CoLA.zip", "f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff"),

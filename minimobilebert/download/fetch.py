@@ -1,13 +1,12 @@
-"""One file from an address, over as many connections as it takes; the file is there whole, or not at all.
+"""Download one file, over several connections if necessary, and replace it atomically.
 
-Beside what has come (part.py) its size and its validator are kept, the ETag or the date with which the server marks a
-version. The next connection asks for the rest of that version only (`Range` with `If-Range`, RFC 9110, sections 13.1.5
-and 14.2). A server that has another version by now, or does not know ranges, answers with the whole file, and the part
-is begun anew.
+With the partial file (part.py) we store its total size and its validator: the ETag or date that identifies the version
+on the server. The next connection requests only the rest of this version (`Range` with `If-Range`, RFC 9110, sections
+13.1.5 and 14.2). If the server has another version or does not support ranges, it sends the whole file, and we start
+again.
 
-A server may also never come to an end. So there is a most that a file may hold, whatever was announced; a connection
-has to answer in time and to bring a least number of bytes a minute; and one that broke off has to have brought
-something, or it counts among the few that may bring nothing.
+A server may also never finish. We therefore limit the size of a file, the time until a connection answers, and its
+minimum speed over a minute. The number of failed connections in a row without progress is limited too.
 """
 
 import contextlib
@@ -29,24 +28,24 @@ MEGABYTE = 1 << 20
 MOST = 2 << 30  # bytes of a file; the largest, MNLI, has some hundred megabytes
 _SLOWEST = 10_000  # bytes a second, over a minute
 _MINUTE = 60.0  # seconds
-_PROGRESS = 1 << 16  # bytes that a connection has to bring to be worth another one
-_TRY_AGAIN = {408, 429, 500, 502, 503, 504}  # the server's trouble, which may pass
+_PROGRESS = 1 << 16  # a connection that receives fewer bytes counts as failed
+_TRY_AGAIN = {408, 429, 500, 502, 503, 504}  # temporary errors of the server
 
 
 class Unreachable(ValueError):
-    """No connection at all: there is no use in trying the other files."""
+    """The server cannot be reached, so we do not try the other files."""
 
 
 class _Broken(Exception):
-    """This connection gave less than everything."""
+    """The connection ended before the end of the file."""
 
 
 class _Slow(_Broken):
-    """This connection brings too little to ever come to an end: what it brought does not speak for another one."""
+    """The connection is too slow. Unlike other failures, it counts even if it made progress."""
 
 
 def _validator(headers):
-    """What tells this version of the file from another -> str or None; a weak ETag does not say "the same bytes"."""
+    """The validator of this version of the file -> str or None; a weak ETag does not guarantee equal bytes."""
     etag = headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
@@ -56,7 +55,7 @@ def _number(text):
 
 
 def _in_time(request, timeout):
-    """`urlopen`, given up after three times the timeout: that is for each byte, and a server may send them singly."""
+    """`urlopen` with a total limit of three timeouts. urllib's own timeout restarts with each received byte."""
     answers = []
 
     def ask():
@@ -76,7 +75,7 @@ def _in_time(request, timeout):
 
 
 def _open(file, part, timeout):
-    """The server's answer to a request for what is missing; errors as _Broken, Unreachable or ValueError."""
+    """Request the missing part of the file -> response. Errors are _Broken, Unreachable or ValueError."""
     headers = {"User-Agent": "minimobilebert", "Accept-Encoding": "identity"}
     if part.size:
         headers |= {"Range": f"bytes={part.size}-", "If-Range": part.validator}
@@ -84,7 +83,7 @@ def _open(file, part, timeout):
         response = _in_time(urllib.request.Request(file.address, headers=headers), timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # the file has become shorter than our part
+        if error.code == 416:  # the file on the server is shorter than the partial file
             part.remove()
         elif error.code not in _TRY_AGAIN:
             advice = f"; {file.advice}" if file.advice else ""
@@ -103,12 +102,12 @@ def _open(file, part, timeout):
 
 
 def _accept(response, part, most):
-    """Make the part fit the answer: it goes on where it ends (206), or begins anew (200)."""
+    """Adjust the part to the response: continue at its end (206), or start again (200)."""
     found = _validator(response.headers)
     if response.status != 206:
         total = _number(response.headers.get("Content-Length"))
         part.check_size(total or 0, most)
-        part.begin(found, total)
+        part.start(found, total)
         return
     span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", ""))
     fits = span and int(span[1]) == part.size and part.total in (None, int(span[2]))
@@ -120,9 +119,9 @@ def _accept(response, part, most):
 
 
 def _read(response, part, name, most, minute):
-    """Append everything the answer holds to the part."""
+    """Append the response's body to the part."""
     size, shown = part.size, part.size // MEGABYTE
-    minute_began, size_then = time.monotonic(), size
+    minute_start, size_then = time.monotonic(), size
     steps = -(-part.total // MEGABYTE) if part.total else 0
     bar_or_none = progress_bar(name, steps, shown, "MB") if steps else contextlib.nullcontext()
     with bar_or_none as bar, open(part.path, "ab") as out:
@@ -136,10 +135,10 @@ def _read(response, part, name, most, minute):
             _write(out, data, part.path)
             size += len(data)
             part.check_size(size, most)
-            if time.monotonic() - minute_began >= minute:
+            if time.monotonic() - minute_start >= minute:
                 if size - size_then < minute * _SLOWEST:
                     raise _Slow(f"fewer than {_SLOWEST:,} bytes a second")
-                minute_began, size_then = time.monotonic(), size
+                minute_start, size_then = time.monotonic(), size
             while bar and shown < (steps if size == part.total else size // MEGABYTE):
                 shown += 1
                 bar.update()
@@ -160,24 +159,24 @@ def _write(out, data, path):
 
 
 def fetch(file, folder, *, timeout=20.0, tries=5, pause=1.0, most=MOST, minute=_MINUTE):
-    """Fetch a RemoteFile into `folder`, unless it is there already -> its path.
+    """Fetch a RemoteFile into `folder`, unless it exists -> its path
 
-    timeout: seconds without a byte; tries: connections in a row that may bring nothing, and slow ones in all; pause:
-    seconds before the second one, doubled for each further one; most: bytes; minute: seconds over which the speed is
-    measured. Unreachable where there is no connection from the start; ValueError for
-    everything else that goes wrong. What has come is kept, except where its sha256 is wrong.
+    timeout: seconds without a byte; tries: the limit of failed connections in a row, and of slow connections in total;
+    pause: seconds before the second connection, doubled for each further one; most: bytes; minute: seconds over which
+    we measure the speed. Unreachable if no connection succeeds; ValueError for all other errors. The partial file is
+    kept, unless its sha256 is wrong.
     """
     path = pathlib.Path(folder) / file.name
     if path.exists():
         if file.sha256 and (found := sha256_of(path)) != file.sha256:
             raise ValueError(f"{path}: found sha256 {found}, expected {file.sha256}; move it away to fetch it anew")
         return path
-    with claimed(folder):  # two processes that append to one part would spoil it
+    with claimed(folder):  # two processes must not append to the same partial file
         return _fetch(file, path, timeout, tries, pause, most, minute)
 
 
 def _fetch(file, path, timeout, tries, pause, most, minute):
-    """What of the file is missing, over several connections -> its path"""
+    """Fetch the missing part of the file, over several connections -> its path"""
     part = Part(path, file.address)
     furthest, failures, slow, connected = part.size, 0, 0, False
     while not part.complete:

@@ -1,10 +1,10 @@
-"""MRPC as GLUE has it, from the corpus's own two texts: GLUE may not pass the corpus on, only which pairs are whose.
+"""GLUE's MRPC, made from the two files of the original corpus. GLUE publishes only the ids of its dev split.
 
-    train.tsv   the pairs of the training text that are not in GLUE's list
-    dev.tsv     those that are
-    test.tsv    the test text; the column `index` stands in place of the labels
+    train.tsv   the pairs of the training file that are not in GLUE's list of ids
+    dev.tsv     the pairs that are in the list
+    test.tsv    the test file, with a column `index` instead of the labels
 
-The texts stay as they are, letter for letter.
+The texts are not changed.
 """
 
 import pathlib
@@ -22,14 +22,14 @@ def _table(path):
 
 
 def split_mrpc(train, test, dev_ids, folder):
-    """Write the three tables into a new folder. ValueError where the list and the training text do not fit."""
+    """Write the three tables into a new folder. ValueError if an id of the list is not in the training file."""
     columns, rows = _table(train)
     ids = [find_column(train, columns, name) for name in ("#1 ID", "#2 ID")]
     chosen = {tuple(row.fields) for row in read_rows(dev_ids)}
-    dev = [row for row in rows if tuple(row[place] for place in ids) in chosen]
+    dev = [row for row in rows if tuple(row[column] for column in ids) in chosen]
     if len(dev) != len(chosen):
         raise ValueError(f"{train}: found {len(dev)} pairs of {pathlib.Path(dev_ids).name}, expected {len(chosen)}")
-    rest = [row for row in rows if tuple(row[place] for place in ids) not in chosen]
+    rest = [row for row in rows if tuple(row[column] for column in ids) not in chosen]
     test_columns, test_rows = _table(test)
     label = find_column(test, test_columns, "Quality")
     numbered = [["index", *test_columns[:label], *test_columns[label + 1 :]]]

@@ -1,4 +1,4 @@
-"""What has come of a file so far: `NAME.part`, and in `NAME.part.json` which version of the file that was."""
+"""A partial download: `NAME.part`, and `NAME.part.json` with the version of the file."""
 
 import contextlib
 
@@ -8,14 +8,14 @@ from ..support.structured_files import read_json
 
 
 class Part:
-    """What has come of a file so far."""
+    """A partially downloaded file."""
 
     def __init__(self, path, address):
         self.address = address
         self.path = path.with_name(path.name + ".part")
         self.notes = path.with_name(path.name + ".part.json")
         self.validator = self.total = None
-        with contextlib.suppress(OSError, ValueError):  # without readable notes the part is worth nothing
+        with contextlib.suppress(OSError, ValueError):  # without readable notes the part cannot be used
             notes = read_json(self.notes)
             if isinstance(notes, dict) and notes.get("address") == address:
                 validator, total = notes.get("validator"), notes.get("total")
@@ -24,7 +24,7 @@ class Part:
 
     @property
     def size(self):
-        """How many bytes may be kept: none of a version that the server could not tell from another."""
+        """The number of bytes that can be continued: 0 without a validator."""
         return self.size_on_disk if self.validator else 0
 
     @property
@@ -35,7 +35,7 @@ class Part:
     def complete(self):
         return self.total is not None and self.size == self.total
 
-    def begin(self, validator, total):
+    def start(self, validator, total):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
         check_disk(self.path.parent, total or 0, self.address)
@@ -48,7 +48,7 @@ class Part:
         self.validator = self.total = None
 
     def check_size(self, size, most):
-        """ValueError, and the part is gone, where the file has more than `most` bytes, announced or sent."""
+        """Remove the part and raise ValueError if `size`, announced or received, is more than `most` bytes."""
         if size > most:
             self.remove()
             raise ValueError(f"{self.address}: found {size:,} bytes, expected at most {most:,}; nothing was kept")

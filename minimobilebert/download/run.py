@@ -1,4 +1,4 @@
-"""`download`: fetch what is not there yet, unpack it, and say what to do by hand where there is no connection."""
+"""`download`: fetch and unpack missing files. Without a connection it prints the addresses for a manual download."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ from .unpack import unpack
 
 
 def _chosen(sources, what, only):
-    """The parts to fetch -> {part: files}, in the order of the table"""
+    """The requested parts -> {part: files}, in the order of the table"""
     if what not in sources:
         raise ValueError(f"download: found {what!r}, expected one of {', '.join(sources)}")
     parts = sources[what]
@@ -23,13 +23,13 @@ def _chosen(sources, what, only):
 
 
 def _glue(name, files, to, options):
-    """One task's folder, unless it is there -> its path. The archive is removed when the tables are out."""
+    """Download and unpack one task, unless its tables exist -> the task's folder. The archive is removed afterwards."""
     task = glue_task(name)
     folder, tables = to / task.folder, [f"{split}.tsv" for split in task.splits]
     if all((folder / table).is_file() for table in tables):
         say(f"{folder}: there already")
         return folder
-    check_new_folder(folder)  # before anything large is fetched
+    check_new_folder(folder)  # fail before the download
     paths = [fetch(file, to, **options) for file in files]
     if name == "mrpc":
         split_mrpc(*paths, folder)
@@ -41,10 +41,10 @@ def _glue(name, files, to, options):
 
 
 def download(what, to, only=(), sources=SOURCES, **options):
-    """Fetch "glue", "squad" or "mobilebert" into the folder `to` -> list of paths that are there now.
+    """Fetch "glue", "squad" or "mobilebert" into the folder `to` -> list of paths
 
-    only: parts of it (tasks of GLUE, versions of SQuAD). sources: a table like addresses.SOURCES. options: of fetch().
-    What is there already is not fetched again; interrupted at any moment, the same call goes on.
+    only: some parts (tasks of GLUE, versions of SQuAD); sources: a table like addresses.SOURCES; options: those of
+    fetch(). Existing files are not fetched again; an interrupted call can be resumed.
     """
     to = pathlib.Path(to)
     parts = _chosen(sources, what, only)

@@ -1,7 +1,7 @@
-"""GLUE's archives to the folder that read_split reads: only the tables, under names of ours, all or none.
+"""Unpack the tables of a GLUE archive into the folder that read_split reads, all or none.
 
-The wanted members are looked up by their full names and written under ours; support/archives.py refuses an archive
-with names that lead outside. The limit is on the bytes that come out, not on the size that the archive claims.
+We extract only the wanted members, by their full names; support/archives.py rejects an archive with paths that lead
+outside. The size limit applies to the unpacked bytes, not to the size in the archive's header.
 """
 
 import pathlib
@@ -15,8 +15,8 @@ LIMIT = 4 << 30  # bytes; MNLI, the largest, has tables of some hundred megabyte
 def unpack(archive, inside, names, folder, limit=LIMIT):
     """Write the members `inside/NAME` of an archive as `folder/NAME`; `folder` must be new or empty.
 
-    ValueError: damaged, encrypted or escaping archive, a link among the wanted files, a file that is missing, more
-    than `limit` bytes. `folder` is then as it was.
+    ValueError for a damaged or encrypted archive, paths that lead outside, a link, a missing file, or more than `limit`
+    bytes; `folder` is then unchanged.
     """
     left = limit
     try:

@@ -1,1 +1,1 @@
-"""Fine-tuning on GLUE, SQuAD and files of one's own: jobs, settings, search, tables."""
+"""Fine-tuning on GLUE, SQuAD and your own files: jobs, settings, search, tables."""

@@ -1,15 +1,15 @@
-"""A GLUE task as a job for finetune.py: what to train on, the loss, and the scores.
+"""A GLUE task as a fine-tuning job: its training data, its loss, and its scores.
 
-Every job has
+A job has
 
-    head, num_labels, labels     what the model gets on top, and the names of its classes
-    pairs                        whether a row has two texts
+    head, num_labels, labels     the model's head, and the names of its classes
+    pairs                        True if a row has two texts
     paths()                      the files that it reads
-    examples                     the training rows: `lengths` [N], `batch(rows)`, and the arrays that they are made of
+    examples                     the training rows: `lengths` [N], `batch(rows)`, `arrays`
     step_function                (params, config, batch, rng) -> losses, gradients
     logits(params, config)       -> function: batch -> logits, without dropout
     evaluate(logits)             -> {dev split: {score: number}}
-    selection(scores)            -> the number by which the best parameters are chosen
+    selection(scores)            -> the score that selects the best parameters
 """
 
 import functools
@@ -28,7 +28,7 @@ _EVALUATION_BATCH = 64
 
 
 def predict_rows(logits, texts, batch_size=_EVALUATION_BATCH):
-    """The logits of every text, in the texts' order: batches by length, then back -> [N, num_labels]"""
+    """The logits of all texts in order, computed in batches by length -> [N, num_labels]"""
     answers = None
     for rows in sorted_batches(texts.lengths, batch_size):
         found = logits(texts.batch(rows))
@@ -42,7 +42,7 @@ class GlueJob:
     head = "classification"
 
     def __init__(self, settings, data, tokenizer):
-        """data: the folder that holds the folders of the GLUE tasks"""
+        """data: the folder with the folders of the GLUE tasks"""
         self.task, self.settings, self.data, self.tokenizer = glue_task(settings.task), settings, data, tokenizer
         self.labels = None if self.task.labels is None else list(self.task.labels)
         self.num_labels = 1 if self.labels is None else len(self.labels)
@@ -51,12 +51,12 @@ class GlueJob:
         self.pairs = len(self.task.texts) == 2
 
     def paths(self):
-        """The files that it is trained and scored on -> list of paths"""
+        """The files of the training and dev splits -> list of paths"""
         splits = ["train", *dev_splits_of(self.task, self.data)]
         return [split_path(self.task, self.data, split) for split in splits]
 
     def encode(self, split, rows=None):
-        """A split's first `rows` rows (all, if None) -> GlueExamples, LabelledTexts; long texts are counted"""
+        """The first `rows` rows of a split (None: all) -> GlueExamples, LabelledTexts; truncated texts are reported"""
         examples = read_split(self.task, self.data, split)
         firsts, seconds, labels = (
             None if column is None else column[:rows] for column in (examples.firsts, examples.seconds, examples.labels)
@@ -73,11 +73,11 @@ class GlueJob:
 
     @functools.cached_property
     def dev(self):
-        """{dev split that is there: LabelledTexts}; ValueError where there is none"""
+        """{existing dev split: LabelledTexts}; ValueError if there is none"""
         return {split: self.encode(split)[1] for split in dev_splits_of(self.task, self.data)}
 
     def answers(self, logits, texts):
-        """-> what glue_scores takes: classes [N], or numbers [N] where the task asks for a number"""
+        """The predictions for glue_scores -> class numbers [N], or scores [N] for a regression task"""
         found = predict_rows(logits, texts)
         return found[:, 0] if self.labels is None else found.argmax(axis=1)
 
@@ -86,5 +86,5 @@ class GlueJob:
                 for split, texts in self.dev.items()}  # fmt: skip
 
     def selection(self, scores):
-        """The mean over the dev splits of what GLUE counts."""
+        """The mean of the task's scores over the dev splits."""
         return float(np.mean([self.task.selection(found) for found in scores.values()]))

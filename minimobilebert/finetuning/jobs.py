@@ -48,7 +48,7 @@ class TaskFiles:
 
 
 def make_job(settings, files, saved):
-    """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
+    """The job of `settings.task` for a SavedModel. ValueError if the model cannot read the task."""
     files.check(settings.task)
     if settings.task in SQUAD:
         from .squad_job import SquadJob

@@ -1,15 +1,15 @@
-"""`finetune`: a pre-trained encoder, a new head, a labelled task, and the one training loop.
+"""`finetune`: train a pre-trained encoder with a new head on a labelled task.
 
-    out/config.json            what was asked for; another command in the same folder is refused
+    out/config.json            the settings; a run with other settings in the same folder is an error
     out/vocab.txt
-    out/metrics.jsonl          a line for every tenth update
-    out/evaluations.json       the scores on dev after every epoch
-    out/best.npz               the best parameters so far; at the end they are checkpoint-final.npz
-    out/checkpoint-*.npz       while it runs: what the same command goes on from, after Ctrl-C or a kill
+    out/metrics.jsonl          one line for each tenth update
+    out/evaluations.json       the dev scores after each epoch
+    out/best.npz               the best parameters so far; at the end they become checkpoint-final.npz
+    out/checkpoint-*.npz       while it runs: the same command resumes from it after Ctrl-C or a kill
     out/summary.json           the best scores, seconds, settings
-    out/manifest.json          the sha256 of every file of the finished run
+    out/manifest.json          the sha256 of each file of the finished run
 
-The folder of a finished run is a model folder: Model.load, evaluate, predict, answer and convert take it.
+The folder of a finished run is a model folder for Model.load, evaluate, predict, answer and convert.
 """
 
 import dataclasses
@@ -39,14 +39,14 @@ from .settings import SQUAD, usual_settings
 
 SUMMARY = "summary.json"
 _HEAD_STREAM = 411
-_CHECKPOINT_SECONDS = 60.0  # parameters and moments are three times the model: not too often
+_CHECKPOINT_SECONDS = 60.0  # a checkpoint is three times as large as the model, so we do not save too often
 
 
 def first_parameters(saved, job, seed):
     """The encoder of a SavedModel with a new head -> parameters, ModelConfig
 
-    The pooler comes along where the model has one; plain BERT without one gets a new one, as transformers does it. For
-    questions and their answers there is none: every token speaks for itself.
+    A pooler is kept. BERT without a pooler gets a new one, as in transformers. Question answering uses no pooler,
+    because it predicts scores per token.
     """
     config = saved.config
     if job.head == "question-answering":
@@ -62,7 +62,7 @@ def first_parameters(saved, job, seed):
 
 
 class Plan:
-    """Everything that a run is made of: shared by our trainer and by the one it is compared with.
+    """The inputs of a fine-tuning run, the same for this project's trainer and for PyTorch's.
 
     job, params, config, settings; batches(step), steps_per_epoch, total_steps, schedule(step)
     """
@@ -70,9 +70,9 @@ class Plan:
     def __init__(self, saved, files, settings):
         self.settings, self.tokenizer = settings, saved.tokenizer
         self.job = make_job(settings, files, saved)
-        self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
+        self.job.dev  # read now, so that errors in it do not appear only after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
-        self._start = fingerprints.of_arrays(self.params)  # now: training changes them in place
+        self._start = fingerprints.of_arrays(self.params)  # before training, which changes them in place
         self.contents = files.contents(self.job.paths())
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
         self.steps_per_epoch = self.batches.steps_per_epoch
@@ -82,7 +82,7 @@ class Plan:
         )
 
     def configuration(self):
-        """What a checkpoint must agree on before a run goes on from it."""
+        """Everything that the result depends on. A run resumes only from a checkpoint with an equal dict."""
         return {
             "model": dataclasses.asdict(self.config),
             "labels": self.job.labels,
@@ -90,13 +90,13 @@ class Plan:
             "vocabulary": self.tokenizer.digest,
             "start": self._start,
             "data": fingerprints.of_arrays(self.job.examples.arrays),
-            "files": sorted(self.contents.values()),  # of dev too, by which the best parameters are chosen
+            "files": sorted(self.contents.values()),  # including dev, which selects the best parameters
             "backend": current_backend(),
         }
 
 
-def train_ours(plan, folder):
-    """Our trainer -> rows of evaluations, the best of them, seconds of training, seconds of evaluation"""
+def train_plan(plan, folder):
+    """Train the parameters of a Plan -> evaluations, the best one, seconds of training, seconds of evaluation"""
     settings, job, config = plan.settings, plan.job, plan.config
     configuration = plan.configuration()
     keeper = BestCheckpoint(folder, configuration)
@@ -125,7 +125,7 @@ def train_ours(plan, folder):
 
 
 def headline(found):
-    """The scores that everyone names: of SQuAD's many two, of a GLUE task all"""
+    """The headline scores: exact match and F1 for SQuAD, all metrics for GLUE"""
     return {name: found[name] for name in ("exact", "f1")} if "exact" in found else found
 
 
@@ -137,12 +137,12 @@ def format_scores(scores):
     )
 
 
-def run(*, task, model, out, files, trainer=train_ours, **changes):
+def run(*, task, model, out, files, trainer=train_plan, **changes):
     """Fine-tune the model folder `model` on a task, in the folder `out` -> the summary, a dict
 
-    files: TaskFiles; changes: fields of FineTuningSettings that are not to be as usual, or None
-    trainer: (Plan, folder) -> as `train_ours`
-    ValueError for whatever cannot be used, before anything is written.
+    files: TaskFiles; changes: fields of FineTuningSettings; None is the default of the task
+    trainer: a function with the signature of `train_plan`
+    ValueError for invalid input, before anything is written.
     """
     out = pathlib.Path(out)
     saved = load_model(model)
@@ -163,9 +163,10 @@ def run(*, task, model, out, files, trainer=train_ours, **changes):
 
 
 def _run(out, saved, files, settings, asked, trainer):
-    """Train, or go on, and write everything -> the summary"""
+    """Train or resume, and write all files -> the summary"""
     start = time.perf_counter()
-    check_same_run(out, {name: value for name, value in asked.items() if name != CONTENTS})  # another process's, by now
+    # Check again: another process may have started a run in this folder meanwhile.
+    check_same_run(out, {name: value for name, value in asked.items() if name != CONTENTS})
     plan = Plan(saved, files, settings)
     reading = time.perf_counter() - start
     check_fine_tuning(out, settings, plan.config, plan.job)
@@ -184,19 +185,19 @@ def _run(out, saved, files, settings, asked, trainer):
 
 
 def note_finished(folder, weights=True):
-    """Write the manifest of a run: of all its files that are there, with or without the parameters."""
+    """Write the manifest of a run: all its existing files, with or without the parameters."""
     names = [CONFIG, VOCABULARY, SUMMARY, EVALUATIONS, "metrics.jsonl", *([CHECKPOINT] if weights else [])]
-    write_manifest(folder, [name for name in names if (folder / name).exists()])  # PyTorch's trainer keeps only scores
+    write_manifest(folder, [name for name in names if (folder / name).exists()])  # PyTorch's trainer saves only scores
 
 
 def discard_weights(folder):
-    """Remove the parameters of a finished run; its scores stay."""
-    note_finished(folder, weights=False)  # first: a run whose files are missing would be trained again
+    """Remove the parameters of a finished run and keep its scores."""
+    note_finished(folder, weights=False)  # before the removal: a run with missing files would be trained again
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def format_summary(summary):
-    """The result of a run for people."""
+    """The result of a run as text."""
     seconds = summary["seconds"]
     lines = ["epoch  scores"]
     for row in summary["evaluations"]:

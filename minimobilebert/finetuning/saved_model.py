@@ -1,4 +1,4 @@
-"""`evaluate` and `predict`: a fine-tuned model on a task's labelled dev and unlabelled test rows."""
+"""`evaluate` and `predict`: run a fine-tuned model on the dev or test split of a task."""
 
 import dataclasses
 import pathlib
@@ -20,7 +20,7 @@ from .settings import SQUAD, usual_settings
 
 
 def run_settings(folder):
-    """What a run of finetune was asked for -> dict; empty for every other model folder"""
+    """The settings of a fine-tuning run -> dict; empty for any other model folder"""
     file = pathlib.Path(folder) / "config.json"
     if file.exists():
         check_listed(file)
@@ -29,7 +29,7 @@ def run_settings(folder):
 
 
 def _as_split(files, trained):
-    """TaskFiles to score on: those of a run that was trained on some articles of a file leave these out here too."""
+    """The TaskFiles for scoring: they exclude the articles on which the run was trained (--split-articles)."""
     articles = trained.get("split_articles")
     if not articles or files.train_file or files.dev_file or files.split_articles:
         return files
@@ -39,7 +39,7 @@ def _as_split(files, trained):
 
 
 def _load(task, model, files, changes):
-    """-> job, function batch -> logits. ValueError where the model was not fine-tuned for such a task."""
+    """-> job, function batch -> logits. ValueError if the model was not fine-tuned for this task."""
     saved, trained = load_model(model), run_settings(model)
     for name in ("max_length", "stride", "max_query") if task in SQUAD else ("max_length",):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
@@ -62,23 +62,23 @@ def _load(task, model, files, changes):
 
 
 def evaluate(*, task, model, files, **changes):
-    """Official scores on every dev split that is there -> {split: {score: number}}"""
+    """Official scores on each existing dev split -> {split: {score: number}}"""
     job, logits = _load(task, model, files, changes)
     return job.evaluate(logits)
 
 
 def predict(*, task, model, files, out, **changes):
-    """Write what the task's site takes into the folder `out` -> list of paths
+    """Write the submission files of the task into the folder `out` -> list of paths
 
-    GLUE: a table a test split. SQuAD: predictions, n-best lists and null odds for the dev file (--dev-file for others).
+    GLUE: one table per test split. SQuAD: predictions, n-best lists and null odds for the dev file, or for --dev-file.
     """
-    check_writable(out)  # now: the answers take long
+    check_writable(out)  # fail before the predictions, which take long
     job, logits = _load(task, model, files, changes)
     if task in SQUAD:
         return write_answers(out, job.decoded(logits, job.dev))
     splits = [split for split in job.task.test_splits if has_split(job.task, job.data, split)]
     if not splits:
-        job.encode(job.task.test_splits[0])  # says in one line what is missing
+        job.encode(job.task.test_splits[0])  # raises the error for the missing file
     paths = []
     for split in splits:
         examples, texts = job.encode(split)

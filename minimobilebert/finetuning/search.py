@@ -1,6 +1,7 @@
-"""`finetune --search`: every point of the search space, each a run in its own folder, and the best one on dev.
+"""`finetune --search`: a grid search. Each point is a run in its own folder; the best one is selected on dev.
 
-Interrupted, the same command goes on; points that are done are only read. Of the weights only the best point's stay.
+After an interruption the same command resumes; finished points are only read. Only the weights of the best point are
+kept.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from .settings import search_space
 
 
 def search(*, words, out, **arguments):
-    """words: of `--search`; out: the folder of the points' folders; arguments: as `finetune.run` takes them
+    """words: the arguments of `--search`; out: the folder with the folders of the points; arguments: those of `run`
 
     -> {"best": folder, "points": [{"folder", "lr", "batch", "epochs", "selection", "best_epoch", "scores", "seconds"}]}
     """
@@ -55,7 +56,7 @@ def _search(space, out, arguments):
 
 
 def _train_again_without_weights(folder, row, arguments):
-    """An earlier search among other points may have removed the weights of what is the best of these."""
+    """Train the best point again if an earlier search, with other points, removed its weights."""
     if not (folder / CHECKPOINT).exists():
         say(f"{folder.name}: the best of these points, trained again: an earlier search kept another point's weights")
         reopen(folder)
@@ -64,7 +65,7 @@ def _train_again_without_weights(folder, row, arguments):
 
 
 def format_search(result):
-    """The points as a table, the best first."""
+    """The points as a Markdown table, the best first."""
     lines = ["| learning rate | batch | epochs | best epoch | dev | seconds |", "|---|---|---|---|---|---|"]
     for row in sorted(result["points"], key=rank, reverse=True):
         lines.append(f"| {row['lr']:g} | {row['batch']} | {row['epochs']} | {row['best_epoch']} |"

@@ -1,10 +1,10 @@
-"""The settings of a fine-tuning run, their usual values, and the space in which the paper searched.
+"""The settings of a fine-tuning run, their defaults, and the search space of the paper.
 
-Paper, Section 4.4 and 4.5: batch size 16, 32 or 48; learning rate 1e-5 to 10e-5; 2 to 10 epochs; the best on dev.
+Paper, Sections 4.4 and 4.5: batch size 16, 32 or 48; learning rate 1e-5 to 10e-5; 2 to 10 epochs; the best on dev.
 
-The usual values are points of that space. GLUE: those with which the released `run_classifier.py` starts (5e-5, 32,
-3 epochs), and 5 epochs for the four tasks with fewer than 10,000 rows, where 3 are a few hundred updates. SQuAD:
-those of the released README (4e-5, 32, 5 epochs; windows of 384 pieces every 128, questions of at most 64).
+The defaults are points of this space. GLUE: those of the released `run_classifier.py` (5e-5, 32, 3 epochs), but 5
+epochs for the four tasks with fewer than 10,000 rows, because 3 epochs are only a few hundred updates. SQuAD: those of
+the released README (4e-5, 32, 5 epochs; windows of 384 pieces with a stride of 128, questions of at most 64).
 """
 
 import dataclasses
@@ -40,20 +40,20 @@ _SEARCHED = {"batch": "batch_size", "lr": "learning_rate", "epochs": "epochs"}
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningSettings:
-    """What decides the result of a run, beside the texts and the weights it starts from."""
+    """The settings that determine the result of a run, together with the data and the initial weights."""
 
     task: str
     learning_rate: float
     batch_size: int
     epochs: int
-    max_length: int  # pieces, with [CLS] and [SEP]
+    max_length: int  # pieces, including [CLS] and [SEP]
     seed: int = 1
-    warmup: float = 0.1  # share of the updates
+    warmup: float = 0.1  # fraction of the updates
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    rows: int | None = None  # train on the first so many only
-    stride: int = 128  # SQuAD: from one window to the next
-    max_query: int = 64  # SQuAD: pieces of the question
+    rows: int | None = None  # train only on this number of rows
+    stride: int = 128  # SQuAD: pieces from one window to the next
+    max_query: int = 64  # SQuAD: maximum number of pieces of a question
 
     def __post_init__(self):
         for name, shape in SHAPES.items():
@@ -61,9 +61,9 @@ class FineTuningSettings:
 
 
 def usual_settings(task, positions, **changes):
-    """The usual settings of a task, with those `changes` that are not None -> FineTuningSettings
+    """The default settings of a task, updated with those `changes` that are not None -> FineTuningSettings
 
-    positions: the length of the model's position table, beyond which no text can go
+    positions: the length of the model's position table
     """
     squad = task in SQUAD
     for name in () if squad else ("stride", "max_query"):
@@ -91,7 +91,7 @@ def usual_settings(task, positions, **changes):
 
 
 def search_space(words):
-    """`lr=1e-5,3e-5 batch=32`: the paper's space with these values in place of its own -> {name: values}"""
+    """`lr=1e-5,3e-5 batch=32`: the search space of the paper, with these values replaced -> {name: values}"""
     space, given = dict(SEARCH), set()
     for word in words:
         name, _, values = word.partition("=")

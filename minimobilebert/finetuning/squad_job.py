@@ -1,4 +1,4 @@
-"""SQuAD v1.1 and v2.0 as jobs for finetune.py (glue_job.py says what a job has)."""
+"""SQuAD v1.1 and v2.0 as fine-tuning jobs (glue_job.py describes the interface)."""
 
 import functools
 import pathlib
@@ -14,7 +14,7 @@ from ..tasks.squad_features import make_features
 from ..tasks.squad_scores import squad_scores
 
 _VERSIONS = {"squad1": "1.1", "squad2": "2.0"}
-_NULL_THRESHOLD = 0.0  # as the released code: "no answer" where it scores better than the best answer
+_NULL_THRESHOLD = 0.0  # as in the released code: "no answer" if it scores higher than the best answer
 
 
 class SquadJob:
@@ -25,24 +25,24 @@ class SquadJob:
         self.version = _VERSIONS[settings.task]
         self.step_function, self.logits = question_answering_step, span_logits
 
-    def _source(self, which):
-        """Where it comes from: with split_articles, what is scored is in the training file too."""
-        return "train" if self.files.split_articles else which
+    def _source(self, split):
+        """The file of a split, "train" or "dev": with split_articles, both are in the training file."""
+        return "train" if self.files.split_articles else split
 
-    def _path(self, which):
-        """The file for training or scoring."""
-        which = self._source(which)
-        given = getattr(self.files, f"{which}_file")
-        return pathlib.Path(given) if given else self.files.folder() / f"{which}-v{self.version}.json"
+    def _path(self, split):
+        """The path of the file of a split."""
+        source = self._source(split)
+        given = getattr(self.files, f"{source}_file")
+        return pathlib.Path(given) if given else self.files.folder() / f"{source}-v{self.version}.json"
 
     def paths(self):
-        """The files that it is trained and scored on -> list of paths"""
-        return sorted({self._path(which) for which in ("train", "dev")})
+        """The files of the training and dev splits -> list of paths"""
+        return sorted({self._path(split) for split in ("train", "dev")})
 
-    def _read(self, which, training):
-        path = self._path(which)
+    def _read(self, split, training):
+        path = self._path(split)
         if not path.exists():
-            option = f"--{self._source(which)}-file"
+            option = f"--{self._source(split)}-file"
             raise ValueError(f"{path}: found no file, expected SQuAD v{self.version} ({option} names another)")
         leave_out = read_ids(self.files.leave_out) if training and self.files.leave_out else ()
         dataset = read_squad(path, training=training, leave_out=leave_out)
@@ -51,16 +51,16 @@ class SquadJob:
                 f"{path}: found SQuAD v{dataset.version}, expected v{self.version} for {self.settings.task}"
             )
         if self.files.split_articles:
-            dataset = split_by_article(dataset, self.files.split_articles)[which == "dev"]
+            dataset = split_by_article(dataset, self.files.split_articles)[split == "dev"]
         return dataset
 
-    def _features(self, which, training, rows=None):
-        settings, dataset = self.settings, self._read(which, training)
+    def _features(self, split, training, rows=None):
+        settings, dataset = self.settings, self._read(split, training)
         if rows is not None:
             dataset = dataset._replace(questions=dataset.questions[:rows])
         features = make_features(dataset, self.tokenizer, settings.max_length, settings.stride, settings.max_query)
         counts = features.counts
-        say(f"{settings.task} {which}: {counts.questions} questions in {counts.windows} windows of at most"
+        say(f"{settings.task} {split}: {counts.questions} questions in {counts.windows} windows of at most"
             f" {settings.max_length} pieces")  # fmt: skip
         if counts.questions_cut:
             say(f"note: {counts.questions_cut} questions cut to {settings.max_query} pieces (--max-query)")
@@ -77,11 +77,11 @@ class SquadJob:
         return self._features("dev", False)
 
     def decoded(self, logits, features, null_threshold=_NULL_THRESHOLD):
-        """Answers to every question -> SquadAnswers"""
+        """The answers to all questions -> SquadAnswers"""
         return decode(features, span_scores_of(logits, features), null_threshold=null_threshold)
 
     def evaluate(self, logits):
-        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # the best answers: `squad_scores` abstains
+        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # `squad_scores` applies the threshold
         return {"dev": squad_scores(self.dev.dataset, found.answers, found.null_odds, _NULL_THRESHOLD)}
 
     def selection(self, scores):

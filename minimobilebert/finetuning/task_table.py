@@ -1,9 +1,9 @@
-"""`glue` and `squad`: fine-tune every task that is there with several seeds, ours and perhaps theirs -> one table.
+"""`glue` and `squad`: fine-tune all available tasks with several seeds, optionally with other trainers -> a table.
 
     out/TASK/seed-N          a run of finetune
-    out/TASK/seed-N-NAME     the same plan by another trainer, NAME
+    out/TASK/seed-N-NAME     the same plan with the trainer NAME
 
-Interrupted, the same command goes on; runs that are done are only read.
+After an interruption the same command resumes; finished runs are only read.
 """
 
 import pathlib

@@ -1,1 +1,1 @@
-"""A trained model in use: encode texts, fill masks, embed sentences, judge whether one sentence follows another."""
+"""Inference with a trained model: encode texts, fill masks, embed sentences, predict next sentences and answers."""

@@ -1,9 +1,9 @@
-"""`answer`: where in the passage is the answer to the question? And the answers that came next.
+"""`answer`: find the best answers to a question in a passage.
 
-    score = start score + end score of the tokens that begin and end the answer
+    score = start score of the answer's first token + end score of its last token
 
-A passage longer than the model reads goes through in overlapping windows (tasks/squad_windows.py); a piece that is in
-several counts where it has most of its context.
+A passage that is longer than the model's input is split into overlapping windows (tasks/squad_windows.py). An answer
+counts in the window with the maximum context of its first piece.
 """
 
 import numpy as np
@@ -17,25 +17,25 @@ from ..tasks.squad_search import best_answers_of_all
 from .logits import span_logits
 
 _BATCH = 32
-_MOST_WINDOWS = 1 << 16  # about 200 MB of scores: more than SQuAD's dev files have
+_MOST_WINDOWS = 1 << 16  # about 200 MB of scores; SQuAD's dev files have fewer windows
 _AROUND = 300  # characters of a long passage on each side of the answer
 _BOLD, _PLAIN = "\x1b[1;32m", "\x1b[0m"
 
 
 def span_scores_of(logits, features, batch_size=_BATCH, most=_MOST_WINDOWS):
-    """Every window's scores in their order, from batches by length -> generator of (starts, ends), arrays [tokens]
+    """The scores of all windows in order, computed in batches by length -> generator of (starts, ends), arrays [tokens]
 
-    most: windows whose scores are in memory together
+    most: the maximum number of windows with scores in memory
     """
     examples = SquadExamples(features)
     lengths = examples.lengths
     with progress_bar("read", len(lengths), unit="window") as bar:
-        for first in range(0, len(lengths), most):
-            here = lengths[first : first + most]
-            scores = [None] * len(here)
-            for rows in sorted_batches(here, batch_size):
-                for row, found in zip(rows, logits(examples.batch(first + rows)), strict=True):
-                    scores[row] = np.ascontiguousarray(found[: here[row]].T)
+        for start in range(0, len(lengths), most):
+            window_lengths = lengths[start : start + most]
+            scores = [None] * len(window_lengths)
+            for rows in sorted_batches(window_lengths, batch_size):
+                for row, found in zip(rows, logits(examples.batch(start + rows)), strict=True):
+                    scores[row] = np.ascontiguousarray(found[: window_lengths[row]].T)
                 bar.update(steps=len(rows))
             yield from scores
 
@@ -43,9 +43,9 @@ def span_scores_of(logits, features, batch_size=_BATCH, most=_MOST_WINDOWS):
 def answer(model, question, passage, top=5, may_be_none=False):
     """The `top` best answers -> list of {"text", "start", "stop", "score", "probability"}, best first
 
-    start, stop: characters of the passage; may_be_none: "no answer" is one of the candidates, with text "" (a model
-    that was trained with questions without an answer). Probabilities are among the 20 best. ValueError for empty texts,
-    NoSuchHead where the model was not fine-tuned for questions.
+    start, stop: character offsets in the passage; may_be_none: include "no answer", with the text "", as a candidate
+    (for a model that was trained on unanswerable questions). The softmax of the probabilities is over the 20 best, or
+    over `top` if that is more. ValueError for empty texts; NoSuchHead if the model was not fine-tuned for questions.
     """
     model.require_parameter("qa_outputs.weight", "questions (fine-tune it: finetune --task squad1)")
     if top < 1:
@@ -56,7 +56,7 @@ def answer(model, question, passage, top=5, may_be_none=False):
         stride=max(1, length // 3), max_query=min(64, max(1, length // 2 - 4)),
     )  # fmt: skip
     if features.counts.questions_cut:
-        say("note: the question is cut to its beginning; the rest of it does not count")
+        say("note: the question is too long and was cut to its beginning")
     rows = span_scores_of(span_logits(model.params, model.config), features)
     (found,) = best_answers_of_all(features, rows, n_best=max(top, 20), null=may_be_none)
     return [
@@ -66,7 +66,7 @@ def answer(model, question, passage, top=5, may_be_none=False):
 
 
 def format_answers(passage, answers, colour):
-    """The passage with the best answer marked, then all answers with their scores; colour: for a terminal"""
+    """The passage with the best answer marked, then all answers with their scores. colour: use terminal colours"""
     best, lines = answers[0], []
     if best["text"]:
         before, after = passage[: best["start"]], passage[best["stop"] :]

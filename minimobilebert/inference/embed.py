@@ -1,9 +1,9 @@
-"""`embed`: one vector for a text.
+"""`embed`: one vector per text.
 
-    mean    the average of the last hidden state over the text's tokens, [CLS] and [SEP] included
+    mean    the mean of the last hidden state over the tokens, including [CLS] and [SEP]
     cls     the pooled vector
 
-Vectors are scaled to length 1, so that their dot product is the cosine of their angle.
+We normalise the vectors to length 1, so that their dot product is the cosine similarity.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from ..support.terminal import progress_bar
 from ..text.encoding import pad_batch
 
 POOLINGS = ("mean", "cls")
-_ROWS = 4096  # scaled at a time: their copies in double precision stay small
+_ROWS = 4096  # normalised at a time, to limit the memory of the float64 copies
 
 
 def _batches_of_equal_length(encodings, batch_size):
-    """Indices of texts that share a batch. Nothing is padded: a trigram model would see the padding."""
+    """Yields the text indices of each batch. Its texts have equal lengths, because a trigram model reads padding."""
     by_length = {}
     for i, encoding in enumerate(encodings):
         by_length.setdefault(len(encoding.ids), []).append(i)
@@ -26,7 +26,7 @@ def _batches_of_equal_length(encodings, batch_size):
 
 
 def embed(model, texts, *, pooling="mean", batch_size=32):
-    """texts: list of N str -> [N, H] float, rows of length 1. A text's vector does not depend on the others."""
+    """texts: list of N str -> [N, H] float, rows of length 1. The vector of a text does not depend on the others."""
     if pooling not in POOLINGS:
         raise ValueError(f"pooling: found {pooling!r}, expected one of {', '.join(POOLINGS)}")
     encodings = model.encodings(texts)
@@ -39,7 +39,7 @@ def embed(model, texts, *, pooling="mean", batch_size=32):
                 hidden.mean(axis=1) if pooling == "mean" else pooler_forward(model.params, model.config, hidden)[0]
             )
             bar.update(steps=inputs[0].size)
-    # In double precision: activations of a NoNorm model are large enough for their squares to overflow.
+    # In float64: activations of a NoNorm model are so large that their squares overflow float32.
     for start in range(0, len(vectors), _ROWS):
         rows = vectors[start : start + _ROWS]
         rows /= np.maximum(np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True), 1e-30)
@@ -47,13 +47,13 @@ def embed(model, texts, *, pooling="mean", batch_size=32):
 
 
 def _shown(text, longest=100):
-    """A text as one line of a list."""
+    """A text, shortened to one line."""
     text = " ".join(text[: 4 * longest].split())
     return text if len(text) <= longest else text[: longest - 4] + " ..."
 
 
 def format_similarities(texts, vectors):
-    """Lines for people: the cosine between every two of a few texts."""
+    """The matrix of cosine similarities of a few texts, as text."""
     cosines = vectors @ vectors.T
     lines = [f"{i + 1:3}  {_shown(text)}" for i, text in enumerate(texts)]
     lines += ["", "     " + "".join(f"{i + 1:8}" for i in range(len(texts)))]
@@ -61,10 +61,10 @@ def format_similarities(texts, vectors):
     return "\n".join(lines)
 
 
-def lines_of_nearest(texts, places, cosines):
-    """Lines for people, one at a time: every text, and below it those that are nearest to it."""
+def lines_of_nearest(texts, indices, cosines):
+    """Yields lines: each text, followed by its nearest neighbours."""
     width = len(str(len(texts)))
     for i, text in enumerate(texts):
         yield f"{i + 1:{width}}  {_shown(text)}"
-        for place, cosine in zip(places[i], cosines[i], strict=True):
-            yield f"{'':{width}}  {cosine:7.3f}  {place + 1:{width}}  {_shown(texts[place], 80)}"
+        for index, cosine in zip(indices[i], cosines[i], strict=True):
+            yield f"{'':{width}}  {cosine:7.3f}  {index + 1:{width}}  {_shown(texts[index], 80)}"

@@ -1,11 +1,10 @@
-"""The encoder for inference: weights packed once, all blocks in one compiled call (kernels/encoder.py).
+"""The encoder for inference: weights are packed once, and one compiled call runs all blocks (kernels/encoder.py).
 
     engine = Engine(params, config)
     hidden = engine(input_ids, token_type_ids, attention_mask)
 
-gives the last hidden state of `encoder_forward`, without dropout and without anything a backward pass would need. It
-packs a copy of the blocks' weights at its first call: who changes parameters afterwards needs a new engine. Threads may
-call one engine at the same time.
+returns the last hidden state of `encoder_forward`, without dropout and without caches for a backward pass. The first
+call packs a copy of the blocks' weights. After a change of the parameters, make a new engine. An engine is thread-safe.
 """
 
 import numpy as np
@@ -23,11 +22,11 @@ from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names
 from ..ops.fusion import fused
 
-MOST_ROWS = 128  # of one part: what it has between two layers stays in the second-level cache
+MOST_ROWS = 128  # of one part, so that its activations between two layers stay in the L2 cache
 
 
 def _dense_names(config):
-    """Dense layer and normalisation behind it, in the order of the kernel; None where a model has no such."""
+    """Names of each dense layer and the normalisation after it, in the order of the kernel; None for a missing one."""
     bottleneck = config.use_bottleneck
     shared = config.key_query_shared_bottleneck and not config.bottleneck_attention
     names = [
@@ -43,7 +42,7 @@ def _dense_names(config):
 
 
 class _Arena:
-    """Arrays that become one, each filled up with zeros to whole panels -> where each begins"""
+    """Concatenates arrays, each padded with zeros to whole panels. `add` returns the offset of an array."""
 
     def __init__(self, dtype):
         self.nr, self.pieces, self.size = nr_of(np.empty(0, dtype)), [], 0
@@ -70,14 +69,14 @@ class _Arena:
 
 
 class Engine:
-    """params {name: array}, config: the model. Packing takes a second copy of the blocks' weights."""
+    """params {name: array}, config: the model. Packing makes a second copy of the blocks' weights."""
 
     def __init__(self, params, config):
         self.params, self.config = params, config
         self._packed = None
 
     def _pack(self):
-        """-> all weights in one array, and where in it each layer's begin [L, D, 4]"""
+        """-> all weights in one array, and their offsets [L, D, 4]: weight, bias, norm weight, norm bias"""
         config, params = self.config, self.params
         names = _dense_names(config)
         dtype = params[f"{config.prefix}.embeddings.word_embeddings.weight"].dtype

@@ -1,8 +1,8 @@
-"""`fill-mask`: what stands behind [MASK]?
+"""`fill-mask`: predict the pieces at [MASK].
 
     p = softmax(masked-word scores at the masked position)
 
-Every [MASK] of a text is answered on its own, with the others still masked.
+If a text has several masks, each is predicted independently, with the others still masked.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ MASK = "[MASK]"
 
 
 def masked_ids(model, text):
-    """Ids of a text with [MASK] in it, framed by [CLS] and [SEP] -> list of int. ValueError where it cannot be used."""
+    """[CLS] text [SEP] -> list of ids. ValueError if the text has no [MASK] or is too long."""
     tokenizer = model.tokenizer
     if MASK not in text:
         raise ValueError(f"text: found no {MASK} in {text!r}, expected at least one")
@@ -29,9 +29,9 @@ def masked_ids(model, text):
 
 
 def fill_mask(model, text, top=5):
-    """The `top` most probable pieces for every [MASK] of `text`
+    """The `top` most probable pieces for each [MASK] of `text`
 
-    -> a list (one entry a mask) of lists of {"piece", "probability"}. NoSuchHead where the model has no such head.
+    -> a list (one entry per mask) of lists of {"piece", "probability"}. NoSuchHead if the model has no such head.
     """
     model.require_parameter("cls.predictions.bias", "masked words")
     if top < 1:
@@ -49,7 +49,7 @@ def fill_mask(model, text, top=5):
 
 
 def format_answers(text, answers):
-    """Lines for people: for every mask its candidates."""
+    """The candidates of each mask, as text."""
     lines = []
     for number, candidates in enumerate(answers, start=1):
         if len(answers) > 1:

@@ -1,7 +1,7 @@
-"""A fine-tuned model's raw answers for a batch, through the fast engine.
+"""The logits of a fine-tuned model for a batch, computed by the inference engine.
 
-classification    logits [B, num_labels]    of the pooled vector
-span              logits [B, T, 2]          start and end score of every token
+classification    logits [B, num_labels]    from the pooled vector
+span              logits [B, T, 2]          start and end score of each token
 """
 
 from ..model.heads import pooler_forward
@@ -10,7 +10,7 @@ from .engine import Engine
 
 
 def classification_logits(params, config):
-    """-> function: batch -> logits [B, num_labels]. `params` may be trained on later; then ask for a new function."""
+    """-> function: batch -> logits [B, num_labels]. After a change of `params`, make a new function."""
     engine = Engine(params, config)
 
     def logits(batch):
@@ -22,7 +22,7 @@ def classification_logits(params, config):
 
 
 def span_logits(params, config):
-    """-> function: batch -> logits [B, T, 2]; as `classification_logits`"""
+    """-> function: batch -> logits [B, T, 2]. After a change of `params`, make a new function."""
     engine = Engine(params, config)
 
     def logits(batch):

@@ -1,10 +1,10 @@
-"""`Model`: a trained model with its tokeniser, for our own runs and for converted checkpoints.
+"""`Model`: a trained model with its tokeniser, from a run of this project or from a converted checkpoint.
 
     from minimobilebert import Model
     model = Model.load("runs/tiny")
     encoded = model.encode(["The people of the States."], attention_maps=True)
 
-`fill_mask`, `embed` and `next_sentence` beside this file take such a model as their first argument.
+The functions `fill_mask`, `embed`, `next_sentence` and `answer` in this folder take a Model as their first argument.
 """
 
 import dataclasses
@@ -26,18 +26,18 @@ from .engine import Engine
 
 
 class Encoded(NamedTuple):
-    """What the encoder makes of B texts, padded to T tokens."""
+    """The encoder's output for B texts, padded to T tokens."""
 
-    tokens: list[list[str]]  # of B texts: their word pieces, [CLS] and [SEP] included
+    tokens: list[list[str]]  # the word pieces of B texts, including [CLS] and [SEP]
     attention_mask: np.ndarray  # [B, T] bool, False at padding
     last_hidden: np.ndarray  # [B, T, H]
     pooled: np.ndarray  # [B, H]
     hidden_states: list[np.ndarray] | None  # L + 1 arrays [B, T, H]; entry 0 is the embedding output
-    attention_maps: list[np.ndarray] | None  # L arrays [B, A, T, T]; rows ask, columns answer
+    attention_maps: list[np.ndarray] | None  # L arrays [B, A, T, T]; rows are queries, columns are keys
 
 
 class NoSuchHead(ValueError):
-    """The model was not trained for what it is asked. One line says what it has."""
+    """The model has no head for the requested prediction. The message names the head that it has."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,33 +51,33 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Model":
-        """A run of train-tiny (its distilled student), one stage of it, or a converted checkpoint.
+        """Load a run of train-tiny (its distilled student), one of its stages, or a converted checkpoint.
 
-        ValueError, naming the file, where something is missing or damaged.
+        ValueError with the file's name if a file is missing or damaged.
         """
         params, *others = load_model(folder)
-        for array in params.values():  # the engine has packed copies: a change of these would change half of the model
+        for array in params.values():  # read-only, because the engine has packed copies and would not see a change
             array.flags.writeable = False
         return cls(params, *others)
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """What runs the encoder; the weights are packed for it at its first call."""
+        """The inference engine; its first call packs the weights."""
         return Engine(self.params, self.config)
 
     def require_parameter(self, name: str, purpose: str) -> None:
-        """NoSuchHead unless the model has the parameter `name`, which `purpose` needs."""
+        """NoSuchHead if the model lacks the parameter `name`; purpose: for the message"""
         if name not in self.params:
             found = f"a {self.head} head" if self.head else "no head"
             raise NoSuchHead(f"model: found {found}, expected one for {purpose} (give another --model)")
 
     def encodings(self, texts: Sequence[str], seconds: Sequence[str | None] | None = None) -> list[Encoding]:
-        """Ids of every text (with its second text, where `seconds` is given) -> list of Encoding
+        """Encode texts, or pairs if `seconds` is given -> list of Encoding
 
-        Texts beyond the model's positions are cut, and a line on stderr says so.
+        Inputs that are longer than the position table are truncated and reported on stderr.
         """
         for name, value in (("texts", texts), ("seconds", seconds)):
-            if isinstance(value, str):  # else every letter of it would be a text
+            if isinstance(value, str):  # a str is a sequence too: each letter would be a text
                 raise ValueError(f"{name}: found one text, expected a list of texts: [{value[:40]!r}]")
         seconds = [None] * len(texts) if seconds is None else seconds
         longest = self.config.max_position_embeddings
@@ -96,15 +96,15 @@ class Model:
     ) -> Encoded:
         """Run the encoder on texts (or pairs), padded to the longest -> Encoded
 
-        texts, seconds: lists of str; hidden_states, attention_maps: keep those of every layer.
-        A model with trigram embeddings sees the padding behind the last token, as the released MobileBERT does: its
-        output for a text depends a little on the texts beside it. `embed` avoids that.
+        texts, seconds: lists of str; hidden_states, attention_maps: return those of all layers
+        A model with trigram embeddings, such as the released MobileBERT, reads the padding after the last token. Its
+        output for a text therefore depends slightly on the other texts of the batch. `embed` avoids this.
         """
         encodings = self.encodings(texts, seconds)
         input_ids, token_type_ids, attention_mask = pad_batch(encodings, self.tokenizer.pad_id)
         tokens = [[self.tokenizer.vocab[i] for i in encoding.ids] for encoding in encodings]
         states = maps = None
-        if hidden_states or attention_maps:  # the engine keeps neither
+        if hidden_states or attention_maps:  # the engine returns neither
             output, _ = encoder_forward(self.params, self.config, input_ids, token_type_ids, attention_mask)
             hidden = output.hidden_states[-1]
             states = output.hidden_states if hidden_states else None

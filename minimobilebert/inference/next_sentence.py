@@ -1,4 +1,4 @@
-"""`nsp`: does the second text follow the first, or was it picked at random?
+"""`nsp`: predict whether the second text follows the first.
 
     p = softmax(next-sentence scores of the pooled vector)
 
@@ -10,7 +10,7 @@ from ..ops.softmax import softmax_forward
 
 
 def next_sentence(model, first, second):
-    """-> {"follows": probability, "random": probability}. NoSuchHead where the model has no such head."""
+    """-> {"follows": probability, "random": probability}. NoSuchHead if the model has no such head."""
     model.require_parameter("cls.seq_relationship.weight", "next sentences")
     for name, text in (("first", first), ("second", second)):
         if not text.strip():

@@ -1,1 +1,1 @@
-"""Hugging Face checkpoints, both ways (extra `interop`): files, configurations, names, vocabulary."""
+"""Import and export of Hugging Face checkpoints (extra `interop`): files, configurations, names, vocabulary."""

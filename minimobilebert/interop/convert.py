@@ -1,6 +1,6 @@
-"""`convert`: a Hugging Face folder to a model folder of ours, and back.
+"""`convert`: a Hugging Face folder to a model folder of this project, and back.
 
-Everything is read and checked before anything is written, and the new folder appears whole or not at all.
+We read and check everything before we write, and write the new folder atomically.
 """
 
 import pathlib
@@ -21,36 +21,36 @@ from .safetensors_files import InteropError, read_tensors, write_tensors
 
 
 class Converted(NamedTuple):
-    """What a conversion did."""
+    """The result of a conversion."""
 
     config: ModelConfig
     head: str | None
-    tensors: int  # how many were taken over
-    notes: list  # lines on what was left out or added
+    tensors: int  # number of converted tensors
+    notes: list  # lines on tensors and settings that were left out or added
 
 
-def _check_depth(tensors, config, place):
-    """The number of layers, before any list that long is made: config.json may ask for a billion."""
+def _check_depth(tensors, config, location):
+    """Check num_hidden_layers before we build lists of that length: a damaged config.json may name a billion."""
     layers = {int(m[1]) for name in tensors if (m := re.search(r"encoder\.layer\.(\d{1,6})\.", name))}
     if len(layers) != config.num_hidden_layers:
-        raise InteropError(f"{place}: num_hidden_layers: found {config.num_hidden_layers}, expected {len(layers)}"
+        raise InteropError(f"{location}: num_hidden_layers: found {config.num_hidden_layers}, expected {len(layers)}"
                            " (the layers in the checkpoint)")  # fmt: skip
 
 
-def _labels(settings, tensors, place):
+def _labels(settings, tensors, location):
     """Class names of a classification head -> list of str, or None"""
     names, count = settings.get("id2label"), len(tensors["classifier.bias"])
     if names is None:
         return None
     if not isinstance(names, dict) or sorted(names) != sorted(str(i) for i in range(count)):
-        raise InteropError(f"{place}: id2label: found {names!r}, expected names for 0 to {count - 1}")
+        raise InteropError(f"{location}: id2label: found {names!r}, expected names for 0 to {count - 1}")
     return [str(names[str(i)]) for i in range(count)]
 
 
 def _settle_pooler(tensors, config, head):
-    """ModelConfig for the pooler that the file has -> ModelConfig, list of notes
+    """Set `classifier_activation` according to the file -> ModelConfig, list of notes
 
-    Where their class has none, or a bare encoder's file, [CLS] is taken as it is.
+    If the transformers class, or the file of a bare encoder, has no pooler, the pooled vector is [CLS] itself.
     """
     names = [name for name in tensors if "pooler.dense" in name]
     if not config.classifier_activation or head not in (*WITHOUT_POOLER, None):
@@ -66,38 +66,38 @@ def _settle_pooler(tensors, config, head):
 
 
 def _settle_tied(config, settings, head):
-    """Whether words are scored by the word table or by a table of their own, as config.json says -> ModelConfig"""
+    """Set `tie_word_embeddings` according to config.json -> ModelConfig"""
     untied = head in MASKED_WORDS and settings.get("tie_word_embeddings") is False
     return config.replace(tie_word_embeddings=False) if untied else config
 
 
 def read_hf(folder):
-    """A Hugging Face folder -> parameters, ModelConfig, head, tokenizer, labels, notes. ValueError, one line."""
+    """Read a Hugging Face folder -> parameters, ModelConfig, head, tokenizer, labels, notes. ValueError of one line."""
     folder = pathlib.Path(folder)
     tensors = read_tensors(folder)
-    place = folder / "config.json"
-    if not place.exists():
-        raise InteropError(f"{place}: found no file, expected the model's configuration")
-    settings = read_json(place)
-    config = config_from_hf(settings, place)
-    head = head_from_hf(settings, tensors, place)
-    _check_depth(tensors, config, place)
+    location = folder / "config.json"
+    if not location.exists():
+        raise InteropError(f"{location}: found no file, expected the model's configuration")
+    settings = read_json(location)
+    config = config_from_hf(settings, location)
+    head = head_from_hf(settings, tensors, location)
+    _check_depth(tensors, config, location)
     labels = num_labels = None
     if head == "classification":
         if "classifier.bias" not in tensors:
             raise InteropError(f"{folder}: found no classifier.bias, expected a classification head")
-        labels, num_labels = _labels(settings, tensors, place), len(tensors["classifier.bias"])
+        labels, num_labels = _labels(settings, tensors, location), len(tensors["classifier.bias"])
     config, notes = _settle_pooler(tensors, _settle_tied(config, settings, head), head)
     shapes = parameter_shapes(config, head, num_labels)
-    params, more = match_parameters(tensors, shapes, config, head, folder)
-    tokenizer, about_words = read_vocabulary(folder, settings, config.vocab_size)
+    params, tensor_notes = match_parameters(tensors, shapes, config, head, folder)
+    tokenizer, vocabulary_notes = read_vocabulary(folder, settings, config.vocab_size)
     if settings.get("problem_type") == "multi_label_classification":
         notes.append("note: trained for several labels a text; here one of them is chosen")
-    return params, config, head, tokenizer, labels, [*notes, *more, *about_words]
+    return params, config, head, tokenizer, labels, [*notes, *tensor_notes, *vocabulary_notes]
 
 
 def from_hf(folder, out):
-    """Read a Hugging Face folder and write a model folder -> Converted. Nothing is written where anything is wrong."""
+    """Read a Hugging Face folder and write a model folder -> Converted. After an error nothing is written."""
     check_new_folder(out)
     check_writable(out)
     require("safetensors", "interop")
@@ -125,7 +125,7 @@ def to_hf(folder, out):
         write_tensors(unfinished, tensors)
         write_json(unfinished / "config.json", settings)
     names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
-    ours = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
-    notes = [f"left out {name}: transformers' class has none" for name in sorted(ours - names)]
-    notes += [f"note: added {name}, which transformers' class has" for name in sorted(names - ours)]
+    parameters = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
+    notes = [f"left out {name}: transformers' class has none" for name in sorted(parameters - names)]
+    notes += [f"note: added {name}, which transformers' class has" for name in sorted(names - parameters)]
     return Converted(saved.config, saved.head, len(tensors), notes)

@@ -1,7 +1,7 @@
 """Hugging Face's config.json <-> ModelConfig and head.
 
-Both model families are one dataclass here. A key that their file leaves out has the default of their class,
-which differs between BERT and MobileBERT, and from the paper's own files.
+Both model families are one dataclass in this project. A missing key has the default of the transformers class. The
+defaults of BERT and MobileBERT differ, and they also differ from the files of the paper.
 """
 
 from ..config import ConfigError, config_from_dict
@@ -25,7 +25,7 @@ _MOBILE_DEFAULTS = {
     "classifier_activation": True,
 }  # fmt: skip
 
-# Their class names end in what sits on top; None is the bare encoder.
+# The end of a transformers class name determines the head; None is the bare encoder.
 _HEAD_OF_ENDING = {
     "ForPreTraining": "pretraining",
     "ForMaskedLM": "masked-words",
@@ -34,10 +34,11 @@ _HEAD_OF_ENDING = {
     "Model": None,
 }
 _FAMILIES = {"bert": "Bert", "mobilebert": "MobileBert"}
-WITHOUT_POOLER = ("masked-words", "question-answering")  # transformers' classes with these heads build none
+WITHOUT_POOLER = ("masked-words", "question-answering")  # transformers classes with these heads have no pooler
 MASKED_WORDS = ("pretraining", "masked-words")
 
-# What decides how weights are read, beside the sizes. Code of its own, or weights of another kind, we cannot follow.
+# Settings, besides the sizes, that determine how the weights are read. We support neither custom code nor quantised or
+# pruned weights.
 _NOTHING = (None, OneOf({}, []))
 _SHAPE = {
     "model_type?": (None, str),
@@ -52,77 +53,77 @@ _SHAPE = {
 }
 
 
-def _family(settings, place):
+def _family(settings, location):
     family = settings.get("model_type")
     if family not in _FAMILIES:
-        raise InteropError(f"{place}: model_type: found {shown(family)}, expected 'bert' or 'mobilebert'")
+        raise InteropError(f"{location}: model_type: found {shown(family)}, expected 'bert' or 'mobilebert'")
     return family
 
 
-def config_from_hf(settings, place):
-    """The dict of a config.json -> ModelConfig. InteropError naming `place`, the field, found and expected."""
-    check(settings, _SHAPE, place)
-    family = _family(settings, place)
+def config_from_hf(settings, location):
+    """The dict of a config.json -> ModelConfig. InteropError with `location`, the field, found and expected."""
+    check(settings, _SHAPE, location)
+    family = _family(settings, location)
     for name, usual in (("position_embedding_type", "absolute"), ("is_decoder", False), ("add_cross_attention", False)):
         if settings.get(name, usual) != usual:
-            raise InteropError(f"{place}: {name}: found {shown(settings[name])}, expected {usual!r}")
+            raise InteropError(f"{location}: {name}: found {shown(settings[name])}, expected {usual!r}")
     found = {name: settings.get(name, default)
              for name, default in (_SAME_NAME if family == "bert" else _MOBILE_DEFAULTS).items()}  # fmt: skip
     if found["hidden_act"] not in _ACTIVATION_FROM_HF:
         names = ", ".join(_ACTIVATION_FROM_HF)
-        raise InteropError(f"{place}: hidden_act: found {shown(found['hidden_act'])}, expected one of {names}")
+        raise InteropError(f"{location}: hidden_act: found {shown(found['hidden_act'])}, expected one of {names}")
     found["hidden_act"] = _ACTIVATION_FROM_HF[found["hidden_act"]]
     if family == "bert":
-        # Not used by plain BERT, but the dataclass wants numbers that fit.
+        # BERT does not use them, but ModelConfig requires consistent numbers.
         found |= {"embedding_size": found["hidden_size"], "intra_bottleneck_size": found["hidden_size"]}
     else:
         if not found["use_bottleneck"]:
-            raise InteropError(f"{place}: use_bottleneck: found {found['use_bottleneck']!r}, expected true")
+            raise InteropError(f"{location}: use_bottleneck: found {found['use_bottleneck']!r}, expected true")
         found["bottleneck_attention"] = found.pop("use_bottleneck_attention")
-        if found["bottleneck_attention"]:  # then it takes precedence, and the shared bottleneck is built but not used
+        if found["bottleneck_attention"]:  # transformers then builds the shared bottleneck but ignores it
             found["key_query_shared_bottleneck"] = False
     try:
         return config_from_dict(found)
     except ConfigError as error:
-        raise InteropError(f"{place}: {error}") from None
+        raise InteropError(f"{location}: {error}") from None
 
 
-def head_from_hf(settings, names, place):
-    """The head that a checkpoint has -> a name of model.parameters.HEADS, or None where only the encoder can be read.
+def head_from_hf(settings, names, location):
+    """The head of a checkpoint -> a name of model.parameters.HEADS, or None if only the encoder can be read.
 
-    settings: the dict of config.json; names: the tensors in the file, which decide where config.json does not say.
-    Of a class whose head we do not have (token classification, multiple choice) the encoder is read.
+    settings: the dict of config.json; names: the tensors in the file, which determine the head if config.json does not
+    For a class with an unsupported head (token classification, multiple choice) we read only the encoder.
     """
-    prefix = _FAMILIES[_family(settings, place)]
+    prefix = _FAMILIES[_family(settings, location)]
     for architecture in settings.get("architectures") or []:
         if not architecture.startswith(prefix):
-            raise InteropError(f"{place}: architectures: found {shown(architecture)}, expected one of {prefix}'s")
+            raise InteropError(f"{location}: architectures: found {shown(architecture)}, expected one of {prefix}'s")
         head = _HEAD_OF_ENDING.get(architecture.removeprefix(prefix))
-        # BERT's own files name a masked-word model and hold the next-sentence head too.
+        # The files of BERT name a masked-word class but also contain the next-sentence head.
         if head == "masked-words" and "cls.seq_relationship.weight" in names:
             return "pretraining"
         return head
     return head_of(names)
 
 
-def config_to_hf(config, head, num_labels, place):
-    """ModelConfig and head -> the dict of a config.json. InteropError where their classes cannot build the model."""
+def config_to_hf(config, head, num_labels, location):
+    """ModelConfig and head -> the dict of a config.json. InteropError if transformers cannot build the model."""
     family = "mobilebert" if config.use_bottleneck else "bert"
     if config.use_bottleneck and not (config.bottleneck_attention or config.key_query_shared_bottleneck):
         raise InteropError(
-            f"{place}: found a model whose queries and keys read the wide block input (a teacher, or mobilebert-paper),"
-            " expected bottleneck_attention or key_query_shared_bottleneck: transformers builds its query and key"
-            " layers for the narrow width only, so it cannot hold this model"
+            f"{location}: found a model whose queries and keys read the wide block input (a teacher, or"
+            " mobilebert-paper), expected bottleneck_attention or key_query_shared_bottleneck: transformers builds its"
+            " query and key layers for the narrow width only, so it cannot hold this model"
         )
     if family == "bert" and (config.trigram_input or config.embedding_size != config.hidden_size):
         raise InteropError(
-            f"{place}: found plain BERT with factorised embeddings, expected none: transformers has no such"
+            f"{location}: found plain BERT with factorised embeddings, expected none: transformers has no such"
         )
     needs_pooler = head in ("pretraining", "classification")
     if family == "bert" and (config.normalization_type, config.num_feedforward_networks) != ("layer_norm", 1):
-        raise InteropError(f"{place}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
+        raise InteropError(f"{location}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
     if family == "bert" and needs_pooler and not config.classifier_activation:
-        raise InteropError(f"{place}: found BERT without a pooler, expected one: transformers always builds it here")
+        raise InteropError(f"{location}: found BERT without a pooler, expected one: transformers always builds it here")
     ending = next(ending for ending, name in _HEAD_OF_ENDING.items() if name == head)
     settings = {"architectures": [_FAMILIES[family] + ending], "model_type": family, "dtype": "float32",
                 "pad_token_id": 0}  # fmt: skip

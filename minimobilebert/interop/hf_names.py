@@ -1,7 +1,7 @@
-"""Every tensor accounted for: theirs to ours, and back.
+"""The tensors of a Hugging Face file as parameters of this project, and back. Each tensor is accounted for.
 
-Names are the same already. What differs: some files carry an old spelling, a bare encoder's file leaves out the
-model's prefix, tied weights may be stored twice, and constants are stored as if they were weights.
+The names are the same, with these exceptions: some files have an old spelling, the file of a bare encoder has names
+without the model's prefix, tied weights may be stored twice, and constants are stored like weights.
 """
 
 import re
@@ -18,12 +18,12 @@ _DECODER = f"{_MLM}.decoder.weight"
 
 def _listed(names):
     names = sorted(names)
-    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    return ", ".join(names[:_MANY]) + more
+    rest = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+    return ", ".join(names[:_MANY]) + rest
 
 
 def _present_spelling(tensors, config):
-    """gamma, beta -> weight, bias; a bare encoder's names get their prefix."""
+    """Rename gamma, beta to weight, bias; add the prefix to the names of a bare encoder."""
     renamed = {}
     for name, array in tensors.items():
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
@@ -33,12 +33,12 @@ def _present_spelling(tensors, config):
     return renamed
 
 
-def _drop_tied(tensors, config, place):
-    """Tied weights that the file stores a second time must be the same numbers; then one of the two is enough."""
+def _drop_tied(tensors, config, location):
+    """Remove the second copy of tied weights; InteropError if the two copies differ."""
     twins = {_DECODER: f"{config.prefix}.embeddings.word_embeddings.weight"}
     if config.tie_word_embeddings:
         twins[f"{_MLM}.decoder.bias"] = f"{_MLM}.bias"
-    else:  # transformers then ties nothing, and of two biases adds the decoder's
+    else:  # transformers then ties nothing, and uses the decoder's bias
         twins = {}
         if f"{_MLM}.decoder.bias" in tensors:
             tensors[f"{_MLM}.bias"] = tensors.pop(f"{_MLM}.decoder.bias")
@@ -47,13 +47,13 @@ def _drop_tied(tensors, config, place):
             tensors[twin] = tensors.pop(name)
         elif name in tensors and not np.array_equal(tensors.pop(name), tensors[twin]):
             raise InteropError(
-                f"{place}: {name}: found other numbers than in {twin}, expected the same (tied) ones, or"
+                f"{location}: {name}: found other numbers than in {twin}, expected the same (tied) ones, or"
                 " tie_word_embeddings false in config.json"
             )
 
 
 def _not_used(name, config):
-    """Why a tensor that we do not know can be left out, or None."""
+    """The reason why an unknown tensor can be left out, or None."""
     if config.bottleneck_attention and ".bottleneck.attention." in name:
         return "queries and keys read the input bottleneck, so the shared one is not used"
     if not config.has_embedding_transformation and ".embedding_transformation." in name:
@@ -62,7 +62,7 @@ def _not_used(name, config):
 
 
 def _left_out(name, tensors, config, head):
-    """Why a tensor that the model does not have is left out, or None where it must not be."""
+    """The reason why a tensor that the model does not have can be left out, or None if it must not."""
     if tensors[name].size == 0:
         return "it holds no numbers"
     if head is None and not name.startswith(f"{config.prefix}."):
@@ -70,14 +70,14 @@ def _left_out(name, tensors, config, head):
     return _not_used(name, config)
 
 
-def match_parameters(tensors, shapes, config, head, place):
-    """The tensors of a file under our names -> parameters, list of notes on those left out
+def match_parameters(tensors, shapes, config, head, location):
+    """The tensors of a file as parameters of this project -> parameters, list of notes on tensors that were left out
 
-    shapes: {name: shape} that the model needs. InteropError that lists missing, unexpected and misshapen tensors.
+    shapes: {name: shape} of the model. InteropError with a list of missing, unexpected and misshapen tensors.
     """
     tensors = _present_spelling(tensors, config)
     if head in MASKED_WORDS:
-        _drop_tied(tensors, config, place)
+        _drop_tied(tensors, config, location)
     notes = []
     for name in list(tensors):
         if name not in shapes:
@@ -97,12 +97,12 @@ def match_parameters(tensors, shapes, config, head, place):
     if wrong:
         problems.append(f"wrong shape {len(wrong)}: {_listed(wrong)}")
     if problems:
-        raise InteropError(f"{place}: found tensors that do not fit config.json: {'; '.join(problems)}")
+        raise InteropError(f"{location}: found tensors that do not fit config.json: {'; '.join(problems)}")
     return {name: tensors[name] for name in shapes}, notes
 
 
 def names_for_hf(params, config, head):
-    """Our parameters -> their names and form (tied weights once, as they do)."""
+    """Parameters -> the names and shapes of transformers (tied weights once)."""
     tensors = dict(params)
     if config.use_bottleneck and head in MASKED_WORDS and f"{_MLM}.dense.weight" not in params:
         tensors[f"{_MLM}.dense.weight"] = np.zeros((0, config.vocab_size), np.float32)
@@ -112,7 +112,7 @@ def names_for_hf(params, config, head):
 
 
 def tensors_for_hf(params, config, head):
-    """Our parameters -> the tensors of their file: exactly those that their class has"""
+    """Parameters -> the tensors of a Hugging Face file: exactly those of the transformers class"""
     tensors, H = dict(params), config.hidden_size
     pooler = f"{config.prefix}.pooler.dense"
     if head in MASKED_WORDS and not config.tie_word_embeddings:
@@ -120,6 +120,6 @@ def tensors_for_hf(params, config, head):
     if head in WITHOUT_POOLER:
         tensors = {name: array for name, array in tensors.items() if not name.startswith(pooler)}
     elif head is None and config.prefix == "bert" and f"{pooler}.weight" not in params:
-        # Their encoder always has one. Zeros say that it is not to be used, and are read back as none.
+        # transformers' BERT always has a pooler. Zeros mark it as unused; `convert --from-hf` reads them as no pooler.
         tensors |= {f"{pooler}.weight": np.zeros((H, H), np.float32), f"{pooler}.bias": np.zeros(H, np.float32)}
     return names_for_hf(tensors, config, head)

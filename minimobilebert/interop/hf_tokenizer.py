@@ -1,4 +1,4 @@
-"""The vocabulary of a Hugging Face folder, and the files that make their tokeniser cut text as ours does."""
+"""Read the vocabulary of a Hugging Face folder, and write tokeniser files that give the same pieces as ours."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ from ..text.wordpiece import MAX_INPUT_CHARS_PER_WORD, SPECIAL_TOKENS, WordPiece
 from .hf_tokenizer_settings import check_added_tokens, check_lower_case, check_settings, read_tokenizer_json
 from .safetensors_files import InteropError
 
-# Word tables are padded to a multiple of one of these, which some processors multiply faster.
+# Some word tables are padded to a multiple of one of these, for faster matrix products.
 _MULTIPLES = (8, 16, 32, 64, 128)
 
 
@@ -23,7 +23,7 @@ def _from_tokenizer_json(path):
 
 
 def _read(folder):
-    """vocab.txt and tokenizer.json, or one of them -> WordPieceTokenizer, the file that it is from"""
+    """Read vocab.txt and tokenizer.json, or one of them -> WordPieceTokenizer, the file with its vocabulary"""
     plain, full = folder / "vocab.txt", folder / "tokenizer.json"
     from_full = _from_tokenizer_json(full) if full.exists() else None
     if not plain.exists():
@@ -44,9 +44,9 @@ def _read(folder):
 
 
 def _padded(tokenizer, vocab_size, path):
-    """The word table may have a few rows more than there are pieces -> tokenizer with a name for each, notes
+    """Add a piece for each padding row of the word table -> tokenizer, notes
 
-    The rows are kept, because the softmax over words counts them. No text is cut into pieces with such names.
+    We keep the rows, because the softmax over words includes them. No text gives these pieces.
     """
     count = tokenizer.vocab_size
     if count == vocab_size:
@@ -60,7 +60,7 @@ def _padded(tokenizer, vocab_size, path):
 
 
 def read_vocabulary(folder, settings, vocab_size):
-    """-> WordPieceTokenizer, list of notes. ValueError if it is not ours, or does not fit the model.
+    """-> WordPieceTokenizer, list of notes. ValueError if it is not BERT's uncased one, or does not fit the model.
 
     settings: the dict of config.json
     """
@@ -68,8 +68,8 @@ def read_vocabulary(folder, settings, vocab_size):
     tokenizer, path = _read(folder)
     notes = check_settings(folder, settings, tokenizer)
     check_lower_case(tokenizer, path)
-    tokenizer, more = _padded(tokenizer, vocab_size, path)
-    return tokenizer, notes + more
+    tokenizer, padding_notes = _padded(tokenizer, vocab_size, path)
+    return tokenizer, notes + padding_notes
 
 
 def _special(tokenizer, token):
@@ -78,13 +78,13 @@ def _special(tokenizer, token):
 
 
 def _template(*parts):
-    """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], as their post-processor describes it."""
+    """[CLS] A [SEP] or [CLS] A [SEP] B [SEP] in the format of a post-processor."""
     return [{"Sequence": {"id": p, "type_id": t}} if p in "AB" else {"SpecialToken": {"id": p, "type_id": t}}
             for p, t in parts]  # fmt: skip
 
 
 def tokenizer_json(tokenizer):
-    """The dict of a tokenizer.json: BERT's uncased tokeniser over our vocabulary."""
+    """The dict of a tokenizer.json: BERT's uncased tokeniser with the vocabulary of `tokenizer`."""
     one = (("[CLS]", 0), ("A", 0), ("[SEP]", 0))
     frame = {t: {"id": t, "ids": [tokenizer.id_of(t)], "tokens": [t]} for t in ("[CLS]", "[SEP]")}
     return {
@@ -105,7 +105,7 @@ def tokenizer_json(tokenizer):
 
 
 def write_tokenizer(folder, tokenizer, config):
-    """vocab.txt, tokenizer.json and tokenizer_config.json."""
+    """Write vocab.txt, tokenizer.json and tokenizer_config.json."""
     folder = pathlib.Path(folder)
     tokenizer.save(folder / "vocab.txt")
     write_json(folder / "tokenizer.json", tokenizer_json(tokenizer))

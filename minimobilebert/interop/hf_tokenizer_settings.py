@@ -1,8 +1,8 @@
-"""What a Hugging Face folder says about its tokeniser, held against the one tokeniser that we have: BERT's, uncased.
+"""Check that the tokeniser settings of a Hugging Face folder describe BERT's uncased tokeniser, the only one we have.
 
-A setting that would cut text in another way is refused, wherever it is written: tokenizer.json, tokenizer_config.json,
-special_tokens_map.json, added_tokens.json or config.json. Read as if it were uncased, a cased model computes something
-for every text, and all of it is wrong. A setting that we do not know is named in a note.
+A setting that would tokenise text differently is an error, in each of tokenizer.json, tokenizer_config.json,
+special_tokens_map.json, added_tokens.json and config.json. Without this check, a cased model would run but give wrong
+results. A note names each unknown setting.
 """
 
 from ..support.shapes import ANY, Integer, OneOf, check, shown, shown_key
@@ -16,15 +16,15 @@ _NAMES = ("pad", "unk", "cls", "sep", "mask")
 _PAIR = [("[CLS]", 0), ("A", 0), ("[SEP]", 0), ("B", 1), ("[SEP]", 1)]
 
 _OWN_CLASSES = ("BertTokenizer", "BertTokenizerFast", "MobileBertTokenizer", "MobileBertTokenizerFast")
-_GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # these do what tokenizer.json says
+_GENERIC_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")  # configured by tokenizer.json
 
 
 def _token(token):
-    """A special token's name is a text, or an object with the text and how it is found."""
+    """The shape of a special token's entry: its text, or an object with its text and flags."""
     return (None, OneOf(token), {"content": OneOf(token), str: ANY})
 
 
-# Settings that decide how text is cut, and what they must be; a key that is not there has that value.
+# Settings that affect tokenisation, with the required values; a missing key has the required value.
 _CONFIG = {
     "do_lower_case?": _YES,
     "do_basic_tokenize?": _YES,
@@ -50,7 +50,7 @@ _CONFIG = {
     str: ANY,
 }
 
-# Settings that do not: where files are, how long a text may be, how ids become text.
+# Settings that do not affect it: file names, the maximum length, decoding.
 _HARMLESS = {
     "model_max_length", "max_len", "max_length", "name_or_path", "special_tokens_map_file", "tokenizer_file",
     "vocab_file", "full_tokenizer_file", "clean_up_tokenization_spaces", "model_input_names", "stride", "use_fast",
@@ -91,9 +91,9 @@ _POST_PROCESSORS = {
 
 
 def read_tokenizer_json(path):
-    """The dict of a tokenizer.json that cuts text as we do -> dict. ValueError names the setting that does not."""
+    """Read a tokenizer.json -> dict. ValueError with the setting that differs from BERT's uncased tokeniser."""
     found = read_json(path, {str: ANY})
-    for name in ("normalizer", "pre_tokenizer", "post_processor"):  # a sequence of one is that one
+    for name in ("normalizer", "pre_tokenizer", "post_processor"):  # a sequence of one element is that element
         part = found.get(name)
         inner = part.get(f"{name}s", part.get("processors")) if isinstance(part, dict) else None
         if isinstance(inner, list) and len(inner) == 1 and part.get("type") == "Sequence":
@@ -104,7 +104,7 @@ def read_tokenizer_json(path):
 
 
 def _check_frame(processor, path):
-    """[CLS] A [SEP], and [CLS] A [SEP] B [SEP] for two texts: what `text/encoding.py` makes."""
+    """InteropError unless it adds [CLS] A [SEP] or [CLS] A [SEP] B [SEP], as `text/encoding.py` does."""
     check(processor, _POST_PROCESSORS[processor["type"]], f"{path}: post_processor")
     if processor["type"] == "BertProcessing":
         found = [part[0] if isinstance(part, list) and part else part for part in (processor["cls"], processor["sep"])]
@@ -120,7 +120,7 @@ def _check_frame(processor, path):
 
 
 def check_added_tokens(added, tokenizer, path):
-    """[(content, id)]: tokens that are found in text before it is cut. Ours are the five special ones."""
+    """added: [(content, id)], tokens that are matched before tokenisation. Only the five special tokens are allowed."""
     for content, number in added:
         if content not in SPECIAL_TOKENS:
             raise InteropError(
@@ -133,7 +133,7 @@ def check_added_tokens(added, tokenizer, path):
 
 
 def check_lower_case(tokenizer, path):
-    """InteropError for a vocabulary with capitals: it is a cased model's, and half of it would never be found."""
+    """InteropError for a vocabulary with capital letters, which is that of a cased model."""
     for number, piece in enumerate(tokenizer.vocab):
         if piece != piece.lower() and piece[:1] + piece[-1:] not in ("[]", "<>"):
             raise InteropError(
@@ -143,7 +143,7 @@ def check_lower_case(tokenizer, path):
 
 
 def check_settings(folder, settings, tokenizer):
-    """All but tokenizer.json; settings: the dict of config.json -> list of notes"""
+    """Check all files except tokenizer.json; settings: the dict of config.json -> list of notes"""
     notes, classes = [], []
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         path = folder / name

@@ -1,7 +1,7 @@
 """Tensors in .safetensors files: one file, or several shards with an index.
 
-The `safetensors` library checks the header (length, offsets, overlaps, shapes) before anything is read, so a
-damaged file costs no memory. Pickle files are never opened: reading one can run any program.
+The `safetensors` library checks the header (length, offsets, overlaps, shapes) before it reads tensors, so a damaged
+file needs no memory. We never open pickle files, because unpickling can execute arbitrary code.
 """
 
 import pathlib
@@ -17,17 +17,17 @@ from ..support.structured_files import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.ckpt.*", "*.pkl", "*.h5", "*.msgpack")
-# Constants that older files store as if they were weights, and what they must be for a row of N tokens.
+# Constants that older files store like weights, and functions that compute their values for N tokens.
 _BUFFERS = {"position_ids": np.arange, "token_type_ids": np.zeros}
 _WIDENED = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
 class InteropError(ValueError):
-    """A foreign checkpoint that cannot be used, or a model that cannot be exported. One line says why."""
+    """A checkpoint cannot be imported, or a model cannot be exported. The message is one line."""
 
 
 def bfloat16_to_float32(data):
-    """The bytes of little-endian bfloat16 numbers -> float32 [N]: bfloat16 is the upper half of a float32."""
+    """Bytes of little-endian bfloat16 numbers -> float32 [N]. A bfloat16 is the upper half of a float32."""
     return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
 
 
@@ -36,13 +36,13 @@ def _damaged(path, error):
 
 
 def _read_brain_floats(path, names):
-    """The bfloat16 tensors of a file, which NumPy has no type for."""
+    """Read the bfloat16 tensors of a file. NumPy has no such dtype."""
     whole = dict(require("safetensors", "interop").deserialize(path.read_bytes()))
     return {name: bfloat16_to_float32(bytes(whole[name]["data"])).reshape(whole[name]["shape"]) for name in names}
 
 
 def _buffer(name):
-    """The function that makes the constant with this name, or None"""
+    """The function that computes the constant with this name, or None"""
     return _BUFFERS.get(name.rpartition(".")[2])
 
 
@@ -52,9 +52,9 @@ def _check_buffer(name, array, path):
 
 
 def read_file(path):
-    """One file -> {name: float32 array}, without constants. Half precision is widened.
+    """Read one file -> {name: float32 array}, without constants; other dtypes are converted to float32.
 
-    InteropError, naming file and tensor.
+    InteropError with the file and the tensor.
     """
     path, safetensors = pathlib.Path(path), require("safetensors", "interop")
     open_regular(path).close()  # a pipe would hang
@@ -62,16 +62,16 @@ def read_file(path):
     try:
         with safetensors.safe_open(str(path), framework="np") as file:
             for name in file.keys():
-                kind = file.get_slice(name).get_dtype()
+                dtype = file.get_slice(name).get_dtype()
                 if _buffer(name):
-                    if kind != "BF16":
+                    if dtype != "BF16":
                         _check_buffer(name, file.get_tensor(name), path)
-                elif kind == "BF16":
+                elif dtype == "BF16":
                     brain_floats.append(name)
-                elif kind in _WIDENED:
+                elif dtype in _WIDENED:
                     tensors[name] = file.get_tensor(name)
                 else:
-                    raise InteropError(f"{path}: {name}: found numbers of type {kind}, expected F32, F16, BF16 or F64")
+                    raise InteropError(f"{path}: {name}: found numbers of type {dtype}, expected F32, F16, BF16 or F64")
         tensors |= _read_brain_floats(path, brain_floats) if brain_floats else {}
     except (safetensors.SafetensorError, OSError, MemoryError) as error:
         raise _damaged(path, error) from None
@@ -79,35 +79,35 @@ def read_file(path):
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is reported as such
             array = array.astype(np.float32)
         if not np.isfinite(array).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise InteropError(f"{path}: {name}: found {array[where]} at {list(where)}, expected finite numbers")
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise InteropError(f"{path}: {name}: found {array[index]} at {list(index)}, expected finite numbers")
         tensors[name] = array
     return tensors
 
 
 def _read_shards(index):
     try:
-        places = read_json(index, {"weight_map": {str: str}, str: ANY})["weight_map"]
+        file_of = read_json(index, {"weight_map": {str: str}, str: ANY})["weight_map"]
     except ShapeError as error:
         raise InteropError(f"{error}; found no readable weight_map, expected {{tensor: file}}") from None
-    places = {name: place for name, place in places.items() if not _buffer(name)}
-    files = sorted(set(places.values()))
+    file_of = {name: file for name, file in file_of.items() if not _buffer(name)}
+    files = sorted(set(file_of.values()))
     tensors = {}
     for file in files:
         if pathlib.PurePath(file).name != file or len(file) > 200:
             raise InteropError(f"{index}: found shard {shown(file)}, expected the name of a file in the same folder")
-        here = read_file(index.parent / file)
-        expected = {name for name, place in places.items() if place == file}
-        if set(here) != expected:
-            name = sorted(set(here) ^ expected)[0]
-            found = "only in the file" if name in here else "only in the index"
+        shard = read_file(index.parent / file)
+        expected = {name for name, owner in file_of.items() if owner == file}
+        if set(shard) != expected:
+            name = sorted(set(shard) ^ expected)[0]
+            found = "only in the file" if name in shard else "only in the index"
             raise InteropError(f"{index.parent / file}: {name}: found {found}, expected in both")
-        tensors |= here
+        tensors |= shard
     return tensors
 
 
 def read_tensors(folder):
-    """All tensors of a checkpoint folder -> {name: float32 array}. InteropError where there is nothing usable."""
+    """Read all tensors of a checkpoint folder -> {name: float32 array}. InteropError if it has no safetensors."""
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise InteropError(
