@@ -290,7 +290,7 @@ def test_the_whole_message():
     assert re.sub(r"spread \S+\)", "spread tiny)", str(result)).splitlines() == [
         "scores_backward: dkey is wrong",
         "  where       dkey[2, 1], the worst of 15 entries; 15 of them wrong",
-        "  yours       -0.956396      finite difference -1.65653      ratio 0.5774 on every entry (spread tiny)",
+        "  analytic    -0.956396      finite difference -1.65653      ratio 0.5774 on every entry (spread tiny)",
         "  shapes      dkey (5, 3) ok      dtype float64 ok",
         "  looks like  a constant factor 0.5774. Is it one over the square root of an axis length, 3: a scale applied"
         " twice?",

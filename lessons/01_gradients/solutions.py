@@ -21,14 +21,14 @@ def direction_error(forward, backward, inputs, rng, step=1e-5):
     if not isinstance(gradients, tuple):
         gradients = (gradients,)
     vs = [rng.standard_normal(x.shape) for x in inputs]
-    yours = sum((g * v).sum() for g, v in zip(gradients, vs, strict=True))
+    analytic = sum((g * v).sum() for g, v in zip(gradients, vs, strict=True))
     up = forward(*[x + step * v for x, v in zip(inputs, vs, strict=True)])[0]
     down = forward(*[x - step * v for x, v in zip(inputs, vs, strict=True)])[0]
     difference = (dy * (up - down)).sum() / (2 * step)
-    larger = max(abs(yours), abs(difference))
+    larger = max(abs(analytic), abs(difference))
     if larger == 0:
         return 0.0
-    return float(abs(yours - difference) / larger)
+    return float(abs(analytic - difference) / larger)
 
 
 def tanh_backward(dy, cache):

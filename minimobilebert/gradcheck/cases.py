@@ -1,8 +1,8 @@
-"""A gradient-check case for every public backward pass of `ops` and `distillation`.
+"""A gradient-check case for each public backward pass of `ops` and `distillation`.
 
-A case draws odd shapes and random numbers and says what to check: `CASES["relu_backward"](rng)` -> Case.
-What has no gradient (labels, masks, a teacher) is bound with a lambda. `tests/test_every_backward.py` fails where a
-backward has no case here; `check_every_backward` is what `make gradcheck` prints.
+A case draws random shapes and numbers: `CASES["relu_backward"](rng)` -> Case. Lambdas bind arguments without a gradient
+(labels, masks, the teacher). `tests/test_every_backward.py` fails if a backward pass has no case. `make gradcheck`
+prints the results of `check_every_backward`.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def _case(function):
 
 
 def check_every_backward(seed=0, names=None):
-    """Check each case with each back end; yields (name, back end, GradientCheck) as it goes."""
+    """Check each case with each back end; yields (name, back end, GradientCheck)."""
     for name in names or sorted(CASES):
         for backend in BACKENDS:
             with use_backend(backend):
@@ -59,7 +59,7 @@ def check_every_backward(seed=0, names=None):
 
 
 def _tokens(rng):
-    """Leading dimensions: none, [T] or [B, T], now and then empty."""
+    """Leading dimensions: none, [T] or [B, T]; sometimes one is 0."""
     return tuple(int(n) for n in rng.integers(0 if rng.random() < 0.1 else 1, 4, rng.integers(0, 3)))
 
 
@@ -68,7 +68,7 @@ def _features(rng, smallest=1):
 
 
 def _mask(rng, batch, tokens):
-    """[B, T] with at least one real token a sequence."""
+    """[B, T] with at least one real token per sequence."""
     return np.arange(tokens) < rng.integers(1, tokens + 1, batch)[:, None]
 
 
@@ -96,13 +96,13 @@ def linear_backward(rng):
 
 
 def _activation(rng):
-    """Its name, and what check_gradients wants to know of its kink, given the numbers in front of it."""
+    """-> name of an activation, `kinks` for check_gradients (ReLU's input) or None"""
     name = str(rng.choice(["relu", "gelu", "gelu_tanh"]))
     return name, (lambda x, weight, bias, *_: x @ weight.T + bias) if name == "relu" else None
 
 
 def _alive(inputs):
-    """Lift the bias where every unit is off: a dead ReLU has no gradient, not even of NaN."""
+    """Increase the bias if all units are negative: a dead ReLU has only zero gradients, even for NaN inputs."""
     s = inputs["x"] @ inputs["weight"].T + inputs["bias"]
     inputs["bias"] += max(0.0, 0.5 - s.max(initial=0.5 if s.size == 0 else -np.inf))
     return inputs
@@ -183,7 +183,7 @@ def softmax_backward(rng):
 @_case
 def dropout_backward(rng):
     seed, rate = int(rng.integers(2**32)), float(rng.choice([0.0, 0.1, 0.5, 0.9]))
-    # A generator made anew in every call draws the same mask every time.
+    # A new generator in each call draws the same mask each time.
     return _elementwise(
         rng, lambda x: dropout.dropout_forward(x, rate, np.random.default_rng(seed)), dropout.dropout_backward
     )
@@ -202,7 +202,7 @@ def cross_entropy_backward(rng):
 @_case
 def soft_cross_entropy_backward(rng):
     rows, words = int(rng.integers(0, 5)), _features(rng)
-    targets = rng.random((rows, words))  # sums other than 1 on purpose: the general formula is checked
+    targets = rng.random((rows, words))  # the rows do not sum to 1, to check the general formula
     return Case(
         lambda logits: cross_entropy.soft_cross_entropy_forward(logits, targets.astype(logits.dtype)),
         cross_entropy.soft_cross_entropy_backward, {"logits": 2.0 * rng.normal(size=(rows, words))},
@@ -227,7 +227,7 @@ def trigram_backward(rng):
 
 @_case
 def attention_backward(rng):
-    """Two outputs, the weighted values and the scores, because attention transfer sends a gradient to the scores."""
+    """Two outputs, the context and the scores, because attention transfer has a gradient for the scores."""
     batch, tokens, heads, size = (int(n) for n in rng.integers(1, 4, 4))
     mask = _mask(rng, batch, tokens)
     seed, rate = int(rng.integers(2**32)), float(rng.choice([0.0, 0.4]))

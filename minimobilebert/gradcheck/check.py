@@ -1,28 +1,29 @@
-"""The gradient checker: is `x_backward` the derivative of `x_forward`?
+"""The gradient checker: compares a backward pass with finite differences of its forward pass.
 
-A backward pass is right if, for EVERY upstream gradient dy, it returns the gradient of the number
+A backward pass is correct if, for EVERY upstream gradient dy, it returns the gradient of the scalar
 
     L(inputs) = sum(dy * forward(inputs))
 
-so the checker draws a dy at random and compares with a central difference, entry by entry:
+We draw a random dy and compare the analytic gradient with a central difference, entry by entry:
 
     dL/dx[i] = (L(x + h e_i) - L(x - h e_i)) / 2h   +   an error of order h^2
 
-Why it is done this way:
+The reasons for the details:
 
-* dy is random. Under dy = 1 everywhere, a softmax backward that returns zeros, a LayerNorm backward without its
-  scale and every wrong permutation look right.
-* float64. In float32 the difference of two nearly equal numbers has no digits left; a float32 kernel is compared
-  with its float64 self instead.
-* h = 1e-5. The h^2 error shrinks with h, rounding (1e-16 / h) grows; near 1e-5 both are about 1e-10.
-* Every evaluation gets its own copy of the inputs. Where an output is a view of an input, changing the input in
-  place would change the saved output too, and every difference would be 0.
-* The error is relative to the largest entry of the same gradient. Relative to each entry, those that are 0 by
-  cancellation would fail however right they are. A gradient that is 0 everywhere has no scale of its own: there
-  a deviation within the rounding noise of the difference counts as no more than the tolerance.
+* dy is random. With dy = 1 everywhere, a softmax backward that returns zeros, a LayerNorm backward without its scale
+  and every wrong permutation pass.
+* float64. In float32, the difference of two nearly equal numbers has no correct digits. To check a float32 kernel,
+  compare it with its float64 version.
+* h = 1e-5. The truncation error falls with h^2, and the rounding error (1e-16 / h) grows; near 1e-5 both are about
+  1e-10.
+* Each evaluation gets its own copy of the inputs. If an output is a view of an input, a change of the input in place
+  would also change the saved output, and all differences would be 0.
+* The error is relative to the largest entry of the same gradient. Relative to each entry, entries that are 0 by
+  cancellation would fail although they are correct. A gradient that is 0 everywhere has no scale; a deviation within
+  the rounding noise of the difference then counts as no more than the tolerance.
 
-The same run checks what else a backward promises: it is linear in dy, it changes neither its inputs nor the cache,
-and every gradient has the shape and the type of its array. `diagnosis.py` puts failures into words.
+We also check that the backward is linear in dy, that it changes neither its inputs nor the cache, and that each
+gradient has the shape and dtype of its array. `diagnosis.py` describes the failures.
 """
 
 import dataclasses
@@ -35,22 +36,22 @@ from . import diagnosis
 from .differences import Line, directional_slopes, entry_slopes
 from .passes import Passes
 
-# Inputs are often drawn from default_rng(seed) with the same seed. From the same stream dy would be equal to x, and at
-# dy = x the gradient of LayerNorm, for one, is 0 whatever the code does.
+# Inputs are often drawn from default_rng(seed) with the same seed. With the same stream, dy would be equal to x, and
+# for dy = x the gradient of LayerNorm, for example, is always 0.
 _STREAM = 0x6C
 
 
 class GradientError(AssertionError):
-    """A backward pass is wrong. The message says where, by how much, and what it looks like."""
+    """A backward pass is wrong. The message has the entry, the error and a diagnosis."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientCheck:
-    """What a check found.
+    """The result of a check.
 
-    errors    worst relative error of each gradient, by name ("dx", "dweight", ...)
-    skipped   number of entries left out because a declared kink was too close, by name
-    failures  empty if everything passed
+    errors    the largest relative error of each gradient, by name ("dx", "dweight", ...)
+    skipped   the number of entries that were skipped because of a kink, by name
+    failures  empty if all checks passed
     """
 
     name: str
@@ -66,14 +67,14 @@ class GradientCheck:
 
     @property
     def worst(self) -> float:
-        """The largest of `errors`; 0 where there was nothing to compare."""
+        """The largest of `errors`; 0 if there are none."""
         return max(self.errors.values(), default=0.0)
 
     def __str__(self) -> str:
         return diagnosis.report(self)
 
     def raise_on_failure(self) -> "GradientCheck":
-        """GradientError with the whole report if something failed; else this result."""
+        """This result, or GradientError with the full report if a check failed."""
         if self.failures:
             raise GradientError("\n" + str(self))
         return self
@@ -95,13 +96,13 @@ def check_gradients(
     """Compare `backward` with finite differences of `forward`.
 
     forward   forward(*inputs.values()) -> y, cache; y is an array, a number, or a tuple of these
-    backward  backward(dy, cache) -> the gradient of each input, in their order; dy is built like y
-    inputs    dict from name to array: only what has a gradient (bind labels, masks and sizes with a lambda)
-    mode      "all": every entry. "direction": `directions` random directions for each input, for large inputs
-    kinks     kinks(*inputs.values()) -> an array, or a tuple of them, whose entries change sign where `forward` has
-              a kink (ReLU: x itself). Where x - h and x + h lie on different sides, steps of h/10 and h/100 are
-              tried; an entry that is closer still is skipped and counted.
-    -> GradientCheck; `.raise_on_failure()` turns a failure into an exception
+    backward  backward(dy, cache) -> the gradients of the inputs in order; dy has the structure of y
+    inputs    {name: array} of the inputs with a gradient (bind labels, masks and sizes with a lambda)
+    mode      "all": all entries. "direction": `directions` random directions for each input, for large inputs
+    kinks     kinks(*inputs.values()) -> an array or a tuple of arrays with entries that change sign at a kink of
+              `forward` (ReLU: x itself). If x - h and x + h are on different sides of a kink, we try h/10 and h/100,
+              and otherwise skip and count the entry.
+    -> GradientCheck; `.raise_on_failure()` raises GradientError for a failure
     """
     if mode not in ("all", "direction"):
         raise ValueError(f"mode: found {mode!r}, expected 'all' or 'direction'")
@@ -109,18 +110,18 @@ def check_gradients(
     inputs = {key: _as_float64(key, array) for key, array in inputs.items()}
     passes = Passes(forward, backward, inputs, rng)
     errors, skipped, failures, expected = {}, {}, list(passes.failures), {}
-    for key, yours in passes.gradients.items():
-        if failure := diagnosis.wrong_kind_of_value(f"d{key}", yours):
+    for key, analytic in passes.gradients.items():
+        if failure := diagnosis.wrong_kind_of_value(f"d{key}", analytic):
             failures.append(failure)
             continue
-        if mode == "all" or yours.shape != inputs[key].shape:
+        if mode == "all" or analytic.shape != inputs[key].shape:
             slopes = entry_slopes(passes, key, step, kinks)
         else:
-            slopes = directional_slopes(passes, key, yours, step, kinks, rng, directions)
+            slopes = directional_slopes(passes, key, analytic, step, kinks, rng, directions)
         expected[key], skipped[f"d{key}"] = slopes, int(slopes.skipped.sum())
         if slopes.skipped.size and slopes.skipped.all():
             failures.append(diagnosis.Failure(f"d{key}", "skipped", "every entry is at a kink: nothing was checked"))
-        if yours.shape == inputs[key].shape:
+        if analytic.shape == inputs[key].shape:
             errors[f"d{key}"] = slopes.worst_error(tolerance)
     for key in expected:
         if passes.gradients[key].shape != inputs[key].shape or not errors[f"d{key}"] <= tolerance:
@@ -139,16 +140,16 @@ def check_loss_gradients(
     step: float = 1e-6,
     name: str = "loss",
 ) -> GradientCheck:
-    """The same for a whole model: the slope of its loss along random directions in parameter space.
+    """Check the gradients of a whole model: directional derivatives of its loss in parameter space.
 
-    loss_and_grads  loss_and_grads(params) -> loss (a number), gradients (dict; what has none is held fixed)
-    params          dict from name to float64 array
-    -> GradientCheck, whose `errors` are one a direction
+    loss_and_grads  loss_and_grads(params) -> loss (a number), gradients (dict; parameters without one are fixed)
+    params          {name: float64 array}
+    -> GradientCheck, with one of `errors` per direction
 
-    A direction moves all parameters at once, each by more the smaller its gradient is (up to 30 times), so that a
-    small parameter's mistake is not lost among large ones. Kinks need not be declared: the slope is taken with two
-    steps, and a direction along which they disagree is drawn again. If a direction fails, the parameters are tried
-    one by one to name the wrong ones.
+    A direction changes all parameters at once. Parameters with smaller gradients change more (up to 30 times), so that
+    errors in them are visible among larger gradients. Kinks need no declaration: we compute the derivative with two
+    step sizes and draw another direction if they disagree. If a direction fails, we check each parameter separately to
+    name the wrong ones.
     """
     for key, array in params.items():
         if array.dtype != np.float64:
@@ -170,9 +171,9 @@ def check_loss_gradients(
     errors = {f"direction {i + 1}": line.error(names)[0] for i in range(directions)}
     if any(not error <= tolerance for error in errors.values()):
         for key in names:
-            error, yours, difference = line.error([key])
+            error, analytic, difference = line.error([key])
             if not error <= tolerance:
-                failures.append(diagnosis.along_a_direction(key, line.gradients[key], error, yours, difference))
+                failures.append(diagnosis.along_a_direction(key, line.gradients[key], error, analytic, difference))
         if not failures:
             failures = [diagnosis.Failure("all", "other", "the parameters fail together, though none does alone")]
     return GradientCheck(name, seed, tolerance, errors, {}, failures)

@@ -1,4 +1,4 @@
-"""What the gradient checker runs: forward and backward passes, watched bit by bit for changes they must not make."""
+"""The forward and backward passes of a gradient check. They detect passes that modify inputs, dy or the cache."""
 
 import dataclasses
 
@@ -10,11 +10,11 @@ from .diagnosis import Failure
 class Passes:
     """The passes of one check.
 
-    inputs      dict from name to float64 array; never handed out, only copies of it are
-    dy          list of random upstream gradients, one an output
-    gradients   dict from input name to what backward(dy) returned
-    ignores_dy  names of the inputs whose gradient is the same for two different dy
-    failures    broken promises
+    inputs      {name: float64 array}; the passes get copies
+    dy          list of random upstream gradients, one per output
+    gradients   {input name: the gradient that backward(dy) returned}
+    ignores_dy  names of the inputs with equal gradients for two different dy
+    failures    list of Failure
     """
 
     def __init__(self, forward, backward, inputs, rng):
@@ -31,13 +31,13 @@ class Passes:
         for key, first in self.gradients.items():
             three = (first, second[key], both[key])
             if not all(isinstance(g, np.ndarray) and g.dtype == np.float64 and g.shape == first.shape for g in three):
-                continue  # reported elsewhere
+                continue  # check.py reports it
             if first.size and first.any() and np.array_equal(first, second[key]):
                 self.ignores_dy.add(key)
                 continue
             expected = 2.0 * first - 3.0 * second[key]
             scale = max(np.abs(first).max(initial=0.0), np.abs(second[key]).max(initial=0.0))
-            # Three roundings of numbers of this scale, with room for sums inside the backward.
+            # The limit allows for the rounding of three such numbers and of sums inside the backward.
             if np.isfinite(scale) and not np.abs(both[key] - expected).max(initial=0.0) <= 1e-9 * scale:
                 self._fail(f"d{key}", "not linear",
                            f"backward(2 a - 3 b) is not 2 backward(a) - 3 backward(b) for d{key}")  # fmt: skip
@@ -57,7 +57,7 @@ class Passes:
         cached = arrays_in(cache, "cache")
         before = _copies(cached)
         gradients = _as_tuple(self.backward(tuple(handed) if isinstance(y, (tuple, list)) else handed[0], cache))
-        # The gradients are copied before anything else: a backward may return a view of the cache.
+        # Copy the gradients first, because a backward may return a view of the cache.
         gradients = [g.copy() if isinstance(g, np.ndarray) else g for g in gradients]
         self._compare(given, self.inputs, "backward", "mutated input")
         self._compare(cached, before, "backward", "mutated cache")
@@ -71,10 +71,10 @@ class Passes:
             gradients = (gradients + [None] * wanted)[:wanted]
         return dict(zip(self.inputs, gradients, strict=False))
 
-    def _compare(self, arrays, before, who, kind):
+    def _compare(self, arrays, before, phase, kind):
         for key, array in arrays.items():
             if array.tobytes() != before[key].tobytes():
-                self._fail(key, kind, f"{who} changed {key} in place: write to a new array, or to a copy")
+                self._fail(key, kind, f"{phase} changed {key} in place: write to a new array, or to a copy")
 
     def _fail(self, tensor, kind, text):
         failure = Failure(tensor, kind, text)
@@ -83,7 +83,7 @@ class Passes:
 
 
 def arrays_in(value, name):
-    """All arrays inside nested tuples, lists, dicts and dataclasses, as a dict from "cache.x" and the like."""
+    """All arrays in nested tuples, lists, dicts and dataclasses -> {path such as "cache.x": array}"""
     if isinstance(value, np.ndarray):
         return {name: value}
     if dataclasses.is_dataclass(value):

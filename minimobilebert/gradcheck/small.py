@@ -1,25 +1,25 @@
-"""A gradient checker in two small functions, to be written in lesson 01; `gradcheck.py` is the one with explanations.
+"""A gradient checker in two small functions, the tasks of lesson 01. `check.py` is the full checker.
 
-Every entry of one array, two evaluations each, for a function whose value is a number:
+For a scalar function: two evaluations for each entry of an array.
 
     df/dx[i] = (f(x + h e_i) - f(x - h e_i)) / 2h   +   an error of order h^2
 
-A whole backward pass for two evaluations in all: draw an upstream gradient dy and a direction v at random, and let
-L = sum(dy * y). The slope of L along v is the sum of gradient * v over all inputs, whatever v is, so
+For a backward pass: two evaluations in total. Draw an upstream gradient dy and a direction v at random, and let
+L = sum(dy * y). The directional derivative of L along v is the sum of gradient * v over all inputs, so
 
     sum(dx * v)  must be  (L(x + h v) - L(x - h v)) / 2h
 
-A wrong gradient could fit one v by chance, but only by chance.
+With a random v, a wrong gradient passes only by chance.
 """
 
 import numpy as np
 
 
 def central_difference(function, x, step=1e-5):
-    """The gradient of a function that returns a number, by differences, in float64.
+    """The gradient of a scalar function by central differences in float64.
 
-    function(x) -> a number; each call gets an array of its own, so it may keep it or write into it
-    x [...], left as it is -> gradient [...], float64
+    function(x) -> a number; each call gets its own array, which it may keep or modify
+    x [...], not modified -> gradient [...], float64
     """
     x = np.array(x, dtype=np.float64)
     gradient = np.empty(x.shape)
@@ -32,24 +32,24 @@ def central_difference(function, x, step=1e-5):
 
 
 def direction_error(forward, backward, inputs, rng, step=1e-5):
-    """How far `backward` is from the derivative of `forward` along one random direction: near 1e-9 where it is right.
+    """The relative error of `backward` along one random direction; near 1e-9 if it is correct.
 
     forward   forward(*inputs) -> y, cache; y is an array or a float. Called three times, with copies of the inputs
-    backward  backward(dy, cache) -> the gradient of the only input, or a tuple with one of each
-    inputs    tuple of float64 arrays, left as they are
-    rng       numpy.random.Generator: draws dy, then one direction an input
-    -> |yours - difference| / the larger of |yours| and |difference|, as a float; 0.0 where both are 0
+    backward  backward(dy, cache) -> the gradient of the only input, or a tuple with one per input
+    inputs    tuple of float64 arrays, not modified
+    rng       numpy.random.Generator: draws dy, then one direction per input
+    -> |analytic - difference| / the larger of |analytic| and |difference|, as a float; 0.0 if both are 0
     """
     y, cache = forward(*(x.copy() for x in inputs))
     dy = rng.standard_normal(np.shape(y))
     gradients = backward(dy, cache)
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
     directions = [rng.standard_normal(x.shape) for x in inputs]
-    yours = sum(float((gradient * v).sum()) for gradient, v in zip(gradients, directions, strict=True))
+    analytic = sum(float((gradient * v).sum()) for gradient, v in zip(gradients, directions, strict=True))
     above, below = (
         forward(*(x + h * v for x, v in zip(inputs, directions, strict=True)))[0] for h in (step, -step)
     )  # fmt: skip
-    # Differences first, then the sum: two large sums would cancel and leave rounding errors.
+    # Subtract before summing: the difference of two large sums would be mostly rounding error.
     difference = float((dy * (above - below)).sum()) / (2.0 * step)
-    larger = max(abs(yours), abs(difference))
-    return abs(yours - difference) / larger if larger else 0.0
+    larger = max(abs(analytic), abs(difference))
+    return abs(analytic - difference) / larger if larger else 0.0

@@ -1,4 +1,4 @@
-"""`gradcheck`: every backward pass against finite differences, many random shapes, both back ends, as a table."""
+"""`gradcheck`: a table of all backward passes against finite differences, for random shapes and both back ends."""
 
 from ..support.terminal import progress_bar
 from .cases import CASES, check_every_backward
