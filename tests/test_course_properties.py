@@ -191,7 +191,7 @@ def test_the_report_names_everything_a_student_needs(nonorm_properties):
     assert lines[0] == "task 03.7  nonorm_backward: dx is wrong"
     found = {line.split(maxsplit=1)[0]: line for line in lines[1:]}
     assert "dx[" in found["where"] and "the worst of 30 entries; 30 of them wrong" in found["where"]
-    assert "finite difference" in found["yours"] and "ratio 2 on every entry" in found["yours"]
+    assert "finite difference" in found["analytic"] and "ratio 2 on every entry" in found["analytic"]
     assert "dtype float64 ok" in found["shapes"]
     assert found["right"].endswith("dweight, dbias")
     assert "a constant factor 2. Is it one path counted twice" in found["looks"]
@@ -309,7 +309,7 @@ def test_different_things_are_said_to_be(yours, expected, words):
 def test_the_path_to_a_difference_is_its_name():
     with pytest.raises(Different) as caught:
         comparison.same("it", {"a": [0, {"b": 1.0}]}, {"a": [0, {"b": 2.0}]}, 1e-12)
-    assert caught.value.tensor == "it['a'][1]['b']" and [label for label, _ in caught.value.lines] == ["yours"]
+    assert caught.value.tensor == "it['a'][1]['b']" and [label for label, _ in caught.value.lines] == ["found"]
 
 
 def test_infinity_and_nan_may_be_expected():

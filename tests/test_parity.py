@@ -25,7 +25,7 @@ from minimobilebert.parity.differences import (
     first_beyond,
     relative_difference,
 )
-from minimobilebert.parity.models import build_theirs, compare, run_ours, run_theirs
+from minimobilebert.parity.models import build_transformers_model, compare, run_minimobilebert, run_transformers
 from minimobilebert.parity.run import check_case, not_comparable, run
 from minimobilebert.parity.table import format_report
 
@@ -91,7 +91,7 @@ def test_a_relu_on_the_other_side_of_its_kink_changes_gradients_and_nothing_else
     for side in (-1e-9, 1e-9):
         bias = params[name].copy()
         bias[0] += side - before
-        runs.append(run_ours({**params, name: bias}, case.config, batch))
+        runs.append(run_minimobilebert({**params, name: bias}, case.config, batch))
     found = differences(*runs, False)
     assert max(d.value for d in found if d.kind == "forward") < 1e-8
     assert max(d.value for d in found if d.kind == "gradient") > 1e-3
@@ -216,8 +216,8 @@ def test_activations_as_large_as_the_released_models_agree(backend):
     last = case.config.num_hidden_layers - 1
     params[f"mobilebert.encoder.layer.{last}.output.bottleneck.LayerNorm.weight"] *= np.float32(1e7)
     batch = draw_batch(case, "two segments", np.random.default_rng(2))
-    found = compare(params, case.config, batch, build_theirs(params, case.config))
-    forward = run_ours(params, case.config, batch).forward
+    found = compare(params, case.config, batch, build_transformers_model(params, case.config))
+    forward = run_minimobilebert(params, case.config, batch).forward
     for name in (f"hidden_states[{last + 1}]", "next_sentence_logits"):
         assert np.abs(forward[name]).max() > 1e6
     assert first_beyond(found, "float32") is None
@@ -248,15 +248,17 @@ def test_transformers_gives_the_lookup_of_padding_no_gradient(backend):
     case = CASES["small 1"]
     config, name = case.config, "mobilebert.embeddings.word_embeddings.weight"
     params = {k: v.astype(np.float64) for k, v in random_weights(config, np.random.default_rng(1)).items()}
-    theirs = build_theirs(params, config).to(torch.float64)
+    theirs = build_transformers_model(params, config).to(torch.float64)
     for variant, same in (("two segments", True), ("padding", False)):
         batch = draw_batch(case, variant, np.random.default_rng(2))
-        ours, others = (run.gradients[name] for run in (run_ours(params, config, batch), run_theirs(theirs, batch)))
+        ours, others = (
+            run.gradients[name] for run in (run_minimobilebert(params, config, batch), run_transformers(theirs, batch))
+        )
         assert others[0].any()
         assert (np.abs(ours[0] - others[0]).max() < 1e-12) == same
         np.testing.assert_allclose(ours[1:], others[1:], rtol=0, atol=1e-12)
     theirs.get_input_embeddings().padding_idx = None
-    np.testing.assert_allclose(ours, run_theirs(theirs, batch).gradients[name], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours, run_transformers(theirs, batch).gradients[name], rtol=0, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -265,8 +267,8 @@ def test_the_gradient_of_a_keys_bias_is_rounding_on_both_sides(backend):
     case = CASES["small 1"]
     params = {k: v.astype(np.float64) for k, v in random_weights(case.config, np.random.default_rng(1)).items()}
     batch = draw_batch(case, "two segments", np.random.default_rng(2))
-    theirs = run_theirs(build_theirs(params, case.config).to(torch.float64), batch).gradients
-    ours = run_ours(params, case.config, batch).gradients
+    theirs = run_transformers(build_transformers_model(params, case.config).to(torch.float64), batch).gradients
+    ours = run_minimobilebert(params, case.config, batch).gradients
     name = "mobilebert.encoder.layer.0.attention.self.key."
     for gradients in (ours, theirs):
         assert np.abs(gradients[name + "bias"]).max() < 1e-13 * np.abs(gradients[name + "weight"]).max()
@@ -281,7 +283,7 @@ def test_transformers_has_an_epsilon_of_its_own_in_two_places(backend):
     batch = draw_batch(case, "two segments", np.random.default_rng(2))
     for epsilon, expected in ((1e-5, None), (1e-12, "hidden_states[0]")):
         config = case.config.replace(layer_norm_eps=epsilon)
-        theirs = build_theirs(params, config).to(torch.float64)
+        theirs = build_transformers_model(params, config).to(torch.float64)
         first = first_beyond(compare(params, config, batch, theirs), "float64")
         assert (first and first.name) == expected
     found = {name: m.eps for name, m in theirs.named_modules() if isinstance(m, torch.nn.LayerNorm)}
@@ -306,7 +308,7 @@ def first_tensor(params=None, config=None, dtype="float64"):
     original = random_weights(_CONFIG, np.random.default_rng(1))
     batch = draw_batch(_MUTANT, "padding", np.random.default_rng(2))
     batch = batch._replace(input_ids=np.where(batch.attention_mask, np.maximum(batch.input_ids, 1), 0).astype(np.int32))
-    theirs = build_theirs(original, _CONFIG).to(getattr(torch, dtype))
+    theirs = build_transformers_model(original, _CONFIG).to(getattr(torch, dtype))
     ours = {name: array.astype(dtype) for name, array in (params(dict(original)) if params else original).items()}
     first = first_beyond(compare(ours, config or _CONFIG, batch, theirs), dtype)
     return first and (first.name, first.kind)

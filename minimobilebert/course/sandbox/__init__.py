@@ -1,1 +1,1 @@
-"""The process that runs a student's code, and the two ends of the pipe to it."""
+"""The process that runs a student's code, and the protocol between it and the grader."""

@@ -14,15 +14,13 @@ import time
 
 from . import wire
 
-START_SECONDS = 60.0  # importing NumPy on a busy machine; not the student's doing
-
-
-INSTALL_SECONDS = 5.0  # of running a student's helpers: constants and functions
-PATIENCE = 6.0  # times as long by the clock as by the processor, for code that waits instead of computing
+START_SECONDS = 60.0  # limit for importing NumPy on a busy machine
+INSTALL_SECONDS = 5.0  # limit for running a student's helpers at module level
+PATIENCE = 6.0  # the wall-clock limit is this multiple of the limit in processor time
 
 
 def _processor_seconds(pid):
-    """What a process has used so far; None where the system does not say"""
+    """The processor time of a process so far; None if the system does not report it"""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -40,21 +38,21 @@ class StudentError(Exception):
 
 
 class Stopped(Exception):
-    """The process did not answer in time, or ended."""
+    """The process did not answer in time, or it ended."""
 
 
 class Worker:
-    """One process, started at the first request and again after it was stopped.
+    """A process that starts at the first request and restarts after it was stopped.
 
-    root: a folder with the package; modules: files to import at the start; memory: bytes it may take on top of what
-    Python and NumPy need, None for no limits at all (a student's own check)
+    root: a folder with the package; modules: files to import at the start; memory: the limit in bytes in addition to
+    Python and NumPy, or None for no limits at all (a student's own check)
     """
 
     def __init__(self, root, modules=(), memory=None, show_prints=False):
         self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
         self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
-        self._talk = None  # the thread that waits for an answer
-        self.watch, self.seen = [], set()  # functions to watch (course-check only), and those that ran
+        self._talk = None  # the thread that waits for the answer
+        self.watch, self.seen = [], set()  # functions to trace (course-check only), and those that ran
 
     def __enter__(self):
         return self
@@ -67,14 +65,14 @@ class Worker:
         return self._ask({"do": "call", "function": function, "keep": keep}, [list(args), kwargs], seconds)
 
     def run(self, driver, args, seconds):
-        """-> what `driver(*args)` returned there"""
+        """-> the result of `driver(*args)` in the process"""
         source = textwrap.dedent(inspect.getsource(driver))
         return self._ask({"do": "run", "source": source, "name": driver.__name__}, [list(args), {}], seconds)[0]
 
     def install(self, function, source, helpers=""):
-        """Replace the body of a function there, also after a restart.
+        """Replace the body of a function in the process, also after a restart.
 
-        `broken` holds, after a start, why some could not be installed: a helper that fails, or never ends.
+        After a start, `broken` has the reasons why some could not be installed, such as a helper that fails.
         """
         self.installed[function] = (source, helpers)
         self.broken.pop(function, None)
@@ -94,7 +92,7 @@ class Worker:
         return self._transact({**request, "args": structure, "watch": self.watch}, arrays, seconds, functions)
 
     def start(self):
-        """Start the process; StudentError where the student's files cannot be imported."""
+        """Start the process; StudentError if the student's files cannot be imported."""
         settings = {"root": str(self.root), "modules": self.modules, "memory": self.memory}
         script = self.root / "minimobilebert" / "course" / "sandbox" / "worker.py"
         environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -119,7 +117,7 @@ class Worker:
                     return self.start()
 
     def stop(self):
-        """End the process and everything it started."""
+        """Kill the process and its children."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -130,7 +128,7 @@ class Worker:
                 process.kill()
         process.wait()
         if self._talk is not None:
-            self._talk.join(1.0)  # it ends with the pipe, unless something of the student's still holds the other end
+            self._talk.join(1.0)  # it ends with the pipe, unless the student's code left another process that holds it
             if self._talk.is_alive():
                 return
         for pipe in (process.stdin, process.stdout):
@@ -138,7 +136,7 @@ class Worker:
                 pipe.close()
 
     def _transact(self, request, arrays, seconds, functions=()):
-        """Send (None: nothing), and wait for the answer; in a thread, so that nobody there can make us wait longer."""
+        """Send a request (None: nothing) and wait for the answer. A thread does it, so that the time limit holds."""
         process, outcome = self.process, {}
 
         def talk():
@@ -150,13 +148,13 @@ class Worker:
             except (OSError, EOFError, ValueError, wire.WireError) as error:
                 outcome["lost"] = error
             except BaseException as error:
-                outcome["ours"] = error
+                outcome["grader error"] = error
 
         thread = self._talk = threading.Thread(target=talk, daemon=True)
         start, used = time.monotonic(), _processor_seconds(process.pid)
         thread.start()
         thread.join(seconds)
-        # A busy machine is not the student's doing: where the system tells, it is the processor's time that counts.
+        # The limit applies to processor time, if the system reports it, so that a busy machine does not matter.
         while thread.is_alive() and used is not None and time.monotonic() - start < PATIENCE * seconds:
             now = _processor_seconds(process.pid)
             if now is None or now - used >= seconds:
@@ -165,9 +163,9 @@ class Worker:
         if thread.is_alive():
             self.stop()
             raise Stopped(f"no answer within {seconds:g} seconds: an endless loop, or far more work than the formula")
-        if "ours" in outcome:
+        if "grader error" in outcome:
             self.stop()
-            raise outcome["ours"]
+            raise outcome["grader error"]
         if "lost" in outcome:
             self.stop()
             damaged = isinstance(outcome["lost"], wire.WireError)
@@ -188,7 +186,7 @@ class Worker:
 
 
 def _reply(process, functions):
-    """The answer; calls of the grader's functions that come before it are answered on the way."""
+    """Read the answer. Before it, the process may request calls of the grader's functions, which we answer."""
     while True:
         structure, arrays = wire.read_message(lambda count: _read(process.stdout, count))
         if not isinstance(structure, dict):

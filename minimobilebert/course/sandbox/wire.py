@@ -1,11 +1,11 @@
-"""Values to bytes and back, between the grader and the process that runs a student's code. Never a pickle.
+"""Serialise values between the grader and the process that runs a student's code, without pickle.
 
     structure, arrays = flatten(value)        structure is JSON, arrays is a list of NumPy arrays
     value = unflatten(structure, arrays)
 
-Numbers, texts, lists, tuples, sets, dicts, arrays (with their strides), NumPy scalars, named tuples and dataclasses,
-random generators (by seed) and functions (which the other side can call back). A named tuple that comes FROM the
-student's process becomes a `Record`: a name and fields, and no class of anybody's is ever imported on its word.
+Supported are numbers, texts, lists, tuples, sets, dicts, arrays (with their strides), NumPy scalars, named tuples,
+dataclasses, random generators (by seed) and functions (which the other side can call back). A named tuple FROM the
+student's process becomes a `Record` with a name and fields: the grader never imports a class that the student names.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ import numpy as np
 _HEAD = struct.Struct("<QQ")
 _KINDS = "biufcSU"
 PLAIN = (bool, int, float, str, type(None))
-MOST_BYTES, MOST_HEADER = 64 * 2**20, 4 * 2**20  # right answers have 1 MB of arrays and 10 KB of JSON at most
+MOST_BYTES, MOST_HEADER = 64 * 2**20, 4 * 2**20  # correct answers have at most 1 MB of arrays and 10 KB of JSON
 
 
 class WireError(ValueError):
-    """Something that cannot be sent, or that is not what was announced."""
+    """A value cannot be serialised, or a message is damaged."""
 
 
 class Record:
-    """A named tuple or dataclass of the other side: `record.x`, `record._fields`, and iteration in order."""
+    """A named tuple or dataclass of the other side, with attributes, `_fields`, and iteration in order."""
 
     def __init__(self, kind, fields):
         self._kind, self._fields = kind, tuple(fields)
@@ -46,7 +46,7 @@ class Record:
 
 
 class Seeded:
-    """Stands for numpy.random.default_rng(seed), made anew where it is used."""
+    """Represents numpy.random.default_rng(seed); each use makes a new generator."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -69,7 +69,7 @@ def kind_of(value):
 def flatten(value, known=(), functions=None):
     """value -> (structure, arrays)
 
-    known: arrays that the reader has already, in this order; functions: a list that collects what can be called back
+    known: arrays that the reader already has, in this order; functions: a list to which callable values are appended
     """
     arrays = []
 
@@ -109,7 +109,7 @@ def _same_memory(a, b):
 
 
 def unflatten(structure, arrays, known=(), call_back=None, with_classes=False):
-    """The reverse of `flatten`. With `with_classes` records become this package's own classes again."""
+    """The reverse of `flatten`. With `with_classes`, records become classes of this package again."""
 
     def walk(node):
         if isinstance(node, PLAIN):
@@ -153,7 +153,7 @@ def _record(kind, fields, with_classes):
 
 
 def _layout(array):
-    """How to build the same strides again: the order of the axes in memory, which run backwards, whether with gaps"""
+    """The memory layout: the order of the axes, the reversed axes, whether elements are not adjacent; None: C order"""
     if array.flags.c_contiguous:
         return None
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
@@ -165,9 +165,9 @@ def _layout(array):
 def _laid_out(array, layout):
     if layout is None:
         return array
-    order, backwards, gaps = layout
+    order, backwards, is_strided = layout
     packed = np.ascontiguousarray(np.flip(array, backwards).transpose(order))
-    if gaps:
+    if is_strided:
         wide = np.full((*packed.shape[:-1], 2 * packed.shape[-1]), -77, packed.dtype)
         wide[..., ::2] = packed
         packed = wide[..., ::2]
@@ -175,7 +175,7 @@ def _laid_out(array, layout):
 
 
 def to_bytes(structure, arrays):
-    """One message."""
+    """The bytes of one message."""
     pieces, described = [], []
     for array in arrays:
         pieces.append(np.ascontiguousarray(array).tobytes())
@@ -186,26 +186,26 @@ def to_bytes(structure, arrays):
 
 
 def read_message(read):
-    """structure, arrays of the next message; read(n) gives n bytes. EOFError at the end, WireError if it is damaged."""
+    """Read a message -> structure, arrays. read(n) returns n bytes. EOFError at the end, WireError for damage."""
     header_size, body_size = _HEAD.unpack(read(_HEAD.size))
-    if header_size > MOST_HEADER:  # JSON takes ten times as much memory once it is read
+    if header_size > MOST_HEADER:  # parsed JSON needs ten times as much memory
         raise WireError(f"found an answer of {header_size} bytes besides its arrays, expected at most {MOST_HEADER}")
     if header_size + body_size > MOST_BYTES:
         raise WireError(f"found a message of {header_size + body_size} bytes, expected at most {MOST_BYTES}")
     header, body = read(header_size), read(body_size)
     try:
         structure, described = json.loads(header)
-        arrays, at = [], 0
-        for kind, shape, layout in described:
-            dtype = np.dtype(kind)
+        arrays, offset = [], 0
+        for dtype_name, shape, layout in described:
+            dtype = np.dtype(dtype_name)
             if dtype.kind not in _KINDS:
                 raise WireError(f"found an array of {dtype}, expected numbers or texts")
             count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
-            if count < 0 or at + count * dtype.itemsize > len(body):
+            if count < 0 or offset + count * dtype.itemsize > len(body):
                 raise WireError("found an array that is larger than its message")
-            array = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
+            array = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
             arrays.append(_laid_out(array, layout))
-            at += count * dtype.itemsize
+            offset += count * dtype.itemsize
     except (ValueError, TypeError, LookupError, RecursionError, OverflowError, MemoryError) as error:
         raise WireError(f"found a damaged message ({type(error).__name__}: {error})") from None
     return structure, arrays

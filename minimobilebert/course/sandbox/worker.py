@@ -1,11 +1,11 @@
-"""The process that runs a student's code. It gets arrays and gives arrays back; what they should be it never learns.
+"""The process that runs a student's code. It receives inputs and returns results; it never gets the expected results.
 
-Started by host.py as `python -I -B -u worker.py SETTINGS`, with requests on standard input and answers on standard
-output. The grader's process compares, counts and keeps the points, so nothing that is done HERE to NumPy, to the
-grader's files or to the caller's frames can change a score: there is no reference, no test and no result in here.
+host.py starts it as `python -I -B -u worker.py SETTINGS`, with requests on standard input and answers on standard
+output. Comparison and points are in the grader's process. This process has no reference, no tests and no results, so
+code that modifies NumPy, files or stack frames in it cannot change a score.
 
-With limits (grading) the process may not open files but those of Python and NumPy that an import needs, start
-processes, use the network, or take more memory than it was given; as root it becomes `nobody` first.
+With limits (for grading) it may open only those files of Python and NumPy that imports need, and it may not start
+processes, use the network, or exceed its memory limit. If it runs as root, it becomes `nobody` first.
 """
 
 import importlib
@@ -25,7 +25,7 @@ DENIED_EVENTS = ("os.", "subprocess.", "socket.", "ctypes.", "shutil.", "tempfil
 
 
 class Channel:
-    """The two ends of the pipe; afterwards `print` goes to standard error and `input` finds nothing."""
+    """The pipe to the grader. Afterwards `print` writes to standard error, and `input` finds no data."""
 
     def __init__(self):
         self.incoming, self.outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -36,7 +36,7 @@ class Channel:
     def read(self, count):
         data = self.incoming.read(count)
         if len(data) < count:
-            os._exit(0)  # the grader has left
+            os._exit(0)  # the grader has ended
         return data
 
     def write(self, data):
@@ -45,9 +45,9 @@ class Channel:
 
 
 def resolve(function):
-    """The object behind "minimobilebert/ops/linear.py:linear_forward", and what holds it.
+    """The function named "minimobilebert/ops/linear.py:linear_forward", and its module or class.
 
-    Of an operation with a compiled twin that is its NumPy form: the other one does not run here.
+    For an operation with a compiled version this is the NumPy version, which is the one that runs here.
     """
     file, _, name = function.partition(":")
     owner = importlib.import_module(file.removesuffix(".py").replace("/", "."))
@@ -59,13 +59,13 @@ def resolve(function):
 
 
 def compiled(source, label):
-    """`source` as a code object whose lines a traceback can show."""
+    """Compile `source`, and register its lines for tracebacks."""
     linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
     return compile(source, label, "exec")
 
 
 def install(function, source, helpers):
-    """Give the package's own function object the code in `source`: whoever imported it before has it too."""
+    """Replace the code of the package's function object by `source`, so that earlier imports of it see the change."""
     old, _ = resolve(function)
     module = sys.modules[old.__module__]
     label = f"<{function}>"
@@ -87,7 +87,7 @@ class Server:
         return self.wire.unflatten(structure, arrays, call_back=self.call_back, with_classes=True)
 
     def call_back(self, number):
-        """Stands for a function of the grader's: calling it asks the grader."""
+        """A proxy for a function of the grader: a call sends a request to the grader."""
 
         def function(*args):
             structure, arrays = self.wire.flatten(args)
@@ -100,7 +100,7 @@ class Server:
         return function
 
     def watched(self, request, arrays):
-        """`answer`, and which of the functions in request["watch"] ran on the way."""
+        """Like `answer`; it also records which of the functions in request["watch"] ran."""
         codes = {resolve(function)[0].__code__: function for function in request["watch"]}
 
         def note(frame, event, _):
@@ -114,12 +114,12 @@ class Server:
             sys.setprofile(None)
 
     def answer(self, request, arrays):
-        what = request["do"]
-        if what == "install":
+        action = request["do"]
+        if action == "install":
             install(request["function"], request["source"], request["helpers"])
             return None
         args, kwargs = self.value(request["args"], arrays)
-        if what == "call":
+        if action == "call":
             result = resolve(request["function"])[0](*args, **kwargs)
         else:
             scope = {}
@@ -151,20 +151,22 @@ def _text(error):
 
 
 def _where(error):
-    """The line that failed, and those that led there: the student's may have handed something wrong on."""
+    """The line that failed and the calls that led to it: an earlier one may have passed a wrong value."""
     try:
-        frames = traceback.extract_tb(error.__traceback__)
-        mine = [f for f in frames if f.filename[0] == "<" or "minimobilebert" in f.filename and f.filename != __file__]
-        mine = [f for f in mine if f.filename != "<driver>"] or mine
-        way = [f"line {f.lineno} of {f.name}" for f in mine]
-        way = way if len(way) <= 5 else [*way[:2], "...", *way[-2:]]
-        return f"{', '.join(way)}: {mine[-1].line}"[:300] if mine else ""
+        frames = [
+            frame for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename[0] == "<" or "minimobilebert" in frame.filename and frame.filename != __file__
+        ]  # fmt: skip
+        frames = [frame for frame in frames if frame.filename != "<driver>"] or frames
+        calls = [f"line {frame.lineno} of {frame.name}" for frame in frames]
+        calls = calls if len(calls) <= 5 else [*calls[:2], "...", *calls[-2:]]
+        return f"{', '.join(calls)}: {frames[-1].line}"[:300] if frames else ""
     except Exception:
         return ""
 
 
 def limit(root, memory_bytes):
-    """From here on: no more memory, no files, no processes, no network. It cannot be undone from Python."""
+    """Limit memory, and forbid files, processes and the network. Python code cannot undo it."""
     import numpy
 
     for lazy in ("numpy.fft", "numpy.linalg", "numpy.random", "numpy.ma", "numpy.polynomial"):
@@ -172,7 +174,7 @@ def limit(root, memory_bytes):
     try:
         import resource
     except ImportError:
-        resource = None  # Windows: time is limited by the grader, the rest by the hook below
+        resource = None  # Windows: the grader limits the time, the hook below the rest
     if resource is not None:
         with open("/proc/self/statm") if os.path.exists("/proc/self/statm") else open(os.devnull) as file:
             pages = file.read().split()
@@ -217,7 +219,7 @@ def limit(root, memory_bytes):
 
 
 def leave_with(parent):
-    """End when the grader has ended, however that came: an endless loop of a student's must not outlive it."""
+    """End when the grader has ended, so that a student's endless loop does not keep running."""
 
     def watch():
         while os.getppid() == parent:
@@ -232,7 +234,7 @@ def main():
     channel = Channel()
     leave_with(os.getppid())
     sys.path.insert(0, settings["root"])
-    # An editable installation would find what this package leaves out in the project it was installed from.
+    # Remove finders of editable installations: they would import modules that this copy of the package omits.
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
     from minimobilebert.course.sandbox import wire
 

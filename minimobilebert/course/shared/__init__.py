@@ -1,1 +1,1 @@
-"""What students and teachers use: the manifest, properties of tasks, comparisons, cutting functions out of files."""
+"""Shared by students and teachers: the manifest, properties of tasks, comparisons, editing of source files."""

@@ -1,17 +1,17 @@
-"""The usual properties of an operation, so that a lesson only says how to draw its inputs.
+"""The standard properties of an operation. A lesson only defines how to draw the inputs.
 
     forward_properties("02.1", draw, edges=[no_tokens], large=large)
     backward_properties("02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=[no_tokens], large=large)
 
-draw(rng) -> a dict of the FORWARD's arguments in their order; arrays of float64, small odd sizes, nothing square
-edges       more such functions, for sizes 0 and 1 or whatever is special
-large       one more, for the time limit: a few thousand entries, so that two forward passes an entry take far too long
+draw(rng) -> the FORWARD's arguments {name: value} in order; arrays in float64, of small odd sizes, none of them square
+edges       further such functions, for sizes 0 and 1 and other special cases
+large       one for the time limit, with a few thousand entries: two forward passes per entry would take far too long
 
 Forward (`x_forward(...) -> y, cache`):      values, cache, edges, types, strides, untouched
 Backward (`x_backward(dy, cache) -> dx...`): gradients, exact, edges, linear, types, strides, untouched, in_time
 
-The backward is checked with the REFERENCE's cache, so a wrong forward costs nothing here; its gradients are compared
-with central differences of the reference's forward, under random upstream gradients.
+The backward gets the REFERENCE's cache, so a wrong forward does not affect its result. We compare its gradients with
+central differences of the reference's forward, for random upstream gradients.
 """
 
 from collections.abc import Callable
@@ -22,18 +22,18 @@ import numpy as np
 from .comparison import Different, equal
 from .layouts import LAYOUTS, double, laid_out, laid_out_all, single_all, single_arguments
 from .properties import prop
-from .returned import as_tuple, gradients_of, is_array, split, split_mine
+from .returned import as_tuple, gradients_of, is_array, split, split_result
 from .slopes import against_slopes, live, run_forward, slopes_of
 from .trial import reference
 
 DRAWS = 3
-EXACT = 1e-10  # of the same formula in another order; a finite difference is further away
+EXACT = 1e-10  # for the same formula in another order; the error of a finite difference is larger
 FLOAT32 = 2e-5  # a few hundred roundings of 6e-8, relative to the largest entry
 SECONDS = 3.0
 
 
 class Backward(NamedTuple):
-    """What `backward_properties` was called with, as far as another check of the same task needs it."""
+    """The arguments of `backward_properties` that other checks of the same task need."""
 
     draw: Callable
     forward: str
@@ -42,11 +42,11 @@ class Backward(NamedTuple):
     arguments: Callable
 
 
-BACKWARDS = {}  # by task, filled while the lessons' properties are read; weak_checks.py asks
+BACKWARDS = {}  # {task id: Backward}; filled when the properties of the lessons are loaded, read by weak_checks.py
 
 
 def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, float32=FLOAT32, names=("y",), cache=True):
-    """Collect the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
+    """Register the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
 
     def right(t, args):
         result = t.expected(lambda: reference(t.task.function)(**live(args)), _arrays(args))
@@ -54,11 +54,11 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
 
     def compare(t, args, tolerance, dtype=np.float64, given=None):
         expected, _ = right(t, args)
-        mine, _ = split_mine(t.call(*(given or args).values()), names, cache)
-        for name, yours, theirs in zip(names, mine, expected, strict=True):
-            # A loss is a Python float whatever the inputs are; only arrays have a type to keep.
-            kept = isinstance(theirs, np.ndarray) and theirs.dtype.kind == "f"
-            t.equal(name, yours, theirs, tolerance, dtype if kept else None)
+        results, _ = split_result(t.call(*(given or args).values()), names, cache)
+        for name, found, wanted in zip(names, results, expected, strict=True):
+            # A loss is a Python float for every dtype of the inputs; we check the dtype of arrays only.
+            kept = isinstance(wanted, np.ndarray) and wanted.dtype.kind == "f"
+            t.equal(name, found, wanted, tolerance, dtype if kept else None)
 
     @prop(task, weight=4, essential=True)
     def values(t):
@@ -75,7 +75,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
                 with t.case(_words(each) if each in edges else ""):
                     args = each(t.rng)
                     _, expected = right(t, args)
-                    t.same("cache", split_mine(t.call(*args.values()), names, cache)[1], expected, tolerance)
+                    t.same("cache", split_result(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
     _edges(task, edges, lambda t, args: compare(t, args, tolerance))
 
@@ -98,7 +98,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
         args = draw(t.rng)
         expected, _ = right(t, args)
         result, after = t.call_keeping(*args.values())
-        equal(names[0], split_mine(result, names, cache)[0][0], expected[0], tolerance)
+        equal(names[0], split_result(result, names, cache)[0][0], expected[0], tolerance)
         t.unchanged(args, args.values(), after)
 
     if large is not None:
@@ -109,23 +109,23 @@ def backward_properties(
     task, draw, *, forward, wrt, edges=(), large=None, kinks=None, outputs=1, exact=EXACT, float32=FLOAT32,
     arguments=lambda dy, cache, args: (dy, cache),
 ):  # fmt: skip
-    """Collect the properties of a backward pass.
+    """Register the properties of a backward pass.
 
-    forward: "file.py:function" of the forward pass; wrt: its arguments whose gradients the backward returns, in order
-    kinks: as in check_gradients, by keyword; outputs: how many results the forward has before its cache
-    arguments(dy, cache, args) -> what the backward is called with
+    forward: "file.py:function" of the forward pass; wrt: the arguments with a gradient, in the order of the backward
+    kinks: as in check_gradients, but with keyword arguments; outputs: the number of results before the cache
+    arguments(dy, cache, args) -> the arguments of the backward
     """
     names = [f"d{key}" for key in wrt]
     BACKWARDS[task] = Backward(draw, forward, wrt, outputs, arguments)
 
     def passed(t, args):
-        """The reference's cache, and a random upstream gradient"""
+        """-> a random upstream gradient, the reference's cache"""
         ran = t.expected(lambda: run_forward(forward, args, outputs), _arrays(args))
         drawn = [t.rng.standard_normal(shape) for shape in ran["shapes"]]
         drawn = [dy if dy.ndim else float(dy) for dy in drawn]
         return (drawn[0] if outputs == 1 else tuple(drawn)), ran["cache"]
 
-    def mine_of(t, given):
+    def gradients_from(t, given):
         return gradients_of(t.call(*given), names)
 
     def right(t, dy, cache, args):
@@ -139,8 +139,8 @@ def backward_properties(
     def compare(t, args, tolerance, change=lambda given: given, dtype=np.float64):
         dy, cache = passed(t, args)
         expected = right(t, dy, cache, args)
-        mine = mine_of(t, change(arguments(dy, cache, args)))
-        _compare_all(t, names, mine, expected, tolerance, dtype)
+        results = gradients_from(t, change(arguments(dy, cache, args)))
+        _compare_all(t, names, results, expected, tolerance, dtype)
 
     @prop(task, weight=4, essential=True)
     def gradients(t):
@@ -150,9 +150,9 @@ def backward_properties(
             dy, cache = passed(t, args)
             slopes = t.expected(lambda args=args, dy=dy: slopes_of(forward, args, wrt, dy, outputs, kinks))
             given = arguments(dy, cache, args)
-            mine = mine_of(t, given)
+            results = gradients_from(t, given)
             other = 2.0 * dy if outputs == 1 and np.ndim(dy) == 0 else _other(t.rng, dy)
-            against_slopes(t, wrt, mine, mine_of(t, arguments(other, cache, args)), args, dy, slopes)
+            against_slopes(t, wrt, results, gradients_from(t, arguments(other, cache, args)), args, dy, slopes)
 
     @prop(task, weight=1)
     def exactly(t):
@@ -198,11 +198,11 @@ def backward_properties(
                 return [float((a * b).sum()) for a, b in zip(found, directions, strict=False)]
 
             expected = t.expected(compute)
-            mine = gradients_of(t.call(*arguments(dy, cache, args), seconds=SECONDS), names)
-            for name, yours, direction, along in zip(names, mine, directions, expected, strict=True):
-                is_array(name, yours, direction.shape)
-                scale = float(np.linalg.norm(direction) * np.linalg.norm(yours)) / max(yours.size, 1) ** 0.5
-                if not abs(float((yours * direction).sum()) - along) <= 1e-8 * max(scale, abs(along)):
+            results = gradients_of(t.call(*arguments(dy, cache, args), seconds=SECONDS), names)
+            for name, found, direction, along in zip(names, results, directions, expected, strict=True):
+                is_array(name, found, direction.shape)
+                scale = float(np.linalg.norm(direction) * np.linalg.norm(found)) / max(found.size, 1) ** 0.5
+                if not abs(float((found * direction).sum()) - along) <= 1e-8 * max(scale, abs(along)):
                     text = "right for small sizes, wrong for a larger one: a size written as a number?"
                     raise Different(name, (), text)
 
@@ -228,17 +228,17 @@ def _edges(task, edges, compare):
 
 
 def _words(edge):
-    """with_residual -> "with residual"; "" where the edge has no name"""
+    """with_residual -> "with residual"; "" for a lambda"""
     name = getattr(edge, "__name__", "<lambda>")
     return "" if name == "<lambda>" else name.replace("_", " ")
 
 
-def _compare_all(t, names, mine, expected, tolerance, dtype):
-    for name, yours, theirs in zip(names, mine, expected, strict=True):
-        if theirs is None:
-            t.require(yours is None, f"{name} is given though there is nothing to have a gradient: expected None", name)
+def _compare_all(t, names, results, expected, tolerance, dtype):
+    for name, found, wanted in zip(names, results, expected, strict=True):
+        if wanted is None:
+            t.require(found is None, f"{name} is given though there is nothing to have a gradient: expected None", name)
         else:
-            t.equal(name, yours, theirs, tolerance, dtype)
+            t.equal(name, found, wanted, tolerance, dtype)
 
 
 def _arrays(args):

@@ -1,9 +1,9 @@
-"""Run the properties of tasks against a worker, and put the outcome into words.
+"""Run the properties of a task in a worker process, and format the result.
 
     result = run_task(task, properties, worker, oracle, seed)      -> TaskResult
 
-A property that fails does not stop the next one, so a student sees what already passes; a function that is not
-written, cannot be imported or does not come back stops its task.
+After a failed property the others still run, so that a student sees which ones pass. A function that is not written,
+cannot be imported or does not return stops its task.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ PASSED, FAILED, NOT_WRITTEN, NOT_RUN = "passed", "failed", "not written", "not r
 
 @dataclasses.dataclass
 class Outcome:
-    """Of one property."""
+    """The outcome of one property."""
 
     name: str
     title: str
@@ -48,7 +48,7 @@ class TaskResult:
 
     @property
     def score(self):
-        """Nothing unless every essential property passes; else the points by the weights of those that pass."""
+        """0 unless all essential properties pass; otherwise the points, times the weight share of passed properties."""
         if not all(outcome.state == PASSED for outcome in self.outcomes if outcome.essential):
             return 0.0
         earned = sum(outcome.weight for outcome in self.outcomes if outcome.state == PASSED)
@@ -56,7 +56,7 @@ class TaskResult:
 
 
 def run_task(task, properties, worker, oracle, seed, seconds=10.0):
-    """Every property of `task` in order -> TaskResult"""
+    """Run the properties of `task` in order -> TaskResult"""
     outcomes, stopped = [], None
     for each in properties:
         outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
@@ -89,8 +89,8 @@ def _try(each, trial, outcome):
         if error.kind == "NotImplementedError" and "left out" not in error.text:
             outcome.state = NOT_WRITTEN
             other = re.match(r"task (\d\d\.\d)\b", error.text)
-            mine = other is None or other[1] == trial.task.id
-            outcome.headline = "not written yet" if mine else f"needs task {other[1]}, which is not written yet"
+            is_this_task = other is None or other[1] == trial.task.id
+            outcome.headline = "not written yet" if is_this_task else f"needs task {other[1]}, which is not written yet"
             return NOT_WRITTEN
         outcome.state, outcome.headline = FAILED, f"{function} raised {error.kind}"
         outcome.looks_like = error.text or "no message"
@@ -101,23 +101,23 @@ def _try(each, trial, outcome):
         return FAILED
     except NotRecorded:
         raise
-    except Exception as error:  # whatever a result is made of, it must not stop the grading of the others
+    except Exception as error:  # an unusual result must not stop the grading of the others
         outcome.state, outcome.headline = FAILED, "the result cannot be compared"
         outcome.looks_like = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return None
 
 
 def format_result(result, folder, before=()):
-    """The result of one task as the student sees it."""
+    """The result of one task as text for the student."""
     task, outcomes = result.task, result.outcomes
     head = f"task {task.id}  {task.name}"
     if result.passed:
         points = f"{task.points} point{'' if task.points == 1 else 's'}"
         return f"{head}: passed, {len(outcomes)} properties, {points}\n  {task.after}"
-    place = f"lesson  {folder}/README.md"
+    location = f"lesson  {folder}/README.md"
     if result.state == NOT_WRITTEN and all(outcome.state in (NOT_WRITTEN, NOT_RUN) for outcome in outcomes):
         headline = next(outcome.headline for outcome in outcomes if outcome.state == NOT_WRITTEN)
-        return (f"{head}: {headline}\n  write   {task.function}\n  {place}\n"
+        return (f"{head}: {headline}\n  write   {task.function}\n  {location}\n"
                 f"  hint    make hint T={task.id}")  # fmt: skip
     lines = []
     for outcome in outcomes:
@@ -132,5 +132,5 @@ def format_result(result, folder, before=()):
         names = [outcome.name for outcome in outcomes if outcome.state == state]
         if names:
             lines.append(f"  {word:<10}  {', '.join(names)}")
-    lines.append(f"  replay      make check T={task.id} SEED={result.seed}        {place}")
+    lines.append(f"  replay      make check T={task.id} SEED={result.seed}        {location}")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""Cutting functions out of source text by syntax tree: for the student edition, and out of submissions.
+"""Edit functions in source text with the help of the syntax tree, for student editions and submissions.
 
     blank(source, {"linear_forward": "task 02.1 ..."})     the body becomes `raise NotImplementedError("task 02.1 ...")`
-    defines(source, "AdamW.step")                          is there such a function?
+    defines(source, "AdamW.step")                          True if there is such a function
 
-The docstring and the signature stay, and so does every other character of the file.
+Signature, docstring and the rest of the file do not change.
 """
 
 import ast
@@ -24,13 +24,13 @@ def find(tree, name):
     return node
 
 
-@functools.lru_cache(maxsize=256)  # a course asks for many functions of each file
+@functools.lru_cache(maxsize=256)  # a course has many functions per file
 def _tree(source):
     return ast.parse(source)
 
 
 def defines(source, name):
-    """Whether `source` defines a function of that name."""
+    """True if `source` defines a function of this name."""
     try:
         return isinstance(find(_tree(source), name), FUNCTIONS)
     except SyntaxError:
@@ -43,9 +43,9 @@ def body_of(function):
 
 
 def blank(source, messages):
-    """`source` with the bodies of some functions replaced by an error that says whose they are.
+    """`source` with the bodies of some functions replaced by a NotImplementedError.
 
-    A function that names its compiled twin (`@accelerated_by`) loses that line: whoever writes it anew wants it to run.
+    We also remove the decorator `@accelerated_by`, so that the student's function runs and not the compiled one.
     messages: {name: text of the NotImplementedError}. ValueError for a name that is not defined.
     """
     lines, tree = source.splitlines(keepends=True), ast.parse(source)
@@ -65,7 +65,7 @@ def blank(source, messages):
         elif body[0].lineno == function.body[0].lineno == function.lineno:  # def f(x): return x
             cuts.append((body[0].lineno - 1, body[0].col_offset, body[-1].end_lineno, f"{statement}\n"))
         else:
-            # Comments between the docstring and the first statement go too: they explain the solution.
+            # Comments before the first statement are removed too, because they explain the solution.
             first = min([body[0].lineno, *(d.lineno for d in getattr(body[0], "decorator_list", ()))])
             start = function.body[0].end_lineno if len(body) < len(function.body) else first - 1
             cuts.append((start, None, body[-1].end_lineno, f"{' ' * body[0].col_offset}{statement}\n"))

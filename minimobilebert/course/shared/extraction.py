@@ -1,15 +1,14 @@
-"""What is taken out of a student's file, and the rules it must keep.
+"""Extract the functions of the tasks from a student's file, and check the rules for them.
 
-Taken, for each task whose function the file defines: the BODY of that function, under the project's own signature;
-and the helpers it uses, directly or through each other, from the same file:
+For each task whose function the file defines, we extract the BODY of this function, with the project's signature, and
+the helpers in the same file that it uses, directly or indirectly:
 
-    functions, classes and constants at module level that the project's own file does not have
-    functions that the edition left out of that file (`also_blank`)
+    functions, classes and constants at module level that are not in the project's file
+    functions that the edition removed from this file (`also_blank`)
     imports of numpy, math and the other modules in ALLOWED
 
-Nothing else of a submission counts: no other file, no change of a function that is not asked for, no decorator.
-A function that breaks a rule earns nothing, and the rule is named. The rules keep honest code honest; what a dishonest
-one cannot do is settled by worker.py.
+We ignore the rest of a submission: other files, changes of other functions, decorators. A function that breaks a rule
+gets no points, and the message names the rule. The rules prevent accidents; the sandbox (worker.py) prevents cheating.
 """
 
 import ast
@@ -30,7 +29,7 @@ MOST_BYTES = 1_000_000
 
 
 class Refused(ValueError):
-    """Why a function is not taken, in one line."""
+    """A function breaks a rule; the message is one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Extracted:
 
 
 def parse(data, shown):
-    """bytes of a file -> its tree; Refused where it is no Python"""
+    """bytes of a file -> its syntax tree. Refused if it is not valid Python."""
     if len(data) > MOST_BYTES:
         raise Refused(f"{shown}: found {len(data)} bytes, expected at most {MOST_BYTES}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the student's file: "\\d" in a text
-            return ast.parse(data)  # bytes: a file may name its encoding
+            warnings.simplefilter("ignore")  # such as "\\d" in the student's strings
+            return ast.parse(data)  # bytes, because a file may declare its encoding
     except SyntaxError as error:
         if not error.lineno:
             raise Refused(f"{shown}: cannot be read as Python ({error.msg})") from None
@@ -58,8 +57,8 @@ def parse(data, shown):
 def extract(tree, shown, name, pristine, replaceable=()):
     """The function `name` and its helpers -> Extracted
 
-    tree: of the student's file; pristine: the source of the project's own file; replaceable: names in it that the
-    edition left out, for which the student's own are taken
+    tree: that of the student's file; pristine: the source of the project's file; replaceable: names in it that the
+    edition removed, for which we take the student's
     """
     own = ast.parse(pristine)
     signature, function = find(own, name), find(tree, name)
@@ -104,7 +103,7 @@ def _bound(tree):
 
 
 def _helpers(tree, function, taken):
-    """The statements of the student's file that `function` needs and the project's file has not, in their order."""
+    """The statements of the student's file that `function` needs and that are not in the project's file, in order."""
     offered = {name: node for node in tree.body for name in _names(node) if name not in taken}
     offered.pop(function.name, None)
     wanted, queue = [], [function]
@@ -118,7 +117,7 @@ def _helpers(tree, function, taken):
 
 
 def _check(tree, shown):
-    """Refused for the first thing that a task's function has no use for."""
+    """Refused for the first forbidden import, name or attribute."""
     for node in ast.walk(tree):
         found = None
         if isinstance(node, ast.Import):

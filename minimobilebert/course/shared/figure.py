@@ -1,6 +1,6 @@
-"""The figures of the lessons' walkthroughs: drawn where matplotlib is installed, the same bytes in every run.
+"""The figures of the walkthroughs. They need matplotlib and are the same bytes in each run.
 
-plt = pyplot()                          # None without the extra `plots`; a line says so
+plt = pyplot()                          # None without the extra `plots`, with a message
 if plt:
     figure, axes = plt.subplots()
     ...
@@ -24,7 +24,7 @@ def pyplot():
 
 
 def save(plt, figure, walkthrough, name):
-    """Write a figure beside its walkthrough and close it -> path"""
+    """Write a figure to the folder `figures` of its walkthrough, and close it -> path"""
     path = pathlib.Path(walkthrough).resolve().parent / "figures" / f"{name}.svg"
     path.parent.mkdir(exist_ok=True)
     write_text(path, drawing.as_svg(plt, figure))

@@ -1,4 +1,4 @@
-"""The same arrays in another type, or in another place in memory."""
+"""The same arrays with another dtype or memory layout."""
 
 import numpy as np
 
@@ -6,22 +6,22 @@ from ..sandbox.wire import Record, fields_of, kind_of
 
 
 def single_arguments(args):
-    """{name: value} with every float64 array in float32"""
+    """{name: value} with all float64 arrays as float32"""
     return {key: single(value) for key, value in args.items()}
 
 
 def single(value):
-    """A float64 array in float32; anything else as it is"""
+    """A float64 array as float32; any other value unchanged"""
     return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
 
 
 def double(value):
-    """A float32 array in float64; anything else as it is"""
+    """A float32 array as float64; any other value unchanged"""
     return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
 
 def _mapped(value, change):
-    """`change` applied to every array inside named tuples, tuples, lists and dicts."""
+    """Apply `change` to all arrays in named tuples, tuples, lists and dicts."""
     if isinstance(value, np.ndarray):
         return change(value)
     if (fields := fields_of(value)) is not None:
@@ -34,7 +34,7 @@ def _mapped(value, change):
 
 
 def single_all(given):
-    """Every float64 array, however deep in caches and tuples, in float32"""
+    """All float64 arrays in nested caches and tuples as float32"""
     return _mapped(given, single)
 
 
@@ -58,10 +58,10 @@ LAYOUTS = (_backwards_axes, _every_second, _reversed)
 
 
 def laid_out(value, layout):
-    """An array in one of the LAYOUTS; anything else as it is"""
+    """An array in one of the LAYOUTS; any other value unchanged"""
     return layout(value) if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def laid_out_all(given, layout):
-    """A tuple of values, its arrays in one of the LAYOUTS"""
+    """A tuple of values with its arrays in one of the LAYOUTS"""
     return tuple(laid_out(value, layout) for value in given)

@@ -1,11 +1,11 @@
-"""`lessons/course.toml`: the one place where lessons and tasks are numbered, weighted and named.
+"""`lessons/course.toml`: the numbers, points and names of all lessons and tasks.
 
     course = load()                 # of this project; ValueError with one clear line for the first mistake
     course.task("02.1").function    # "minimobilebert/ops/linear.py:linear_forward"
 
-How an entry is written stands in lessons/AUTHORS.md. A student edition has the same file without what gives the
-solutions away, and `edition.json` beside it, which says which lessons were chosen. There hints and the texts that are
-shown after success are sealed (base64), so that a student who looks a task up does not read its hints by accident.
+lessons/AUTHORS.md describes the format. A student edition has this file without the parts that reveal solutions, and
+`edition.json` with the chosen lessons. In an edition, hints and the texts that are shown after success are encoded
+(base64), so that a student who reads the file does not see hints by accident.
 """
 
 import base64
@@ -48,12 +48,12 @@ _EDITION = {"lessons": [str], "seed": Integer(0)}
 
 
 def sealed(text):
-    """A text that cannot be read in passing; `course.toml` may hold it in place of the text."""
+    """Encode a text, so that nobody reads it by accident. `course.toml` may contain it instead of the text."""
     return _SEAL + base64.b64encode(text.encode()).decode()
 
 
 def unsealed(text):
-    """The text itself, sealed or not. ValueError where the seal is damaged."""
+    """The plain text of a sealed or unsealed text. ValueError if the seal is damaged."""
     if not text.startswith(_SEAL):
         return text
     try:
@@ -64,17 +64,17 @@ def unsealed(text):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One function that a student writes."""
+    """A task: one function that a student writes."""
 
     id: str  # "02.1"
     title: str
     function: str  # "minimobilebert/ops/linear.py:linear_forward"
     points: int
-    hints: tuple  # three, each giving away more
-    after: str  # shown once it passes
+    hints: tuple  # three, each with more help
+    after: str  # shown when the task passes
     minutes: int
-    needs: tuple = ()  # ids of tasks whose functions this one calls: it cannot pass before them
-    also_blank: tuple = ()  # other functions, or whole files, that would give it away
+    needs: tuple = ()  # ids of the tasks whose functions this one calls; it cannot pass before them
+    also_blank: tuple = ()  # other functions, or whole files, that would reveal the solution
     lesson: str = ""  # "02"
 
     @property
@@ -100,11 +100,11 @@ class Lesson:
 class Course:
     root: pathlib.Path
     lessons: tuple
-    edition: dict | None  # what edition.json says, in a student edition
+    edition: dict | None  # contents of edition.json in a student edition
 
     @property
     def tasks(self):
-        """Every task that is to be done here: all of them, or those of a student edition's lessons."""
+        """All tasks; in a student edition, those of its lessons."""
         chosen = None if self.edition is None else set(self.edition["lessons"])
         tasks = (task for lesson in self.lessons for task in lesson.tasks)
         return tuple(task for task in tasks if chosen is None or task.lesson in chosen)
@@ -113,7 +113,7 @@ class Course:
         return next(lesson for lesson in self.lessons if lesson.number == number)
 
     def task(self, id):
-        """ValueError where there is no such task."""
+        """The task with this id. ValueError if there is none."""
         for task in self.tasks:
             if task.id == id:
                 return task
@@ -126,16 +126,16 @@ class Course:
         return self.root / "lessons" / self.lesson(task.lesson).folder
 
     def needed_by(self, id):
-        """The ids of all tasks that cannot pass without task `id`, itself among them."""
+        """The ids of all tasks that cannot pass without task `id`, including itself."""
         found = {id}
-        for task in self.tasks:  # needs point backwards only, so one pass in order is enough
+        for task in self.tasks:  # a task needs only earlier ones, so one pass in order is enough
             if found & set(task.needs):
                 found.add(task.id)
         return found
 
 
 def chosen_lessons(course, text):
-    """`1-6`, `2,4-5` or nothing (all) -> the numbers, as in the manifest. ValueError where there is no such lesson."""
+    """`1-6`, `2,4-5` or "" (all) -> lesson numbers as in the manifest. ValueError if there is no such lesson."""
     numbers = [lesson.number for lesson in course.lessons]
     if not text:
         return numbers
@@ -153,7 +153,7 @@ def chosen_lessons(course, text):
 
 
 def load(root=ROOT):
-    """The course of the project in `root`, checked."""
+    """Read and check the course of the project in `root` -> Course"""
     root = pathlib.Path(root)
     path = root / "lessons" / "course.toml"
     edition = root / "lessons" / "edition.json"
@@ -163,7 +163,7 @@ def load(root=ROOT):
 
 
 def _read_edition(path, course):
-    """What edition.json says: which lessons were chosen, and the seed of what was recorded."""
+    """Read edition.json: the chosen lessons, and the seed of the recordings."""
     edition, known = read_json(path, _EDITION), [lesson.number for lesson in course.lessons]
     for number in edition["lessons"]:
         if number not in known:
@@ -172,7 +172,7 @@ def _read_edition(path, course):
 
 
 class _Reader:
-    """Reads the entries and says what is wrong with the first bad one."""
+    """Reads the entries; ValueError for the first wrong one."""
 
     def __init__(self, path, root, is_edition):
         self.path, self.root, self.is_edition = path, root, is_edition
@@ -226,9 +226,9 @@ class _Reader:
         hints = entry["hints"]
         if len(hints) != HINTS:
             self.wrong(f"{what}: hints", f"{len(hints)} of them", f"{HINTS} texts, each giving away more")
-        self.place(f"{what}: function", entry["function"], needs_name=True)
-        for place in entry.get("also_blank", ()):
-            self.place(f"{what}: also_blank", place, needs_name=False)
+        self.location(f"{what}: function", entry["function"], needs_name=True)
+        for location in entry.get("also_blank", ()):
+            self.location(f"{what}: also_blank", location, needs_name=False)
         lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_blank")}
         try:
             texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
@@ -236,15 +236,15 @@ class _Reader:
             raise ValueError(f"{self.path}: {what}: {error}") from None
         return Task(**{**entry, **lists, **texts, "lesson": number})
 
-    def place(self, what, place, needs_name):
-        if needs_name and ":" not in place:
-            self.wrong(what, shown(place), "file.py:function")
-        file, _, name = place.partition(":")
+    def location(self, what, location, needs_name):
+        if needs_name and ":" not in location:
+            self.wrong(what, shown(location), "file.py:function")
+        file, _, name = location.partition(":")
         if self.is_edition and not name:
             return
         path = self.root / file
         if not file.startswith("minimobilebert/") or not path.is_file():
             self.wrong(what, f"no file {shown_key(file)}", "a file of the package, from the project's root")
-        # A student may be in the middle of an edit; whether the function is there is asked when it is checked.
+        # In an edition the student may be editing the file; `check` tests whether the function exists.
         if name and not self.is_edition and not defines(read_text(path), name):
             self.wrong(what, f"no {shown_key(name)} in {file}", "a function that the file defines")

@@ -1,13 +1,13 @@
-"""Properties: what a task's function must do, each a function of `t` (trial.py) in `lessons/NN_name/properties.py`.
+"""Properties that a task's function must fulfil. Each is a function of `t` (trial.py) in lessons/NN_name/properties.py.
 
     @prop("02.1", weight=2, essential=True)
     def values(t):
         "y is right in float64"
         ...
 
-They run in the order of the file. The docstring's first line is its title for students. A task whose essential
-properties do not all pass earns nothing; the others earn their weight's share of the task's points.
-`bundles.py` makes the usual set of an operation's forward and backward with one call.
+They run in the order of the file. The first line of the docstring is the title that students see. A task gets no points
+unless all essential properties pass; each passed property then earns the share of its weight. `bundles.py` registers
+the standard properties of a forward or backward pass with one call.
 """
 
 import dataclasses
@@ -40,9 +40,9 @@ def prop(task, *, weight=1, essential=False, name=None, title=None):
 
 
 def load_properties(course, ids=None):
-    """{task id: [Property, ...]} of the tasks `ids` (default: all of this course)
+    """{task id: [Property, ...]} of the tasks `ids` (default: all tasks)
 
-    ValueError where a property belongs to no task, has no title, or a task has no property that must pass.
+    ValueError if a property belongs to no task or has no title, or if a task has no essential property.
     """
     wanted = {task.id for task in course.tasks} if ids is None else set(ids)
     found = {task.id: [] for task in course.tasks if task.id in wanted}

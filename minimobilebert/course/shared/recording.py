@@ -1,4 +1,4 @@
-"""Recorded answers of the reference, one file a lesson: arrays, and their structure as JSON. Read without pickle."""
+"""Recorded results of the reference, one file per lesson: arrays, and their structure as JSON, without pickle."""
 
 import json
 
@@ -10,7 +10,7 @@ from .trial import Replay
 
 
 def save_recording(path, answers):
-    """answers {key: (structure, arrays)}, as Recorder has them"""
+    """Write answers {key: (structure, arrays)}, as in Recorder"""
     arrays, structures = {}, {}
     for key, (structure, parts) in answers.items():
         structures[key] = [structure, len(arrays), len(parts)]
@@ -18,11 +18,11 @@ def save_recording(path, answers):
             arrays[str(len(arrays))] = np.ascontiguousarray(part).reshape(np.shape(part))
     text = np.frombuffer(json.dumps(structures).encode(), np.uint8)
     with replacing(path) as file:
-        np.savez(file, structure=text, **arrays)  # not compressed, as read_npz wants it; random numbers hardly shrink
+        np.savez(file, structure=text, **arrays)  # not compressed, as read_npz requires
 
 
 def load_recordings(course):
-    """The recordings of a student edition as one Replay; ValueError with the file's name where one is damaged."""
+    """The recordings of a student edition as one Replay. ValueError with the file's name if one is damaged."""
     answers = {}
     for lesson in course.lessons:
         path = course.root / "lessons" / lesson.folder / "recorded.npz"

@@ -1,4 +1,4 @@
-"""A student's gradients against central differences of the reference's forward, under a random upstream gradient."""
+"""Compare a student's gradients with central differences of the reference's forward, for a random upstream gradient."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from .comparison import Different
 from .returned import as_tuple
 from .trial import reference
 
-STEP, TOLERANCE = 1e-5, 1e-6  # of central differences in float64: their own error is near 1e-9
+STEP, TOLERANCE = 1e-5, 1e-6  # for central differences in float64, whose error is near 1e-9
 
 
 def live(args):
-    """The arguments with their random generators made anew, as the student's process does"""
+    """The arguments with new random generators, as in the student's process"""
     return {key: np.random.default_rng(v.seed) if isinstance(v, Seeded) else v for key, v in args.items()}
 
 
@@ -25,7 +25,7 @@ def run_forward(forward, args, outputs):
 
 
 class _Reference:
-    """The reference's forward, in the form that the gradient checker's differences take."""
+    """The reference's forward with the interface of gradcheck's Passes, for `entry_slopes`."""
 
     def __init__(self, forward, args, wrt, dy, outputs):
         self.function, self.args, self.outputs = reference(forward), args, outputs
@@ -48,16 +48,16 @@ def slopes_of(forward, args, wrt, dy, outputs, kinks):
 
 
 class _Run:
-    """What the gradient checker's diagnosis asks of a run."""
+    """The part of gradcheck's Passes that its diagnosis reads."""
 
     def __init__(self, inputs, gradients, dy, ignores_dy):
         self.inputs, self.gradients, self.dy, self.ignores_dy = inputs, gradients, dy, ignores_dy
 
 
-def against_slopes(t, wrt, mine, other, args, dy, slopes):
-    """Different where a gradient of `mine` is none or wrong; other: those of another dy, to see whether dy was used"""
+def against_slopes(t, wrt, returned, other, args, dy, slopes):
+    """Different if one of the `returned` gradients is missing or wrong; other: those of another dy, must differ"""
     gradients = {}
-    for key, gradient in zip(wrt, mine, strict=True):
+    for key, gradient in zip(wrt, returned, strict=True):
         if args[key] is None:
             t.require(gradient is None, f"d{key} is given though there is no {key}: expected None", f"d{key}")
             continue
@@ -65,15 +65,15 @@ def against_slopes(t, wrt, mine, other, args, dy, slopes):
             raise Different(failure.tensor, failure.lines, failure.text)
         gradients[key] = gradient
     inputs = {key: args[key] for key in gradients}
-    ignores = {key for key, a, b in zip(wrt, mine, other, strict=True)
+    ignores = {key for key, a, b in zip(wrt, returned, other, strict=True)
                if key in gradients and a.size and a.any() and np.array_equal(a, b)}  # fmt: skip
     run = _Run(inputs, gradients, [np.asarray(part) for part in as_tuple(dy)], ignores)
     found, wrong, good = {}, [], []
     for key, gradient in gradients.items():
         s = slopes[key]
-        yours = gradient if gradient.shape == inputs[key].shape else np.full(inputs[key].shape, np.nan)
-        finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (yours, s["expected"])]
-        found[key] = Slopes(s["expected"], yours, s["noise"], s["skipped"], float(max(finite)))
+        analytic = gradient if gradient.shape == inputs[key].shape else np.full(inputs[key].shape, np.nan)
+        finite = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (analytic, s["expected"])]
+        found[key] = Slopes(s["expected"], analytic, s["noise"], s["skipped"], float(max(finite)))
         right = gradient.shape == inputs[key].shape and found[key].worst_error(TOLERANCE) <= TOLERANCE
         (good if right else wrong).append(key)
     if wrong:

@@ -1,17 +1,17 @@
-"""What a property is given: `t`, which draws, calls the student's function, knows what is right, and compares.
+"""The argument `t` of a property: it draws inputs, calls the student's function, and compares with the expected result.
 
-    t.rng                        a generator of this property's own: other seeds give other numbers
-    t.call(x, w, b)              the student's function of this task -> what it returned
-    t.call_keeping(x, w, b)      the same, and the arguments as they are after the call
-    t.run(driver, ...)           a function of the property's file, run where the student's code is
-    t.expected(compute)          what the reference gives: computed here, or read from the recording
-    t.equal("y", mine, right)    compare arrays;  t.same("pieces", mine, right)  anything else
-    t.require(condition, text)   a plain sentence
-    with t.case("plain BERT"):   what fails inside says which case it was
+    t.rng                        the random generator of this property; it depends on the seed
+    t.call(x, w, b)              call the student's function of this task -> its result
+    t.call_keeping(x, w, b)      the same, and the arguments after the call
+    t.run(driver, ...)           run a function of the properties file in the student's process
+    t.expected(compute)          the reference's result: computed, or read from the recording
+    t.equal("y", found, right)   compare arrays;  t.same("pieces", found, right)  compare other values
+    t.require(condition, text)   fail with `text` unless the condition holds
+    with t.case("plain BERT"):   name the case in the message of a failure
 
-The student's code is in another process (worker.py); in a student edition the reference is not there at all, and
-`t.expected` answers from numbers that were recorded when the edition was made. So whatever needs the reference stands
-inside `compute`, and everything else only uses what `t` gave.
+The student's code runs in another process (worker.py). A student edition does not contain the reference: `t.expected`
+returns results that were recorded when the edition was made. Code that needs the reference must therefore be inside
+`compute`.
 """
 
 import contextlib
@@ -31,60 +31,61 @@ class Trial:
     def __init__(self, task, name, worker, oracle, seed, seconds=10.0):
         self.task, self.name, self.seed = task, name, seed
         self._worker, self._oracle, self._seconds, self._asked = worker, oracle, seconds, 0
-        self.failed_case = ""  # the case that did not come to its end
-        # The name is part of the stream: a property that draws more does not move the numbers of the next one.
+        self.failed_case = ""  # the name of the case that failed
+        # Each property has its own stream, so that a change of one property does not change the numbers of the others.
         self.rng = np.random.default_rng([seed, zlib.crc32(f"{task.id} {name}".encode())])
 
     def call(self, *args, seconds=None, **kwargs):
-        """The student's function. It may raise what worker.py lists; that ends the property."""
+        """Call the student's function -> its result. An error of its ends the property."""
         return self._worker.call(self.task.function, args, kwargs, seconds or self._seconds)[0]
 
     def call_keeping(self, *args, **kwargs):
-        """-> result, the positional arguments as they are after the call"""
+        """-> result, the positional arguments after the call"""
         return self._worker.call(self.task.function, args, kwargs, self._seconds, keep=True)
 
     def run(self, driver, *args, seconds=None):
-        """Run `driver(*args)` beside the student's code. It is sent as text, so it imports what it needs inside."""
+        """Run `driver(*args)` in the student's process. We send its source, so its imports must be in its body."""
         return self._worker.run(driver, args, seconds or self._seconds)
 
     def expected(self, compute, known=()):
-        """compute(), or what it gave when the edition was made.
+        """compute(), or its recorded result in a student edition.
 
-        known: arrays drawn here that the result contains as they are (a cache holds its inputs); they are not recorded
+        known: drawn arrays that the result may contain unchanged (a cache contains the inputs); they are not recorded
         """
         self._asked += 1
         key = f"{self.task.id}/{self.name}/{self.seed}/{self._asked}"
         with use_backend("numpy"):
             return self._oracle.answer(key, compute, [array for array in known if isinstance(array, np.ndarray)])
 
-    def equal(self, name, yours, expected, tolerance=1e-10, dtype=None):
-        """Arrays of one shape, and equal relative to the largest expected number; `dtype` where it matters."""
-        comparison.equal(name, yours, expected, tolerance, dtype)
+    def equal(self, name, found, expected, tolerance=1e-10, dtype=None):
+        """Different unless the arrays have the same shape, are equal relative to the largest expected number, and have
+        the dtype, if given."""
+        comparison.equal(name, found, expected, tolerance, dtype)
 
-    def same(self, name, yours, expected, tolerance=1e-10):
-        """Nested lists, tuples, dicts, named tuples: the same structure, and equal numbers, texts and arrays in it."""
-        comparison.same(name, yours, expected, tolerance)
+    def same(self, name, found, expected, tolerance=1e-10):
+        """Different unless nested lists, tuples, dicts and named tuples have the same structure and equal contents."""
+        comparison.same(name, found, expected, tolerance)
 
     def unchanged(self, names, before, after):
-        """The arguments of a call are bit for bit what they were."""
+        """Different if an argument of a call was modified."""
         for name, was, now in zip(names, before, after, strict=True):
             comparison.unchanged(name, was, now)
 
     @contextlib.contextmanager
     def case(self, words):
-        """One of several cases of a property: what fails inside, also with an error of the student's, names it."""
+        """A context for one of several cases of a property; the message of a failure in it names the case."""
         self.failed_case = words
         yield
         self.failed_case = ""
 
     def require(self, condition, text, tensor="result"):
-        """Different(text) unless `condition`."""
+        """Different with this text unless `condition` is true."""
         if not condition:
             raise Different(tensor, (), text)
 
 
 def reference(function):
-    """The project's own function of that name ("minimobilebert/ops/linear.py:linear_forward"); only inside `compute`"""
+    """The project's function "minimobilebert/ops/linear.py:linear_forward"; only for use inside `compute`"""
     file, _, name = function.partition(":")
     value = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     for part in name.split("."):
@@ -93,14 +94,14 @@ def reference(function):
 
 
 class Live:
-    """Answers with the reference, which is here."""
+    """Answers by running the reference."""
 
     def answer(self, key, compute, known):
         return compute()
 
 
 class Memory(Live):
-    """The same, each question only once: the same property of the same task and seed asks the same again."""
+    """Like Live, but runs the reference once per question and then returns the stored answer."""
 
     def __init__(self):
         self.answers = {}
@@ -112,7 +113,7 @@ class Memory(Live):
 
 
 class Recorder(Live):
-    """The same, and keeps every answer -> `answers`: {key: (structure, arrays)}"""
+    """Like Live, and stores all answers: `answers` {key: (structure, arrays)}"""
 
     def __init__(self):
         self.answers = {}
@@ -126,11 +127,11 @@ class Recorder(Live):
 
 
 class NotRecorded(ValueError):
-    """A student edition has no answer to this."""
+    """The student edition has no recorded answer for this seed or key."""
 
 
 class Replay:
-    """Answers with what was recorded."""
+    """Answers from a recording."""
 
     def __init__(self, answers, seeds):
         self.answers, self.seeds = answers, seeds

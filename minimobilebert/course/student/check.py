@@ -1,6 +1,6 @@
-"""`check`, `hint`, `progress`: what a student runs, beside the code as it is now.
+"""`check`, `hint`, `progress`: the commands for students.
 
-In a student edition `.course/progress.json` remembers which hints were shown and which version of a function passed.
+In a student edition `.course/progress.json` stores the shown hints and, per task, the checked version and its result.
 """
 
 import ast
@@ -20,7 +20,7 @@ from ..shared.recording import load_recordings
 from ..shared.trial import Live
 
 SECONDS_BETWEEN_LOOKS = 0.5
-MOST_BYTES = 2**20  # of a file that a student writes
+MOST_BYTES = 2**20  # of a student's file
 _STATE = {
     "hints?": {str: Integer(0, 99)},
     "tasks?": {str: {"state": str, "score": Number(0, 10_000), "code": str}},
@@ -28,7 +28,7 @@ _STATE = {
 
 
 class Checker:
-    """Checks tasks of one project or student edition; the process with the student's code starts anew for each turn."""
+    """Checks the tasks of a project or student edition. Each `check` starts a new process with the student's code."""
 
     def __init__(self, course, seed=None):
         self.course = course
@@ -42,7 +42,7 @@ class Checker:
             self.originals = _originals(course)
 
     def check(self, tasks):
-        """Yields (task, TaskResult or None, text) as it goes; None where the file cannot be read."""
+        """Yields (task, TaskResult, text) for each task; None instead of a result if grading would reject the file."""
         with Worker(self.course.root, show_prints=True) as worker:
             for task in tasks:
                 refused, notes = self._read(task)
@@ -56,7 +56,7 @@ class Checker:
                 yield task, result, "\n".join([format_result(result, folder), *notes])
 
     def _read(self, task):
-        """-> why grading would not take this function, or None; and notes on what else was changed"""
+        """-> the reason why grading would reject this function, or None; notes on changes that grading ignores"""
         try:
             tree = parse(read_bytes(self.course.root / task.file, MOST_BYTES), task.file)
             if task.file not in self.originals:
@@ -84,19 +84,19 @@ def _functions(tree):
 
 
 def _left_out(source):
-    """The functions of a cut file that only raise NotImplementedError"""
+    """The functions that the edition removed from this file (`also_blank`)"""
     tree = ast.parse(source)
     dumps = {name: ast.dump(find(tree, name)) for name in _functions(tree)}
     return {name for name, dump in dumps.items() if "NotImplementedError" in dump and "left out" in dump}
 
 
 def _alike(original, tree, name):
-    mine = find(tree, name)
-    return mine is not None and ast.dump(find(ast.parse(original), name)) == ast.dump(mine)
+    found = find(tree, name)
+    return found is not None and ast.dump(find(ast.parse(original), name)) == ast.dump(found)
 
 
 def _originals(course):
-    """{file: its text as the edition gave it}. ValueError where a text is missing or is no Python any more."""
+    """{file: its original text in the edition}. ValueError if a text is missing or is not valid Python."""
     path = course.root / "lessons" / "originals.json"
     originals = read_json(path, {**{task.file: str for task in course.tasks}, str: str})
     for task in course.tasks:
@@ -110,7 +110,7 @@ def _originals(course):
 
 
 def fingerprint(course, task):
-    """Of the task's function as it is now; "" where the file cannot be read"""
+    """A hash of the current function of a task; "" if the file cannot be read"""
     try:
         function = find(ast.parse(read_text(course.root / task.file, MOST_BYTES)), task.name)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -118,13 +118,13 @@ def fingerprint(course, task):
     return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:16] if function is not None else ""
 
 
-def _place(course):
+def _state_file(course):
     return course.root / ".course" / "progress.json"
 
 
 def load_state(course):
-    """{"hints": {task: how many were shown}, "tasks": {task: {state, score, code}}}"""
-    path = _place(course)
+    """{"hints": {task: number of shown hints}, "tasks": {task: {state, score, code}}}"""
+    path = _state_file(course)
     try:
         state = read_json(path, _STATE) if path.exists() else {}
     except ValueError as error:
@@ -133,13 +133,13 @@ def load_state(course):
 
 
 def save_state(course, state):
-    path = _place(course)
+    path = _state_file(course)
     path.parent.mkdir(exist_ok=True)
     write_json(path, state)
 
 
 def next_hint(course, task):
-    """The next hint of a task, with those before it -> text"""
+    """The next hint of a task and the previous ones -> text"""
     state = load_state(course)
     shown = min(state["hints"].get(task.id, 0) + 1, len(task.hints))
     state["hints"][task.id] = shown
@@ -167,7 +167,7 @@ def progress(course):
 
 
 def format_progress(rows):
-    """The rows as a table with its sum."""
+    """The rows as a table with a total."""
     width = max((len(row["title"]) for row in rows), default=5)
     lines = [f"task   {'title':<{width}}  points  minutes  hints  state"]
     for row in rows:
@@ -180,7 +180,7 @@ def format_progress(rows):
 
 
 def written(course, tasks):
-    """Those of `tasks` whose function is no longer as the edition left it (in the project itself: all)."""
+    """The tasks whose function differs from the original of the edition (in the project itself: all of `tasks`)."""
     if course.edition is None:
         return list(tasks)
     originals = _originals(course)
@@ -193,7 +193,7 @@ def _fingerprint_of(source, name):
 
 
 def watch(course, tasks, seed, show, turns=None):
-    """Check whenever a task's file changes, until interrupted (or for `turns` turns)."""
+    """Check again whenever a file of the tasks changes, until interrupted or for `turns` checks."""
     files, seen = sorted({course.root / task.file for task in tasks}), None
     while turns is None or turns > 0:
         now = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]

@@ -1,1 +1,1 @@
-"""What teachers use: editions, grading, Gradescope, mutants. Never part of a student edition."""
+"""The teacher's side: editions, grading, Gradescope, mutants. A student edition never contains it."""

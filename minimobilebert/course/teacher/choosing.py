@@ -1,8 +1,8 @@
-"""Which of the files in a submission are graded: for each task file, the one with the student's work in it.
+"""Choose the files of a submission that are graded: for each task file, the one with the student's work.
 
-Submissions hold more than the work: a second copy of the edition, a backup, `build/lib`, a virtual environment. In this
-order decides: not in a folder that a program filled; more of the tasks' functions written; under the whole path and not
-the bare name; the later date; the shorter path. What was not chosen is named.
+A submission may contain other copies: the edition itself, a backup, `build/lib`, a virtual environment. The criteria
+are, in this order: not in a folder that programs fill; more functions of the tasks are written; found by its whole
+path, not by its bare name; the later date; the shorter path. The notes name the files that were not chosen.
 """
 
 import ast
@@ -14,24 +14,24 @@ from ...support.archive_members import FILE
 from ..shared.cutting import FUNCTIONS, body_of, find
 from .contents import MOST_BYTES, NEVER
 
-MOST_COPIES = 8  # of one task file that are looked at
+MOST_COPIES = 8  # the number of copies of a task file that we read
 
 
 @dataclasses.dataclass
 class Choice:
     files: dict  # {task file: (name in the submission, bytes)}
-    refused: dict  # {task file: why what was found cannot be taken}
+    refused: dict  # {task file: the reason why it cannot be graded}
     notes: list
-    has_work: bool  # whether any of the tasks' functions is written
+    has_work: bool  # True if any function of the tasks is written
 
 
 def candidates(items, files):
-    """Items that may be a task's file -> {task file: [(item, whether by its whole path)]}"""
+    """Items that may be a task's file -> {task file: [(item, True if found by its whole path)]}"""
     by_path, by_end, found = {}, {}, {}
     for file in files:
         parts = tuple(part.casefold() for part in pathlib.PurePosixPath(file).parts)
         by_path[parts] = file
-        for n in range(1, len(parts)):  # of minimobilebert/ops/x.py: x.py and ops/x.py
+        for n in range(1, len(parts)):  # for minimobilebert/ops/x.py: x.py and ops/x.py
             by_end.setdefault(parts[-n:], []).append(file)
     lengths = sorted({len(parts) for parts in (*by_path, *by_end)}, reverse=True)
     for item in items:
@@ -48,7 +48,7 @@ def candidates(items, files):
 
 
 def choose(found, asked):
-    """found: from candidates(); asked: {task file: names of the tasks' functions} -> Choice"""
+    """found: the result of candidates(); asked: {task file: names of the tasks' functions} -> Choice"""
     choice = Choice({}, {}, [], False)
     for file, copies in found.items():
         _choose_one(file, copies, asked.get(file, ()), choice)
@@ -59,7 +59,7 @@ def _choose_one(file, copies, names, choice):
     good, bad = [], []
     usable = [(item, exact) for item, exact in copies if item.shelf != NEVER]
     usable.sort(key=lambda copy: (copy[0].shelf, not copy[1], len(copy[0].parts), copy[0].parts))
-    for place, (item, exact) in enumerate(usable[:MOST_COPIES]):
+    for number, (item, exact) in enumerate(usable[:MOST_COPIES]):
         if item.kind != FILE:
             bad.append(f"found {item.shown}, {item.kind}, expected a file")
             continue
@@ -70,9 +70,9 @@ def _choose_one(file, copies, names, choice):
             bad.append(text if item.shown in text else f"{item.shown}: {text}")
             continue
         written = _written(data, names)
-        by_name = item.parts[-1] == pathlib.PurePosixPath(file).name  # exactly, also in capitals
-        day = tuple(-number for number in item.date) or (0,)
-        key = item.shelf, -written, not exact, not by_name, day, len(item.parts), item.parts, -place
+        by_name = item.parts[-1] == pathlib.PurePosixPath(file).name  # case-sensitive
+        day = tuple(-part for part in item.date) or (0,)
+        key = item.shelf, -written, not exact, not by_name, day, len(item.parts), item.parts, -number
         good.append((key, item, data))
     good.sort(key=lambda copy: copy[0])
     if good:
@@ -81,8 +81,8 @@ def _choose_one(file, copies, names, choice):
         choice.has_work |= key[1] < 0
         others = [other.shown for _, other, content in good[1:] if content != data]
         if others:
-            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-            choice.notes.append(f"graded {item.shown}; not {others[0]}{more}, with other content")
+            rest = f" and {len(others) - 1} more" if len(others) > 1 else ""
+            choice.notes.append(f"graded {item.shown}; not {others[0]}{rest}, with other content")
         choice.notes += bad
     elif bad:
         choice.refused[file] = bad[0]
@@ -94,7 +94,7 @@ def _choose_one(file, copies, names, choice):
 
 
 def asked_names(source):
-    """The names of the functions in a file, methods as Class.method; () where it is no Python"""
+    """The names of the functions in a file, methods as Class.method; () if it is not valid Python"""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -107,10 +107,10 @@ def asked_names(source):
 
 
 def _written(data, names):
-    """How many of the functions have a body; half a one for a file that is no Python, which is work and not a copy."""
+    """The number of written functions; 0.5 for a file that is not valid Python: it is work, not an untouched copy."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the student's file: "\d" in a text
+            warnings.simplefilter("ignore")  # such as "\d" in the student's strings
             tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0.5

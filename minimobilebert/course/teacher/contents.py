@@ -1,8 +1,8 @@
-"""What is inside of a submission: the files of a folder or an archive, and which of them cannot be the student's work.
+"""The contents of a submission: the files of a folder or archive, classified by whether they can be the student's work.
 
-    for item in folder_items(path): item.shown, item.parts, item.read()
+    for item in folder_items(path): item.shown, item.parts, item.read(most)
 
-Nothing is unpacked to disk, no link is followed out of a folder, and pipes and devices are never opened.
+We unpack nothing to disk, follow no link out of a folder, and never open pipes and devices.
 """
 
 import os
@@ -16,20 +16,20 @@ from ...support.archives import is_archive
 from ...support.regular_files import read_bytes
 
 MOST_BYTES = 2_000_000  # of a task's file
-MOST_INNER = 64 << 20  # of an archive inside of something else
+MOST_INNER = 64 << 20  # of an archive inside a folder or another archive
 WORK, BUILT, NEVER = 0, 1, 2
 
-# Folders that programs fill: what is in them is a copy, a library, or nothing of the student's.
+# Folders that programs fill: they contain copies or libraries, not the student's work.
 _NEVER = {"__macosx", "__pycache__", "node_modules", "site-packages", "dist-packages"}
-_BUILT = {"build", "dist", "target", "venv", "env", "virtualenv"}  # a student may call a folder so
+_BUILT = {"build", "dist", "target", "venv", "env", "virtualenv"}  # a student's own folder may have such a name
 
 
 class Item(NamedTuple):
     shown: str  # its path in the submission
     parts: tuple
     kind: str
-    date: tuple  # of its last change; () where nobody knows
-    shelf: int  # WORK; BUILT: taken only where there is no other; NEVER
+    date: tuple  # of its last change; () if unknown
+    shelf: int  # WORK; BUILT: used only if there is no other; NEVER
     read: Callable  # most -> bytes
 
     @property
@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 
 def _shelf(folders, environments=()):
-    """Of what is in the folder with these path parts. environments: paths of virtual environments"""
+    """The shelf of the contents of a folder, given as path parts. environments: paths of virtual environments"""
     if any(part.casefold() in _NEVER or part.startswith(".") for part in folders):
         return NEVER
     if any(folders[: len(path)] == path for path in environments if path):
@@ -47,7 +47,7 @@ def _shelf(folders, environments=()):
 
 
 def folder_items(root):
-    """The files below a folder, sorted, as Items. A folder on the shelf NEVER is one Item, and is not entered."""
+    """The files in a folder and its subfolders, sorted, as Items. A folder on the shelf NEVER is a single Item."""
     root = pathlib.Path(root)
     inside, queue, items = root.resolve(), [root], []
     while queue:
@@ -63,7 +63,7 @@ def folder_items(root):
         for entry in entries:
             path, parts = pathlib.Path(entry.path), (*above, entry.name)
             if entry.is_dir(follow_symlinks=False):
-                if _shelf(parts) == NEVER or os.path.exists(path / "pyvenv.cfg"):  # False where a path is too long
+                if _shelf(parts) == NEVER or os.path.exists(path / "pyvenv.cfg"):  # False if the path is too long
                     items.append(_item(parts, FOLDER, shelf=NEVER))
                 else:
                     queue.append(path)
@@ -87,13 +87,13 @@ def _file_item(path, parts, inside):
         if not path.is_file():
             return _item(parts, LINK if path.is_symlink() else OTHER, shelf)
         date = tuple(time.gmtime(path.stat().st_mtime)[:6])
-    except (OSError, RuntimeError, ValueError, OverflowError):  # a link in a circle, a time out of range
+    except (OSError, RuntimeError, ValueError, OverflowError):  # a cycle of links, a time out of range
         return _item(parts, "a file that cannot be looked at", shelf)
     return _item(parts, FILE, shelf, date, lambda most: read_bytes(path, most))
 
 
 def archive_items(archive, prefix=()):
-    """The members of an open archive as Items; prefix: path parts of the archive itself, if it is inside something."""
+    """The members of an open archive as Items; prefix: path parts of the archive itself in the submission."""
     environments = {member.parts[:-1] for member in archive.members if member.parts[-1:] == ("pyvenv.cfg",)}
     items = []
     for member in archive.members:
@@ -107,12 +107,12 @@ def archive_items(archive, prefix=()):
 
 
 def passed_over_folders(items):
-    """Folders with programs of others, whose files are no work, sorted; those that every project has are not named."""
+    """The ignored folders, sorted, such as node_modules; without hidden folders (except .venv) and __pycache__."""
     names = set()
     for item in items:
         if item.shelf == NEVER:
             folders = item.parts if item.kind == FOLDER else item.parts[:-1]
-            first = next((n for n in range(1, len(folders) + 1) if _shelf(folders[:n]) == NEVER), len(folders))
-            if first and (not folders[first - 1].startswith(".") or folders[first - 1] == ".venv"):
-                names.add("/".join(folders[:first]))
+            depth = next((n for n in range(1, len(folders) + 1) if _shelf(folders[:n]) == NEVER), len(folders))
+            if depth and (not folders[depth - 1].startswith(".") or folders[depth - 1] == ".venv"):
+                names.add("/".join(folders[:depth]))
     return sorted(printable(name) for name in names if not name.endswith("__pycache__"))

@@ -1,13 +1,13 @@
-"""`course-check`: is the course what it promises to be? Part of the project's own checks.
+"""`course-check`: check the whole course. The project's tests run it.
 
-    1. the manifest, the tables made from it, properties, solutions and mutants can be read and agree
-    2. a student edition, untouched: every task says that it is not written; its score is 0
-    3. with the solutions: every task passes, full score; the same against the numbers that the edition recorded
-    4. a task calls the functions of the tasks that its `needs` names, and of no other: so only those that need a task
-       can fail with it; and with its solution taken out they do
-    5. every mutant fails
+    1. the manifest, the tables made from it, properties, solutions and mutants can be read and are consistent
+    2. in an untouched student edition, each task is reported as not written, and the score is 0
+    3. with the solutions, all tasks pass with full score, also against the recorded numbers of the edition
+    4. a task calls exactly the functions of the tasks in its `needs`; without the solution of a task, it and the tasks
+       that need it fail
+    5. each mutant fails
 
-`fewest_mutants` asks for so many in the whole bank; the properties are run with three seeds where all must pass.
+fewest_mutants: the least number of mutants in the whole bank. Checks that must pass run with three seeds.
 """
 
 import pathlib
@@ -28,7 +28,7 @@ from .tables import update
 
 
 def run(course, fewest_mutants=0):
-    """-> [(what was checked, None or what is wrong)]"""
+    """-> [(name of the check, None or the errors as text)]"""
     checks = []
 
     def check(what, wrong, start):
@@ -71,14 +71,14 @@ def _untouched(grader):
 
 
 def _solved(course, grader, calls):
-    """Everything passes with three seeds; fills calls {task id: ids of the tasks whose functions ran}."""
+    """All tasks pass with three seeds; fills calls {task id: ids of the tasks whose functions ran}."""
     ids = {task.function: task.id for task in grader.tasks}
     with grader.worker() as worker:
         bank.install_solutions(course, grader, worker)
         for task in grader.tasks:
             for seed in (1, 2, 3):
                 yield from _all_pass(task, run_task(task, grader.properties[task.id], worker, Live(), seed))
-    with grader.worker(memory=False) as worker:  # watching takes what the limits forbid
+    with grader.worker(memory=False) as worker:  # tracing needs sys.setprofile, which the limits forbid
         bank.install_solutions(course, grader, worker)
         worker.watch = list(ids)
         for task in grader.tasks:
@@ -88,7 +88,7 @@ def _solved(course, grader, calls):
 
 
 def _needs(course, calls):
-    """What is not called cannot be missed, so this says for all pairs of tasks which fail together."""
+    """Each task calls the functions of the tasks in its `needs`, and of no others."""
     for id, called in calls.items():
         declared = {other.id for other in course.tasks if id in course.needed_by(other.id)}
         for other in sorted(called - declared):
@@ -108,7 +108,7 @@ def _all_pass(task, result):
 
 
 def _one_missing(course, grader):
-    """Without a task's solution, it and those that need it fail; one essential property of each is run."""
+    """Without a task's solution, it and the tasks that need it fail at least one essential property."""
     oracle = Memory()
     with grader.worker(memory=False) as worker:
         taken = bank.install_solutions(course, grader, worker)
@@ -132,7 +132,7 @@ def _cut(source, text):
 
 
 def _edition(course, grader, folder):
-    """Write one, check it as a student would, put the solutions in, check again."""
+    """Write an edition, check it untouched, install the solutions, and check again."""
     from ..student.check import Checker, written
 
     out = pathlib.Path(folder) / "student"

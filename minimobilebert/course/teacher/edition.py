@@ -1,11 +1,11 @@
-"""The student edition: a copy of the project without what the tasks ask for.
+"""The student edition: a copy of the project without the functions of the tasks.
 
     write_edition(course, lessons=["01", "02"], out="student")
 
-Bodies of the tasks' functions are cut by syntax tree, and so is all that would give them away: the compiled twins in
-kernels/, tests, benchmarks, git history, caches. There are no fused operations (ops/fused/), so training computes with
-the student's functions. Lessons that were not chosen keep the reference. What the properties compare with is
-recorded from the reference while the edition is written; afterwards every file is searched for lines of a solution.
+We remove the bodies of the tasks' functions, and everything that would reveal them: the compiled versions in kernels/,
+tests, benchmarks, git history, caches. There are no fused operations (ops/fused/), so training runs the student's
+functions. The functions of other lessons are kept. We record the expected results of the properties from the reference,
+and finally search all files for lines of a solution.
 """
 
 import ast
@@ -24,17 +24,17 @@ from ..shared.recording import save_recording
 from ..shared.trial import Recorder
 from .edition_texts import AGENTS, README, makefile
 
-# Never in an edition: the tests' oracles, the checker's cases, what compares with other libraries, and the grader.
+# Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
     "gradcheck/cases.py", "gradcheck/table.py", "bench", "parity", "verification", "ops/fused", "course/teacher",
 ]  # fmt: skip
 LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
-SHORTEST_LEAK = 20  # characters; shorter lines are everybody's, and so are those that compute nothing
+SHORTEST_LEAK = 20  # characters; shorter lines, and lines without arithmetic, do not reveal a solution
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
 
 
 def write_edition(course, lessons, out, seed=1, record=True):
-    """-> the tasks in the edition. ValueError where a solution still shows, or `out` is not empty."""
+    """Write a student edition -> its tasks. ValueError if it reveals a solution, or if `out` is not empty."""
     if course.edition is not None:
         raise ValueError(f"{course.root}: found a student edition, expected the project it was made from")
     tasks = [task for task in course.tasks if task.lesson in lessons]
@@ -55,15 +55,15 @@ def write_edition(course, lessons, out, seed=1, record=True):
         })  # fmt: skip
         leaks = find_leaks(course, tasks, unfinished)
         if leaks:
-            more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-            raise ValueError(f"{leaks[0]}{more}: add that place to the task's also_blank")
+            rest = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+            raise ValueError(f"{leaks[0]}{rest}: add that place to the task's also_blank")
         if record:
             _record(course, tasks, unfinished, seed)
     return tasks
 
 
 def write_package(course, tasks, folder, for_grading=False):
-    """The package below `folder`, with the functions of `tasks` and their twins cut."""
+    """Write the package to `folder`, without the functions of `tasks` and their compiled versions."""
     package = course.root / "minimobilebert"
     cuts = cuts_of(tasks)
     left_out = {package / name for name in LEFT_OUT}
@@ -73,7 +73,7 @@ def write_package(course, tasks, folder, for_grading=False):
         file = path.relative_to(course.root).as_posix()
         if cuts.get(file, {}) is None:
             continue
-        # What a task asks for has to be there to be replaced, even where it is a part of a checker (lesson 01).
+        # A function of a task must exist to be replaced, even if it is part of the gradient checker (lesson 01).
         checker = file.startswith("minimobilebert/gradcheck") and file not in cuts
         if for_grading and (checker or _is_grader(file)):
             continue
@@ -92,14 +92,14 @@ def _is_grader(file):
 
 
 def cuts_of(tasks):
-    """{file: {function: message}} of what is cut for `tasks`; None instead of the dict where the file goes whole"""
+    """{file: {function: message}} of the functions to remove for `tasks`; None instead of the dict: the whole file"""
     cuts, asked = {}, {task.function for task in tasks}
     for task in tasks:
-        for place in task.also_blank:
-            file, _, name = place.partition(":")
+        for target in task.also_blank:
+            file, _, name = target.partition(":")
             if not name:
                 cuts[file] = None
-            elif place not in asked and cuts.get(file, {}) is not None:
+            elif target not in asked and cuts.get(file, {}) is not None:
                 cuts.setdefault(file, {})[name] = f"task {task.id} asks for this: it is left out of a student edition"
     for task in tasks:
         if cuts.get(task.file, {}) is None:
@@ -124,7 +124,7 @@ def _write_lessons(course, tasks, folder):
 
 
 def _lesson_text(lesson, chosen, ids):
-    """One lesson of the manifest as TOML, without also_blank; hints and after are sealed."""
+    """One lesson of the manifest as TOML, without also_blank, and with sealed hints and `after`."""
     lines = ["[[lesson]]"]
     for key in ("number", "folder", "title", "minutes", "needs"):
         lines.append(f"{key} = {_toml(getattr(lesson, key))}")
@@ -143,7 +143,7 @@ def _toml(value):
 
 
 def _record(course, tasks, folder, seed):
-    """Run the properties on the project itself and keep what the reference answered, a file a lesson."""
+    """Run the properties on the project itself, and write the reference's answers, one file per lesson."""
     properties = load_properties(course, [task.id for task in tasks])
     recorders = {task.lesson: Recorder() for task in tasks}
     with Worker(course.root) as worker:
@@ -155,7 +155,7 @@ def _record(course, tasks, folder, seed):
         save_recording(folder / "lessons" / course.lesson(number).folder / "recorded.npz", recorder.answers)
 
 
-# --- does a solution still show?
+# --- search for solutions that are still visible
 
 
 def _normal(line):
@@ -163,7 +163,7 @@ def _normal(line):
 
 
 def solution_lines(course, tasks):
-    """{line: task id}: the telling lines of the reference and of the written solutions."""
+    """{line: task id} of lines with arithmetic in the reference and in the solutions."""
     found = {}
     for task in tasks:
         for path in (course.root / task.file, course.folder(task) / "solutions.py"):
@@ -180,7 +180,7 @@ def solution_lines(course, tasks):
 
 
 def find_leaks(course, tasks, folder):
-    """Where lines of a solution still stand in an edition -> list of "file:line: ..." texts."""
+    """The lines of an edition that contain a line of a solution -> list of "file:line: ..." texts"""
     telling, found = solution_lines(course, tasks), []
     for path in sorted(pathlib.Path(folder).rglob("*")):
         if path.suffix not in (".py", ".md", ".toml", ".json", ".txt", "") or not path.is_file():

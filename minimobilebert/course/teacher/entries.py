@@ -1,8 +1,8 @@
-"""Who is graded: a row for every entry of the folders that `grade` was given, whatever it is, each with its own name.
+"""The entries that `grade` grades: one row, with a unique name, for each entry of the given folders.
 
-A folder stands for one submission where it holds task files or a folder `minimobilebert`; otherwise it is a class, and
-every entry in it is a submission: archives and folders, and also texts, empty folders, broken links and hidden files,
-whose row says what was found. Nobody is passed over because their file has an unusual ending.
+A folder with task files or a folder `minimobilebert` is one submission. Any other folder is a class, and each of its
+entries is a submission, also text files, empty folders, broken links and hidden files: their row says what was found,
+so that no student is overlooked because of an unusual file.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ import unicodedata
 
 from ...support.archive_members import printable
 from ...support.archives import is_archive
-from .results import place_of
+from .results import location_of
 from .submission import base_name
 
 MOST_NAME = 150  # bytes: a file NAME.json has to fit into a folder
 
 
 def find_entries(paths, files, out=None):
-    """-> paths of the submissions, each once, in order. out: the folder of the results, which is none of them"""
+    """-> paths of the submissions, each once, in order. out: the folder of the results, which is excluded"""
     found, seen = [], {_key(out)} if out is not None else set()
     for path in map(pathlib.Path, paths):
         if not os.path.lexists(path):
@@ -41,24 +41,24 @@ def _key(path):
 
 
 def _is_submission(folder, files):
-    """Whether a folder is one student's, and not a class."""
+    """True if a folder is one submission, and not a class."""
     if (folder / "minimobilebert").is_dir():
         return True
     names = {pathlib.PurePosixPath(file).name for file in files}
     if not any((folder / name).is_file() for name in names):
         return False
-    # A task's file beside archives or whole editions strayed into the folder of a class.
+    # A single task file among archives or whole editions does not make a class a submission.
     entries = list(folder.iterdir())
     return not any(is_archive(each) or (each / "minimobilebert").is_dir() for each in entries)
 
 
 def unique_names(paths, taken=None):
-    """A name for each path: {path: name}, no two alike on any file system.
+    """A unique name for each path, also on a case-insensitive file system: {path: name}
 
-    taken: {place_of(path): name} of those that were graded before, which keep their names
+    taken: {location_of(path): name} of earlier results, which keep their names
     """
     taken = taken or {}
-    names = {path: taken[place_of(path)] for path in paths if place_of(path) in taken}
+    names = {path: taken[location_of(path)] for path in paths if location_of(path) in taken}
     used = {"grades", *map(_folded, taken.values())}
     left = [path for path in paths if path not in names]
     for form in (base_name, _whole_name, _with_parent):
@@ -71,7 +71,7 @@ def unique_names(paths, taken=None):
                 names[path] = name
         used |= {_folded(name) for path, name in wanted if path in names}
         left = [path for path in left if path not in names]
-    for path in left:  # names that differ in capitals alone
+    for path in left:  # names that differ only in case
         name, number = shortened_name(_whole_name(path)), 1
         while _folded(name) in used:
             number += 1
@@ -90,12 +90,12 @@ def _with_parent(path):
 
 
 def _folded(name):
-    """Equal for names that are one file on some system"""
+    """Equal for names that are the same file on some system"""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
 def shortened_name(name):
-    """A name that can be a file's: without separators, and not too long"""
+    """A valid file name: without separators, and not too long"""
     name = name.replace("/", "_").replace("\\", "_")
     data = name.encode()
     if len(data) <= MOST_NAME:

@@ -1,6 +1,6 @@
-"""What grading one submission gave, and its three forms: Gradescope's JSON, a line of the class's CSV, a table.
+"""The result of grading a submission, in three formats: Gradescope's JSON, a row of a CSV file, a row of a text table.
 
-The JSON is the record: the other two are made from it, so that an interrupted grading goes on with what is on the disk.
+The CSV and the table are made from the JSON files, so that an interrupted grading can resume from them.
 """
 
 import csv
@@ -20,7 +20,7 @@ class Grade:
     factor: float = 1.0
     late: str = ""
     seconds: float = 0.0
-    failed: str = ""  # why the grader itself could not go on; graded again the next time
+    failed: str = ""  # the error of the grader itself; the submission is graded again the next time
 
     @property
     def score(self):
@@ -32,7 +32,7 @@ class Grade:
 
 
 def gradescope(grade, policy, settings=""):
-    """One student's results in the form of Gradescope's results.json; settings: a hash of what decides about them"""
+    """The results of one student in the format of Gradescope's results.json; settings: the hash from settings_of"""
     submission, tests = grade.submission, []
     for result in grade.results:
         lines = []
@@ -63,7 +63,7 @@ def gradescope(grade, policy, settings=""):
 
 
 def _graded(submission):
-    """Which files were graded, in a few words: where all lie in one folder, that folder and their number"""
+    """A short description of the graded files: their number and folder, or their names"""
     shown = {file: shown for file, (shown, _) in sorted(submission.files.items())}
     roots = {name.removesuffix(file) for file, name in shown.items()}
     if len(shown) > 1 and len(roots) == 1:
@@ -73,7 +73,7 @@ def _graded(submission):
 
 
 def as_csv(results):
-    """The class as CSV: a row a submission, a column a task. results: of gradescope()"""
+    """The class as CSV: one row per submission, one column per task. results: those of gradescope()"""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     ids = [test["number"] for test in results[0]["tests"]]
@@ -83,7 +83,7 @@ def as_csv(results):
         scores = [f"{test['score']:g}" for test in result["tests"]]
         row = [about["name"], f"{result['score']:g}", _points(result), about["late"], *scores, about["sha256"],
                about["problem"], about["graded"], "; ".join(about["notes"])]  # fmt: skip
-        # A name that a spreadsheet would take for a formula stays a text.
+        # A leading quote prevents a spreadsheet from reading a name as a formula.
         table.writerow([f"'{cell}" if str(cell)[:1] in set("=+-@\t\r") else cell for cell in row])
     return text.getvalue()
 
@@ -93,7 +93,7 @@ def _points(result):
 
 
 def format_grades(results):
-    """All results as a table, with what was graded."""
+    """All results as a table, with the graded files."""
     width = min(WIDEST, max(len(result["extra_data"]["name"]) for result in results))
     lines = []
     for result in results:
@@ -104,6 +104,6 @@ def format_grades(results):
         graded = f" ({about['graded']})" if about["graded"] else ""
         sha256 = about["sha256"][:16] or "none"
         what = "graded" if about["graded"] else "found"
-        more = [f"{what} {about['path']}{graded}, sha256 {sha256}", about["problem"], *about["notes"]]
-        lines += [f"{'':<{width}}  {line}" for line in more if line]
+        details = [f"{what} {about['path']}{graded}, sha256 {sha256}", about["problem"], *about["notes"]]
+        lines += [f"{'':<{width}}  {line}" for line in details if line]
     return "\n".join(lines)

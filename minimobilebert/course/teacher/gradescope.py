@@ -1,11 +1,11 @@
-"""`make gradescope`: the zip that Gradescope's autograder takes: setup.sh, run_autograder, and the project.
+"""`make gradescope`: write the zip for Gradescope's autograder, with setup.sh, run_autograder, and the project.
 
-Gradescope runs setup.sh once when the image is built; for each submission run_autograder, with the student's files in
-/autograder/submission, and reads /autograder/results/results.json (see the "Autograder Specifications" of its
-documentation). The hidden seeds are in the zip, so it is the teacher's alone.
+Gradescope runs setup.sh when it builds the image. For each submission it runs run_autograder, with the student's files
+in /autograder/submission, and reads /autograder/results/results.json (see the "Autograder Specifications" of its
+documentation). The zip contains the hidden seeds, so students must not get it.
 
-There a submission has 768 MB, half a processor and ten minutes, unless the teacher chooses more; who takes longer or
-more is killed, and without a results.json the student sees nothing. So it is written after every task.
+By default a submission has 768 MB, half a processor and ten minutes. If it exceeds them it is killed, and without a
+results.json the student sees nothing. We therefore write results.json after each task.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from ...support.files import replacing, write_json
 from .gradescope_scripts import RUN, SETUP
 from .grading import STOPPED, Grader, terminated_as_interrupted
 
-OURS = 400 << 20  # bytes for the grader and the student's process; with every solution both took 104 MB together
-LEAST = 64  # megabytes of the student's own
-_STAMP = (2020, 1, 1, 0, 0, 0)  # the same project gives the same zip
+GRADER_BYTES = 400 << 20  # reserved for the grader and the start of the worker; with all solutions both used 104 MB
+LEAST = 64  # the least memory limit of the student's code, in megabytes
+_STAMP = (2020, 1, 1, 0, 0, 0)  # a fixed date, so that the same project gives the same zip
 
 
 def build(course, out):
@@ -46,7 +46,7 @@ def _add(archive, name, data, mode):
 
 
 def memory_of_container():
-    """Bytes that the processes of this container may have together; None where there is no limit"""
+    """The memory limit of this container in bytes; None if there is no limit"""
     found = []
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
@@ -55,18 +55,18 @@ def memory_of_container():
 
 
 def fitted(policy, memory):
-    """The policy for a container with so many bytes: code that takes too much has to fail before the grader does.
+    """Adapt the policy to a container with `memory` bytes: code that uses too much must fail before the grader does.
 
-    The due date is Gradescope's own, which counts lateness itself, so the policy's is not applied.
+    Gradescope handles due dates itself, so the policy's due date is removed.
     """
     policy = dataclasses.replace(policy, due="")
     if memory is None:
         return policy
-    return dataclasses.replace(policy, memory_mb=max(LEAST, min(policy.memory_mb, (memory - OURS) >> 20)))
+    return dataclasses.replace(policy, memory_mb=max(LEAST, min(policy.memory_mb, (memory - GRADER_BYTES) >> 20)))
 
 
 def grade_there(course, folder, policy):
-    """What run_autograder calls: grade /autograder/submission and write results/results.json -> Grade"""
+    """Grade /autograder/submission and write results/results.json -> Grade; run_autograder calls it"""
     from .grades import Grade, gradescope
 
     folder = pathlib.Path(folder)
@@ -95,7 +95,7 @@ def grade_there(course, folder, policy):
 
 @contextlib.contextmanager
 def _time_limit(seconds):
-    """KeyboardInterrupt after so many seconds, where the system has an alarm"""
+    """Raise KeyboardInterrupt after `seconds` seconds, if the system has an alarm"""
     if not hasattr(signal, "setitimer"):
         yield
         return

@@ -1,7 +1,7 @@
-"""The scripts that Gradescope runs (see its "Autograder Specifications"): setup.sh once, run_autograder often.
+"""The scripts that Gradescope runs (see its "Autograder Specifications"): setup.sh once, run_autograder per submission.
 
-Its default image is Ubuntu 22.04, whose Python 3.10 is too old. The system's python3 must stay what it is, because the
-harness runs with it; so another Python is installed beside it, from the first source that works.
+The default image is Ubuntu 22.04 with Python 3.10, which is too old. Gradescope's harness needs the system's python3,
+so we install another Python in addition, from the first source that works.
 """
 
 OLDEST, WANTED = "3.11", "3.12"

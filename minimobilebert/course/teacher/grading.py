@@ -1,10 +1,10 @@
-"""`grade`: submissions in, a table, a JSON each in Gradescope's format, and a CSV for the class out.
+"""`grade`: grade submissions; writes a JSON file per student in Gradescope's format, a CSV file and a table.
 
-    submission -> bodies of the tasks' functions (extraction.py) -> a process of its own on a package in which every
-    task is cut (worker.py) -> properties, in THIS process, with hidden seeds -> points
+    submission -> bodies of the tasks' functions (extraction.py) -> another process with a copy of the package without
+    the tasks' functions (worker.py) -> properties, in THIS process, with hidden seeds -> points
 
-A function that the student did not hand in stays cut. So does the reference of everything that is graded: what the
-student's process can import has none. The policy is in `lessons/grading.toml` (policy.py).
+A function that the student did not submit stays unwritten. The student's process cannot import the reference of any
+graded function. The policy is in `lessons/grading.toml` (policy.py).
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from .edition import cuts_of, write_package
 from .entries import find_entries, unique_names
 from .grades import Grade, gradescope
 from .policy import late_factor
-from .results import Results, place_of, settings_of
+from .results import Results, location_of, settings_of
 from .submission import read_submission
 
 STOPPED = "not run: the grading was stopped before this task"
 
 
 class Grader:
-    """The cut package and the properties, made once for all submissions: `with Grader(course, policy) as grader:`"""
+    """The package without the tasks, and the properties; used as `with Grader(course, policy) as grader:`"""
 
     def __init__(self, course, policy):
         lessons = chosen_lessons(course, policy.lessons)
@@ -56,12 +56,12 @@ class Grader:
         self._folder.cleanup()
 
     def worker(self, memory=True):
-        """A process on the cut package, with the limits of the policy."""
+        """A process with the package without the tasks, and with the limits of the policy."""
         limit = self.policy.memory_mb * 2**20 if memory else None
         return Worker(self.root, modules=sorted(self.files), memory=limit)
 
     def extract(self, submission):
-        """-> {task id: Extracted or the reason why not}"""
+        """-> {task id: Extracted, or the reason for a refusal as text}"""
         taken, trees = {}, {}
         for task in self.tasks:
             try:
@@ -78,7 +78,7 @@ class Grader:
                     raise trees[task.file]
                 asked = {other.name for other in self.tasks if other.file == task.file}
                 replaceable = set(self.left_out[task.file]) - asked
-                # Parsed anew, because `extract` moves nodes; the first parse only told whether that works.
+                # Parse again, because `extract` modifies the tree.
                 taken[task.id] = extract(parse(data, shown), shown, task.name, self.files[task.file], replaceable)
             except Refused as refused:
                 taken[task.id] = str(refused)
@@ -94,7 +94,7 @@ class Grader:
         return read_submission(path, self.files, asked, name)
 
     def grade_or_say_why(self, submission, handed_in=None, progress=None):
-        """-> Grade; where the grader itself fails, one without points that says so, because a class must not stop"""
+        """-> Grade; if the grader itself fails, a Grade without points and with the error, so that grading continues"""
         start = time.monotonic()
         try:
             return self.grade(submission, handed_in, progress)
@@ -105,7 +105,7 @@ class Grader:
             return Grade(submission, results, *late_factor(self.policy, handed_in), time.monotonic() - start, reason)
 
     def grade(self, submission, handed_in=None, progress=None):
-        """-> Grade. progress: called with a Grade after every task, in which the tasks to come are not run"""
+        """-> Grade. progress: called after each task with a Grade in which the remaining tasks are not run"""
         start = time.monotonic()
         taken = self.extract(submission)
         factor, late = late_factor(self.policy, handed_in)
@@ -131,7 +131,7 @@ class Grader:
         return so_far(results)
 
     def _task(self, task, worker):
-        """With every hidden seed; the worst counts."""
+        """Run a task with all hidden seeds -> the worst TaskResult"""
         worst = None
         if worker.process is None:
             worker.start()
@@ -146,7 +146,7 @@ class Grader:
         return worst
 
     def without(self, task, reason):
-        """-> TaskResult without points, which says why"""
+        """-> TaskResult without points, with the reason"""
         outcomes = [Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
                     for each in self.properties[task.id]]  # fmt: skip
         outcomes[0].state, outcomes[0].headline = FAILED, reason
@@ -161,11 +161,11 @@ def _parsed(data, shown):
 
 
 def run(course, paths, out, policy, handed_in=None):
-    """Grade everything into the folder `out`: NAME.json and a line of grades.csv each, as they come -> list of results
+    """Grade all submissions; write NAME.json and a row of grades.csv for each to the folder `out` -> list of results
 
-    Interrupted, the same call goes on where it was. Nothing in `out` is written over.
+    After an interruption the same call resumes. No file in `out` is overwritten.
     """
-    late_factor(policy, handed_in)  # a date that cannot be read is known before the first submission is graded
+    late_factor(policy, handed_in)  # raises an error for an invalid date before grading
     grader = Grader(course, policy)
     entries = find_entries(paths, grader.files, out)
     results = Results(out, settings_of(course, policy))
@@ -186,12 +186,12 @@ def run(course, paths, out, policy, handed_in=None):
         raise KeyboardInterrupt(f"interrupted; {done} of {len(entries)} submissions are graded and kept in {out};"
                                 " the same command goes on") from None  # fmt: skip
     results.write_table(entries)
-    return [results.found[place_of(path)] for path in entries]
+    return [results.found[location_of(path)] for path in entries]
 
 
 @contextlib.contextmanager
 def terminated_as_interrupted():
-    """While this lasts, `kill` ends the process as Ctrl-C does: in order, with what it started."""
+    """In this context, `kill` (SIGTERM) is handled like Ctrl-C, so that child processes end too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,8 +1,7 @@
-"""The mutant bank: plausible wrong solutions, and which properties they fail.
+"""The mutant bank: plausible wrong solutions, and the properties that they fail.
 
-`lessons/NN_name/solutions.py` has each task's function as a student would write it, `mutants.toml` changes a line of
-it. A solution passes every property and a mutant at least one not: that is what says the properties are worth
-something.
+`lessons/NN_name/solutions.py` has a solution for each task; each entry of `mutants.toml` changes a line of it. A
+correct solution passes all properties; a mutant fails at least one. This tests the properties.
 """
 
 import ast
@@ -33,7 +32,7 @@ class Mutant:
     name: str
     explains: str
     source: str  # a whole file
-    passes: tuple = ()  # weak checks that it passes: "ones"
+    passes: tuple = ()  # the weak checks that it passes, such as "ones"
 
 
 def solutions_of(course, lesson):
@@ -45,11 +44,11 @@ def solutions_of(course, lesson):
 
 
 def load_mutants(course, tasks):
-    """-> list of Mutant; ValueError with file, mutant, found, expected for the first mistake"""
+    """-> list of Mutant. ValueError with file and mutant for the first wrong entry."""
     found = []
     for lesson in course.lessons:
-        mine = {task.id: task for task in lesson.tasks if task in tasks}
-        if not mine:
+        chosen = {task.id: task for task in lesson.tasks if task in tasks}
+        if not chosen:
             continue
         path = course.root / "lessons" / lesson.folder / "mutants.toml"
         if not path.exists():
@@ -59,9 +58,9 @@ def load_mutants(course, tasks):
         ids = {task.id for task in lesson.tasks}
         for entry in entries:
             mutant = _mutant(path, entry, solutions, lesson, ids)
-            if mutant.task in mine:
+            if mutant.task in chosen:
                 found.append(mutant)
-        for id in mine:
+        for id in chosen:
             count = sum(mutant.task == id for mutant in found)
             if count < FEWEST:
                 raise ValueError(f"{path}: task {id}: found {count} mutants, expected at least {FEWEST}")
@@ -83,7 +82,7 @@ def _mutant(path, entry, solutions, lesson, ids):
 
 
 def _replaced(what, entry, solutions, task):
-    """solutions.py with one place changed, inside the task's function or else anywhere"""
+    """solutions.py with one replacement, in the task's function if the text occurs there, else in the whole file"""
     from ..shared.cutting import find
 
     function = find(ast.parse(solutions), task.name)
@@ -100,7 +99,7 @@ def _replaced(what, entry, solutions, task):
 
 
 def extracted(grader, task, source, shown):
-    """The task's function out of a solution or a mutant, as out of a submission; ValueError where it is refused"""
+    """Extract the task's function from a solution or mutant, as from a submission. ValueError if it is refused."""
     replaceable = set(grader.left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
     try:
         return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable)
@@ -109,7 +108,7 @@ def extracted(grader, task, source, shown):
 
 
 def install_solutions(course, grader, worker):
-    """Put every task's solution into a worker -> {task id: Extracted}"""
+    """Install the solutions of all tasks in a worker -> {task id: Extracted}"""
     taken = {}
     for lesson in course.lessons:
         for task in lesson.tasks:
@@ -121,7 +120,7 @@ def install_solutions(course, grader, worker):
 
 
 def run(course, grader, mutants, seed=1, progress=lambda: None):
-    """-> list of (Mutant, {property: state}); solutions stand in for all other tasks"""
+    """-> list of (Mutant, {property: state}); all other tasks have their solutions"""
     rows = []
     oracle = Memory()
     with grader.worker(memory=False) as worker:
@@ -139,12 +138,12 @@ def run(course, grader, mutants, seed=1, progress=lambda: None):
 
 
 def survivors(rows):
-    """The mutants that passed everything."""
+    """The mutants that passed all properties."""
     return [mutant for mutant, states in rows if all(state == PASSED for state in states.values())]
 
 
 def format_rows(rows):
-    """Mutant against property: `x` where it is caught, `.` where it passes, `-` where it was not run"""
+    """A table of mutants and properties: `x` fails, `.` passes, `-` not run"""
     marks, lines, task = {PASSED: ".", "not run": "-"}, [], None
     width = max((len(mutant.name) for mutant, _ in rows), default=0)
     for mutant, states in rows:

@@ -1,4 +1,4 @@
-"""`lessons/grading.toml`: what a teacher decides about grading, and what being late costs."""
+"""`lessons/grading.toml`: the grading policy, including late submissions."""
 
 import dataclasses
 import datetime
@@ -10,12 +10,12 @@ from ...support.structured_files import read_toml
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """lessons/grading.toml: a field is a line there; all are optional."""
+    """The fields of lessons/grading.toml; all are optional."""
 
     lessons: str = ""  # as for `student`: "1-6"; empty for all
-    seeds: list = dataclasses.field(default_factory=lambda: [1])  # change them each term, and tell nobody
+    seeds: list = dataclasses.field(default_factory=lambda: [1])  # change them each term, and keep them secret
     seconds_per_call: float = 10.0
-    seconds_per_submission: float = 540.0  # Gradescope's own limit is 600 at first
+    seconds_per_submission: float = 540.0  # Gradescope's default limit is 600
     memory_mb: int = 1024
     due: str = ""  # "2027-03-01T23:59:00+01:00"; empty: no date
     grace_hours: float = 0.0
@@ -39,7 +39,7 @@ _SHAPE = {
 
 
 def load_policy(path):
-    """ValueError with one line for the first mistake in the file; the defaults where there is none"""
+    """Read the policy; the defaults if the file does not exist. ValueError of one line for the first error in it."""
     path = pathlib.Path(path)
     if not path.exists():
         return Policy()
@@ -62,7 +62,7 @@ def _date(where, text):
 
 
 def late_factor(policy, handed_in):
-    """The share of the score that is kept -> factor, sentence ("" where it is in time)"""
+    """The factor of the score for a late submission -> factor, text ("" if it is in time)"""
     if not policy.due or handed_in is None:
         return 1.0, ""
     late = _date("--handed-in", handed_in) - _date("due", policy.due) - datetime.timedelta(hours=policy.grace_hours)

@@ -1,7 +1,7 @@
-"""The folder that `grade` writes: NAME.json each, as they come, and grades.csv. Nothing is written over.
+"""The folder that `grade` writes: NAME.json for each submission, and grades.csv. No file is overwritten.
 
-Every result says from which bytes and with which settings it was made (a hash of the policy and of the project's own
-files). So the same command goes on with an interrupted grading, and one with other settings is refused.
+Each result stores hashes of the submission and of the settings (the policy and the project's files). The same command
+therefore resumes an interrupted grading, and a command with other settings is an error.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _RESULT = {
 
 
 def settings_of(course, policy):
-    """A hash of everything that decides about a grade, but the submission and its date."""
+    """A hash of everything that determines a grade, except the submission and its date."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(policy)).encode())
     for folder in ("minimobilebert", "lessons"):
         for path in sorted((course.root / folder).rglob("*")):
@@ -36,22 +36,22 @@ def settings_of(course, policy):
     return digest.hexdigest()
 
 
-def place_of(path):
-    """A submission's absolute path as a text that JSON can hold, another one for every path"""
+def location_of(path):
+    """A submission's absolute path as valid Unicode; different paths give different texts"""
     return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")
 
 
 class Results:
-    """The results in a folder: those that were there, and those that are added."""
+    """The results in a folder: the existing ones, and those that are added."""
 
     def __init__(self, folder, settings):
         self.folder, self.settings = pathlib.Path(folder), settings
-        self.found = {}  # {place of the submission: result}
+        self.found = {}  # {location of the submission: result}
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder):
-            pass  # that a folder cannot be written should be known before the first hour of grading
+            pass  # fail before grading if the folder is not writable
         for path in sorted(self.folder.iterdir()):
-            if path.name != "grades.csv" and not path.name.endswith(".tmp"):  # of a write that was killed
+            if path.name != "grades.csv" and not path.name.endswith(".tmp"):  # .tmp: from a killed write
                 result = self._read(path)
                 self.found[result["extra_data"]["place"]] = result
         self._check_table(self.folder / "grades.csv")
@@ -78,34 +78,34 @@ class Results:
 
     @property
     def names(self):
-        """{place: name} of the results that are there"""
-        return {place: result["extra_data"]["name"] for place, result in self.found.items()}
+        """{location: name} of the existing results"""
+        return {location: result["extra_data"]["name"] for location, result in self.found.items()}
 
     def of(self, submission, handed_in):
-        """The result of a submission that was graded before, or None. ValueError where it was another version of it."""
-        result = self.found.get(place_of(submission.path))
+        """The earlier result of a submission, or None. ValueError if the submission or its date has changed since."""
+        result = self.found.get(location_of(submission.path))
         if result is None or result["extra_data"]["failed"]:
             return None
         about = result["extra_data"]
-        for what, found, now in (("sha256", about["sha256"], submission.sha256),
+        for name, found, now in (("sha256", about["sha256"], submission.sha256),
                                  ("--handed-in", about["handed_in"], handed_in)):  # fmt: skip
             if found != now:
-                raise ValueError(f"{self.folder / about['name']}.json: found a result of {submission.path} with {what}"
+                raise ValueError(f"{self.folder / about['name']}.json: found a result of {submission.path} with {name}"
                                  f" {found or 'none'}, expected {now or 'none'}; grade into a new folder")  # fmt: skip
         return result
 
     def add(self, submission, handed_in, result):
-        """Write it, and the table with it: from here on it is not lost."""
-        place, file = place_of(submission.path), self.folder / f"{submission.name}.json"
-        if place not in self.found and os.path.lexists(file):
+        """Write a result and the updated table."""
+        location, file = location_of(submission.path), self.folder / f"{submission.name}.json"
+        if location not in self.found and os.path.lexists(file):
             raise ValueError(f"{file}: found something there already, expected nothing")
-        result["extra_data"] |= {"place": place, "handed_in": handed_in}
+        result["extra_data"] |= {"place": location, "handed_in": handed_in}
         write_json(file, result)
-        self.found[place] = result
+        self.found[location] = result
         self.write_table()
 
     def write_table(self, order=()):
-        """grades.csv. order: paths of submissions whose rows come last, in this order"""
-        last = {place_of(path): place for place, path in enumerate(order)}
-        rows = sorted(self.found, key=lambda place: last.get(place, -1))
-        write_text(self.folder / "grades.csv", as_csv([self.found[place] for place in rows]))
+        """Write grades.csv. order: paths of submissions whose rows are last, in this order"""
+        last = {location_of(path): number for number, path in enumerate(order)}
+        rows = sorted(self.found, key=lambda location: last.get(location, -1))
+        write_text(self.folder / "grades.csv", as_csv([self.found[location] for location in rows]))

@@ -1,10 +1,10 @@
-"""Reading what one student handed in: a folder, a .py file, or an archive, at any depth. Nothing is unpacked to disk.
+"""Read a submission: a folder, a .py file, or an archive, at any depth, without unpacking to disk.
 
-    submission = read_submission(path, files)     files: {task file: the project's own source}
+    submission = read_submission(path, files)     files: {task file: the project's source}
 
-A task's file is found by its path from the project's root, or by its bare name where only one task file is called so.
-Where there are several, the student's work is graded and named, and so are the others (choosing.py). Whatever is wrong
-with a submission is a sentence in it, and never an exception: one of them must not stop a class.
+We find a task's file by its path from the project's root, or by its bare name if that is unique. If there are several
+copies, choosing.py selects the one with the student's work and names the others. An error in a submission becomes a
+text in it and not an exception, so that it does not stop the grading of a class.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ from ...support.regular_files import kind_of, open_regular, read_bytes
 from .choosing import asked_names, candidates, choose
 from .contents import MOST_BYTES, MOST_INNER, NEVER, WORK, Item, archive_items, folder_items, passed_over_folders
 
-MOST_ARCHIVE = 1 << 30  # bytes of an archive as it was handed in
+MOST_ARCHIVE = 1 << 30  # bytes of a submitted archive
 MOST_INNER_ARCHIVES = 20
-DEEPEST = 3  # archives inside of archives
+DEEPEST = 3  # levels of archives in archives
 EXPECTED = "a folder, a .py file, or a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz archive"
 _DOCUMENTS = {
     ".ipynb": "a Jupyter notebook", ".txt": "a text file", ".md": "a text file", ".doc": "a Word document",
@@ -35,19 +35,19 @@ _DOCUMENTS = {
 
 @dataclasses.dataclass
 class Submission:
-    """What one student handed in."""
+    """The submission of one student."""
 
     name: str
     path: pathlib.Path
     sha256: str = ""
     files: dict = dataclasses.field(default_factory=dict)  # {task file: (name in the submission, bytes)}
-    refused: dict = dataclasses.field(default_factory=dict)  # {task file: why what was found cannot be taken}
-    notes: list = dataclasses.field(default_factory=list)  # what was found and not graded
-    problem: str = ""  # why nothing of it can be graded
+    refused: dict = dataclasses.field(default_factory=dict)  # {task file: the reason why it cannot be graded}
+    notes: list = dataclasses.field(default_factory=list)  # files that were found but not graded
+    problem: str = ""  # the reason why the whole submission cannot be graded
 
 
 def read_submission(path, files, asked=None, name=None):
-    """-> Submission. asked: {task file: names of the tasks' functions}, all of a file's where it is not given"""
+    """-> Submission. asked: {task file: names of the tasks' functions}; None: all functions of a file"""
     path = pathlib.Path(path)
     submission = Submission(name or base_name(path), path)
     try:
@@ -58,7 +58,7 @@ def read_submission(path, files, asked=None, name=None):
         submission.problem = "found more than fits into this machine's memory, expected a smaller submission"
     except OSError as error:
         submission.problem = f"cannot be read: {printable(error.strerror or str(error))}"
-    except Exception as error:  # whatever a hostile one comes up with is that student's row, and nobody else's
+    except Exception as error:  # a malicious submission must not affect the others
         submission.problem = f"cannot be read: {type(error).__name__}: {_one_line(error)}"
     return submission
 
@@ -68,7 +68,7 @@ def _one_line(error):
 
 
 def base_name(path):
-    """A student's name: that of the folder or file, without .py or an archive's suffix"""
+    """A student's name: that of the folder or file, without .py or the suffix of an archive"""
     path = pathlib.Path(path)
     whole = path.name if path.name not in ("", "..") else path.resolve().name
     name, is_folder = whole, path.is_dir()
@@ -114,9 +114,9 @@ def _read(submission, files, asked):
 
 
 def _fill(submission, items, files, asked, depth=1):
-    """Choose among the items; where none is the student's work, among those in archives that are among them.
+    """Choose files among the items; if none is the student's work, among the contents of inner archives.
 
-    -> whether any of the tasks' functions is written
+    -> True if any function of the tasks is written
     """
     choice = choose(candidates(items, files), asked)
     inner = [item for item in items if item.is_archive]
@@ -140,7 +140,7 @@ def _fill(submission, items, files, asked, depth=1):
 
 
 def _from_archives(submission, inner, files, asked, depth):
-    """What is in the archives inside -> [(Submission, whether it has work)] of those to grade, all alike"""
+    """The contents of inner archives -> [(Submission, True if it has work)], all with the same files"""
     found = []
     for item in inner[:MOST_INNER_ARCHIVES]:
         part = Submission(submission.name, submission.path)
@@ -173,7 +173,7 @@ def _some(names, most=3):
 
 
 def _nothing(items, files):
-    """Why there is nothing to grade: what was found, and what was expected."""
+    """The message if there is nothing to grade: what was found, and what was expected."""
     inside = [item for item in items if item.shelf != NEVER] or items
     found = f" but {_some(item.shown for item in inside)}" if inside else ""
     notebook = any(item.shown.lower().endswith(".ipynb") for item in inside)

@@ -1,28 +1,28 @@
-"""Tables and headers that are made from the manifest, between two marks in a Markdown file.
+"""Tables and headers that are generated from the manifest, between two markers in a Markdown file.
 
     <!-- course:table -->   ...   <!-- /course:table -->       in lessons/README.md: all lessons
-    <!-- course:lesson -->  ...   <!-- /course:lesson -->      in a lesson's README.md: its title, tasks, neighbours
+    <!-- course:lesson -->  ...   <!-- /course:lesson -->      in a lesson's README.md: its title, minutes, tasks
     <!-- course:plan -->    ...   <!-- /course:plan -->        in lessons/TEACHING.md: weeks and assignments
 
-`write=False` only says which files differ: a test asks that.
+`write=False` only returns the files that differ; a test uses it.
 """
 
 import re
 
 from ...support.files import write_text
 
-# Ten weeks: what is read in each, and which weeks' tasks are handed in together.
+# The lessons of ten weeks, and the weeks of each assignment.
 WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
          ("15", "16", "17"))  # fmt: skip
 ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10))  # first and last week
 
 
 def lessons_table(course):
-    """Every lesson with its tasks and points."""
+    """All lessons with their tasks and points."""
     lines = ["| lesson | title | minutes | tasks | points |", "|---|---|---|---|---|"]
     for lesson in course.lessons:
-        there = (course.root / "lessons" / lesson.folder / "README.md").exists()
-        title = f"[{lesson.title}]({lesson.folder}/README.md)" if there else lesson.title
+        has_readme = (course.root / "lessons" / lesson.folder / "README.md").exists()
+        title = f"[{lesson.title}]({lesson.folder}/README.md)" if has_readme else lesson.title
         tasks = ", ".join(task.id for task in lesson.tasks)
         minutes = lesson.minutes + sum(task.minutes for task in lesson.tasks)
         points = sum(task.points for task in lesson.tasks) or ""
@@ -32,7 +32,7 @@ def lessons_table(course):
 
 
 def lesson_header(course, lesson):
-    """Title, minutes, what to read before, and the tasks of one lesson."""
+    """Title, minutes, required lessons, and the tasks of one lesson."""
     lines = [f"# Lesson {lesson.number}: {lesson.title}", ""]
     before = [course.lesson(number) for number in lesson.needs]
     links = ", ".join(f"[{other.number}](../{other.folder}/README.md)" for other in before)
@@ -40,8 +40,8 @@ def lesson_header(course, lesson):
     if lesson.tasks:
         lines += ["", "| task | what to write | points | minutes | its check |", "|---|---|---|---|---|"]
         for task in lesson.tasks:
-            place = f"{task.title}: `{task.function}`"
-            lines.append(f"| {task.id} | {place} | {task.points} | {task.minutes} | `make check T={task.id}` |")
+            cell = f"{task.title}: `{task.function}`"
+            lines.append(f"| {task.id} | {cell} | {task.points} | {task.minutes} | `make check T={task.id}` |")
     return "\n".join(lines)
 
 
@@ -65,9 +65,9 @@ def teaching_plan(course):
 
 
 def update(course, write):
-    """-> the files that differ from the manifest; with `write` they are brought up to date. ValueError: no marks"""
+    """-> the files that differ from the manifest; write: update them. ValueError if a file lacks the markers."""
     changed = []
-    for path, name, text in _places(course):
+    for path, name, text in _blocks(course):
         old = path.read_text(encoding="utf-8")
         pattern = rf"(<!-- course:{name} -->\n).*?(<!-- /course:{name} -->)"
         new, count = re.subn(pattern, lambda match, text=text: f"{match[1]}{text}\n{match[2]}", old, flags=re.DOTALL)
@@ -80,7 +80,7 @@ def update(course, write):
     return changed
 
 
-def _places(course):
+def _blocks(course):
     folder = course.root / "lessons"
     yield folder / "README.md", "table", lessons_table(course)
     if (folder / "TEACHING.md").exists():
@@ -92,7 +92,7 @@ def _places(course):
 
 
 def describe(course):
-    """-> one line a task, for the command `course`"""
+    """-> the list of lessons and tasks as text, for the command `course`"""
     lines = []
     for lesson in course.lessons:
         lines.append(f"{lesson.number}  {lesson.title}")

@@ -1,10 +1,10 @@
-"""Which mutants a gradient check lets through, by the upstream gradient that it draws: the table of lesson 01.
+"""The mutants that pass a gradient check, by its choice of upstream gradient: the table of lesson 01.
 
-    for row in run(course, "ones"): ...      dy = 1 everywhere, every entry compared: what most checks do
-    for row in run(course, "random"): ...    the same check with dy drawn at random
+    for row in run(course, "ones"): ...      dy = 1 everywhere, all entries compared: a common check
+    for row in run(course, "random"): ...    the same check with a random dy
 
-Both look at values alone. A backward that changes its input in place, or takes minutes, passes both; other properties
-are there for those. A mutant's `passes = ["ones"]` in mutants.toml is checked against this (tests/test_weak_checks.py).
+Both compare values only. A backward that modifies its input or takes minutes passes both; other properties detect it.
+tests/test_weak_checks.py compares the field `passes = ["ones"]` in mutants.toml with this.
 """
 
 import copy
@@ -24,11 +24,11 @@ COTANGENTS = {
     "random": lambda rng, shape: rng.standard_normal(shape),
 }
 DRAWS = 3
-TOLERANCE = 1e-6  # relative to the largest entry; the differences themselves are right to about 1e-9
+TOLERANCE = 1e-6  # relative to the largest entry; the error of the differences is about 1e-9
 
 
 def run(course, cotangent, lessons=None):
-    """-> list of (Mutant, whether it is let through), for the tasks whose properties are `backward_properties`"""
+    """-> list of (Mutant, True if it passes), for the tasks with `backward_properties`"""
     load_properties(course)  # fills BACKWARDS
     tasks = [task for task in course.tasks if task.id in BACKWARDS and (lessons is None or task.lesson in lessons)]
     rows = []
@@ -41,7 +41,7 @@ def run(course, cotangent, lessons=None):
 
 
 def lets_through(case, function, cotangent):
-    """Whether the gradients of `function` agree with central differences of the reference, in several draws"""
+    """True if the gradients of `function` agree with central differences of the reference for all draws"""
     with use_backend("numpy"), np.errstate(all="ignore"):
         return all(_agrees(case, function, cotangent, np.random.default_rng(seed)) for seed in range(DRAWS))
 
@@ -59,10 +59,10 @@ def _agrees(case, function, cotangent, rng):
     dys = [dy if np.ndim(dy) else float(dy) for dy in dys]
     given = case.arguments(dys[0] if case.outputs == 1 else tuple(dys), cache, args)
     try:
-        mine = function(*copy.deepcopy(given))
+        found = function(*copy.deepcopy(given))
     except Exception:
         return False
-    for key, gradient in zip(case.wrt, mine if isinstance(mine, tuple) else (mine,), strict=False):
+    for key, gradient in zip(case.wrt, found if isinstance(found, tuple) else (found,), strict=False):
         if args[key] is None:
             continue
 
@@ -73,7 +73,7 @@ def _agrees(case, function, cotangent, rng):
         if np.shape(gradient) != right.shape:
             return False
         largest = max(np.abs(right).max(initial=0.0), np.abs(gradient).max(initial=0.0))
-        # Where the gradient is 0 the differences are the rounding of the sum: about 1e-16 over 1e-5.
+        # If the gradient is 0, the differences are only rounding errors: about 1e-16 / 1e-5.
         if not np.abs(gradient - right).max(initial=0.0) <= TOLERANCE * max(largest, 1e-3):
             return False
     return True
