@@ -1,1 +1,1 @@
-"""Measurements: our kernels, models and training steps beside NumPy, PyTorch and ONNX Runtime, in one run."""
+"""Benchmarks: kernels, models and training steps, compared with NumPy, PyTorch and ONNX Runtime in the same run."""

@@ -1,6 +1,6 @@
-"""The parts of `bench` and what the command line may ask for. Imports no kernel: PyTorch must still come first."""
+"""The parts of `bench`, and the parsing of its options. No kernels are imported, because PyTorch must be first."""
 
-# Every part and the other libraries it is measured beside; NumPy is always there.
+# The parts, and the libraries with which each is compared, in addition to NumPy.
 NEEDS = {
     "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "linear_relu": ("torch",),
     "linear_residual_nonorm": ("torch",), "attention_forward": ("torch",), "attention_forward_backward": ("torch",),
@@ -11,7 +11,7 @@ NEEDS = {
 
 
 def parts_of(only):
-    """Names of parts, each text perhaps several with commas between; none: all -> names in the order above"""
+    """Texts with names of parts, separated by commas; [] for all -> names in the order above"""
     wanted = [name for text in only for name in text.split(",") if name]
     for name in wanted:
         if name not in NEEDS:
@@ -20,19 +20,19 @@ def parts_of(only):
 
 
 def libraries_of(parts):
-    """The other libraries that these parts are measured beside -> list"""
+    """The libraries with which these parts are compared -> list"""
     return list(dict.fromkeys(library for part in parts for library in NEEDS[part]))
 
 
 def all_threads():
-    """The largest number of threads our kernels can use."""
+    """The largest number of threads that the kernels can use."""
     import numba
 
     return numba.config.NUMBA_NUM_THREADS
 
 
 def threads_of(text):
-    """A text like 1,2 -> [1, 2]; empty: one and all"""
+    """A text such as 1,2 -> [1, 2]; empty: one thread and all threads"""
     most = all_threads()
     if not text:
         return sorted({1, most})

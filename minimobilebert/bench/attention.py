@@ -1,10 +1,9 @@
 """Attention with four heads of 32 features, as in a MobileBERT block: forward, and forward with backward.
 
-All sides return the attention maps, as attention transfer needs them, and none the scores in front of softmax. That
-rules out the fused attention of PyTorch, which never has a whole map; its side is softmax(q k^T / sqrt K) v as one
-writes it, with autograd for the backward. NumPy's side is what ops/attention.py has in NumPy, with every
-step after a product in place.
-Nothing is padding here; our side checks for it all the same, the others do not.
+All sides return the attention maps, which attention transfer needs, and none stores the scores. PyTorch's fused
+attention computes no complete map, so we use softmax(q k^T / sqrt K) v in PyTorch, with autograd for the backward. The
+NumPy side is the code of ops/attention.py with in-place operations. There is no padding; only this project's kernel
+handles a mask.
 """
 
 import functools
@@ -20,11 +19,11 @@ HEADS, HEAD_SIZE, BATCH, LENGTHS = 4, 32, 8, (128, 512)
 
 
 def attention(name, batch=BATCH, lengths=LENGTHS, backward=False):
-    """The cases of attention_forward, or with backward=True of attention_forward_backward."""
+    """The cases of attention_forward, or, with backward=True, of attention_forward_backward."""
     rng, width = np.random.default_rng(1), HEADS * HEAD_SIZE
     for tokens in lengths:
         arrays = rng.standard_normal((4, batch, tokens, width), dtype=np.float32)
-        products = 2 + 4 * backward  # of T x K x T, for every head
+        products = 2 + 4 * backward  # of size T x K x T, per head
         moved = 4.0 * ((8 if backward else 4) * arrays[0].size + (2 + backward) * batch * HEADS * tokens * tokens)
         yield Case(
             name, f"{batch} x {tokens}, {HEADS} x {HEAD_SIZE}", "GFLOP/s",
@@ -39,7 +38,7 @@ def _heads(x):
 
 
 class _InPlace:
-    """Attention in NumPy, with memory that is there already."""
+    """Attention in NumPy with preallocated memory."""
 
     def __init__(self, query, key, value):
         batch, tokens, _ = query.shape

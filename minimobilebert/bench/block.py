@@ -1,4 +1,4 @@
-"""One block of MobileBERT, 8 texts of 128 tokens: forward, and forward with backward."""
+"""One MobileBERT block on 8 texts of 128 tokens: forward, and forward with backward."""
 
 import functools
 
@@ -16,7 +16,7 @@ BATCH, TOKENS = 8, 128
 
 
 def block(name, model="mobilebert", batch=BATCH, tokens=TOKENS, backward=False, **changes):
-    """The case of block_forward, or with backward=True of block_forward_backward."""
+    """The case of block_forward, or, with backward=True, of block_forward_backward."""
     changes = {"num_hidden_layers": 1, "attention_probs_dropout_prob": 0.0, **changes}
     config, rng = preset(model, **changes), np.random.default_rng(1)
     params = init_parameters(parameter_shapes(config, "pretraining"), config, rng)
@@ -43,11 +43,11 @@ def _in_torch(params, config, h, dy):
     layer = model.base_model.encoder.layer[0]
     x = torch.from_numpy(h)
 
-    def first(result):
+    def output_of(result):
         return result[0] if isinstance(result, tuple) else result
 
     if dy is None:
-        return torch.inference_mode()(lambda: first(layer(x)))
+        return torch.inference_mode()(lambda: output_of(layer(x)))
     x, upstream = x.clone().requires_grad_(), torch.from_numpy(dy)
     wanted = [x, *layer.parameters()]
-    return lambda: torch.autograd.grad(first(layer(x)), wanted, upstream)[0]
+    return lambda: torch.autograd.grad(output_of(layer(x)), wanted, upstream)[0]

@@ -1,15 +1,15 @@
-"""The other side of finetune: transformers' model, trained by PyTorch on the very same plan.
+"""Fine-tune transformers' model with PyTorch on the same plan, for comparison.
 
-The same first weights, the same batches in the same order, the same learning rates, clipping, decay and evaluations;
-only dropout draws its own numbers. AdamW is PyTorch's fused one, attention the one that transformers chooses. Nothing
-is kept of it but scores and seconds: a run that was stopped begins again.
+The initial weights, the order of the batches, learning rates, clipping, weight decay and evaluations are the same; only
+the random numbers of dropout differ. AdamW is PyTorch's fused version, and attention is transformers' default. Only the
+scores and times are stored, so an interrupted run starts again.
 """
 
 import time
 
 import numpy as np
 
-from ..parity.models import build_theirs
+from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..support.terminal import progress_bar, say
 from .rivals import NAMES, as_tensors, torch_optimizer
@@ -41,10 +41,10 @@ def _logits(model, head):
 
 
 def train_torch(plan, folder):
-    """As pipeline.finetune.train_ours; plan.params end as PyTorch's. Nothing is written into `folder`."""
+    """Like finetuning.run.train_plan; `plan.params` become the trained parameters. Nothing is written to `folder`."""
     torch, settings, job = require("torch", "compare"), plan.settings, plan.job
     torch.manual_seed(settings.seed)
-    model = build_theirs(plan.params, plan.config, None, job.head, job.num_labels)
+    model = build_transformers_model(plan.params, plan.config, None, job.head, job.num_labels)
     optimizer = torch_optimizer(model, settings.weight_decay)
     rows, evaluating, start = [], 0.0, time.perf_counter()
     with progress_bar(f"{settings.task} (PyTorch)", plan.total_steps) as bar:
@@ -54,7 +54,7 @@ def train_torch(plan, folder):
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             rate = plan.schedule(step)
-            if rate > 0.0:  # as ours: a step of length 0 leaves the moments alone
+            if rate > 0.0:  # as in training/adamw.py: with learning rate 0 the moments do not change
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.step()

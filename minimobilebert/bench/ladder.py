@@ -1,7 +1,7 @@
-"""The matrix product's ladder: the same product from the definition to all cores, measured rung by rung.
+"""The ladder of matrix products, from the definition to all cores, one measurement per rung.
 
-The rungs are in kernels/teaching/ladder.py; the last two are kernels/gemm/matmul.py with one thread and with all.
-Every rung is a row against NumPy with as many threads, and a bar beside the measured peak of one core.
+The rungs are in kernels/teaching/ladder.py; the last two are kernels/gemm/matmul.py with one thread and with all. Each
+rung is compared with NumPy on the same number of threads, and shown as a bar with the percentage of the measured peak.
 """
 
 import functools
@@ -20,7 +20,7 @@ _WIDTH = 50  # characters of the longest bar
 
 
 def ladder(name=NAME, sizes=SIZES):
-    """A case a rung."""
+    """One case per rung."""
     rows, inputs, outputs = sizes
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((rows, inputs), np.float32), rng.standard_normal((inputs, outputs), np.float32)
@@ -66,7 +66,7 @@ def chart(rows, peaks):
 
 
 def write_chart(file, rows, peaks):
-    """The same as an SVG file."""
+    """Write the chart as an SVG file."""
     bars = [(label, value, COLOURS["student"]) for label, value, _ in _bars(rows, peaks)]
     marks = [(peak / 1e9, f"peak, {threads} thread{'s' if threads > 1 else ''}") for threads, peak in peaks.items()]
     write_text(file, lying_bars(bars, "GFLOP/s", marks))

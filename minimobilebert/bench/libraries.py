@@ -1,11 +1,11 @@
-"""The other sides: which of them are installed, their versions, and one number of threads for all.
+"""The libraries that `bench` compares with: which are installed, their versions, and their numbers of threads.
 
-PyTorch is loaded before our kernels run. They set OMP_WAIT_POLICY just before that (kernels/runtime/waiting.py), and
-PyTorch's threads should wait for work in the way that it thinks best.
+PyTorch must be imported before the kernels run: they set OMP_WAIT_POLICY (kernels/runtime/waiting.py), and PyTorch's
+threads should keep their own default.
 
-NumPy's threads belong to its BLAS library, and threadpoolctl (extra `compare`) tells that library how many to use.
-Without it the number was fixed when NumPy was loaded, by OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or as all cores;
-then NumPy is measured only where that number is the wanted one.
+NumPy's threads belong to its BLAS library. threadpoolctl (extra `compare`) can set their number. Without it, the number
+is fixed when NumPy is imported, by OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or as all cores; we then measure NumPy only
+with that number.
 """
 
 import os
@@ -14,16 +14,16 @@ import platform
 from ..support.extras import MissingExtra, require
 from ..support.terminal import say
 
-# What a side needs. threadpoolctl has a way out, so it is not among them.
+# The packages of each side. threadpoolctl is optional, so it is not among them.
 NEEDS = {
     "torch": ("torch", "transformers"),
     "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
 }
-_BUSY = 1.2  # programs that already run; the minute before may have been a measurement too
+_BUSY = 1.2  # load average; above 1 because the minute before may have been a measurement too
 
 
 def load(wanted):
-    """Import what the sides need -> the names of those that can be measured; a line for each that is left out."""
+    """Import the packages of the sides -> the sides that can be measured; prints a line for each other side."""
     found, told = [], set()
     for side in wanted:
         try:
@@ -39,18 +39,18 @@ def load(wanted):
 
 
 def _blas():
-    """What threadpoolctl says about NumPy's BLAS -> dict, or None without threadpoolctl or without a BLAS it knows."""
+    """threadpoolctl's description of NumPy's BLAS -> dict, or None without threadpoolctl or a known BLAS"""
     try:
         control = require("threadpoolctl", "compare")
     except MissingExtra:
         return None
     libraries = [library for library in control.threadpool_info() if library["user_api"] == "blas"]
-    ours = [library for library in libraries if "numpy" in library["filepath"].lower()]
-    return (ours or libraries or [None])[0]
+    of_numpy = [library for library in libraries if "numpy" in library["filepath"].lower()]
+    return (of_numpy or libraries or [None])[0]
 
 
 def set_all_threads(threads, sides):
-    """From now on everyone uses `threads` threads -> the sides that do; ONNX Runtime's are set with each session."""
+    """Set the number of threads -> the sides that can use it; for ONNX Runtime it is set with each session"""
     from ..kernels.runtime.jit import set_threads
 
     set_threads(threads)
@@ -85,7 +85,7 @@ def _processor():
 
 
 def describe(sides):
-    """Processor, versions, BLAS and load -> lines for people"""
+    """Processor, versions, BLAS and load -> lines of text"""
     import numba
     import numpy
 

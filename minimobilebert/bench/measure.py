@@ -1,8 +1,9 @@
-"""One comparison: the same work done by our code and by others, in turns, and a row of figures for each other side.
+"""One comparison: this project and other libraries do the same work in alternation -> one row per library.
 
-    ratio = median over turns of (their seconds / our seconds): above 1 ours is faster; ratio_low, ratio_high quartiles
+    ratio = median over turns of (seconds of the library / seconds of this project); above 1 this project is faster
+    ratio_low, ratio_high: its quartiles
 
-Both sides compute the same numbers: their results are compared before anything is timed.
+Before the measurement we check that all sides compute the same numbers.
 """
 
 from collections.abc import Callable
@@ -13,52 +14,52 @@ import numpy as np
 from ..support.timing import calls_for, first_calls, quartiles, times_in_turns
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
-REST = 0.15  # seconds; idle OpenBLAS threads keep a core busy for up to a tenth of a second before they sleep
-# Seconds of untimed calls. After a rest both threads of a kernel may wake up on one core, where a product of 40 us
-# takes 600, and the system leaves them there for some ten milliseconds.
+REST = 0.15  # seconds; idle OpenBLAS threads spin for up to a tenth of a second before they sleep
+# Seconds of untimed calls. After a rest, both threads of a kernel may wake up on the same core, where a product of
+# 40 us takes 600 us, and the system moves one only after about ten milliseconds.
 SETTLE = 0.06
 SHORT_TURNS = 15
-LIMITS = {True: 5.0, False: 40.0}  # seconds for all turns of a short or a long case: a busy machine gets fewer turns
+LIMITS = {True: 5.0, False: 40.0}  # seconds for all turns of a short or long case; a busy machine gets fewer turns
 OURS = "ours"
 KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "ratio_low", "ratio_high")
 
 
 class Case(NamedTuple):
-    """One piece of work and who does it."""
+    """One piece of work, and the sides that do it."""
 
     name: str
     shape: str
     unit: str  # "ms" (less is better), "GFLOP/s" or "tokens/s"
-    work: float  # what is done in one call: floating-point operations, or tokens
+    work: float  # floating-point operations or tokens per call
     against: tuple  # the other sides
     build: Callable  # side, threads -> a function that does the work and returns its result
     turns: int = SHORT_TURNS
     short: bool = True  # repeat calls up to LEAST seconds, and settle before each turn with one thread too
     least_threads: int = 1
     most_threads: int = 1_000_000
-    moved: float = 0.0  # bytes read and written at least, 0 where nobody asks
-    tolerance: float = 1e-3  # largest difference of two results, relative to the largest number
+    moved: float = 0.0  # the least number of bytes read and written; 0: not reported
+    tolerance: float = 1e-3  # the largest allowed difference of two results, relative to the largest number
 
 
 class Row(NamedTuple):
-    """What one comparison found; `data` is what --json prints."""
+    """The result of one comparison; --json prints `data`."""
 
     data: dict
     case: Case
-    seconds: float  # median of one call of ours
-    first_ours: float  # seconds of the first call, with compilation or loading
-    first_theirs: float
+    seconds: float  # median of one call of this project
+    first_ours: float  # seconds of the first call of this project, including compilation
+    first_theirs: float  # seconds of the first call of the other side, including loading
 
 
 def in_unit(case, seconds):
-    """Seconds of one call -> the figure in the case's unit"""
+    """Seconds of one call -> the value in the case's unit"""
     if case.unit == "ms":
         return 1e3 * seconds
     return case.work / seconds / (1e9 if case.unit == "GFLOP/s" else 1.0)
 
 
 def compared(case, threads, seconds, first):
-    """Times of all sides -> a Row for each that is not ours
+    """The times of all sides -> one Row for each other side
 
     seconds: {side: array [turns]}; first: {side: seconds of the first call}
     """
@@ -81,16 +82,16 @@ def _arrays(result):
 
 
 def check_same(case, results):
-    """ValueError unless all sides have computed the same numbers. None: this side does other work (BERT_BASE)."""
+    """ValueError unless all sides have computed the same numbers. A result of None (BERT_BASE) is not compared."""
     ours = _arrays(results[OURS])
     for side, result in results.items():
         if result is None:
             continue
-        for mine, other in zip(ours, _arrays(result), strict=True):
-            if mine.shape != other.shape:
-                raise ValueError(f"{case.name} {case.shape}: found shapes {mine.shape} and {other.shape} ({side})")
-            scale = max(float(np.abs(mine).max(initial=0.0)), 1e-30)
-            difference = float(np.abs(mine - other).max(initial=0.0)) / scale
+        for expected, other in zip(ours, _arrays(result), strict=True):
+            if expected.shape != other.shape:
+                raise ValueError(f"{case.name} {case.shape}: found shapes {expected.shape} and {other.shape} ({side})")
+            scale = max(float(np.abs(expected).max(initial=0.0)), 1e-30)
+            difference = float(np.abs(expected - other).max(initial=0.0)) / scale
             if not difference <= case.tolerance:
                 raise ValueError(f"{case.name} {case.shape}: found a relative difference of {difference:.1e} to {side},"
                                  f" expected at most {case.tolerance:.0e}: not the same work")  # fmt: skip
@@ -99,8 +100,8 @@ def check_same(case, results):
 def measure(case, threads, sides, turns=None, step=None):
     """Run one case with `threads` threads -> list of Row
 
-    sides: which of the others may take part; turns: how many, or None for as many as the case has
-    step: called after every turn with the share of the case that it was
+    sides: the other sides that may take part; turns: their number, or None for that of the case
+    step: called after each turn with its share of the case
     """
     against = [side for side in case.against if side in sides]
     if not (against and case.least_threads <= threads <= case.most_threads):

@@ -1,8 +1,6 @@
-"""Peak memory of a training step, each side in a process of its own: the highest that it ever had, minus what it had
-after its imports.
+"""Peak memory of a training step, measured in a new process for each side: the peak minus the memory after the imports.
 
-Where the system has /proc the peak is read there. getrusage's ru_maxrss would start at the peak of the process that
-started this one: on Linux a new program inherits it.
+On Linux we read the peak from /proc, because there ru_maxrss of getrusage is inherited from the parent process.
 """
 
 import pathlib
@@ -14,7 +12,7 @@ STEPS = 2
 
 
 def peak_bytes():
-    """The most memory this process has had in use -> bytes, or None where the system does not say"""
+    """The peak memory of this process -> bytes, or None if the system does not report it"""
     if _STATUS.exists():
         lines = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines())
         if "VmHWM" in lines:
@@ -28,7 +26,7 @@ def peak_bytes():
 
 
 def memory_of_step(name, side, threads):
-    """Bytes that `STEPS` steps of a case of training.py take, measured in a new process; None: not known"""
+    """Peak memory in bytes of `STEPS` steps of a case of training.py, in a new process; None if unknown"""
     code = f"from minimobilebert.bench.memory import child; child({name!r}, {side!r}, {threads})"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if finished.returncode:
@@ -38,7 +36,7 @@ def memory_of_step(name, side, threads):
 
 
 def child(name, side, threads):
-    """What the new process does; prints the bytes."""
+    """Run in the new process; prints the bytes."""
     from .libraries import load, set_all_threads
 
     sides = load([side]) if side != "ours" else []

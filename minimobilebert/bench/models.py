@@ -1,7 +1,7 @@
-"""Inference with one text of 128 tokens, float32: MobileBERT and BERT_BASE, ours and theirs.
+"""Inference on one text of 128 tokens in float32: MobileBERT and BERT_BASE.
 
-The ratio of our two models is the paper's own question (Table 4: 5.5 times on a phone). Weights are random, the same
-on all sides; they do not change how long anything takes.
+The ratio of the two models in this project corresponds to Table 4 of the paper (5.5 on a phone). The weights are random
+and the same on all sides; they do not affect the time.
 """
 
 import functools
@@ -19,7 +19,7 @@ TOKENS = 128
 
 
 class Subject:
-    """A model with random weights and one text; theirs are made when they are first asked for."""
+    """A model with random weights and one text; the models of other libraries are built at first use."""
 
     def __init__(self, config, tokens):
         self.config, rng = config, np.random.default_rng(1)
@@ -28,33 +28,33 @@ class Subject:
         self.arrays = ids, np.zeros_like(ids), np.ones(ids.shape, bool)
 
     @functools.cached_property
-    def theirs(self):
+    def pytorch(self):
         return build_pretraining(self.params, self.config)
 
     @functools.cached_property
     def onnx(self):
-        return OnnxEncoder(lambda: self.theirs, self.arrays)
+        return OnnxEncoder(lambda: self.pytorch, self.arrays)
 
     @functools.cached_property
     def engine(self):
         return Engine(self.params, self.config)
 
-    def ours(self):
+    def minimobilebert(self):
         return lambda: self.engine(*self.arrays)
 
     def build(self, side, threads):
-        """The function that `side` does this model with."""
+        """The function with which `side` runs this model."""
         if side == "torch":
-            return torch_encoder(self.theirs, self.arrays)
+            return torch_encoder(self.pytorch, self.arrays)
         if side == "onnxruntime":
             return self.onnx(threads)
         if side == "numpy":
-            return in_numpy(self.ours())
-        return self.ours()
+            return in_numpy(self.minimobilebert())
+        return self.minimobilebert()
 
 
 def in_numpy(function):
-    """The same function with our NumPy back end."""
+    """The same function with the numpy back end."""
 
     def run():
         with use_backend("numpy"):
@@ -66,20 +66,20 @@ def in_numpy(function):
 def inference(name, config=None, tokens=TOKENS, other=None):
     """The case of inference_mobilebert or inference_bert_base.
 
-    other: name and config of a second model of ours that is one of the sides
+    other: name and config of a second model, which is one of the sides
     """
     subject = Subject(config or preset("mobilebert"), tokens)
     label, second = (other[0], Subject(other[1], tokens)) if other else ("", None)
 
     def build(side, threads):
-        return silently(second.ours()) if side == label else subject.build(side, threads)
+        return silently(second.minimobilebert()) if side == label else subject.build(side, threads)
 
     against = ("numpy", "torch", "onnxruntime", *([label] if other else []))
     yield Case(name, f"1 x {tokens}", "ms", 0.0, against, build, turns=9, short=False)
 
 
 def silently(function):
-    """The same function without its result: another model's numbers are not to be compared."""
+    """The same function without its result, because the numbers of another model must not be compared."""
 
     def run():
         function()

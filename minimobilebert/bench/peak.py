@@ -1,4 +1,4 @@
-"""The measured peak of this processor, against which kernels are given as percent."""
+"""The measured peak performance of this processor; kernels are reported in percent of it."""
 
 from ..kernels.runtime.jit import set_threads
 from ..kernels.teaching.peak import multiply_again
@@ -8,9 +8,9 @@ _SECONDS, _TURNS = 5e-3, 60
 
 
 def measure_peak(threads):
-    """Operations a second of register tiles that never wait for memory: the best of many short bursts.
+    """Floating-point operations per second of multiply-adds in registers: the best of many short bursts.
 
-    How long a burst is comes from one thread alone, which is less disturbed where other programs run.
+    A single thread determines the length of a burst, because other programs disturb it less.
     """
     set_threads(1)
     seconds = times_in_turns({"burst": lambda: multiply_again(200, 1)}, 3)["burst"].min()

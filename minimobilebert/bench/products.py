@@ -1,4 +1,4 @@
-"""Matrix products of MobileBERT's shapes, and the two dense layers that are finished inside the product's tiles.
+"""Matrix products of MobileBERT's shapes, and the two fused dense layers.
 
 For a dense layer of R rows, `in` inputs and `out` outputs, x [R, in], W [out, in], dy [R, out]:
 
@@ -8,8 +8,8 @@ For a dense layer of R rows, `in` inputs and `out` outputs, x [R, in], W [out, i
     linear_relu              y  = max(x W^T + b, 0)
     linear_residual_nonorm   y  = scale * (x W^T + b + residual) + shift
 
-Against NumPy as one would write it for speed: results into memory that is there already, everything after the product
-in place. Against PyTorch in the same way.
+The NumPy and PyTorch sides are written for speed: they write results to preallocated memory and work in place after the
+product.
 """
 
 import functools
@@ -84,7 +84,7 @@ def _relu(x, w, b, side, threads):
 
 
 def nonorm_layers(name="linear_residual_nonorm", rows=ROWS, layer=NONORM_LAYER):
-    """The cases of linear_residual_nonorm. All sides also keep the sum before NoNorm, which its backward needs."""
+    """The cases of linear_residual_nonorm. All sides also store the sum before NoNorm, which the backward needs."""
     inputs, outputs = layer
     for R in rows:
         arrays = _numbers((R, inputs), (outputs, inputs), outputs, (R, outputs), outputs, outputs)

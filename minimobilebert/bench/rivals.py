@@ -1,7 +1,7 @@
-"""The same model in transformers, with our numbers, and the same in ONNX Runtime.
+"""The same model in transformers and ONNX Runtime, with the same parameters.
 
-transformers chooses its attention (the fused one where it has it). ONNX Runtime gets what torch.onnx.export makes of
-that model, through a file that is gone afterwards, and does the optimisations that it does on its own.
+transformers uses its default attention (fused if available). ONNX Runtime runs the model that torch.onnx.export writes
+to a temporary file, with its default optimisations.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 
-from ..parity.models import build_theirs
+from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..training.adamw import is_bias_or_norm
 
@@ -23,18 +23,18 @@ _FILE = "model.onnx"
 
 
 def build_pretraining(params, config):
-    """transformers' pre-training model with the numbers in `params` (those of the head "pretraining")."""
-    return build_theirs(params, config, attention=None)
+    """transformers' pre-training model with the parameters `params` (head "pretraining")."""
+    return build_transformers_model(params, config, attention=None)
 
 
 def as_tensors(arrays):
-    """Ids, segments, mask [B, T] -> {name: int64 tensor} as transformers takes them"""
+    """Ids, segments, mask [B, T] -> {name: int64 tensor}, the arguments of transformers"""
     torch = require("torch", "compare")
     return {name: torch.from_numpy(np.asarray(array, np.int64)) for name, array in zip(NAMES, arrays, strict=True)}
 
 
 def torch_optimizer(model, weight_decay=0.01):
-    """AdamW in its fastest form, without decay for biases and norms, as on our side."""
+    """PyTorch's fused AdamW, without decay for biases and normalisation weights, as in training/adamw.py."""
     torch, groups = require("torch", "compare"), {True: [], False: []}
     for name, parameter in model.named_parameters():
         if parameter.numel():
@@ -44,14 +44,14 @@ def torch_optimizer(model, weight_decay=0.01):
 
 
 def torch_encoder(model, arrays):
-    """model: theirs -> a function that runs its encoder and returns the last hidden state"""
+    """model: that of transformers -> a function that runs its encoder and returns the last hidden state"""
     torch = require("torch", "compare")
     encoder, inputs = model.base_model.eval(), as_tensors(arrays)
     return torch.inference_mode()(lambda: encoder(**inputs).last_hidden_state)
 
 
 def export_onnx(model, arrays, folder):
-    """Write the encoder of their model as ONNX, for inputs of this shape -> the file"""
+    """Export the encoder of a transformers model as ONNX, for inputs of this shape -> the file"""
     torch = require("torch", "compare")
 
     class Encoder(torch.nn.Module):
@@ -65,7 +65,7 @@ def export_onnx(model, arrays, folder):
 
     file, tensors = pathlib.Path(folder) / _FILE, as_tensors(arrays)
     before = logging.root.manager.disable
-    # The exporter tells about its own plans; an error comes as an exception.
+    # The exporter prints messages about deprecations; errors are exceptions.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
@@ -87,17 +87,17 @@ def onnx_session(file, threads):
 
 
 class OnnxEncoder:
-    """Exports once, when it is first asked for, and opens a session for every number of threads."""
+    """Exports the model at first use, and opens a session for each number of threads."""
 
     def __init__(self, make_model, arrays):
-        """make_model: () -> their model"""
+        """make_model: () -> transformers model"""
         self.make_model, self.arrays = make_model, arrays
 
     @functools.cached_property
     def _folder(self):
         folder = tempfile.TemporaryDirectory()
         export_onnx(self.make_model(), self.arrays, folder.name)
-        return folder  # deletes itself with this object
+        return folder  # deleted together with this object
 
     def __call__(self, threads):
         """-> a function that runs the model and returns the last hidden state"""

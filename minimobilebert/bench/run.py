@@ -1,4 +1,4 @@
-"""`bench`: every part, with every number of threads, beside every library that is installed -> rows."""
+"""`bench`: measure all parts with each number of threads against all installed libraries -> rows."""
 
 import functools
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from .training import training
 
 
 class Part(NamedTuple):
-    """What a name of --only stands for."""
+    """A part, as named by --only."""
 
     cases: Callable  # name -> cases
-    count: int  # how many there are
-    seconds: float  # about how long one takes with one number of threads, on two cores; for the progress bar only
+    count: int  # number of cases
+    seconds: float  # approximate time of a case with one number of threads, on two cores; for the progress bar only
 
 
 PARTS = {
@@ -44,31 +44,31 @@ PARTS = {
     "train_classroom_2": Part(training, 1, 9.0),
     "ladder": Part(ladder, 5, 1.0),
 }
-SIDES = ("numpy", "bert-base")  # what needs no further package
+SIDES = ("numpy", "bert-base")  # the sides that need no further package
 _WITH_MEMORY = "train_mobilebert"
 
 
 class _Bar:
-    """A progress bar in seconds of the parts' estimates: parts differ a hundredfold, so counting them would mislead."""
+    """A progress bar in estimated seconds, because the times of the parts differ by a factor of a hundred."""
 
     def __init__(self, bar):
-        self.bar, self.name, self.at, self.end, self.length, self.shown = bar, "", 0.0, 0.0, 0.0, 0
+        self.bar, self.name, self.position, self.end, self.length, self.shown = bar, "", 0.0, 0.0, 0.0, 0
 
-    def begin(self, name, seconds):
-        """The next case; the one before is over, however many turns it had."""
-        self.name, self.at, self.end, self.length = name, self.end, self.end + seconds, seconds
+    def start_case(self, name, seconds):
+        """Start the next case, and complete the previous one."""
+        self.name, self.position, self.end, self.length = name, self.end, self.end + seconds, seconds
         self.step(0.0)
 
     def step(self, share):
-        """This share of the case is done."""
-        self.at = min(self.at + share * self.length, self.end)
-        while self.shown < min(int(self.at), self.bar.total):
+        """Advance by a share of the case."""
+        self.position = min(self.position + share * self.length, self.end)
+        while self.shown < min(int(self.position), self.bar.total):
             self.shown += 1
             self.bar.update(self.name)
 
 
 def _add_memory(rows, threads):
-    """Peak memory belongs to the work, not to the number of threads: measured once, with the most."""
+    """Add the peak memory, which does not depend on the number of threads, so we measure it once."""
     sides = {row.data["against"] for row in rows} & {"torch"}
     if sides:
         taken = {side: memory_of_step(_WITH_MEMORY, side, threads) for side in ("ours", *sides)}
@@ -80,8 +80,8 @@ def _add_memory(rows, threads):
 def run(names, threads, sides, turns=None):
     """Measure these parts -> list of Row in the order of the parts, {number of threads: measured peak}
 
-    threads: numbers of threads; sides: the other libraries that are there; turns: how many for every case, or None
-    for as many as each case has.
+    threads: numbers of threads; sides: the installed libraries; turns: the number per case, or None for that of the
+    case
     """
     if current_backend() != "numba":
         raise ValueError(f"bench: found back end {current_backend()!r}, expected 'numba', which is what is measured")
@@ -96,11 +96,11 @@ def run(names, threads, sides, turns=None):
             for case in PARTS[name].cases(name):
                 for count in threads:
                     set_all_threads(count, able[count])
-                    bar.begin(name, PARTS[name].seconds)
+                    bar.start_case(name, PARTS[name].seconds)
                     found += measure(case, count, able[count], turns, bar.step)
             if name == _WITH_MEMORY:
                 _add_memory(found, max(threads))
             rows += found
-        bar.begin("done", total)
+        bar.start_case("done", total)
         bar.step(1.0)
     return rows, peaks

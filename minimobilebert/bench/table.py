@@ -1,4 +1,4 @@
-"""The rows for people: one aligned line each, and the geometric mean and the smallest ratio of every name."""
+"""The rows as text: one aligned line each, and the geometric mean and the smallest ratio per name."""
 
 import math
 

@@ -1,8 +1,7 @@
-"""One step of pre-training: loss of masked words and next sentences, backward, clip to norm 1, AdamW. Tokens a second.
+"""One pre-training step: loss of masked words and next sentences, backward, clipping to norm 1, AdamW; tokens/s.
 
-transformers computes the scores of all words at every place; ours only at the masked ones, which are all that the loss
-reads. That is a difference of the two programs, not of the work asked for: both end with the same loss and gradients.
-Dropout is 0 on both sides. PyTorch's AdamW is the fused one, its fastest here.
+transformers computes word scores at all positions, this project only at the masked ones, because the loss ignores the
+others. Both compute the same loss and gradients. Dropout is 0 on both sides. PyTorch uses its fused AdamW.
 """
 
 import functools
@@ -38,13 +37,13 @@ SHAPES = {"train_mobilebert": (8, 128), "train_classroom_1": (32, 64), "train_cl
 
 
 def random_batch(config, batch, tokens):
-    """Random ids, 15 % of them masked."""
+    """A batch of random ids with 15 % of the positions masked."""
     rng = np.random.default_rng(1)
     ids = rng.integers(1, config.vocab_size, (batch, tokens)).astype(np.int32)
-    places = np.sort(rng.choice(ids.size, max(1, round(MASKED * ids.size)), replace=False))
-    labels = rng.integers(1, config.vocab_size, places.size).astype(np.int32)
+    positions = np.sort(rng.choice(ids.size, max(1, round(MASKED * ids.size)), replace=False))
+    labels = rng.integers(1, config.vocab_size, positions.size).astype(np.int32)
     segments, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
-    return PretrainingBatch(ids, segments, mask, places, labels, rng.integers(0, 2, batch).astype(np.int32))
+    return PretrainingBatch(ids, segments, mask, positions, labels, rng.integers(0, 2, batch).astype(np.int32))
 
 
 def training(name, config=None, shape=None):
@@ -62,7 +61,7 @@ def first_weights(config):
 
 
 def step_of(config, batch, tokens, side, threads):
-    """A function that does one step on the same batch again and returns the loss before it."""
+    """-> a function that does one step, always on the same batch, and returns the loss before it"""
     params, data = first_weights(config), random_batch(config, batch, tokens)
     if side == "torch":
         return _torch_step(build_pretraining(params, config).train(), data)
@@ -82,7 +81,7 @@ def _torch_step(model, data):
     torch, optimizer = require("torch", "compare"), torch_optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = RATE
-    labels = np.full(data.input_ids.size, -100, np.int64)  # the label of a word that is not asked for
+    labels = np.full(data.input_ids.size, -100, np.int64)  # PyTorch's loss ignores positions with this label
     labels[data.masked_positions] = data.masked_labels
     inputs = {
         **as_tensors(data[:3]), "labels": torch.from_numpy(labels.reshape(data.input_ids.shape)),

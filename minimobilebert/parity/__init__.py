@@ -1,1 +1,1 @@
-"""The same numbers in our model and in transformers' model: every layer, every gradient (extra `compare`)."""
+"""Compare each layer and each gradient of this project's model with transformers' model (extra `compare`)."""

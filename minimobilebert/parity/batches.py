@@ -1,8 +1,8 @@
 """Three batches for each model: without padding, with both segment types, and with padding.
 
-ReLU has a kink at 0. Where a number in front of it is closer to 0 than rounding, two correct models in float32 may
-stand on different sides, and the gradients of that unit then differ by far more than rounding. A full-size model has a
-million such numbers, so a batch is drawn again until none is that close, as the gradient checker steps around kinks.
+ReLU has a kink at 0. If an input of ReLU is closer to 0 than the rounding error, it may have different signs in two
+correct float32 models, and the gradients of this unit then differ by far more than rounding. A full-size model has a
+million such inputs, so we draw batches until none is that close.
 """
 
 import numpy as np
@@ -13,18 +13,18 @@ from ..text.batches import PretrainingBatch
 from .differences import PAD_ID
 
 VARIANTS = ("one segment", "two segments", "padding")
-KINK = 1e-6  # float32 leaves errors of up to 7e-7 in these numbers, which are of size 1
+KINK = 1e-6  # the float32 errors of these inputs, which are of magnitude 1, are at most 7e-7
 _ATTEMPTS = 500
 
 
 def nearest_kink(params, config, batch):
-    """The smallest |x| in front of any ReLU of the model; infinity where it has none."""
+    """The smallest |x| of all inputs of ReLU in the model; infinity if the model has none."""
     if config.hidden_act != "relu":
         return np.inf
     _, cache = pretraining_forward(params, config, batch)
     before = []
     for layer, block in enumerate(cache.encoder.blocks):
-        # The fused layer keeps what comes after ReLU only: the product in front of it is taken again.
+        # The fused layer stores only the output of ReLU, so we compute its input again.
         for name, ffn in zip(feed_forward_names(config), block.feed_forwards, strict=True):
             bias = params[f"{config.prefix}.encoder.layer.{layer}.{name}intermediate.dense.bias"]
             before.append(ffn.intermediate.x @ ffn.intermediate.weight.T + bias)
@@ -32,14 +32,14 @@ def nearest_kink(params, config, batch):
 
 
 def draw_batch(case, variant, rng):
-    """A batch of B texts of T tokens, a quarter of the words masked; no real word is [PAD].
+    """A batch of B texts of T tokens with a quarter of the words masked; no real token is [PAD].
 
     variant: "one segment", "two segments", or "padding" (and two segments)
     """
     lengths = np.full(case.batch_size, case.tokens)
-    if variant == "padding":  # the first text stays whole, where there are others
-        first = 1 if case.batch_size > 1 else 0
-        lengths[first:] = rng.integers(1, case.tokens, case.batch_size - first)
+    if variant == "padding":  # the first of several texts has no padding
+        unpadded = 1 if case.batch_size > 1 else 0
+        lengths[unpadded:] = rng.integers(1, case.tokens, case.batch_size - unpadded)
     t = np.arange(case.tokens)
     mask = t < lengths[:, None]
     ids = np.where(mask, rng.integers(PAD_ID + 1, case.config.vocab_size, mask.shape), PAD_ID).astype(np.int32)
@@ -55,7 +55,7 @@ def draw_batch(case, variant, rng):
 
 
 def draw_batch_off_kinks(case, variant, params, rng):
-    """The same, drawn again while a ReLU is too close to its kink to be the same in float32 on both sides."""
+    """Like `draw_batch`, but repeated until no input of ReLU is closer to 0 than KINK."""
     for _ in range(_ATTEMPTS):
         batch = draw_batch(case, variant, rng)
         if nearest_kink(params, case.config, batch) > KINK:

@@ -1,7 +1,7 @@
-"""The two sides: our model and transformers' model, with the same numbers, on the same batch.
+"""Run this project's model and transformers' model with the same parameters on the same batch.
 
-Theirs is built from the settings that `convert` would write, and filled under the names that `convert` would write:
-what is proven here is the files, too. Both report, without dropout,
+The transformers model is built from the settings and tensors that `convert` writes, so the comparison also tests the
+exported files. Both return, without dropout,
 
     hidden_states[l] [B, T, H]    attention_maps[l] [B, A, T, T], probabilities
     word_logits [M, V]            next_sentence_logits [B, 2]            loss [1]
@@ -21,20 +21,20 @@ from ..support.extras import require
 from .differences import PAD_ID, Run, differences
 
 HEAD = "pretraining"
-_IGNORED = -100  # the label of a word that is not asked for, in PyTorch
+_IGNORED = -100  # the label of positions that PyTorch's loss ignores
 _TIED = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
 
 
 def _in_order(hidden_states, attention_maps, **rest):
-    """Names for the tensors of a forward pass, in the order in which they are computed."""
+    """{name: tensor} of a forward pass, in the order of computation."""
     named = {"hidden_states[0]": hidden_states[0]}
     for layer, (attention, hidden) in enumerate(zip(attention_maps, hidden_states[1:], strict=True)):
         named |= {f"attention_maps[{layer}]": attention, f"hidden_states[{layer + 1}]": hidden}
     return named | rest
 
 
-def run_ours(params, config, batch):
-    """Our model: forward, and the loss and gradients of one step of pre-training -> Run"""
+def run_minimobilebert(params, config, batch):
+    """Forward pass, loss and gradients of this project's model for one pre-training step -> Run"""
     output, _ = pretraining_forward(params, config, batch)
     losses, gradients = pretraining_step(params, config, batch)
     forward = _in_order(
@@ -51,26 +51,26 @@ _CLASSES = {
 }
 
 
-def build_theirs(params, config, attention="eager", head=HEAD, num_labels=None):
-    """transformers' model with our numbers. InteropError where their classes cannot build it.
+def build_transformers_model(params, config, attention="eager", head=HEAD, num_labels=None):
+    """transformers' model with the parameters `params`. InteropError if transformers cannot build it.
 
-    attention: their name for how it is computed; None leaves the choice to them. Only "eager" returns attention maps.
-    head, num_labels: what `params` have above the encoder
+    attention: transformers' attn_implementation; None is its default. Only "eager" returns attention maps.
+    head, num_labels: the head of `params`
     """
     settings = config_to_hf(config, head, num_labels, "parity")
     torch, transformers = require("torch", "compare"), require("transformers", "compare")
     with warnings.catch_warnings():
-        # Where E = H their free decoder matrix has no entries, and PyTorch remarks that it cannot initialise it.
+        # If E = H, the free decoder matrix has no entries, and PyTorch warns that it cannot initialise it.
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
         model = getattr(transformers, _CLASSES[head]).from_config(
             transformers.AutoConfig.for_model(**settings),
             **({"attn_implementation": attention} if attention else {}),
         )
-    # Copies: `.to(float64)` and a training step must not reach our arrays.
+    # Copies, so that `.to(float64)` and training steps do not modify `params`.
     tensors = {name: torch.tensor(array) for name, array in tensors_for_hf(params, config, head).items()}
     report = model.load_state_dict(tensors, strict=False)
     left = set(report.missing_keys) - _TIED
-    if not config.has_embedding_transformation:  # they build it all the same, and do not use it
+    if not config.has_embedding_transformation:  # transformers builds it anyway but does not use it
         left -= {name for name in left if ".embedding_transformation." in name}
     if left or report.unexpected_keys:
         raise ValueError(f"parity: found no weights of ours for {sorted(left)} and none of theirs for"
@@ -78,8 +78,8 @@ def build_theirs(params, config, attention="eager", head=HEAD, num_labels=None):
     return model.eval()
 
 
-def run_theirs(model, batch):
-    """Their model, which has the type of numbers it was given with `.to` -> Run. Gradients by autograd."""
+def run_transformers(model, batch):
+    """Forward pass, loss and gradients (by autograd) of transformers' model, in the dtype of its parameters -> Run"""
     torch = require("torch", "compare")
     labels = np.full(batch.input_ids.size, _IGNORED)
     labels[batch.masked_positions] = batch.masked_labels
@@ -100,7 +100,7 @@ def run_theirs(model, batch):
     return Run({name: tensor.detach().numpy() for name, tensor in forward.items()}, gradients)
 
 
-def compare(params, config, batch, theirs):
-    """Our parameters against their model, both of one type of numbers -> list of Difference"""
+def compare(params, config, batch, reference):
+    """Compare this project's model, with `params`, with the transformers model `reference` -> list of Difference"""
     pad_is_read = bool((batch.input_ids == PAD_ID).any())
-    return differences(run_ours(params, config, batch), run_theirs(theirs, batch), pad_is_read)
+    return differences(run_minimobilebert(params, config, batch), run_transformers(reference, batch), pad_is_read)

@@ -1,7 +1,7 @@
-"""`parity`: every model, both types of numbers, all batches -> one report, as data.
+"""`parity`: compare all models in float64 and float32 on all batches -> a report as data.
 
-Weights are drawn as float32 and are the same numbers in float64, so both columns are about one model. float64 comes
-first: its limits are the tight ones, so it names the first tensor that diverges where float32 might name a later one.
+Weights are drawn in float32 and converted to float64, so both columns are about the same model. float64 is first: its
+limits are tighter, so it names the first tensor that diverges, while float32 might name a later one.
 """
 
 import time
@@ -19,13 +19,13 @@ from ..support.terminal import progress_bar
 from .batches import VARIANTS, draw_batch_off_kinks
 from .cases import full_models, random_weights, small_models
 from .differences import LIMITS, first_beyond
-from .models import HEAD, build_theirs, compare
+from .models import HEAD, build_transformers_model, compare
 
 DTYPES = ("float64", "float32")
 
 
 class Divergence(NamedTuple):
-    """The first tensor beyond its limit."""
+    """The first tensor with a difference above its limit."""
 
     tensor: str
     dtype: str
@@ -43,21 +43,21 @@ def _first_divergence(found, dtype, variant):
 
 
 def check_case(case, seed, step=lambda text: None):
-    """One model: weights, their model, three batches in two types -> its part of the report
+    """Compare one model: three batches in two dtypes -> its part of the report
 
     {"model", "full", "family", "settings", "parameters", "batch": [B, T], "ok", "first": a Divergence as dict or None,
-    "tensors": [{"name", "kind", "shape", "float64", "float32"}], the worst of all batches, in order of computation}
+    "tensors": [{"name", "kind", "shape", "float64", "float32"}], the maximum over all batches, in order of computation}
     """
     config, worst, first = case.config, {}, None
     params = random_weights(config, np.random.default_rng([*seed, 1]))
     batches = [draw_batch_off_kinks(case, variant, params, np.random.default_rng([*seed, 2, i]))
                for i, variant in enumerate(VARIANTS)]  # fmt: skip
-    theirs = build_theirs(params, config)
+    reference = build_transformers_model(params, config)
     for dtype in DTYPES:
         typed = {name: array.astype(dtype) for name, array in params.items()}
-        theirs = theirs.to(getattr(require("torch", "compare"), dtype))
+        reference = reference.to(getattr(require("torch", "compare"), dtype))
         for variant, batch in zip(VARIANTS, batches, strict=True):
-            found = compare(typed, config, batch, theirs)
+            found = compare(typed, config, batch, reference)
             first = first or _first_divergence(found, dtype, variant)
             for tensor in found:
                 key = (tensor.name, tensor.kind)
@@ -72,7 +72,7 @@ def check_case(case, seed, step=lambda text: None):
 
 
 def not_comparable():
-    """{preset: why transformers cannot build it}"""
+    """{preset that transformers cannot build: reason}"""
     reasons = {}
     for name, config in PRESETS.items():
         try:
@@ -83,10 +83,10 @@ def not_comparable():
 
 
 def run(seed, cases=None):
-    """Compare all `cases` (three models of full size and a dozen small ones, unless given) with transformers
+    """Compare all `cases` with transformers (default: three models of full size and a dozen small ones)
 
     -> {"seed", "backend", "versions", "limits", "models": [parts of `check_case`], "not_compared", "seconds", "ok"}
-    MissingExtra, one line, without torch and transformers.
+    MissingExtra without torch and transformers.
     """
     versions = {name: require(name, "compare").__version__ for name in ("torch", "transformers")}
     cases, start = [*full_models(), *small_models(seed)] if cases is None else cases, time.perf_counter()

@@ -1,17 +1,17 @@
-"""The report as tables for people: a line a layer for models of full size, a line a model for small ones."""
+"""The report as text: one line per layer for models of full size, one line per model for small ones."""
 
 import re
 
 from .differences import LIMITS
 
 _NOTES = """\
-Largest relative difference, max |ours - theirs| / max |theirs| of the tensor, over three batches: one segment, two
-segments, padding. Limits: outputs {outputs}; gradients {gradients}.
-Theirs: transformers {transformers}, PyTorch {torch}. Ours: back end {backend}. The same random numbers under the same
-names, seed {seed}; no dropout; the loss of masked words plus that of next sentences.
-MobileBERTs with LayerNorm have an epsilon of 1e-5 here, the one value that transformers has in all of theirs. Where a
-batch has padding, the word table's row of [PAD] is left out of the gradients: transformers gives its lookup none.
-A key's bias has the gradient 0 by nature, so what is compared is rounding; its scale is that of the key's weight."""
+Largest relative difference, max |a - b| / max |b| per tensor, over three batches: one segment, two segments, padding.
+Limits: outputs {outputs}; gradients {gradients}.
+a: minimobilebert, back end {backend}. b: transformers {transformers}, PyTorch {torch}. Both have the same random
+parameters, seed {seed}, and no dropout; the loss is that of masked words plus that of next sentences.
+MobileBERTs with LayerNorm have epsilon 1e-5 here, the only value that transformers can have in all its LayerNorms. If a
+batch has padding, the word table's row of [PAD] is excluded from the gradients: its lookup has none in transformers.
+The exact gradient of a key's bias is 0, so we compare rounding errors, on the scale of the key's weight."""
 
 _SIZES = {
     "V": "vocab_size", "E": "embedding_size", "H": "hidden_size", "C": "intra_bottleneck_size",
@@ -21,7 +21,7 @@ _COLUMNS = ("output", "attention map", "grads")
 
 
 def _aligned(lines):
-    """Columns two spaces apart, all flush right but the first and the last."""
+    """Align columns, two spaces apart: the first and last to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     last = len(widths) - 1
     return [
@@ -33,16 +33,16 @@ def _aligned(lines):
     ]
 
 
-def _place(tensor):
-    """Row and column of the table that a tensor belongs to: ("layer 3", "grads"), ("word logits", "output"), ..."""
+def _cell_of(tensor):
+    """The row and column of a tensor in the table: ("layer 3", "grads"), ("word logits", "output"), ..."""
     name = tensor["name"]
     if tensor["kind"] == "forward":
-        kind, _, number = name.rstrip("]").partition("[")
-        if kind == "attention_maps":
+        output, _, number = name.rstrip("]").partition("[")
+        if output == "attention_maps":
             return f"layer {number}", "attention map"
-        if kind == "hidden_states":
+        if output == "hidden_states":
             return "embeddings" if number == "0" else f"layer {int(number) - 1}", "output"
-        return kind.replace("_", " "), "output"
+        return output.replace("_", " "), "output"
     if layer := re.search(r"\.encoder\.layer\.(\d+)\.", name):
         return f"layer {layer[1]}", "grads"
     if ".embeddings." in name:
@@ -51,22 +51,22 @@ def _place(tensor):
 
 
 def _worst(tensors):
-    """The largest difference of some tensors in each type, as text."""
+    """The largest difference of some tensors per dtype, as text."""
     return [f"{max(tensor[dtype] for tensor in tensors):.1e}" if tensors else "" for dtype in ("float32", "float64")]
 
 
 def _closest(tensors):
-    """Name and shape of the tensor that comes closest to a limit, without its layer's name."""
+    """Name (without the layer) and shape of the tensor with the largest ratio to its limit."""
     limits = LIMITS[tensors[0]["kind"]]
     tensor = max(tensors, key=lambda tensor: max(tensor[dtype] / limits[dtype] for dtype in limits))
     return re.sub(r"^\w+\.(encoder\.layer\.\d+|embeddings)\.", "", tensor["name"]) + f" {tensor['shape']}"
 
 
 def format_layers(model):
-    """A model of full size, a line a layer."""
+    """A model of full size, with one line per layer."""
     rows = {}
     for tensor in model["tensors"]:
-        row, column = _place(tensor)
+        row, column = _cell_of(tensor)
         rows.setdefault(row, {name: [] for name in _COLUMNS})[column].append(tensor)
     lines = [["", *(head for name in _COLUMNS for head in (name, "float32", "float64")), "worst one"]]
     for row, columns in rows.items():
@@ -82,7 +82,7 @@ def format_layers(model):
 
 
 def format_small(models):
-    """Small models, a line each: what it is, and the worst of all its outputs and of all its gradients."""
+    """Small models, one line each: the settings, and the largest differences of outputs and gradients."""
     heads = ["", *_SIZES, "B", "T", "norm", "activation", "q and k", "trigram", "pooler"]
     lines = [[*heads, "outputs", "", "gradients", "", ""], [""] * len(heads) + ["float32", "float64"] * 2 + [""]]
     for model in models:
@@ -98,7 +98,7 @@ def format_small(models):
 
 
 def format_summary(report):
-    """The worst of all outputs and of all gradients: of each model of full size, and of the small ones together."""
+    """The largest differences of outputs and gradients, for each model of full size and for all small ones together."""
     groups = {model["model"]: [model] for model in report["models"] if model["full"]}
     small = [model for model in report["models"] if not model["full"]]
     groups |= {f"{len(small)} small models": small} if small else {}
@@ -112,7 +112,7 @@ def format_summary(report):
 
 
 def format_verdict(report):
-    """The last line: all is within the limits, or the first tensor that is not."""
+    """The last line: all differences are within the limits, or the first tensor above its limit."""
     for model in report["models"]:
         if first := model["first"]:
             where = f"{model['model']}, {first['dtype']}, {first['variant']}"

@@ -1,1 +1,1 @@
-"""Does this machine compute what others did, to the last bit?"""
+"""Check that this machine computes the same results as others, bit for bit."""

@@ -1,11 +1,11 @@
-"""Hashes of arrays and numbers, bit for bit."""
+"""Hashes of the bits of arrays and numbers."""
 
 import hashlib
 import struct
 
 import numpy as np
 
-SHOWN = 12  # hexadecimal digits: enough that two different results never look alike by chance
+SHOWN = 12  # hexadecimal digits (48 bits); equal hashes of different results are very improbable
 
 
 def _add(digest, value):

@@ -1,7 +1,7 @@
-"""Every operation forward and backward, on fixed numbers: what `verify` hashes first.
+"""The first part of `verify`: the forward and backward passes of all operations on fixed numbers.
 
-Sizes are odd on purpose: rows that do not fill a vector register, heads narrower and wider than a register tile, sums
-longer than a block of the matrix product.
+The sizes include special cases: rows that do not fill a vector register, heads narrower and wider than a register tile,
+sums longer than a block of the matrix product.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ ATTENTION_SIZES = ((2, 9, 2, 5), (2, 64, 4, 8), (1, 128, 4, 32), (1, 300, 2, 20)
 
 
 class _Numbers:
-    """Fixed numbers in [-3, 3): whole multiples of 2^-53 times 6, so no C library has a part in them."""
+    """Fixed uniform numbers in [-3, 3). They need no function of the C library, so they are equal on all machines."""
 
     def __init__(self, dtype, seed):
         self.dtype, self.rng = dtype, np.random.default_rng([seed, 901])
@@ -47,12 +47,12 @@ class _Numbers:
         return (6.0 * self.rng.random(shape) - 3.0).astype(self.dtype)
 
     def mask(self, *shape):
-        """[B, T] bool: real tokens, at least one a sequence"""
+        """[B, T] bool: real tokens, at least one per sequence"""
         return np.arange(shape[1]) < self.rng.integers(1, shape[1] + 1, shape[0])[:, None]
 
 
 def elementary(dtype):
-    """exp, log, tanh, Phi over all sizes of numbers, through the operations that use them."""
+    """exp, log, tanh, Phi for numbers of all magnitudes, through the operations that use them."""
     numbers = _Numbers(dtype, 1)
     exponents = 2.0 ** numbers.rng.integers(-30, 7, 20_001)
     x = (numbers(20_001) * exponents).astype(dtype)
@@ -70,20 +70,20 @@ def elementary(dtype):
 
 
 def _without_nan(x):
-    """Processors differ in the sign of a NaN that they make; here any NaN is as good as another."""
+    """Replace NaN by 0, because the sign of a NaN depends on the processor."""
     return np.where(np.isnan(x), x.dtype.type(0), x)
 
 
 def products(dtype):
-    """Dense layers alone, with a residual, with an activation, with NoNorm."""
+    """Dense layers: alone, with a residual, with an activation, with NoNorm."""
     numbers, results = _Numbers(dtype, 2), []
     for rows, inputs, outputs in LINEAR_SIZES:
         x, weight, bias = numbers(rows, inputs), numbers(outputs, inputs), numbers(outputs)
         residual, scale, shift, dy = numbers(rows, outputs), numbers(outputs), numbers(outputs), numbers(rows, outputs)
-        for more in (None, residual):
-            y, cache = linear.linear_forward(x, weight, bias, more)
+        for addend in (None, residual):
+            y, cache = linear.linear_forward(x, weight, bias, addend)
             results += [y, *linear.linear_backward(dy, cache)]
-            y, cache = dense_nonorm.dense_nonorm_forward(x, weight, bias, more, scale, shift)
+            y, cache = dense_nonorm.dense_nonorm_forward(x, weight, bias, addend, scale, shift)
             results += [y, *dense_nonorm.dense_nonorm_backward(dy, cache)]
         for name in ACTIVATIONS:
             y, cache = dense_activation.dense_activation_forward(x, weight, bias, name)
@@ -92,7 +92,7 @@ def products(dtype):
 
 
 def rows(dtype):
-    """Normalisations, softmax, cross-entropies and plain sums, over rows of many lengths."""
+    """Normalisations, softmax, cross-entropies and sums over rows of several lengths."""
     numbers, results = _Numbers(dtype, 3), []
     for size in ROW_SIZES:
         x, dy, weight, bias = numbers(67, size), numbers(67, size), numbers(size), numbers(size)
@@ -123,7 +123,7 @@ def tables(dtype):
 
 
 def attentions(dtype):
-    """Attention with padding and dropout, and the gradient that attention transfer sends to the scores."""
+    """Attention with padding and dropout, also with a gradient for the scores, as in attention transfer."""
     numbers, results = _Numbers(dtype, 5), []
     for batch, tokens, heads, size in ATTENTION_SIZES:
         query, key, value, dy = (numbers(batch, tokens, heads * size) for _ in range(4))
@@ -135,7 +135,7 @@ def attentions(dtype):
 
 
 def transfer_losses(dtype):
-    """The losses of Section 3.4, in the paper's form and in the released one."""
+    """The losses of Section 3.4, in the forms of the paper and of the released code."""
     numbers, results = _Numbers(dtype, 6), []
     for batch, tokens, heads, hidden in ((2, 9, 2, 5), (3, 40, 4, 128)):
         mask = numbers.mask(batch, tokens)

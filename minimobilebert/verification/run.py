@@ -1,9 +1,9 @@
-"""`verify`: fixed work, hashed bit for bit, beside the hashes in expected.json.
+"""`verify`: hash the results of fixed computations, and compare the hashes with those in expected.json.
 
-The same seed gives the same numbers on every x86-64 processor with AVX2 or more and on 64-bit Arm, with any number of
-threads, any NumPy and any BLAS: kernels add in a fixed order (kernels/sums.py) and round a multiply-add where they say
-so (kernels/multiply_add.py). This command asks whether that is true here. It is about the numba back end: NumPy's own
-products go through its BLAS.
+The same seed gives the same bits on each x86-64 processor with AVX2 and on 64-bit Arm, with any number of threads, any
+NumPy and any BLAS: kernels add in a fixed order (kernels/sums.py) and control where a multiply-add rounds
+(kernels/multiply_add.py). This command checks it for this machine. It needs the numba back end, because NumPy's matrix
+products depend on its BLAS.
 """
 
 import json
@@ -28,7 +28,7 @@ BOTH = ("float32", "float64")
 
 
 def parts(dtypes=BOTH[:1]):
-    """What is computed, in this order -> {name: function without arguments}"""
+    """The computations in order -> {name: function without arguments}"""
     operations = {
         f"{name}, {dtype}": lambda function=function, dtype=dtype: function(np.dtype(dtype).type)
         for dtype in dtypes
@@ -38,7 +38,7 @@ def parts(dtypes=BOTH[:1]):
 
 
 def machine():
-    """What the numbers were computed with -> {name: text}"""
+    """Processor, threads, system and packages of this machine -> {name: text}"""
     import llvmlite.binding
     import numba
 
@@ -57,7 +57,7 @@ def machine():
 
 
 def verify(names=None, dtypes=BOTH[:1]):
-    """Compute all parts, or those with these names; operations for these types
+    """Compute all parts, or those in `names`; operations in the given dtypes
 
     -> {"machine", "seconds", "hash", "ok", "parts": [{"part", "hash", "expected", "ok"}]}
     """
@@ -78,19 +78,19 @@ def verify(names=None, dtypes=BOTH[:1]):
 
 
 def write_expected(report):
-    """Make these hashes the ones to compare with."""
+    """Write the hashes of a report to expected.json."""
     write_json(EXPECTED, {row["part"]: row["hash"] for row in report["parts"]})
 
 
 def format_report(report):
-    """Lines for people: what this machine is, a line a part, and the answer."""
+    """The report as text: the machine, one line per part, and a summary."""
     width = max(len(row["part"]) for row in report["parts"])
     lines = [f"{name:<11}  {text}" for name, text in report["machine"].items()] + [""]
     for row in report["parts"]:
         found = "same" if row["ok"] else f"DIFFERENT, expected {row['expected']}"
         lines.append(f"{row['part']:<{width}}  {row['hash']}  {found}")
     different = sum(not row["ok"] for row in report["parts"])
-    answer = f"this machine computes what ours did, to the last bit ({report['hash']}, {report['seconds']:.0f} s)"
+    summary = f"all parts have the expected hashes, bit for bit ({report['hash']}, {report['seconds']:.0f} s)"
     if different:
-        answer = f"{different} of {len(report['parts'])} parts differ from ours ({report['hash']})"
-    return "\n".join([*lines, "", answer])
+        summary = f"{different} of {len(report['parts'])} parts differ from the expected hashes ({report['hash']})"
+    return "\n".join([*lines, "", summary])

@@ -1,7 +1,7 @@
-"""Short trainings of the classroom models, on a text that is made up: what `verify` hashes after the operations.
+"""The second part of `verify`: short training runs of the classroom models on synthetic text.
 
-Everything that a run does between a text's word pieces and its last weights is in here: examples, masks, batches, first
-parameters, forward and backward, dropout, clipping, AdamW and LAMB, every transfer loss, fine-tuning, inference.
+They include all steps of a run after tokenisation: examples, masks, batches, initialisation, forward and backward
+passes, dropout, clipping, AdamW and LAMB, all transfer losses, fine-tuning, inference.
 """
 
 import numpy as np
@@ -25,14 +25,14 @@ from ..training.clipping import clip_by_global_norm
 from ..training.lamb import LAMB
 from ..training.schedules import WarmupLinearDecay
 
-STEPS = 20  # of each pre-training
-FEW = 4  # of everything else
+STEPS = 20  # updates of each pre-training
+FEW = 4  # updates of the other trainings
 BATCH, TOKENS, MASKED = 16, 64, 10
 SEED = 902
 
 
 class _Pieces:
-    """What batches need of a tokeniser: the ids of a vocabulary's special pieces."""
+    """A stand-in for a tokeniser with the ids that batches need."""
 
     pad_id, cls_id, sep_id, mask_id, vocab_size = 0, 2, 3, 4, 4096
 
@@ -48,13 +48,13 @@ def made_up_documents(count=40):
 
 
 def pretraining_batches():
-    """Examples, masks and batches as every training stage makes them."""
+    """Examples, masks and batches as in the training stages."""
     examples = make_pretraining_examples(made_up_documents(), TOKENS, np.random.default_rng([SEED, 2]))
     return PretrainingBatches(examples, _Pieces, BATCH, TOKENS, MASKED, SEED)
 
 
 def first_parameters(name, head="pretraining", num_labels=None):
-    """A classroom model and its first parameters -> params, config"""
+    """A classroom model with initial parameters -> params, config"""
     config = preset(name)
     return init_parameters(
         parameter_shapes(config, head, num_labels), config, np.random.default_rng([SEED, 3])
@@ -62,7 +62,7 @@ def first_parameters(name, head="pretraining", num_labels=None):
 
 
 def optimise(params, step_function, batches, steps, optimizer):
-    """`steps` updates as the training loop does them -> the losses of all steps"""
+    """`steps` updates as in the training loop -> the losses of all steps"""
     schedule, seen = WarmupLinearDecay(2e-3, 2, steps), []
     for step in range(steps):
         losses, gradients = step_function(params, batches(step), np.random.default_rng([SEED, 4, step]))
@@ -73,7 +73,7 @@ def optimise(params, step_function, batches, steps, optimizer):
 
 
 def pretraining(name, steps=STEPS, optimizer=AdamW):
-    """A classroom model from scratch -> batches' ids, losses, weights"""
+    """Pre-train a classroom model -> arrays of a batch, losses, weights"""
     params, config = first_parameters(name)
     batches = pretraining_batches()
 
@@ -85,7 +85,10 @@ def pretraining(name, steps=STEPS, optimizer=AdamW):
 
 
 def transfer(strategy):
-    """A student taught by an untrained teacher: "paper", "released" (losses layer by layer), "auxiliary", "distil"."""
+    """Train a student with an untrained teacher. strategy: "paper", "released" (transfer losses), "auxiliary", "distil"
+
+    -> losses, weights
+    """
     teacher, teacher_config = first_parameters("classroom-teacher")
     params, config = first_parameters("classroom-student")
     copy_from_teacher(params, teacher, config, teacher_config)
@@ -103,7 +106,7 @@ def transfer(strategy):
 
 
 def fine_tuning():
-    """Classes, a number, and the ends of an answer -> losses and weights of each"""
+    """Fine-tune for classification, regression and question answering -> losses and weights of each"""
     rng = np.random.default_rng([SEED, 5])
     batch = pretraining_batches()(0)
     inputs = batch.input_ids, batch.token_type_ids, batch.attention_mask
