@@ -1,7 +1,7 @@
-"""MobileBERT from scratch: hand-written forward and backward passes in NumPy, hot loops in Numba.
+"""MobileBERT from scratch: hand-written forward and backward passes in NumPy, compiled kernels in Numba.
 
-Importing this package imports neither NumPy nor Numba: every room is imported when it is used.
-Where to start reading: README.md, section "The house".
+`import minimobilebert` imports neither NumPy nor Numba; subpackages are imported when they are used. To start reading,
+see README.md, section "The house".
 """
 
 import typing
@@ -9,17 +9,17 @@ import typing
 if typing.TYPE_CHECKING:
     from .inference.model import Model as Model
 
-__version__ = "0.2.0"  # the one place; a test holds CHANGELOG.md and CITATION.cff equal to it
+__version__ = "0.2.0"  # a test checks that CHANGELOG.md and CITATION.cff have the same version
 
 
-# What a program that uses the package needs, and where it is; imported when it is asked for, and only then.
+# {public name: its module}; __getattr__ imports the module at first use.
 _PUBLIC = {
     "Model": ".inference.model", "release_memory": ".kernels.runtime.memory", "set_threads": ".kernels.runtime.jit",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> typing.Any:
-    """`from minimobilebert import Model`"""
+    """Import a public name at first use, for `from minimobilebert import Model`."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'minimobilebert' has no attribute {name!r}")
     import importlib
@@ -28,5 +28,5 @@ def __getattr__(name: str) -> typing.Any:
 
 
 def __dir__() -> list[str]:
-    """What an editor offers after `minimobilebert.`"""
+    """The names that an editor completes after `minimobilebert.`"""
     return sorted({*globals(), *_PUBLIC})

@@ -1,4 +1,4 @@
-"""`python -m minimobilebert`, also installed as `minimobilebert`: see cli.py."""
+"""The entry point of `python -m minimobilebert` and of the command `minimobilebert`; see cli.py."""
 
 import sys
 
@@ -7,7 +7,7 @@ from .kernels.runtime.waiting import the_process_is_the_command_line
 
 
 def run():
-    """The command line in a process of its own -> exit code"""
+    """Run the command line in its own process -> exit code"""
     the_process_is_the_command_line()
     return main()
 

@@ -1,4 +1,4 @@
-"""`setup`: make .venv and install the project into it. Runs on a bare Python: standard library only."""
+"""`setup`: make .venv and install the project into it. It needs only the standard library."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def python_of(venv):
 
 
 def fingerprint(extras):
-    """What the environment was made from: a change of any of it means setting up again."""
+    """The inputs of the environment; if one of them changes, setup runs again."""
     return {
         "pyproject": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
         "extras": sorted({*ALWAYS, *extras}),
@@ -32,12 +32,12 @@ def fingerprint(extras):
 
 
 def is_ready(wanted):
-    """Whether .venv was finished for this project file, this place, and at least these extras."""
+    """True if .venv is complete for this pyproject.toml, this folder, and at least these extras."""
     if not STAMP.exists() or not python_of(VENV).exists():
         return False
     try:
         found = read_json(STAMP, {"pyproject": str, "extras": [str], "root": str})
-    except (ValueError, OSError):  # damaged, or of another version: setting up again writes it anew
+    except (ValueError, OSError):  # damaged or of another version; setup writes it again
         return False
     same = found["pyproject"] == wanted["pyproject"] and found["root"] == wanted["root"]
     return same and set(found["extras"]) >= set(wanted["extras"])
@@ -51,9 +51,9 @@ def _run(arguments, problem):
 
 
 def setup(extras=()):
-    """Make .venv with the extras `test`, `plots` and those given; a second call does nothing -> exit code 0.
+    """Make .venv with the extras `test`, `plots` and `extras`; a second call does nothing -> exit code 0
 
-    ValueError, in one line, where Python is too old, venv or pip is missing, or the installation fails.
+    ValueError of one line if Python is too old, venv or pip is missing, or the installation fails.
     """
     if sys.version_info < OLDEST_PYTHON:
         raise ValueError(f"Python: found {sys.version.split()[0]}, expected 3.11 or newer (make PYTHON=python3.12)")
@@ -67,7 +67,7 @@ def setup(extras=()):
     wanted = fingerprint(extras)
     if is_ready(wanted):
         return 0
-    STAMP.unlink(missing_ok=True)  # an interrupted setup must not look finished
+    STAMP.unlink(missing_ok=True)  # so that an interrupted setup does not look complete
     if not python_of(VENV).exists():
         print("setup: making .venv", file=sys.stderr, flush=True)
         shutil.rmtree(VENV, ignore_errors=True)
@@ -77,7 +77,7 @@ def setup(extras=()):
     pip = [str(python_of(VENV)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--editable", f"{ROOT}[{names}]"], "pip could not install (is the network there?)")
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
-    edition = (ROOT / "lessons" / "edition.json").exists()  # a student edition has no tests, and nothing to train yet
+    edition = (ROOT / "lessons" / "edition.json").exists()  # a student edition has no tests and cannot train yet
     following = "make check, make doctor" if edition else "make train-tiny, make test, make doctor"
     print(f"setup: done. Next: {following}", file=sys.stderr, flush=True)
     return 0

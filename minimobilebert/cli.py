@@ -1,6 +1,6 @@
-"""The command line: it finds the command, runs it, and turns what went wrong into one line and an exit code.
+"""The command line: parse the command, run it, and convert errors to a message of one line and an exit code.
 
-The commands are in commands/; each imports the room it calls only when it runs, so help is instant.
+The commands are in commands/. Each imports the code that it calls only when it runs, so that --help is fast.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def _run(parser, words):
         streams.deliver()
         raise
     except BaseException:
-        with contextlib.suppress(streams.OutputLost):  # the first failure is the one to tell
+        with contextlib.suppress(streams.OutputLost):  # report the first failure only
             streams.deliver()
         raise
     streams.deliver()
@@ -63,7 +63,7 @@ def _run(parser, words):
 
 
 def main(argv=None):
-    """Run one command -> exit code: 0 done, 1 failed, 2 unusable input or arguments, 130 interrupted."""
+    """Run one command -> exit code: 0 success, 1 failure, 2 invalid input or arguments, 130 interrupted"""
     streams.prepare()
     parser = make_parser()
     words = sys.argv[1:] if argv is None else list(argv)

@@ -1,11 +1,11 @@
-"""Every model of the paper as one dataclass with named presets.
+"""The configuration of a model as a dataclass, and presets for all models of the paper.
 
-BERT, the inverted-bottleneck teacher (IB-BERT), MobileBERT and MobileBERT_TINY are the same block with
-different settings (paper Table 1 and Figure 1). The field names are those of the released JSON files.
+BERT, the inverted-bottleneck teacher (IB-BERT), MobileBERT and MobileBERT_TINY have the same block with different
+settings (paper Table 1 and Figure 1). The field names are those of the released JSON files.
 
-Dimension letters used everywhere: B batch, T tokens, H `hidden_size`, C `intra_bottleneck_size`,
-A `num_attention_heads`, K head size (C / A), F `intermediate_size`, E `embedding_size`,
-V `vocab_size`, L `num_hidden_layers`.
+Letters for dimensions in the whole project: B batch, T tokens, H `hidden_size`, C `intra_bottleneck_size`,
+A `num_attention_heads`, K head size (C / A), F `intermediate_size`, E `embedding_size`, V `vocab_size`,
+L `num_hidden_layers`.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 NORMALIZATIONS = ("no_norm", "layer_norm")
 
 
-# What every field must be. The upper ends are far above every model that there is; beyond them even the list of the
-# parameters' names would not fit into memory.
+# The valid values of the fields. The upper limits are far above any existing model; with larger values, even the list
+# of parameter names would not fit into memory.
 _WIDTH, _DROPOUT = Integer(1, 65_536), Number(0.0, 0.999)
 _SHAPES = {
     "vocab_size": Integer(1, 10_000_000),
@@ -48,22 +48,22 @@ _SHAPES = {
 
 
 class ConfigError(ValueError):
-    """A setting that is unknown, of the wrong type, or does not fit the others. One line says which."""
+    """A setting is unknown, invalid, or inconsistent with the others. The message is one line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The architecture of one encoder with its embeddings.
 
-    use_bottleneck               blocks narrow H to C on entry and widen C to H on exit (Section 3.1)
-    bottleneck_attention         queries, keys and values read the narrowed input (MobileBERT_TINY)
+    use_bottleneck               blocks have an input (H -> C) and an output bottleneck (C -> H) (Section 3.1)
+    bottleneck_attention         queries, keys and values read the output of the input bottleneck (MobileBERT_TINY)
     key_query_shared_bottleneck  queries and keys share a second bottleneck (the released MobileBERT)
-    num_feedforward_networks     feed-forwards stacked in one block (Section 3.2)
+    num_feedforward_networks     number of stacked feed-forward networks per block (Section 3.2)
     normalization_type           "layer_norm" or "no_norm" (Section 3.3)
     hidden_act                   "relu", "gelu" (erf form) or "gelu_tanh" (Section 3.3)
-    trigram_input                the embedding of a token sees its two neighbours (Section 3.1)
-    classifier_activation        True: pooler is tanh(dense([CLS])); False: the raw [CLS] vector
-    tie_word_embeddings          True: words are scored by the word table itself; False: by a table of their own
+    trigram_input                the embedding of a token includes its two neighbours (Section 3.1)
+    classifier_activation        True: the pooler is tanh(dense([CLS])); False: it is the [CLS] vector
+    tie_word_embeddings          True: the decoder uses the word table; False: it has its own table
     """
 
     vocab_size: int = 30522
@@ -96,7 +96,7 @@ class ModelConfig:
             except ShapeError as error:
                 raise ConfigError(str(error)) from None
             if isinstance(shape, Number):
-                object.__setattr__(self, name, float(value))  # JSON may say 0 for 0.0
+                object.__setattr__(self, name, float(value))  # JSON may have 0 instead of 0.0
         if self.inner_size % self.num_attention_heads:
             raise ConfigError(
                 f"num_attention_heads: found {self.num_attention_heads}, expected a divisor of the block width"
@@ -111,7 +111,7 @@ class ModelConfig:
 
     @property
     def inner_size(self) -> int:
-        """C, the width inside a block: the bottleneck's, or H where there is no bottleneck."""
+        """C, the width inside a block: the bottleneck size, or H without bottlenecks."""
         return self.intra_bottleneck_size if self.use_bottleneck else self.hidden_size
 
     @property
@@ -121,12 +121,12 @@ class ModelConfig:
 
     @property
     def has_embedding_transformation(self) -> bool:
-        """Whether a dense layer takes the word vectors (E, or 3E for trigrams) to H."""
+        """True if a dense layer maps the embeddings (E, or 3E with trigrams) to H."""
         return self.trigram_input or self.embedding_size != self.hidden_size
 
     @property
     def prefix(self) -> str:
-        """First part of every encoder parameter's name, as in Hugging Face's files."""
+        """The first part of the names of all encoder parameters, as in Hugging Face's files."""
         return "mobilebert" if self.use_bottleneck else "bert"
 
     def replace(self, **changes: Any) -> "ModelConfig":
@@ -135,7 +135,7 @@ class ModelConfig:
 
 
 def config_from_dict(settings: Mapping[str, Any]) -> ModelConfig:
-    """ModelConfig from a dict; ConfigError for a name it does not have."""
+    """ModelConfig from a dict; ConfigError for an unknown name."""
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     for name in settings:
         if name not in known:
@@ -148,20 +148,21 @@ _BERT_LARGE = ModelConfig(
     intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
 )  # fmt: skip
 
-# The teacher, Table 1 column 3 and the released uncased_L-24_H-1024_B-512_A-4 file.
+# The teacher: column 3 of Table 1, and the released file uncased_L-24_H-1024_B-512_A-4.
 _IB_BERT_LARGE = ModelConfig(
     hidden_size=512, embedding_size=128, intra_bottleneck_size=1024, intermediate_size=4096,
     num_hidden_layers=24, num_attention_heads=4, use_bottleneck=True, trigram_input=True, hidden_act="gelu_tanh",
 )  # fmt: skip
 
-# The student as released, uncased_L-24_H-128_B-512_A-4_F-4_OPT.
+# The released student: uncased_L-24_H-128_B-512_A-4_F-4_OPT.
 _MOBILEBERT = _IB_BERT_LARGE.replace(
     intra_bottleneck_size=128, intermediate_size=512, num_feedforward_networks=4, key_query_shared_bottleneck=True,
     normalization_type="no_norm", hidden_act="relu", hidden_dropout_prob=0.0, classifier_activation=False,
 )  # fmt: skip
 
-# The classroom pair: the same shapes of blocks, small enough to train in minutes on two cores. First weights are
-# wider than the paper's 0.02, which is meant for layers eight times as wide: with 0.02 these learn much more slowly.
+# Teacher and student at classroom size: the same blocks, but small enough to train in minutes on two cores. Initial
+# weights have a larger standard deviation than the paper's 0.02, which is for layers eight times as wide: with 0.02
+# these models train much more slowly.
 _CLASSROOM_TEACHER = _IB_BERT_LARGE.replace(
     vocab_size=4096, hidden_size=128, embedding_size=64, intra_bottleneck_size=128, intermediate_size=512,
     num_hidden_layers=4, max_position_embeddings=64, initializer_range=0.05,

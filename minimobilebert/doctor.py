@@ -1,4 +1,4 @@
-"""`doctor`: is everything this project needs there and working? One line a question, with what to do."""
+"""`doctor`: check the requirements of this project. It prints one line per check, with advice for a problem."""
 
 import contextlib
 import hashlib
@@ -31,13 +31,13 @@ def _packages():
 
 
 def _numba():
-    """Compile something small; name the vector instructions."""
+    """Compile a small function, and report the vector instructions."""
     try:
         import llvmlite.binding
         import numba
 
         compiled = numba.njit(lambda x: x + 1)(1) == 2
-    except Exception as error:  # whatever is wrong here, the doctor's job is to report it
+    except Exception as error:  # report any error
         yield _check("numba compiles", False, f"{type(error).__name__}: {error}", "set MINIMOBILEBERT_BACKEND=numpy")
         return
     yield _check("numba compiles", compiled, "yes" if compiled else "no", "set MINIMOBILEBERT_BACKEND=numpy")
@@ -47,7 +47,7 @@ def _numba():
 
 
 def _threads():
-    """How many threads kernels use, and what that number comes from."""
+    """The number of threads that kernels use, and its origin."""
     from .kernels.runtime.processors import affinity, quota
 
     limit = quota()
@@ -69,7 +69,7 @@ def _threads():
 
 
 def _kernel_cache():
-    """Write something as large as a kernel where kernels are kept, and read it again."""
+    """Write a file of the size of a kernel to the kernel cache, and read it again."""
     try:
         from .kernels.runtime import cache
     except ImportError as error:
@@ -117,7 +117,7 @@ def diagnose():
 
 
 def format_diagnosis(checks):
-    """The list as aligned lines, and one that sums up."""
+    """The checks as aligned lines, and a summary."""
     width = max(len(check["check"]) for check in checks)
     lines = [
         f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}"

@@ -1,1 +1,1 @@
-"""The commands by subject; each file ends with a table: name: (what it does, example, arguments, function)."""
+"""The commands by subject. Each file ends with a table {name: (description, example, arguments, function)}."""

@@ -1,4 +1,4 @@
-"""The course: its list, the student edition, what students run, and what teachers run."""
+"""Commands of the course, for students and teachers."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ from .options import file_name, json_option, seed_option
 
 
 def _tasks(course, words):
-    """Task ids and lesson numbers ("02.1", "02", "2") -> tasks; all for none"""
+    """Task ids and lesson numbers ("02.1", "02", "2") -> tasks; [] for all tasks"""
     chosen = []
     for word in words:
         numbers = {word, word.zfill(2)}
@@ -21,12 +21,14 @@ def course(arguments):
     from ..course.shared.properties import load_properties
     from ..course.teacher.tables import describe, update
 
-    this = load()
-    load_properties(this)
-    changed = update(this, arguments.write)
-    print(describe(this))
+    course = load()
+    load_properties(course)
+    changed = update(course, arguments.write)
+    print(describe(course))
     for path in changed:
-        print(f"{path}: {'written' if arguments.write else 'not up to date; course --write mends it'}", file=sys.stderr)
+        print(
+            f"{path}: {'written' if arguments.write else 'not up to date; course --write updates it'}", file=sys.stderr
+        )
     return 1 if changed and not arguments.write else 0
 
 
@@ -38,14 +40,14 @@ def student(arguments):
     from ..course.shared.manifest import chosen_lessons, load
     from ..course.teacher.edition import write_edition
 
-    this = load()
-    tasks = write_edition(this, chosen_lessons(this, arguments.lessons), arguments.out, arguments.seed)
+    course = load()
+    tasks = write_edition(course, chosen_lessons(course, arguments.lessons), arguments.out, arguments.seed)
     print(f"{arguments.out}: {len(tasks)} tasks, {sum(task.points for task in tasks)} points")
     return 0
 
 
 def _student_arguments(parser):
-    parser.add_argument("--lessons", default="", metavar="1-6", help="whose tasks to cut, such as 1-6 or 2,4 (all)")
+    parser.add_argument("--lessons", default="", metavar="1-6", help="lessons of the edition, such as 1-6 or 2,4 (all)")
     parser.add_argument(
         "--out", default="student", type=file_name, metavar="FOLDER", help="new or empty (default student)"
     )
@@ -56,16 +58,16 @@ def check(arguments):
     from ..course.shared.manifest import load
     from ..course.student.check import Checker, watch, written
 
-    this = load()
-    tasks = _tasks(this, arguments.tasks)
+    course = load()
+    tasks = _tasks(course, arguments.tasks)
     if arguments.watch:
-        watch(this, tasks, arguments.seed, print)
-    begun = tasks if arguments.tasks or arguments.all else written(this, tasks)
+        watch(course, tasks, arguments.seed, print)
+    begun = tasks if arguments.tasks or arguments.all else written(course, tasks)
     if not begun:
         print(f"nothing is written yet; begin with {tasks[0].function}: make check T={tasks[0].id}")
         return 1
     good, rows = True, []
-    for task, result, text in Checker(this, arguments.seed).check(begun):
+    for task, result, text in Checker(course, arguments.seed).check(begun):
         passed = result is not None and result.passed
         good &= passed
         rows.append({"task": task.id, "passed": passed, "text": text})
@@ -79,8 +81,8 @@ def check(arguments):
 
 
 def _check_arguments(parser):
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all begun)")
-    parser.add_argument("--all", action="store_true", help="also those that are not begun")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all started)")
+    parser.add_argument("--all", action="store_true", help="also those that are not started")
     parser.add_argument("--watch", action="store_true", help="check again whenever a file changes; Ctrl-C ends it")
     seed_option(parser, "draw other numbers (not in a student edition)", default=None)
     json_option(parser)
@@ -90,10 +92,10 @@ def hint(arguments):
     from ..course.shared.manifest import load
     from ..course.student.check import next_hint
 
-    this = load()
+    course = load()
     if arguments.task is None:
-        raise ValueError(f"hint: found no task, expected one of {', '.join(task.id for task in this.tasks)}")
-    print(next_hint(this, this.task(arguments.task)))
+        raise ValueError(f"hint: found no task, expected one of {', '.join(task.id for task in course.tasks)}")
+    print(next_hint(course, course.task(arguments.task)))
     return 0
 
 
@@ -113,12 +115,12 @@ def progress(arguments):
     return 0
 
 
-def _policy(this, path):
+def _policy(course, path):
     from ..course.teacher.policy import load_policy
 
     if path is not None and not pathlib.Path(path).exists():
         raise ValueError(f"{path}: found no file, expected a policy such as lessons/grading.toml")
-    return load_policy(path or this.root / "lessons" / "grading.toml")
+    return load_policy(path or course.root / "lessons" / "grading.toml")
 
 
 def grade(arguments):
@@ -126,11 +128,11 @@ def grade(arguments):
     from ..course.teacher.grades import format_grades
     from ..course.teacher.grading import run
 
-    this = load()
-    policy = _policy(this, arguments.policy)
+    course = load()
+    policy = _policy(course, arguments.policy)
     if policy.due and arguments.handed_in is None:
         print(f"note: due {policy.due}, but without --handed-in nothing counts as late", file=sys.stderr)
-    results = run(this, arguments.submissions, arguments.out, policy, arguments.handed_in)
+    results = run(course, arguments.submissions, arguments.out, policy, arguments.handed_in)
     print(format_grades(results))
     print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
     failed = sum(result["extra_data"]["failed"] for result in results)
@@ -159,12 +161,12 @@ def gradescope(arguments):
     from ..course.shared.manifest import load
     from ..course.teacher.gradescope import build, grade_there
 
-    this = load()
+    course = load()
     if arguments.grade:
-        done = grade_there(this, arguments.grade, _policy(this, None))
+        done = grade_there(course, arguments.grade, _policy(course, None))
         print(f"{done.score:g} of {done.points}")
     else:
-        print(build(this, arguments.out))
+        print(build(course, arguments.out))
     return 0
 
 
@@ -182,11 +184,11 @@ def mutants(arguments):
     from ..course.teacher.policy import Policy
     from ..support.terminal import progress_bar
 
-    this = load()
-    with Grader(this, Policy()) as grader:
-        found = load_mutants(this, _tasks(this, arguments.tasks))
+    course = load()
+    with Grader(course, Policy()) as grader:
+        found = load_mutants(course, _tasks(course, arguments.tasks))
         with progress_bar("mutants", len(found)) as bar:
-            rows = run(this, grader, found, progress=bar.update)
+            rows = run(course, grader, found, progress=bar.update)
     if arguments.json:
         print(json.dumps([{"task": m.task, "name": m.name, "explains": m.explains, "passes": m.passes,
                            "properties": states} for m, states in rows], indent=2))  # fmt: skip
@@ -215,11 +217,11 @@ def course_check(arguments):
 COMMANDS = {
     "course": ("check the list of lessons and tasks, and show it", "--write", _course_arguments, course),
     "student": ("write the student edition of the project", "--lessons 1-6 --out student", _student_arguments, student),
-    "check": ("is the function of a task right?", "02.1", _check_arguments, check),
-    "hint": ("the next hint of a task", "02.1", _hint_arguments, hint),
-    "progress": ("tasks, points, and what is done", "--json", json_option, progress),
-    "grade": ("grade what students handed in", "submissions --out grades", _grade_arguments, grade),
+    "check": ("check the function of a task", "02.1", _check_arguments, check),
+    "hint": ("show the next hint of a task", "02.1", _hint_arguments, hint),
+    "progress": ("show tasks, points and results", "--json", json_option, progress),
+    "grade": ("grade submissions", "submissions --out grades", _grade_arguments, grade),
     "gradescope": ("write the autograder for Gradescope", "--out autograder.zip", _gradescope_arguments, gradescope),
-    "mutants": ("every wrong solution against every property", "02.1", _mutants_arguments, mutants),
-    "course-check": ("is the course what it promises to be?", "--json", json_option, course_check),
+    "mutants": ("run all properties on all wrong solutions", "02.1", _mutants_arguments, mutants),
+    "course-check": ("check the whole course", "--json", json_option, course_check),
 }

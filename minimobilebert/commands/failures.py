@@ -1,10 +1,10 @@
-"""What went wrong, in one line and an exit code: the one place where no exception becomes a traceback.
+"""Convert exceptions to a message of one line and an exit code.
 
-    2    unusable input or arguments: a ValueError or OSError that our code raised with file, found, expected
-    1    the work failed: a diverged training, a task of the course that is not written yet, too little memory, or a bug
+    2    invalid input or arguments: a ValueError or OSError of this project, with file, found, expected
+    1    a failure: diverged training, a task of the course that is not written yet, not enough memory, or a bug
 
-Damaged input should end in a ValueError where it is read. Where a reader missed some damage, the KeyError of it ends
-here. With MINIMOBILEBERT_DEBUG=1 in the environment the traceback is printed before the line, for every failure.
+A reader should raise ValueError for damaged input. If it misses the damage, the resulting KeyError is handled here too.
+With MINIMOBILEBERT_DEBUG=1 in the environment, each failure also prints its traceback.
 """
 
 import os
@@ -21,20 +21,20 @@ SWITCH = "MINIMOBILEBERT_DEBUG"
 
 
 def failure(error, command):
-    """An exception that ended `command` -> what to print, exit code"""
+    """The message and exit code for an exception that ended `command` -> text, int"""
     if os.environ.get(SWITCH, "0") not in ("", "0"):
         traceback.print_exception(error, file=sys.stderr)
-    missing = error.__cause__ if isinstance(error, SystemError) else error  # compiled threads wrap what they raise
-    if isinstance(missing, NotImplementedError):  # a task of the course, on the way of what was asked for
-        return f"failed: {_one_line(missing)}", 1
+    cause = error.__cause__ if isinstance(error, SystemError) else error  # compiled threads wrap their exceptions
+    if isinstance(cause, NotImplementedError):  # a task of the course that is not written yet
+        return f"failed: {_one_line(cause)}", 1
     if isinstance(error, TrainingDiverged | OutputLost):
         return f"failed: {_one_line(error)}", 1
-    if isinstance(missing, MemoryError):
-        return f"failed: not enough memory{_wanted(missing)}; try {smaller(command)}", 1
-    # A UnicodeError is a ValueError, but never one of ours: it names no file.
+    if isinstance(cause, MemoryError):
+        return f"failed: not enough memory{_wanted(cause)}; try {smaller(command)}", 1
+    # A UnicodeError is a ValueError, but this project does not raise it: it names no file.
     if isinstance(error, ValueError | OSError) and not isinstance(error, UnicodeError):
-        place = getattr(error, "filename", None)
-        return f"error: {_one_line(f'{place}: {error.strerror}' if place and error.strerror else error)}", 2
+        filename = getattr(error, "filename", None)
+        return f"error: {_one_line(f'{filename}: {error.strerror}' if filename and error.strerror else error)}", 2
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(f"{PACKAGE.name}."):
         return f"error: {command} is not part of a student edition", 2
     return f"failed: {_bug(error)}", 1
@@ -45,22 +45,22 @@ def _one_line(text):
 
 
 def _wanted(error):
-    """NumPy says how much memory it asked for, Python nothing."""
+    """The message of a MemoryError: NumPy's has the requested size, Python's is empty."""
     return f" ({_one_line(error)})" if str(error) else ""
 
 
 def _bug(error):
-    """What the maintainers need: the kind, the message, the innermost line of this package"""
-    places = [
+    """A text for a bug report: the exception's type, its message, and the innermost line in this package"""
+    frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if PACKAGE in pathlib.Path(frame.filename).parents
     ]
-    at = ""
-    if places:
-        file = pathlib.Path(places[-1].filename).relative_to(PACKAGE.parent).as_posix()
-        at = f" at {file}:{places[-1].lineno}"
+    location = ""
+    if frames:
+        file = pathlib.Path(frames[-1].filename).relative_to(PACKAGE.parent).as_posix()
+        location = f" at {file}:{frames[-1].lineno}"
     text = _one_line(error)
     text = f" ({text if len(text) <= 200 else text[:197] + '...'})" if text else ""
     return (
-        f"{type(error).__name__}{text}{at}: this is a bug in minimobilebert, or a damaged file that it did not"
+        f"{type(error).__name__}{text}{location}: this is a bug in minimobilebert, or a damaged file that it did not"
         f" recognise; {SWITCH}=1 shows where it comes from"
     )

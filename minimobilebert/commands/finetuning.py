@@ -1,4 +1,4 @@
-"""Fine-tune on GLUE and SQuAD, score, predict, and answer questions."""
+"""Commands for fine-tuning on GLUE and SQuAD, evaluation, prediction, and question answering."""
 
 import json
 import sys
@@ -23,8 +23,8 @@ _SETTINGS = {
     "max-length": ("max_length", positive, "pieces of a row (usual: GLUE 128, SQuAD 384)"),
     "warmup": ("warmup", number, "share of the updates with a rising rate (usual: 0.1)"),
     "weight-decay": ("weight_decay", number, "usual: 0.01"),
-    "clip": ("clip_norm", number, "longest gradient (usual: 1)"),
-    "rows": ("rows", positive, "train on the first so many rows only"),
+    "clip": ("clip_norm", number, "largest gradient norm (usual: 1)"),
+    "rows": ("rows", positive, "train only on the first N rows"),
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
 }
@@ -33,8 +33,8 @@ _FOR_USE = ("max-length", "stride", "max-query")
 
 def _settings_options(parser, names=tuple(_SETTINGS)):
     for name in names:
-        field, kind, text = _SETTINGS[name]
-        parser.add_argument(f"--{name}", dest=field, type=kind, metavar="N", help=text)
+        field, convert, text = _SETTINGS[name]
+        parser.add_argument(f"--{name}", dest=field, type=convert, metavar="N", help=text)
 
 
 def _files_options(parser, data=None):
@@ -62,7 +62,7 @@ def _task_option(parser):
 
 
 def _common(arguments, names=tuple(_SETTINGS)):
-    """-> the keyword arguments of pipeline functions that stand in the command line"""
+    """-> keyword arguments of the functions in finetuning/, from the command line"""
     from ..finetuning.jobs import TaskFiles
     from ..kernels.runtime.jit import set_threads
 
@@ -208,7 +208,7 @@ def _table(arguments, tasks_of):
     if arguments.against:
         from ..bench.libraries import load, set_all_threads
 
-        if not load(["torch"]):  # before our kernels: see libraries.py
+        if not load(["torch"]):  # before the kernels; see libraries.py
             raise ValueError("--against: found no torch, expected it: make setup EXTRAS=compare")
         from ..bench.finetuning_torch import train_torch
         from ..kernels.runtime.jit import get_num_threads

@@ -1,4 +1,4 @@
-"""What to make smaller when memory was not enough: each command has its own knobs."""
+"""Advice for each command if memory was not enough."""
 
 _TRAINING = "--set with a smaller batch_size or sequence_length"
 _FINE_TUNING = "a smaller --batch or --max-length"
@@ -24,5 +24,5 @@ _SMALLER = {
 
 
 def smaller(command):
-    """What to try when `command` ran out of memory"""
+    """The advice if `command` ran out of memory"""
     return _SMALLER.get(command, "less at a time")

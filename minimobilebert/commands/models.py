@@ -1,4 +1,4 @@
-"""Use a trained model, and exchange it with Hugging Face."""
+"""Commands that run a trained model, and conversion from and to Hugging Face."""
 
 import json
 import sys
@@ -28,11 +28,11 @@ def _fill_mask_arguments(parser):
 
 
 _MOST_INPUT = 1 << 28  # bytes of standard input
-_TABLE = 20  # texts whose cosines are still a table that one can read
+_TABLE = 20  # the largest number of texts for which we print the table of all cosines
 
 
 def _lines_of_standard_input():
-    """Its lines that are not empty, read as UTF-8 whatever the terminal's encoding is -> list of str"""
+    """The non-empty lines of standard input, decoded as UTF-8 for any encoding of the terminal -> list of str"""
     if sys.stdin.isatty():
         print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
     content, texts = bytearray(), []
@@ -52,7 +52,7 @@ def _lines_of_standard_input():
 
 
 def _print_as_json(rows):
-    """A list as JSON, a row at a time: a long list and its text need not be in memory together."""
+    """Print a list as JSON, one row at a time, to save memory."""
     print("[", end="")
     for number, row in enumerate(rows):
         print(",\n " if number else "", json.dumps(row), sep="", end="")
@@ -74,20 +74,20 @@ def embed(arguments):
         print(format_similarities(texts, vectors))
         return 0
     top = arguments.top or (0 if arguments.json else 3)
-    places, cosines = nearest(vectors, top)
+    indices, cosines = nearest(vectors, top)
     if arguments.json:
-        _print_as_json(_row(texts, i, vectors[i], places[i], cosines[i], arguments.top) for i in range(len(texts)))
+        _print_as_json(_row(texts, i, vectors[i], indices[i], cosines[i], arguments.top) for i in range(len(texts)))
         return 0
-    for line in lines_of_nearest(texts, places, cosines):
+    for line in lines_of_nearest(texts, indices, cosines):
         print(line)
     return 0
 
 
-def _row(texts, i, vector, places, cosines, top):
+def _row(texts, i, vector, indices, cosines, top):
     row = {"text": texts[i], "vector": vector.tolist()}
     if top:
-        pairs = zip(places.tolist(), cosines.tolist(), strict=True)
-        row["nearest"] = [{"number": place + 1, "cosine": cosine} for place, cosine in pairs]
+        pairs = zip(indices.tolist(), cosines.tolist(), strict=True)
+        row["nearest"] = [{"number": index + 1, "cosine": cosine} for index, cosine in pairs]
     return row
 
 
@@ -150,15 +150,15 @@ def _convert_arguments(parser):
 
 COMMANDS = {
     "fill-mask": (
-        "guess the words behind [MASK]",
+        "predict the words at [MASK]",
         "'The [MASK] of the United States.' --model runs/tiny --top 3", _fill_mask_arguments, fill_mask,
     ),
     "embed": (
-        "turn texts into vectors, and compare them",
+        "compute vectors of texts, and compare them",
         "'A ship at sea.' 'A boat on the water.' --model runs/tiny", _embed_arguments, embed,
     ),
     "nsp": (
-        "does the second text follow the first?",
+        "predict whether the second text follows the first",
         "'We set sail at dawn.' 'The wind was fair.' --model runs/tiny", _nsp_arguments, nsp,
     ),
     "convert": (

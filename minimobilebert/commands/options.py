@@ -1,4 +1,4 @@
-"""Options and texts of the command line that several commands share."""
+"""Command-line options that several commands share."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ def model_option(parser):
 
 
 def pairs(words):
-    """["a=1", "b=x"] -> {"a": "1", "b": "x"}; ValueError for another form, or a name that is there twice"""
+    """["a=1", "b=x"] -> {"a": "1", "b": "x"}; ValueError for another format, or for a name that occurs twice"""
     pairs = {}
     for word in words:
         name, _, value = word.partition("=")
@@ -38,7 +38,7 @@ def pairs(words):
 
 
 def names_of(text, name):
-    """rte,mrpc as text -> ["rte", "mrpc"], [] for no text; ValueError for no name between commas, or one twice"""
+    """ "rte,mrpc" -> ["rte", "mrpc"]; "" -> []; ValueError for an empty name, or for a name that occurs twice"""
     names = text.split(",") if text else []
     for word in names:
         if not word.strip():
@@ -49,7 +49,7 @@ def names_of(text, name):
 
 
 def seed_numbers(text):
-    """1,2,3 as text -> [1, 2, 3]; ValueError for anything else"""
+    """ "1,2,3" -> [1, 2, 3]; ValueError for any other format"""
     return numbers_of(text, SEED, "--seeds")
 
 
@@ -59,7 +59,7 @@ def seed_option(parser, text="every random number of the run comes from it (defa
 
 
 def utf8_text(argument):
-    """An argument's type: a text. Bytes that Python could not decode, for want of a UTF-8 locale, are decoded here."""
+    """The type of a text argument. It decodes bytes that Python could not decode without a UTF-8 locale."""
     try:
         argument.encode()
         return argument
@@ -73,11 +73,11 @@ def utf8_text(argument):
 
 
 def file_name(argument):
-    """An argument's type: a file or folder. Nothing between the quotes would be the current folder, or no option."""
+    """The type of a file or folder argument. It rejects "", which would mean the current folder."""
     if not argument:
         raise argparse.ArgumentTypeError("found nothing, expected the name of a file or folder")
     return argument
 
 
-# Types of options. What a setting's range is, settings know; here it only has to be a number.
+# Types of options. They only check that a value is a number; the settings check its range.
 positive, whole, number = option(COUNT), option(Integer()), option(Number())

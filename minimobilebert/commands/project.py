@@ -1,4 +1,4 @@
-"""Set the project up, test it, measure it."""
+"""Commands for the project itself: setup, tests, checks, benchmarks."""
 
 import json
 import pathlib
@@ -49,7 +49,7 @@ def lint(arguments):
 
 
 def _lint_arguments(parser):
-    parser.add_argument("--fix", action="store_true", help="format every file, and mend what can be mended")
+    parser.add_argument("--fix", action="store_true", help="format all files, and fix what can be fixed")
 
 
 def gradcheck(arguments):
@@ -119,7 +119,7 @@ def bench(arguments):
         if "ladder" not in names:
             raise ValueError("--svg: found no ladder among the parts, expected it: it is what the chart shows")
         require("matplotlib", "plots")
-    others = load(libraries_of(names))  # before our kernels: see libraries.py
+    others = load(libraries_of(names))  # before the kernels; see libraries.py
 
     from ..bench.ladder import chart, write_chart
     from ..bench.run import run
@@ -158,10 +158,10 @@ COMMANDS = {
     "lint": ("check style, format and type hints (extra lint)", "--fix", _lint_arguments, lint),
     "gradcheck": ("check every backward pass against finite differences", "--seed 7", _gradcheck_arguments, gradcheck),
     "verify": (
-        "does this machine compute what ours did, to the last bit?", "--json", _verify_arguments, verify,
+        "check that this machine computes the expected results, bit for bit", "--json", _verify_arguments, verify,
     ),
     "models": (
-        "parameters, operations and memory of every model, beside the paper's figures",
+        "show parameters, operations and memory of all models, and the paper's figures",
         "--tokens 384 --batch 8", _models_arguments, models,
     ),
     "parity": (
@@ -169,7 +169,7 @@ COMMANDS = {
         "--seed 2", _parity_arguments, parity,
     ),
     "bench": (
-        "speed beside NumPy, PyTorch and ONNX Runtime, in turns (the last two: extra compare)",
+        "compare the speed with NumPy, PyTorch and ONNX Runtime (the last two: extra compare)",
         "--only matmul_forward,ladder --threads 1", _bench_arguments, bench,
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Questions and answers: score a file of answers."""
+"""The command that scores a file of answers to SQuAD."""
 
 import json
 import sys
@@ -6,9 +6,9 @@ import sys
 from .options import file_name, json_option, number
 
 
-def _note(what, ids, of, then):
+def _note(problem, ids, total, result):
     if ids:
-        print(f"{what} for {len(ids)} of {of} ids (first: {ids[0]}); {then}", file=sys.stderr)
+        print(f"{problem} for {len(ids)} of {total} ids (first: {ids[0]}); {result}", file=sys.stderr)
 
 
 def squad_score(arguments):

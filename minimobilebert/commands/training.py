@@ -1,4 +1,4 @@
-"""The paper at classroom size: one run, several seeds, several learning rates, several variants."""
+"""Commands for training at classroom size: one run, several seeds, learning rates, or variants."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ def train_tiny(arguments):
 
 
 def _say_what_is_missing():
-    """In a student edition training stops at the first function that is not written: better to know before."""
+    """In a student edition, list the functions that are not written yet, because training stops at the first one."""
     from ..course.shared.manifest import load
     from ..course.student.check import written
     from ..support.terminal import say

@@ -1,10 +1,9 @@
-"""`--words=VALUE`: several words of a command line in one, as make's variables hand them on.
+"""`--words=VALUE`: several command-line words in one, for the variables of make.
 
     make train-tiny TEXT="tales 'my letters'"   ->  --text --words="tales 'my letters'"   ->  --text tales 'my letters'
 
-Blanks separate words and quotes hold them together, as in a shell; nothing else is special, so that a dollar sign or
-a star stays what it is, except that `~/` begins the home folder. A value that is the name of a file or folder is one
-word, whatever is in it.
+As in a shell, spaces separate words, quotes join them, and `~/` is the home folder. No other character is special. A
+value that is the name of an existing file or folder is one word.
 """
 
 import os
@@ -14,7 +13,7 @@ _OPTION = "--words="
 
 
 def with_words(arguments):
-    """Command-line words, those behind `--words=` taken apart -> list of str. ValueError where a quote is left open."""
+    """Split the words in `--words=` -> list of str. ValueError for an open quote."""
     found = []
     for argument in arguments:
         if not argument.startswith(_OPTION):
