@@ -1,7 +1,7 @@
-"""What zip and tar files have in common: members, the rules for their names, and one error.
+"""The common parts of zip and tar files: members, the rules for their names, and one error.
 
-An archive is somebody else's list of names. No name from it is ever used as a path here; a member is found by its
-name's parts and read into memory, or into a file that the caller opened. All sizes in an archive are claims.
+Archives are untrusted. We never use a name from an archive as a path: the caller finds a member by the parts of its
+name and reads it into memory or into its own file. Sizes in an archive are not trusted either.
 """
 
 import contextlib
@@ -14,40 +14,40 @@ FILE, FOLDER, LINK, OTHER = "a file", "a folder", "a link", "a device or pipe"
 
 
 class ArchiveError(ValueError):
-    """Why an archive, or one member, cannot be read: one line, without the archive's own name."""
+    """An archive or a member cannot be read. The message is one line, without the name of the archive."""
 
 
 class NotAnArchive(ArchiveError):
-    """The file is something else altogether."""
+    """The file is not an archive."""
 
 
 class Member(NamedTuple):
-    name: str  # as the archive has it, made printable
-    parts: tuple  # of the path inside the archive
+    name: str  # the name in the archive, made printable
+    parts: tuple  # the parts of its path
     kind: str  # FILE, FOLDER, LINK or OTHER
-    size: int  # as claimed
+    size: int  # according to the archive
     encrypted: bool
-    date: tuple  # (year, month, day, hour, minute, second); () where there is none
-    entry: object  # zipfile's or tarfile's
+    date: tuple  # (year, month, day, hour, minute, second), or ()
+    entry: object  # the entry of zipfile or tarfile
 
 
 def printable(text):
-    """`text` with what cannot be shown or written as UTF-8 escaped: control characters, halves of characters"""
+    """`text` with control characters and lone surrogates escaped"""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shortened(name, most=120):
-    """A name in a message: printable and of a bearable length"""
+    """A name for a message: printable and not too long"""
     text = printable(name)
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
 
 
 def parts_of(name):
-    r"""A member's name as path parts: () for the root itself. ArchiveError where it leads outside, or is no name.
+    r"""A member's name as path parts; () for the root. ArchiveError if it leads outside of the archive or is no name.
 
-    `\` separates too: some programs on Windows write it.
+    `\` is a separator too, because some programs on Windows write it.
     """
     if len(name) > MOST_NAME:
         raise ArchiveError(f"found a name of {len(name):,} characters, expected at most {MOST_NAME:,}")
@@ -58,22 +58,22 @@ def parts_of(name):
 
 
 def new_member(name, kind, size, date, entry, encrypted=False):
-    """Member of the name that stands in the archive; ArchiveError where that leads outside"""
+    """A Member with this name; ArchiveError if the name leads outside of the archive"""
     return Member(printable(name), parts_of(name), kind, size, encrypted, date, entry)
 
 
 def too_many(count):
-    """ArchiveError where there are more members than anybody hands in."""
+    """ArchiveError for more than MOST_MEMBERS members."""
     if count > MOST_MEMBERS:
         raise ArchiveError(f"found more than {MOST_MEMBERS:,} members, expected fewer")
 
 
 @contextlib.contextmanager
 def one_error():
-    """Whatever goes wrong inside, as an ArchiveError.
+    """Convert any error in this context to an ArchiveError.
 
-    Damage shows as any error of zlib, bz2, lzma, struct, tarfile and zipfile, and as those of ordinary code that was
-    given absurd numbers: MemoryError, RecursionError, OverflowError, KeyError. A list of them would not be complete.
+    A damaged archive may cause any error of zlib, bz2, lzma, struct, tarfile and zipfile, and also MemoryError,
+    RecursionError, OverflowError or KeyError. A list of them would not be complete.
     """
     try:
         yield
@@ -87,15 +87,15 @@ def one_error():
 
 
 class Archive:
-    """Members of an archive, and their content. `members` is in the archive's order."""
+    """An archive: its `members` in order, and their content."""
 
     members = ()
 
     def close(self):
-        """Of what this object opened itself; not of the file that it was given."""
+        """Close the files that this object opened, but not the file that it was given."""
 
     def pieces(self, member):
-        """Yields the content in pieces of bounded size. ArchiveError where it is no readable file."""
+        """Yields the content in pieces of bounded size. ArchiveError if it is not a readable file."""
         with one_error():
             if member.kind != FILE:
                 raise ArchiveError(f"{shortened(member.name)}: found {member.kind}, expected a file")
@@ -105,7 +105,7 @@ class Archive:
         raise NotImplementedError
 
     def read(self, member, most):
-        """The content, bytes. ArchiveError, before more than that is unpacked, where it has more than `most` bytes."""
+        """The content as bytes. ArchiveError if it has more than `most` bytes; no more than that are unpacked."""
         if member.size > most:
             raise ArchiveError(f"{shortened(member.name)}: found {member.size:,} bytes, expected at most {most:,}")
         content = bytearray()

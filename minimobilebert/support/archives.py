@@ -1,10 +1,10 @@
-"""Archives that somebody else made: zip and tar files, told apart by their content.
+"""Read untrusted archives: zip and tar files, recognised by their content.
 
     with open_archive(path) as archive:
-        for member in archive.members: ...       names checked, sizes as claimed
-        content = archive.read(member, most)     bytes, of at most so many
+        for member in archive.members: ...       names are checked, sizes are not
+        content = archive.read(member, most)     at most `most` bytes
 
-Whatever is wrong with one ends in an ArchiveError of one line: names that lead outside, damage, encryption, bombs.
+Each problem is an ArchiveError of one line: names that lead outside, damage, encryption, bombs.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def _opened(file):
     for magic, name in _OTHERS.items():
         if head.startswith(magic):
             raise ArchiveError(f"found {name}, expected .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz")
-    # What begins as a tar is one, even where its last member is a zip, whose end is_zipfile would find.
+    # A file that starts like a tar is one, even if its last member is a zip, which is_zipfile would find.
     if head.startswith(b"PK") or not (head[257:262] == b"ustar" or head.startswith(tuple(COMPRESSIONS))):
         if zipfile.is_zipfile(file):
             return ZipArchive(file)
@@ -52,7 +52,7 @@ def _opened(file):
 
 
 def is_archive(path):
-    """Whether the file's name says that it is an archive that can be read here."""
+    """True if the file's name has the suffix of a supported archive."""
     name = pathlib.PurePath(path).name.lower()
     return name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"))
 

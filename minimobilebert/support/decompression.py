@@ -1,9 +1,9 @@
-"""Decompress what somebody else packed, piece by piece, in bounded memory.
+"""Decompress untrusted data, piece by piece, in bounded memory.
 
     for piece in decompressed(file.read, xz): ...
 
-A few kilobytes of bzip2 hold gigabytes of zeros, and an LZMA stream may ask for a dictionary of 4 GB. So every piece is
-of at most PIECE bytes, whatever the input says, and a dictionary of more than MOST_DICTIONARY is refused.
+A few kilobytes of bzip2 may contain gigabytes of zeros, and an LZMA stream may need a dictionary of 4 GB. Therefore
+each piece has at most PIECE bytes, and a dictionary of more than MOST_DICTIONARY bytes is an error.
 """
 
 import bz2
@@ -16,7 +16,7 @@ _CHUNK = 1 << 16
 
 
 class _Zlib:
-    """zlib's decompressor with the interface that bz2 and lzma have."""
+    """zlib's decompressor with the interface of bz2 and lzma."""
 
     def __init__(self, bits):
         self._inner, self._rest = zlib.decompressobj(bits), b""
@@ -32,7 +32,7 @@ class _Zlib:
 
 
 class _Stored:
-    """No compression at all."""
+    """The decompressor for uncompressed data."""
 
     eof, needs_input, unused_data = False, True, b""
 
@@ -56,7 +56,7 @@ def xz():
 
 
 def lzma_of_zip(properties):
-    """properties: the 5 bytes of a zip's LZMA member: three small numbers in one byte, the size of the dictionary"""
+    """properties: 5 bytes of a zip's LZMA member: lc, lp and pb in one byte, then the size of the dictionary"""
     size = int.from_bytes(properties[1:5], "little")
     if size > MOST_DICTIONARY:
         raise ValueError(f"found an LZMA dictionary of {size:,} bytes, expected at most {MOST_DICTIONARY:,}")
@@ -69,8 +69,8 @@ def lzma_of_zip(properties):
 def decompressed(read, make, many=True):
     """Yields pieces of at most PIECE bytes.
 
-    read(n) gives up to n compressed bytes, b"" at the end; make() a decompressor for one stream; many: further streams
-    may follow, as in files of gzip, bzip2 and xz. EOFError where the last stream is cut short.
+    read(n) returns up to n compressed bytes, b"" at the end; make() returns a decompressor for one stream; many: there
+    may be several streams, as in files of gzip, bzip2 and xz. EOFError if the last stream is truncated.
     """
     decompressor, data = make(), read(_CHUNK)
     while True:

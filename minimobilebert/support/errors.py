@@ -1,5 +1,5 @@
-"""Failures that are nobody's wrong input."""
+"""Errors that are not caused by invalid input."""
 
 
 class TrainingDiverged(Exception):
-    """The loss or a gradient is no longer a finite number. The command line ends with exit code 1."""
+    """The loss or a gradient is not finite. The command line ends with exit code 1."""

@@ -1,4 +1,4 @@
-"""Optional packages: imported only where they are used, and one clear line when one is missing."""
+"""Optional packages: imported only when they are used, with one clear line if one is missing."""
 
 import importlib
 
@@ -8,12 +8,12 @@ class MissingExtra(ValueError):
 
 
 def require(module, extra):
-    """Import `module`, which the optional extra `extra` installs; MissingExtra says how to get it."""
+    """Import `module`, which the extra `extra` installs. MissingExtra, with the command to install it, if missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
-            raise  # the package is there; something it needs itself is broken
+            raise  # the package is installed, but one of its own imports is missing
         raise MissingExtra(
             f"{module} is not installed; it comes with the extra {extra!r}: make setup EXTRAS={extra}"
         ) from None

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Write files atomically."""
 
 import contextlib
 import glob
@@ -12,12 +12,12 @@ import shutil
 from .locks import held, remove_empty, remove_locked, still_there, take
 from .regular_files import open_regular
 
-# A file that is being written is called `.NAME.RANDOM.tmp`, beside its target, and its writer holds a lock on it. A
-# process that was killed leaves it behind; the next one that writes the same target finds it unlocked, and removes it.
+# While a file is written, it is `.NAME.RANDOM.tmp` in the folder of its target, and its writer holds a lock on it. If
+# the writer is killed, the file remains; the next writer of the same target finds it unlocked and removes it.
 
 
 def remove_leftovers(folder, name="*"):
-    """Remove the temporary files in `folder` (of the target `name`, or all) whose writers are dead."""
+    """Remove temporary files of dead writers in `folder` (of the target `name`, or all)."""
     for path in pathlib.Path(folder).glob(f".{glob.escape(name) if name != '*' else name}.*.tmp"):
         with contextlib.suppress(OSError):
             if path.is_dir():
@@ -28,21 +28,21 @@ def remove_leftovers(folder, name="*"):
 
 
 def _open_temporary(path):
-    """A new temporary file beside `path`, locked -> the open file, its path"""
+    """Make and lock a temporary file in the folder of `path` -> the open file, its path"""
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         file = open(temporary, "xb")
-        if take(file) and still_there(file, temporary):  # else somebody took it for a dead one, in between
+        if take(file) and still_there(file, temporary):  # otherwise another process removed it as a leftover
             return file, temporary
         file.close()
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """`with replacing(path) as file: file.write(...)`: binary; `path` holds the old contents or the new, never a part.
+    """`with replacing(path) as file: file.write(...)`: replace a binary file atomically.
 
-    Written under a temporary name, flushed to the disk, then renamed. Whatever goes wrong before that, the temporary
-    file is removed and `path` is as it was; a full disk ends in an OSError that says so.
+    We write to a temporary file, flush it to the disk, and rename it. After an error the temporary file is removed, and
+    `path` is unchanged. OSError for a full disk.
     """
     path = pathlib.Path(path)
     remove_leftovers(path.parent, path.name)
@@ -53,7 +53,7 @@ def replacing(path):
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if os.name == "posix":  # Windows renames no open file; elsewhere it stays locked until it has its name
+            if os.name == "posix":  # rename while it is locked; Windows cannot rename an open file
                 os.replace(temporary, path)
         if os.name != "posix":
             os.replace(temporary, path)
@@ -67,7 +67,7 @@ def replacing(path):
 
 
 def check_new_folder(folder):
-    """ValueError unless `folder` is new or empty: nothing of somebody's is written over."""
+    """ValueError unless `folder` is new or empty, so that no existing file is overwritten."""
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: found something there already, expected a new or empty folder")
@@ -75,10 +75,10 @@ def check_new_folder(folder):
 
 @contextlib.contextmanager
 def new_folder(folder):
-    """`with new_folder(path) as unfinished:` write files into `unfinished`; they appear in `path` all together.
+    """`with new_folder(path) as unfinished:` write files into `unfinished`; at the end they become `path`.
 
-    `path` must be new or empty. Whatever goes wrong inside, `path` is as it was and what was written is gone. After a
-    kill `.NAME.tmp` stays beside `path`; the next call empties and uses it. Busy where a living process does.
+    `path` must be new or empty. After an error `path` is unchanged, and the written files are removed. After a kill,
+    `.NAME.tmp` remains in the parent folder; the next call empties and reuses it. Busy if another process uses it.
     """
     check_new_folder(folder)
     folder = pathlib.Path(folder).absolute()
@@ -98,7 +98,7 @@ def new_folder(folder):
             raise OSError(error.errno, f"cannot write there ({error.strerror})", str(folder)) from None
         yield unfinished
         check_new_folder(folder)
-        if folder.exists():  # empty; kept, because it may be some process's current folder
+        if folder.exists():  # it is empty; we keep it, because it may be the current folder of a process
             for path in sorted(unfinished.iterdir()):
                 os.replace(path, folder / path.name)
         else:
@@ -106,33 +106,33 @@ def new_folder(folder):
 
 
 def name_of(path):
-    """A path as a text that a JSON file can hold
+    """A path as valid Unicode for a JSON file
 
-    Of a name that is not in the locale's encoding Python keeps the bytes, as halves of characters. Most are UTF-8 in a
-    terminal that is not; others are written as escapes. `path_of` leads back.
+    Python represents the bytes of a name that is not in the locale's encoding as lone surrogates. We decode them as
+    UTF-8 if possible, and otherwise escape them. `path_of` is the inverse.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def path_of(name):
-    """What `name_of` made of a path -> the path, as this process wants it"""
+    """The result of `name_of` -> the path in this process's encoding"""
     return os.fsdecode(name.encode("utf-8"))
 
 
 def write_text(path, text):
-    """`text` as UTF-8, written whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def sha256_of(path):
-    """The sha256 of a file's bytes -> hex digits"""
+    """The sha256 of a file -> hexadecimal digits"""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path, value):
-    """`value` as indented JSON, written whole or not at all. ValueError for NaN, which no reader would take."""
+    """Write `value` as indented JSON, atomically. ValueError for NaN, which JSON does not have."""
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError as error:

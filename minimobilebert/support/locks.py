@@ -1,8 +1,8 @@
-"""One process at a time: a lock that the operating system releases when its process ends, however it ends.
+"""Locks between processes, which the operating system releases when a process ends, even after `kill -9`.
 
-A file that says "I am at work here" stays behind after `kill -9`, and a process number in it may belong to somebody
-else by then. So the lock is the system's own (flock, on Windows a locked byte); the file only carries it. A file that
-a dead process left is no obstacle.
+A lock file alone would remain after `kill -9`, and another process may have reused the process number in it. We
+therefore use a lock of the operating system (flock, on Windows a locked byte) on the file. A lock file of a dead
+process has no effect.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ except ModuleNotFoundError:  # Windows
     fcntl = None
     import msvcrt
 
-_FAR = 1 << 30  # where the byte is that Windows locks: nobody could read a locked byte
+_FAR = 1 << 30  # offset of the byte that is locked on Windows, beyond the content, because a locked byte is unreadable
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -26,7 +26,7 @@ class Busy(ValueError):
 
 
 def take(file):
-    """Lock an open file, without waiting -> whether nobody else holds it. Closing the file releases it."""
+    """Try to lock an open file, without waiting -> True if it is locked now. Closing the file releases the lock."""
     try:
         if fcntl:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +41,7 @@ def take(file):
 
 
 def still_there(file, path):
-    """Whether `path` is still the open `file`: between opening and locking, its owner may have removed it."""
+    """True if `path` is still the open `file`. Its owner may have removed it before we locked it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
@@ -49,11 +49,11 @@ def still_there(file, path):
 
 
 def remove_locked(file, path):
-    """Remove the file that we hold the lock of, and release it."""
+    """Remove a file that this process has locked, and release the lock."""
     if fcntl:
-        pathlib.Path(path).unlink(missing_ok=True)  # still locked, so nobody takes it for a dead one
+        pathlib.Path(path).unlink(missing_ok=True)  # while it is locked, so that no process removes it as a leftover
         file.close()
-    else:  # Windows removes no open file
+    else:  # Windows cannot remove an open file
         file.close()
         with contextlib.suppress(OSError):
             pathlib.Path(path).unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def remove_locked(file, path):
 
 @contextlib.contextmanager
 def held(path, busy):
-    """`with held(path, "FOLDER: found {who} there"):` hold the lock file `path`; Busy where another process does."""
+    """`with held(path, "FOLDER: found {who} there"):` hold the lock file `path`. Busy if another process holds it."""
     while True:
         file = open(path, "a+b", buffering=0)
         if not take(file):
@@ -82,10 +82,10 @@ def held(path, busy):
 
 @contextlib.contextmanager
 def claimed(folder):
-    """`with claimed(folder):` make the run folder and keep every other process out of it.
+    """`with claimed(folder):` make the folder of a run, and lock it.
 
-    Busy where another one is at work there; OSError where nothing can be written. If nothing is in it in the end, the
-    folder, and those above it that were made for it, are removed again.
+    Busy if another process has locked it; OSError if it is not writable. If the folder is empty at the end, it is
+    removed, and so are the parent folders that were made for it.
     """
     folder = pathlib.Path(folder)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -103,7 +103,7 @@ def claimed(folder):
 
 
 def remove_empty(folders):
-    """Remove these folders, the innermost first, as far as nothing is in them."""
+    """Remove these folders, the innermost first, as long as they are empty."""
     for path in folders:
         try:
             path.rmdir()

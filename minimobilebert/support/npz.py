@@ -1,8 +1,8 @@
-"""Read a .npz file without trusting what it says about itself.
+"""Read an untrusted .npz file.
 
-NumPy's reader believes the header of an array, allocates what it asks for (terabytes, if that is what it says), unpacks
-whatever compression is named, and may unpickle. Ours are zip files of uncompressed numbers, so every size can be held
-against the size of the file before anything is allocated.
+NumPy's reader allocates what the header of an array says (perhaps terabytes), accepts all compressions, and may
+unpickle. The files of this project are zip files of uncompressed numbers, so we can compare all sizes with the size of
+the file before we allocate memory.
 """
 
 import errno
@@ -19,19 +19,19 @@ from .regular_files import open_regular
 _ENCRYPTED = 0x1
 _CHUNK = 2**22
 _MAGIC = b"\x93NUMPY\x01\x00"
-# What NumPy writes for plain numbers. Its own reader runs Python's parser on this text, which 5,000 brackets exhaust.
+# The header that NumPy writes for numbers. NumPy's reader runs Python's parser on it, which fails for 5,000 brackets.
 _HEADER = re.compile(
     rb"\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,19}, ){0,31}(?:\d{1,19},?)?)\), \}[ \n]*"
 )
 
-# What Python's zip reader raises for bytes that are no such file.
+# The errors of Python's zip reader for damaged files.
 _DAMAGE = (ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, NotImplementedError,
            struct.error, zipfile.BadZipFile)  # fmt: skip
 
 
 class DamagedFile(ValueError):
-    """Why the file cannot be used, without its name."""
+    """The file cannot be used. The message has the reason, without the name of the file."""
 
 
 def _read_array(archive, member):
@@ -46,19 +46,19 @@ def _read_array(archive, member):
         if not found:
             raise DamagedFile(f"{member.filename} is no array of plain numbers")
         dtype, shape = np.dtype(found[1].decode()), tuple(map(int, re.findall(rb"\d+", found[3])))
-        size = math.prod(shape) * dtype.itemsize  # of Python's integers, which do not overflow
+        size = math.prod(shape) * dtype.itemsize  # Python integers do not overflow
         if size != member.file_size - file.tell() or max(shape, default=0) >= 2**62:
             raise DamagedFile(f"{member.filename} says {list(shape)} of {dtype} and has other bytes")
         array = np.empty(size, np.uint8)
         for start in range(0, size, _CHUNK):
             array[start : start + _CHUNK] = np.frombuffer(file.read(min(_CHUNK, size - start)), np.uint8)
-        if file.read(1):  # the end of a member is where its checksum is compared
+        if file.read(1):  # reading to the end also verifies the checksum
             raise DamagedFile(f"{member.filename} goes on behind its numbers")
     return array.view(dtype).reshape(shape, order="F" if found[2] == b"True" else "C")
 
 
 def read_npz(path):
-    """{name: array} of an uncompressed .npz file. DamagedFile with the reason; OSError where it cannot be read."""
+    """{name: array} of an uncompressed .npz file. DamagedFile with the reason; OSError if it cannot be read."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if not zipfile.is_zipfile(file):
@@ -67,7 +67,7 @@ def read_npz(path):
             return _read_arrays(file, size)
         except DamagedFile:
             raise
-        except OSError as error:  # a place before the file's beginning, where it says that an array is
+        except OSError as error:  # EINVAL: an array's offset is before the start of the file
             if error.errno != errno.EINVAL:
                 raise
             raise DamagedFile("it points outside of itself") from None
@@ -80,6 +80,6 @@ def _read_arrays(file, size):
         members = archive.infolist()
         if len({member.filename for member in members}) < len(members):
             raise DamagedFile("two arrays have one name")
-        if sum(member.file_size for member in members) > size:  # members may overlap in a file made for that
+        if sum(member.file_size for member in members) > size:  # the members of a malicious file may overlap
             raise DamagedFile(f"its arrays claim more than the file's {size:,} bytes")
         return {member.filename.removesuffix(".npy"): _read_array(archive, member) for member in members}

@@ -1,9 +1,9 @@
-"""Numbers that somebody wrote: as text on the command line or in a file, each with the range it must lie in.
+"""Parse numbers from the command line or a file, and check their ranges.
 
     number_of("3", Integer(1, 100), "epochs") -> 3
 
-The ranges are shapes (shapes.py), so a setting has one range, whether it comes from the command line, from `--set` or
-from JSON. NaN and infinity have no range that they lie in.
+The ranges are shapes (shapes.py), so a setting has the same range on the command line, in `--set` and in JSON. NaN and
+infinity are in no range.
 """
 
 import argparse
@@ -18,14 +18,14 @@ FACTOR = Number(0.0, 1e38)
 
 
 def parsed(text, kind):
-    """The int or float in a text. ValueError where it is none, or one that only Python reads: 1_000, other scripts."""
+    """The int or float in a text. ValueError if it is not a number, or has a form that only Python accepts: 1_000."""
     if "_" in text or not text.isascii():
         raise ValueError(f"found {shown(text)}, expected a number")
     return kind(text)  # ValueError also for an integer of more than 4,300 digits
 
 
 def number_of(text, shape, name):
-    """The number in a text -> int or float. ValueError, one line, where it is none or beyond its range."""
+    """The number in a text -> int or float. ValueError of one line if it is not a number or out of range."""
     try:
         value = parsed(text, int if isinstance(shape, Integer) else float)
     except ValueError:
@@ -37,11 +37,11 @@ def number_of(text, shape, name):
 
 
 def numbers_of(text, shape, name):
-    """Numbers with commas between them -> list. ValueError for what is none of them, or there twice."""
+    """Numbers separated by commas -> list. ValueError for an invalid number, or for one that occurs twice."""
     values = [number_of(part, shape, name) for part in text.split(",")]
     seen = {}
     for value in values:
-        key = f"{value:g}" if type(value) is float else value  # of a float as much as is in the name of its folder
+        key = f"{value:g}" if type(value) is float else value  # the digits that are in the name of a run's folder
         if key in seen:
             twice = f"{shown(value)} twice" if seen[key] == value else f"{shown(seen[key])} and {shown(value)}"
             raise ValueError(f"{name}: found {twice}, expected numbers that differ (in six digits)")
@@ -50,7 +50,7 @@ def numbers_of(text, shape, name):
 
 
 def option(shape):
-    """The `type` of an option whose number has this shape."""
+    """The `type` of a command-line option for a number of this shape."""
 
     def read(text):
         try:

@@ -1,7 +1,7 @@
-"""What a long command needs is checked before it starts: memory, free disk, a folder that can be written.
+"""Check the requirements of a long command before it starts: memory, disk space, a writable folder.
 
-Each check is a lower bound of what will be needed, so it never refuses what would have gone well; where the system
-does not say what there is, nothing is refused.
+Each check uses a lower bound, so it never rejects a command that would succeed. If the system does not report a value,
+the check passes.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _CGROUP = pathlib.Path("/sys/fs/cgroup")
 
 
 def _number_in(path, key=None):
-    """The number in a file of one number, or behind `key` -> int or None"""
+    """The first number in a file, or the one after `key` -> int or None"""
     with contextlib.suppress(OSError, ValueError, IndexError):
         words = path.read_text().split()
         return int(words[words.index(key) + 1] if key else words[0])
@@ -24,12 +24,12 @@ def _number_in(path, key=None):
 
 
 def available_memory():
-    """Bytes that can still be had: of the machine, and of the container it may be in -> int, or None if unknown"""
+    """Available memory of the machine, and of its container if there is one -> bytes, or None if unknown"""
     found = []
     if (kilobytes := _number_in(pathlib.Path("/proc/meminfo"), "MemAvailable:")) is not None:
         found.append(1024 * kilobytes)
     else:
-        with contextlib.suppress(AttributeError, ValueError, OSError):  # no Linux: at least what the machine has
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # not Linux: use the total memory
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     most, used = _number_in(_CGROUP / "memory.max"), _number_in(_CGROUP / "memory.current")
     if most is not None and used is not None:
@@ -39,7 +39,7 @@ def available_memory():
 
 
 def check_memory(needed, what):
-    """ValueError where less than `needed` bytes can be had; what: "batch_size 64, ..." """
+    """ValueError if less than `needed` bytes of memory are available; what: "batch_size 64, ...", for the message"""
     available = available_memory()
     if available is not None and needed > available:
         raise ValueError(
@@ -49,7 +49,7 @@ def check_memory(needed, what):
 
 
 def check_disk(folder, needed, what):
-    """ValueError where the disk of `folder`, which need not exist yet, has less than `needed` bytes free."""
+    """ValueError if the disk of `folder`, which need not exist yet, has less than `needed` bytes free."""
     folder = pathlib.Path(folder).absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free
@@ -61,7 +61,7 @@ def check_disk(folder, needed, what):
 
 
 def check_writable(folder):
-    """OSError, naming the folder, where no file can be made in it; it need not exist yet, and is as it was after."""
+    """OSError with the folder's name if it is not writable. It need not exist yet; the check leaves no trace."""
     folder = pathlib.Path(folder)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     trial = folder / f".writable.{os.getpid()}"

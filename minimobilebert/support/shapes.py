@@ -1,18 +1,18 @@
-"""Shapes: what a value from JSON or TOML must look like, written as Python.
+"""Shapes: the expected structure of a value from JSON or TOML, written in Python.
 
     {"name": str, "epochs": Integer(1, 1000), "rate?": Number(0, 1), "hints": [str]}
 
-    str, bool, int, float, None    a text, true or false, a whole number of 64 bits, a finite number, null
-    ANY                            anything, nested at most DEEPEST levels
-    Integer(low, high)             a whole number from low to high, both included
-    Number(low, high)              a finite number from low to high; a whole number will do
-    Text(least)                    a text of at least so many characters that are not blanks
+    str, bool, int, float, None    a string, true or false, an integer of 64 bits, a finite number, null
+    ANY                            any value, nested at most DEEPEST levels
+    Integer(low, high)             an integer from low to high, inclusive
+    Number(low, high)              a finite number from low to high; integers are allowed
+    Text(least)                    a string of at least `least` characters, without surrounding white space
     OneOf("a", "b")                one of these values
-    [shape]                        a list of them
-    {"key": shape, "other?": shape}   an object with `key`, perhaps with `other`, and nothing else
-    {"key": shape, str: shape}        the same, and any other key with a value of that shape
-    (shape, shape)                 either
-    shape_of(a dataclass)          an object with its fields, of their types; those with a default may be missing
+    [shape]                        a list of values of this shape
+    {"key": shape, "other?": shape}   an object with `key`, optionally with `other`, and no other keys
+    {"key": shape, str: shape}        the same, but other keys are allowed, with values of the given shape
+    (shape, shape)                 a value of one of these shapes
+    shape_of(a dataclass)          an object with the dataclass's fields; those with a default are optional
 
 `check(value, shape, where)` raises a ShapeError, one line: `WHERE: field a.b[3]: found X, expected Y`.
 """
@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 ANY = object
 DEEPEST = 64
-_LARGEST = 10**100  # some files say 10**30 for "no limit"; beyond this a float cannot hold it any more
+_LARGEST = 10**100  # some files have 10**30 for "no limit"; a float cannot represent arbitrarily large integers
 
 
 class ShapeError(ValueError):
-    """A value of another shape than expected: one line with the field, what was found and what was expected."""
+    """A value does not have the expected shape. The message is one line with the field, found and expected."""
 
 
 class Integer(NamedTuple):
@@ -50,7 +50,7 @@ class OneOf:
 
 
 def shape_of(dataclass):
-    """The shape of a dataclass whose fields are texts, numbers, or true or false."""
+    """The shape of a dataclass with fields of type str, int, float or bool."""
     return {
         f"{field.name}?" if field.default is not dataclasses.MISSING else field.name: field.type
         for field in dataclasses.fields(dataclass)
@@ -58,7 +58,7 @@ def shape_of(dataclass):
 
 
 class _Mismatch(Exception):
-    """found, expected: texts; path: the keys and indices to the value, innermost first"""
+    """found, expected: texts; path: the keys and indices of the value, innermost first"""
 
     def __init__(self, found, expected):
         super().__init__(found, expected)
@@ -66,7 +66,7 @@ class _Mismatch(Exception):
 
 
 def shown(value, most=60):
-    """A value in a message: short, and a list or an object only by its name."""
+    """A value for a message: shortened, and only the type of a list or an object."""
     names = {dict: "an object", list: "a list", type(None): "null", bool: str(value).lower()}
     if type(value) in names:
         return names[type(value)]
@@ -77,7 +77,7 @@ def shown(value, most=60):
 
 
 def _described(shape):
-    """What a message expects."""
+    """A shape for a message, as text after "expected"."""
     names = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", None: "null"}
     if isinstance(shape, tuple) and type(shape) is tuple:
         return " or ".join(map(_described, shape))
@@ -99,7 +99,7 @@ def _range(low, high, widest):
 
 
 def check(value, shape, where):
-    """`value` itself. ShapeError where it has another shape; `where` is the file, perhaps with a line."""
+    """`value` itself. ShapeError if it has another shape; where: the file, optionally with a line, for the message"""
     try:
         _check(value, shape)
     except _Mismatch as mismatch:
@@ -112,7 +112,7 @@ def _sentence(mismatch):
 
 
 def _field(path):
-    """Keys and indices, innermost first -> "field a.b[3]: ", or "" for the value as a whole."""
+    """Keys and indices, innermost first -> "field a.b[3]: ", or "" for the whole value."""
     text = "".join(f"[{part}]" if type(part) is int else f".{shown_key(part)}" for part in reversed(path))
     if len(text) > 200:
         text = f"{text[:100]} ... {text[-97:]}"
@@ -120,7 +120,7 @@ def _field(path):
 
 
 def shown_key(key):
-    """A key in a message: as it is where that can be read, else quoted and short."""
+    """A key for a message: unchanged if it is short and printable, else quoted and shortened."""
     return key if key.isprintable() and len(key) <= 60 and key.strip() else shown(key)
 
 
@@ -153,7 +153,7 @@ def _check_object(value, shape):
         raise _Mismatch(shown(value), "an object")
     fields = {key: inner for key, inner in shape.items() if key is not str}
     others = {key for key in value if key not in fields and f"{key}?" not in fields}
-    if others and str not in shape:  # before what is missing: it may be the same, misspelt
+    if others and str not in shape:  # before missing keys, because an unknown key may be a misspelt one
         known = ", ".join(name.removesuffix("?") for name in fields)
         raise _Mismatch(f"an unknown key {shown(min(others))}", f"only {known}")
     for name, inner in fields.items():
@@ -173,7 +173,7 @@ def _described_or_any(shape):
 
 
 def _check_either(value, shapes):
-    """Where no shape fits, the mismatch that lies deepest says most: the value was meant to have that shape."""
+    """If no shape fits, report the deepest mismatch: the value was probably meant to have that shape."""
     deepest = None
     for shape in shapes:
         try:
@@ -187,7 +187,7 @@ def _check_either(value, shapes):
 
 
 def _fits(value, shape):
-    """Whether a value that holds no others has the shape. type() and not isinstance(): true is an int in Python."""
+    """True if a scalar value has the shape. We use type(), not isinstance(), because bool is a subclass of int."""
     if shape is str:
         return type(value) is str and _check_unicode(value)
     if shape is bool:
@@ -209,7 +209,7 @@ def _fits(value, shape):
 
 
 def _check_unicode(text):
-    r"""JSON's "\ud800" is half a character: it can neither be written to a file nor printed."""
+    r"""_Mismatch for a lone surrogate such as JSON's "\ud800", which cannot be written to a file or printed."""
     if not text.isascii():
         try:
             text.encode()
@@ -219,7 +219,7 @@ def _check_unicode(text):
 
 
 def _check_plain(value, deepest):
-    """What holds for every value: text in Unicode, finite numbers of a bearable size, few levels."""
+    """The limits for any value: valid Unicode, finite numbers of limited size, limited nesting."""
     kind = type(value)
     if kind is str:
         _check_unicode(value)

@@ -1,11 +1,11 @@
-"""The three standard streams as somebody's shell left them: closed, full, without a reader, or in another encoding.
+"""Make the standard streams robust: they may be closed, full, without a reader, or in another encoding.
 
-    stdout   results. Full or closed: OutputLost, for what cannot be shown was not delivered. Its reader (`| head`) has
-             left: the command goes on to its end, so that the exit code says how the work went.
-    stderr   messages. Whatever becomes of it, no work ends for want of somebody to tell about it.
-    both     a character that the encoding does not have is written as its escape, "\\u2014".
+    stdout   results. If it is full or closed: OutputLost, because the results are not delivered. If its reader
+             (`| head`) has ended, the command continues, so that the exit code shows the result of the work.
+    stderr   messages. An error of this stream never ends the command.
+    both     a character that is not in the encoding is written as its escape, "\\u2014".
 
-Standard library only: `setup` runs on a bare Python.
+This module uses only the standard library, because `setup` needs it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ class OutputLost(Exception):
 
 
 class _Output(io.RawIOBase):
-    """A raw stream that forgets what its reader did not stay for; `lossy`: and what cannot be written at all."""
+    """A raw stream that ignores a reader that has ended; lossy: it ignores all errors."""
 
     def __init__(self, raw, lossy):
         self._raw, self._lossy, self._lost = raw, lossy, False
@@ -32,7 +32,7 @@ class _Output(io.RawIOBase):
             try:
                 return self._raw.write(data)
             except OSError as error:
-                self._lost = True  # also what is still in a buffer when the program ends
+                self._lost = True  # also ignore what is in a buffer when the program ends
                 if not self._lossy and error.errno not in _READER_LEFT:
                     raise OutputLost(f"standard output: cannot be written ({error.strerror})") from None
         return len(data)
@@ -48,12 +48,12 @@ class _Output(io.RawIOBase):
 
 
 def _open_closed_descriptors():
-    """A closed descriptor would be the next file's: messages and its contents would meet."""
+    """Open closed descriptors: otherwise the next opened file would get the number and receive messages."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Standard output is opened for reading, so that writing to it fails here as it does elsewhere.
+            # Open standard output for reading only, so that writing to it fails.
             os.open(os.devnull, os.O_RDWR if descriptor == 2 else os.O_RDONLY)
             os.set_inheritable(descriptor, True)
 
@@ -69,7 +69,7 @@ def _wrapped(stream, descriptor, lossy):
 
 
 def prepare():
-    """Make the three streams usable. Streams that somebody has put in their places (a test, a notebook) stay."""
+    """Wrap the standard streams. Streams that a test or notebook has replaced are not changed."""
     _open_closed_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -80,6 +80,6 @@ def prepare():
 
 
 def deliver():
-    """Write the results that are still in the buffer. OutputLost where that is impossible."""
-    with contextlib.suppress(ValueError):  # closed by somebody
+    """Write the results that are still in the buffer. OutputLost if this is impossible."""
+    with contextlib.suppress(ValueError):  # already closed
         sys.stdout.flush()

@@ -1,12 +1,12 @@
-"""Read JSON, JSON lines and TOML: one value of a declared shape, or one line that says what is wrong and where.
+"""Read JSON, JSON lines and TOML, and check the shape of the value.
 
     settings = read_json(path, {"model": str, "seed": Integer(0)})
     rows = read_json_lines(path, {"step": Integer(0), str: float})
     data = read_toml(path, {"lesson": [LESSON]})
 
-Shapes are those of shapes.py. Whatever stands in the file, the end is the value or a ValueError with the file, the
-line or the field, what was found and what was expected: another encoding, brackets without end, a key twice (JSON's
-own readers keep the last without a word), NaN, numbers of 5,000 digits.
+shapes.py defines the shapes. For any file content, the result is the value or a ValueError with the file, the line or
+field, found and expected: for another encoding, too deep nesting, a key that occurs twice (Python's reader silently
+keeps the last one), NaN, or numbers of 5,000 digits.
 """
 
 import json
@@ -18,12 +18,12 @@ from .shapes import ANY, check, shown
 
 MOST_BYTES = 64 * MEBIBYTE  # of a JSON file; the largest tokenizer.json of the hub has a quarter of it
 MOST_LINE = MEBIBYTE  # of a line of JSON lines
-MOST_TOML = MEBIBYTE  # tomllib is written in Python: a second or so for this much
+MOST_TOML = MEBIBYTE  # tomllib is written in Python and needs about a second for this size
 _PARTS = r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}"""  # a key such as a.b.c of 64 parts
 
 
 class _Unusable(Exception):
-    """JSON that Python's reader would take; `literal`: a pattern by which its line is found"""
+    """JSON that Python's reader would accept; literal: a pattern that finds its line"""
 
     def __init__(self, message, literal=None):
         super().__init__(message)
@@ -36,15 +36,15 @@ def read_json(path, shape=ANY, most=MOST_BYTES):
 
 
 def parse_json(content, where, shape=ANY):
-    """The value in JSON of a bounded size, bytes or str; `where` stands in messages in place of a file."""
+    """The value in JSON, bytes or str; where: the file or another location, for messages"""
     text = decode_utf8(content, where) if isinstance(content, bytes | bytearray) else content
     return check(_parsed(text, where, lines=True), shape, where)
 
 
 def read_json_lines(path, shape=ANY, cut_end=False):
-    """The values of a file with a JSON value a line -> list.
+    """The values of a file with one JSON value per line -> list
 
-    cut_end: a last line without its line feed is left out, because a program that was killed may have been writing it.
+    cut_end: skip a last line without a line feed, because a program may have been killed while writing it
     """
     rows = []
     with open_regular(path) as file:
@@ -90,7 +90,7 @@ def _long_integer(error):
 
 
 def _parsed(text, where, lines):
-    """The value in JSON. lines: whether messages say the line, which they do not where `where` says it."""
+    """The value in JSON. lines: add the line to messages; False if `where` has it already."""
 
     def place(line):
         return f"{where}: line {line}" if lines else where

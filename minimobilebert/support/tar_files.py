@@ -1,4 +1,4 @@
-"""Tar files, compressed or not. A compressed one is unpacked into a temporary file first, as far as the limit goes."""
+"""Tar files, compressed or not. A compressed one is first decompressed to a temporary file of limited size."""
 
 import tarfile
 import tempfile
@@ -19,7 +19,7 @@ from .archive_members import (
 from .decompression import PIECE, bzip2, decompressed, gzip, xz
 
 MOST_UNPACKED = 512 << 20
-COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bzip2, b"\xfd7zXZ\0": xz, b"]\0\0": xz}  # by how the file begins
+COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bzip2, b"\xfd7zXZ\0": xz, b"]\0\0": xz}  # by the first bytes of the file
 
 
 class TarArchive(Archive):
@@ -61,7 +61,7 @@ class TarArchive(Archive):
         for entry in self._tar:
             count += 1
             too_many(count)
-            if self._tar.offset <= offset or entry.size < 0:  # a negative size: tarfile would go round in circles
+            if self._tar.offset <= offset or entry.size < 0:  # with a negative size tarfile would loop forever
                 raise ArchiveError(f"{shortened(entry.name)}: found a damaged header, expected a size")
             offset = self._tar.offset
             kind = FILE if entry.isfile() else FOLDER if entry.isdir() else LINK if _is_link(entry) else OTHER

@@ -1,4 +1,4 @@
-"""What people see while something runs: messages and progress on stderr, so that stdout holds results only."""
+"""Messages and progress bars on stderr, so that stdout contains only results."""
 
 import contextlib
 import sys
@@ -7,7 +7,7 @@ import time
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 10.0
-SHORT = 2.0  # seconds; what takes less needs no line of its own
+SHORT = 2.0  # seconds; shorter work gets no final line
 
 
 def say(text):
@@ -17,7 +17,7 @@ def say(text):
 
 
 class _Bar:
-    """A tqdm bar on a terminal; elsewhere (a log file, CI) a line with percent and ETA every ten seconds."""
+    """A tqdm bar on a terminal; otherwise (a log file, CI) a line with percent and remaining time each ten seconds."""
 
     def __init__(self, name, total, first, unit):
         self.name, self.total, self.done, self.first = name, total, first, first
@@ -27,7 +27,7 @@ class _Bar:
             self.bar = tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def update(self, text="", steps=1):
-        """So many steps done; `text` is shown behind the bar."""
+        """Advance by `steps`; `text` is shown after the bar."""
         self.done += steps
         if self.bar is not None:
             self.bar.set_postfix_str(text, refresh=False)

@@ -1,9 +1,9 @@
-"""Fair timing: the sides take turns, and what counts is the ratio of two times from the same turn.
+"""Fair timing: functions are measured in alternation, and we compare times from the same turn.
 
-The machine's speed drifts while we measure: other programs run, the processor warms up. Two functions that are measured
-one after the other may then differ although they are equally fast. So they take turns, every turn gives one ratio
-for each pair, and the median and the quartiles of those ratios are reported. First calls, which compile kernels and
-fill caches, are never part of a turn.
+The speed of a machine changes during a measurement: other programs run, and the processor heats up. If two functions
+were measured one after the other, they could seem different although they are equally fast. We therefore alternate:
+each turn gives one ratio per pair of functions, and we report the median and quartiles of the ratios. First calls,
+which compile kernels and fill caches, are not part of a turn.
 """
 
 import time
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def first_calls(functions, clock=time.perf_counter):
-    """Call every function once -> {name: seconds}, {name: what it returned}"""
+    """Call each function once -> {name: seconds}, {name: result}"""
     seconds, results = {}, {}
     for name, function in functions.items():
         start = clock()
@@ -22,7 +22,7 @@ def first_calls(functions, clock=time.perf_counter):
 
 
 def _settle(function, seconds, clock):
-    """Call it for so long, once at least."""
+    """Call a function for `seconds` seconds, at least once."""
     begin = clock()
     function()
     while clock() - begin < seconds:
@@ -30,7 +30,7 @@ def _settle(function, seconds, clock):
 
 
 def calls_for(functions, least, *, settle=0.0, rest=0.0, clock=time.perf_counter, sleep=time.sleep):
-    """How many calls in a row take about `least` seconds, by the fastest of three -> {name: calls}
+    """The number of calls that take about `least` seconds, from the fastest of three calls -> {name: calls}
 
     settle, rest: as in `times_in_turns`
     """
@@ -43,7 +43,7 @@ def calls_for(functions, least, *, settle=0.0, rest=0.0, clock=time.perf_counter
     return calls
 
 
-FEWEST = 3  # turns, however long they take
+FEWEST = 3  # the least number of turns, however long they take
 
 
 def times_in_turns(
@@ -52,13 +52,13 @@ def times_in_turns(
 ):  # fmt: skip
     """Measure several functions in turns; each runs `warm` times beforehand.
 
-    functions: {name: callable}; calls: {name: calls in a row that are timed as one}, 1 unless given
-    settle: seconds of calls that are not timed, one call at least, right before those that are: they bring back the
-        caches that another side emptied, and let the system find a core for each thread again; None: no such calls
-    rest: seconds of sleep before each side, so that the threads of the side before have stopped spinning for more work
-    limit: seconds after which there are no more turns; at least FEWEST are made
-    step: called after every turn
-    -> {name: seconds of one call in every turn, array [turns made]}
+    functions: {name: callable}; calls: {name: number of calls that are timed together}, default 1
+    settle: seconds of untimed calls, at least one, before the timed ones: they refill the caches after another
+        function, and let the system distribute the threads over the cores; None: no such calls
+    rest: seconds of sleep before each function, until the threads of the previous one have stopped spinning
+    limit: seconds after which no new turn starts; at least FEWEST turns are made
+    step: called after each turn
+    -> {name: seconds of one call per turn, array [turns made]}
     """
     seconds = {name: np.empty(turns) for name in functions}
     for function in functions.values():
@@ -83,6 +83,6 @@ def times_in_turns(
 
 
 def quartiles(values):
-    """Values of all turns -> lower quartile, median, upper quartile"""
+    """-> lower quartile, median, upper quartile"""
     low, middle, high = np.percentile(values, (25, 50, 75))
     return float(low), float(middle), float(high)

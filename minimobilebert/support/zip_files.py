@@ -1,7 +1,7 @@
-"""Zip files. zipfile reads the list of members; the members are decompressed here.
+"""Zip files. zipfile reads the list of members; this module decompresses them.
 
-zipfile itself would give a whole 64 KB of bzip2 to the decompressor at once, which may come to gigabytes, and would
-allocate whatever dictionary an LZMA member asks for.
+zipfile would pass 64 KB of bzip2 to the decompressor at once, which may expand to gigabytes, and it would allocate any
+dictionary that an LZMA member requests.
 """
 
 import stat
@@ -12,15 +12,15 @@ import zlib
 from .archive_members import FILE, FOLDER, LINK, OTHER, Archive, ArchiveError, new_member, shortened, too_many
 from .decompression import bzip2, decompressed, deflate, lzma_of_zip, stored
 
-MOST_DIRECTORY = 32 << 20  # bytes of the list of members, which zipfile reads as a whole
-_LOCAL = struct.Struct("<4s5H3L2H")  # the header in front of a member's data
+MOST_DIRECTORY = 32 << 20  # bytes of the list of members, which zipfile reads at once
+_LOCAL = struct.Struct("<4s5H3L2H")  # the header before a member's data
 _METHODS = {zipfile.ZIP_STORED: stored, zipfile.ZIP_DEFLATED: deflate, zipfile.ZIP_BZIP2: bzip2}
 
 
 def directory_size(file):
-    """Bytes of the list of members, as the end of the file claims."""
+    """The size of the list of members in bytes, according to the end of the file."""
     file.seek(0, 2)
-    file.seek(max(0, file.tell() - 65_557))  # the longest comment, and the record in front of it
+    file.seek(max(0, file.tell() - 65_557))  # the longest comment, and the record before it
     tail = file.read()
     end, end64 = tail.rfind(b"PK\5\6"), tail.rfind(b"PK\6\6")
     sizes = [int.from_bytes(tail[end + 12 : end + 16], "little")] if end >= 0 else []
@@ -33,7 +33,7 @@ class ZipArchive(Archive):
         if (size := directory_size(file)) > MOST_DIRECTORY:
             raise ArchiveError(f"found a list of members of {size:,} bytes, expected at most {MOST_DIRECTORY:,}")
         self._file = file
-        # Only the list is read here; whoever opened the file closes it.
+        # Read only the list; the caller closes the file.
         entries = zipfile.ZipFile(file).infolist()
         too_many(len(entries))
         self.members = [
