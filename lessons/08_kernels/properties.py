@@ -301,7 +301,7 @@ def watched_packing(b, panel):  # runs beside the student's code
     log = []
     b, panel = counted(b, log, 0), counted(panel, log, 1)
     packing.pack_panel(b, panel)
-    return np.array(log, np.int64).reshape(-1, 3), b.places().ravel(), panel.places().ravel()
+    return np.array(log, np.int64).reshape(-1, 3), b.positions().ravel(), panel.positions().ravel()
 
 
 @prop("08.3", weight=1)

@@ -10,7 +10,7 @@
 
 How often a loop goes to memory, and whether it walks along it, decides how fast it is once it is compiled; and unlike
 a time it is the same number on every machine. Compiled functions do not take such arrays; in `with in_python(ladder):`
-the functions of a kernel file are plain Python, as they always are with MINIMOBILEBERT_BACKEND=numpy. A place is
+the functions of a kernel file are plain Python, as they always are with MINIMOBILEBERT_BACKEND=numpy. A position is
 counted in numbers from the array's first one, as the array lies in memory. A whole row in arithmetic (`out[i] += x *
 b[k]`) counts as its numbers one after the other. A product of matrices in one call has no loops to count: TypeError.
 """
@@ -28,36 +28,36 @@ class Counted(np.ndarray):
     def __array_finalize__(self, source):
         self.log, self.name, self.start = (getattr(source, key, None) for key in ("log", "name", "start"))
 
-    def places(self):
+    def positions(self):
         """Where each of its numbers lies, counted from the first of the array that it is a part of."""
         first = (self.__array_interface__["data"][0] - self.start) // self.itemsize
-        places = np.full(self.shape, first)
+        positions = np.full(self.shape, first)
         for stride, along in zip(self.strides, np.indices(self.shape), strict=True):
-            places += stride // self.itemsize * along
-        return places
+            positions += stride // self.itemsize * along
+        return positions
 
-    def note(self, places, what):
-        """Add one entry for each place."""
-        self.log.extend((self.name, int(place), what) for place in np.ravel(places))
+    def note(self, positions, what):
+        """Add one entry for each position."""
+        self.log.extend((self.name, int(position), what) for position in np.ravel(positions))
 
     def __getitem__(self, index):
         plain = self.view(np.ndarray)[index]
         if isinstance(plain, np.ndarray) and np.may_share_memory(plain, self.view(np.ndarray)):
             return super().__getitem__(index)  # a part of it; its numbers are counted when they are used
-        self.note(self.places()[index], READ)
+        self.note(self.positions()[index], READ)
         return plain
 
     def __setitem__(self, index, value):
         if isinstance(value, Counted):
-            if value.size and value.start == self.start and np.array_equal(value.places(), self.places()[index]):
+            if value.size and value.start == self.start and np.array_equal(value.positions(), self.positions()[index]):
                 return  # the end of `out[i] += ...`: the addition has written it already
             value = value[...].plain()
-        self.note(self.places()[index], WRITTEN)
+        self.note(self.positions()[index], WRITTEN)
         self.view(np.ndarray)[index] = value
 
     def plain(self):
         """Read all of it -> an ordinary array"""
-        self.note(self.places(), READ)
+        self.note(self.positions(), READ)
         return self.view(np.ndarray)
 
     def __array_ufunc__(self, function, method, *inputs, out=(), **more):
@@ -69,7 +69,7 @@ class Counted(np.ndarray):
         result = getattr(function, method)(*inputs, **more)
         for x in out:
             if isinstance(x, Counted):
-                x.note(x.places(), WRITTEN)
+                x.note(x.positions(), WRITTEN)
         return out[0] if out else result
 
     def __array_function__(self, function, kinds, args, kwargs):
@@ -79,7 +79,7 @@ class Counted(np.ndarray):
 
 
 def counted(x, log, name):
-    """x, looked at through an array that adds (name, place, READ or WRITTEN) to `log` whenever it is used"""
+    """x, looked at through an array that adds (name, position, READ or WRITTEN) to `log` whenever it is used"""
     view = x.view(Counted)
     view.log, view.name, view.start = log, name, x.__array_interface__["data"][0]
     return view
