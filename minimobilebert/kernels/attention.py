@@ -77,7 +77,7 @@ def head_memory_in(memory, tokens, size):
     return HeadMemory(
         view(memory, (0,), (panels,)),
         strided(memory, panels, (size, tokens), (tokens, 1)),
-        workspace_in(view(memory, (panels + transposed,), (workspace,))),
+        workspace_in(view(memory, (panels + transposed,), (workspace,)), memory),
     )
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from ..kernels import attention as kernel
 from ..kernels.attention import MASKED_SCORE
 from ..kernels.runtime.backend import accelerated_by
+from .bfloat16 import product
 from .dropout import draw_keep
 
 
@@ -70,12 +71,12 @@ def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
     """`attention_forward` with a given dropout mask: keep [B, A, T, T] as in the cache, or None"""
     q, k, v = (_split_heads(x, num_heads) for x in (query, key, value))
     scale = query.dtype.type(1.0 / math.sqrt(q.shape[-1]))
-    scores = q @ k.swapaxes(-1, -2) * scale  # step 1
+    scores = product(q, k.swapaxes(-1, -2)) * scale  # step 1
     scores = np.where(mask[:, None, None, :], scores, query.dtype.type(MASKED_SCORE))
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=MASKED_SCORE))  # step 2
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
     used = probabilities if keep is None else probabilities * keep  # step 3
-    context = _merge_heads(used @ v)  # step 4
+    context = _merge_heads(product(used, v))  # step 4
     kept_scores = scores if keep_scores else None
     return context, AttentionCache(query, key, value, mask, kept_scores, probabilities, keep)
 
@@ -90,11 +91,11 @@ def attention_backward(dcontext, cache, dscores=None):
     p, keep, heads = cache.probabilities, cache.keep, cache.probabilities.shape[1]
     q, k, v, dc = (_split_heads(x, heads) for x in (cache.query, cache.key, cache.value, dcontext))
     u = p if keep is None else p * keep  # forward, step 3
-    dv, du = u.swapaxes(-1, -2) @ dc, dc @ v.swapaxes(-1, -2)  # step 4: context = u v
+    dv, du = product(u.swapaxes(-1, -2), dc), product(dc, v.swapaxes(-1, -2))  # step 4: context = u v
     dp = du if keep is None else du * keep  # step 3: u = p * keep
     ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))  # step 2: p = softmax(s)
     if dscores is not None:
         ds = ds + dscores
     ds = np.where(cache.mask[:, None, None, :], ds, ds.dtype.type(0.0))
     ds *= ds.dtype.type(1.0 / math.sqrt(q.shape[-1]))  # step 1: s = q k^T / sqrt(K)
-    return _merge_heads(ds @ k), _merge_heads(ds.swapaxes(-1, -2) @ q), _merge_heads(dv)
+    return _merge_heads(product(ds, k)), _merge_heads(product(ds.swapaxes(-1, -2), q)), _merge_heads(dv)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..kernels import linear as kernel
 from ..kernels.runtime.backend import accelerated_by
+from .bfloat16 import product
 
 
 class LinearCache(NamedTuple):
@@ -27,7 +28,7 @@ class LinearCache(NamedTuple):
 @accelerated_by(kernel.linear_forward, cache=LinearCache)
 def linear_forward(x, weight, bias, residual=None):
     """x [..., in], weight [out, in], bias [out] or None, residual [..., out] or None -> y [..., out], cache"""
-    y = x @ weight.T
+    y = product(x, weight.T)
     if bias is not None:
         y = y + bias
     if residual is not None:
@@ -43,6 +44,6 @@ def linear_backward(dy, cache):
     """
     outputs, inputs = cache.weight.shape
     dy_rows, x_rows = dy.reshape(-1, outputs), cache.x.reshape(-1, inputs)
-    dweight = dy_rows.T @ x_rows
+    dweight = product(dy_rows.T, x_rows)
     dbias = dy_rows.sum(axis=0) if cache.has_bias else None
-    return dy @ cache.weight, dweight, dbias
+    return product(dy, cache.weight), dweight, dbias

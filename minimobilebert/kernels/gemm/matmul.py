@@ -24,6 +24,8 @@ from ..rows import contiguous
 from ..runtime.by_address import by_address
 from ..runtime.jit import get_num_threads, jit_parallel, prange, serial
 from ..runtime.memory import empty, scratch
+from ..runtime.precision import rounds
+from .bfloat16 import pairs_along_columns, pairs_along_rows
 from .epilogue import NOTHING, Epilogue, epilogue_of_part
 from .macro_kernel import macro_kernel
 from .packing import pack_panel, panels_in_place, panels_of
@@ -63,7 +65,7 @@ def deliver(product, bias, out, accumulate):
     return out
 
 
-@by_address("int int2 matrix panels numbers matrix matrix epilogue numbers")
+@by_address("int int2 operand operand_panels numbers matrix matrix epilogue numbers")
 def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     """One part of the output: some rows of some panels."""
     rows, columns = out.shape
@@ -81,7 +83,7 @@ def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
         block_of(addend, i0, j0, shape),
         view(out, (i0, j0), shape),
         epilogue_of_part(epilogue, i0, j0, shape),
-        workspace_in(view(memory, (part * size,), (size,))),
+        workspace_in(view(memory, (part * size,), (size,)), panels),
     )
 
 
@@ -121,14 +123,17 @@ _NO_MATRIX = {dtype: (none, (0, 0), (0, 0)) for dtype, none in _NONE.items()}
 
 
 def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale=None, shift=None):
-    """out = epilogue(addend + bias + a @ b); see macro_kernel.py and epilogue.py
+    """out = epilogue(addend + bias + a @ b), in the precision that is chosen; see macro_kernel.py and epilogue.py
 
     a [M, K] and b [K, N] may have any strides; out and addend [M, N] have neighbouring columns, and addend may be out;
     kept [M, N] is contiguous. Nothing is checked. -> out
     """
     none = _NONE[out.dtype]
     (rows, depth), columns = a.shape, b.shape[1]
-    b_matrix, out_matrix = as_matrix(b), as_matrix(out)
+    a_matrix, b_matrix, out_matrix, operand = as_matrix(a), as_matrix(b), as_matrix(out), out.dtype
+    if rounds(operand):
+        a_matrix, b_matrix, operand = pairs_along_columns(a_matrix), pairs_along_rows(b_matrix), np.dtype(np.uint32)
+        depth = a_matrix[1][1]
     if addend is None:
         addend_matrix = _NO_MATRIX[out.dtype]
     else:
@@ -144,22 +149,12 @@ def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale
         none if scale is None else contiguous(scale),
         none if shift is None else contiguous(shift),
     )
-    packed = empty(count * nr * depth, out.dtype) if b_matrix[2][1] != 1 or columns % nr != 0 else none
+    packed = empty(count * nr * depth if b_matrix[2][1] != 1 or columns % nr != 0 else 0, operand)
     run = _matmul if parts != (1, 1) else _matmul_serial
     bias = none if bias is None else contiguous(bias)
     memory = _memory.of(out.dtype, parts[0] * parts[1])
-    run(
-        _part.address(out.dtype),
-        parts,
-        as_matrix(a),
-        b_matrix,
-        bias,
-        addend_matrix,
-        out_matrix,
-        epilogue,
-        packed,
-        memory,
-    )
+    part_at = _part.address(out.dtype, operand)
+    run(part_at, parts, a_matrix, b_matrix, bias, addend_matrix, out_matrix, epilogue, packed, memory)
     return out
 
 

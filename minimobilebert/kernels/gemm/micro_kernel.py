@@ -14,20 +14,46 @@
       | . |       |   ..   |   ..   |     The sums stay in registers, from `start` until k is done.
                   +--------+--------+
 
+In bfloat16 (bfloat16.py) a and b hold words of two numbers each, K is half as large, and `sum += a * b` becomes
+
+    sum = round(round(sum + upper(a) * upper(b)) + lower(a) * lower(b)),    each result below 2^-126 becoming 0
+
+which is one instruction (vdpbf16ps) where the processor has it.
+
 Sizes and the number of registers: tiles.py. A value is never multiplied by padding here: NaN and infinity reach exactly
 the outputs they belong to.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..multiply_add import multiply_add
-from ..runtime.jit import jit
+from ..runtime.jit import jit, jit_inline
 from .tiles import MR, PATH, TILE_VECTORS, nr_of
 from .views import view
 
 if PATH == "plain":
+
+    @jit_inline
+    def _flushed(x):
+        """0 with the sign of x where x is below 2^-126"""
+        return x * np.float32(0.0) if abs(x) < np.float32(2.0**-126) else x
+
+    @jit_inline
+    def _add_product(a, b, total):
+        """total + a * b, where a and b may be words"""
+        if isinstance(a, np.uint32):
+            upper, half = np.uint32(0xFFFF0000), np.uint32(16)
+            total = _flushed(
+                multiply_add(np.uint32(a & upper).view(np.float32), np.uint32(b & upper).view(np.float32), total)
+            )
+            return _flushed(
+                multiply_add(np.uint32(a << half).view(np.float32), np.uint32(b << half).view(np.float32), total)
+            )
+        else:
+            return multiply_add(a, b, total)
 
     @jit
     def micro_kernel(a, b, start, addend, out):
@@ -45,11 +71,11 @@ if PATH == "plain":
                 b0, b1 = view(b, (k, 0), (nr,)), view(b, (k + 1, 0), (nr,))
                 b2, b3 = view(b, (k + 2, 0), (nr,)), view(b, (k + 3, 0), (nr,))
                 for j in range(nr):
-                    total = multiply_add(a1, b1[j], multiply_add(a0, b0[j], sums[j]))
-                    sums[j] = multiply_add(a3, b3[j], multiply_add(a2, b2[j], total))
+                    total = _add_product(a1, b1[j], _add_product(a0, b0[j], sums[j]))
+                    sums[j] = _add_product(a3, b3[j], _add_product(a2, b2[j], total))
             for k in range(fours, depth):
                 for j in range(nr):
-                    sums[j] = multiply_add(a[i, k], b[k, j], sums[j])
+                    sums[j] = _add_product(a[i, k], b[k, j], sums[j])
             # The addend comes last, as in the tiles of vectors.
             for j in range(nr):
                 out[i, j] = addend[i, j] + sums[j] if addend.shape[0] > 0 else sums[j]
@@ -67,20 +93,24 @@ else:
         row: object  # distance between two rows, in numbers
         column: object = None  # between two columns; None: neighbours
 
-    def _write_tile(code, rows, depth, a, b, start, addend, no_addend, out):
-        """The tile of one number of rows; a, b, addend, out: _Operand, start: pointer, depth = K"""
+    def _write_tile(code, operands, rows, depth, a, b, start, addend, no_addend, out):
+        """The tile of one number of rows; a, b, addend, out: _Operand, start: pointer, depth = K
+
+        code, operands: what writes instructions on sums, and on numbers or words of a and b
+        """
         builder, vectors = code.builder, range(TILE_VECTORS)
+        multiply_add = code.multiply_add_pairs if operands.dtype == types.uint32 else code.multiply_add
         row_offsets = [builder.mul(a.row, INT(row)) for row in range(rows)]
         first = [code.load(code.at(start, n * code.lanes)) for n in vectors]
 
         def step(variables):
             """One k: a and b -> the sums"""
             a_now, b_now, *sums = variables
-            b_vectors = [code.load(code.at(b_now, n * code.lanes)) for n in vectors]
+            b_vectors = [operands.load(code.at(b_now, n * code.lanes)) for n in vectors]
             new = []
             for row in range(rows):
-                a_number = code.load_everywhere(code.at(a_now, row_offsets[row]))
-                new += [code.multiply_add(a_number, b_vectors[n], sums[row * TILE_VECTORS + n]) for n in vectors]
+                a_number = operands.load_everywhere(code.at(a_now, row_offsets[row]))
+                new += [multiply_add(a_number, b_vectors[n], sums[row * TILE_VECTORS + n]) for n in vectors]
             return [code.at(a_now, a.column), code.at(b_now, b.row), *new]
 
         _, _, *sums = code.loop(depth, [a.pointer, b.pointer, *first * rows], step)
@@ -98,16 +128,17 @@ else:
                 for value, before, address in zip(sums, addresses(addend), addresses(out), strict=True):
                     code.store(builder.fadd(code.load(before), value), address)
 
-    def _write_tiles(code, rows, *operands):
-        """All tiles, of 1 to MR rows; `rows` decides which one runs. operands: as `micro_kernel` passes them"""
-        depth, a, a_row, a_k, b, b_row, start, addend, addend_row, no_addend, out, out_row = operands
+    def _write_tiles(dtype, code, rows, *arguments):
+        """All tiles, of 1 to MR rows; `rows` decides which one runs; dtype: of a and b"""
+        operands = VectorCode(code.context, code.builder, dtype)
+        depth, a, a_row, a_k, b, b_row, start, addend, addend_row, no_addend, out, out_row = arguments
         matrices = _Operand(a, a_row, a_k), _Operand(b, b_row), start, _Operand(addend, addend_row), no_addend
         end = code.builder.append_basic_block("stored")
         switch = code.builder.switch(rows, end)
         for count in range(1, MR + 1):
             switch.add_case(INT(count), code.builder.append_basic_block(f"rows{count}"))
             code.builder.position_at_end(switch.cases[-1][1])
-            _write_tile(code, count, depth, *matrices, _Operand(out, out_row))
+            _write_tile(code, operands, count, depth, *matrices, _Operand(out, out_row))
             code.builder.branch(end)
         code.builder.position_at_end(end)
 
@@ -116,18 +147,21 @@ else:
         """out = addend + (start + a @ b) for one tile; see the top of this file.
 
         a [1 ... MR, K] with any strides, K >= 1; b [K, NR], addend and out [rows, NR] with neighbouring columns; start
-        [NR], the same for each row. An addend without rows is not added. addend may be out.
+        [NR], the same for each row. An addend without rows is not added. addend may be out. a and b hold numbers of
+        out's type, or words (bfloat16.py).
         """
 
         def write(context, builder, signature, arguments):
-            code = VectorCode(context, builder, signature.args[0].dtype)
+            dtype = signature.args[0].dtype
+            code = VectorCode(context, builder, signature.args[4].dtype)
             (a, a_row, a_k), (b, b_k, _), (start, _), (addend, addend_row, _), (out, out_row, _) = (
                 code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True)
             )
             rows, depth = (code.size(signature.args[0], arguments[0], axis) for axis in (0, 1))
             no_addend = builder.icmp_signed("==", code.size(signature.args[3], arguments[3], 0), INT(0))
             operands = rows, depth, a, a_row, a_k, b, b_k, start, addend, addend_row, no_addend, out, out_row
-            code.call_once_written("micro_kernel", operands, _write_tiles)
+            name = "micro_kernel_pairs" if dtype == types.uint32 else "micro_kernel"
+            code.call_once_written(name, operands, functools.partial(_write_tiles, dtype))
             return context.get_dummy_value()
 
         return types.void(a, b, start, addend, out), write

@@ -32,17 +32,23 @@ class Tile(NamedTuple):
 TILES = {"avx512": Tile(64, 14, 2), "avx2": Tile(32, 6, 2), "neon": Tile(16, 8, 3), "plain": Tile(32, 4, 8)}
 
 
+def _features():
+    """What Numba will compile for, which the user may have narrowed (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) -> set"""
+    if not HAVE_NUMBA:
+        return set()
+    from numba.core import codegen, config
+
+    features = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return set(features.split(","))
+
+
 def _supported():
     """Names of the tiles this processor can run, best first."""
     if not HAVE_NUMBA:
         return ()
     if platform.machine().lower() in ("arm64", "aarch64"):
         return ("neon",)  # part of every 64-bit ARM processor
-    from numba.core import codegen, config
-
-    # What Numba will compile for, which the user may have narrowed (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES).
-    features = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
-    features = set(features.split(","))
+    features = _features()
     needs = {"avx512": {"+avx512f", "+avx512vl", "+fma"}, "avx2": {"+avx2", "+fma"}}
     return tuple(name for name, wanted in needs.items() if wanted <= features)
 
@@ -61,16 +67,18 @@ def choose_path():
 
 
 PATH = choose_path()  # "avx512", "avx2", "neon" or "plain"
+# Whether one instruction multiplies pairs of bfloat16 (bfloat16.py). Arm's bfdot rounds differently and is not used.
+HAS_PAIRS = PATH == "avx512" and "+avx512bf16" in _features()
 VECTOR_BYTES, MR, TILE_VECTORS = TILES[PATH]  # constants of the compiled kernels: see the cache in jit.py
 
 
 @jit_inline
 def item_bytes(like):
-    """Bytes of one number: a constant to the compiler, where `like.itemsize` is read from memory and divided by."""
-    if isinstance(like.dtype.type(0.0), np.float32):
-        return 4
-    else:
+    """Bytes of a number or word: a constant to the compiler, where `like.itemsize` is read from memory."""
+    if isinstance(like.dtype.type(0), np.float64):
         return 8
+    else:
+        return 4
 
 
 @jit_inline

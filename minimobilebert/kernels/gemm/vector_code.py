@@ -10,9 +10,10 @@ Only imported where there are vectors to write for (see tiles.py).
 """
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 
-from .tiles import VECTOR_BYTES
+from .tiles import HAS_PAIRS, VECTOR_BYTES
 
 INT, INDEX = ir.IntType(64), ir.IntType(32)
 
@@ -21,15 +22,12 @@ class VectorCode:
     """Writes instructions on vectors of numbers of one type at the builder's position."""
 
     def __init__(self, context, builder, dtype):
-        """dtype: Numba's float32 or float64"""
+        """dtype: Numba's float32, float64, or uint32 for words (bfloat16.py)"""
         self.context, self.builder, self.dtype, self.item = context, builder, dtype, dtype.bitwidth // 8
         self.lanes = VECTOR_BYTES // self.item
-        self.element = ir.FloatType() if self.item == 4 else ir.DoubleType()
+        self.element = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: INDEX}[dtype]
         self.type = ir.VectorType(self.element, self.lanes)
         self.undefined = ir.Constant(self.type, ir.Undefined)
-        # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
-        fma = ir.FunctionType(self.type, [self.type] * 3)
-        self.fma = cgutils.get_or_insert_function(builder.module, fma, f"llvm.fma.v{self.lanes}f{dtype.bitwidth}")
 
     def pointer_and_strides(self, array_type, array):
         """An array argument -> pointer to its first number, and for each axis the stride in numbers"""
@@ -64,7 +62,35 @@ class VectorCode:
 
     def multiply_add(self, x, y, total):
         """x * y + total in every lane, rounded once."""
-        return self.builder.call(self.fma, [x, y, total])
+        # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
+        fma = ir.FunctionType(self.type, [self.type] * 3)
+        name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, fma, name), [x, y, total])
+
+    def multiply_add_pairs(self, a, b, total):
+        """total plus the products of both bfloat16 of a word, the upper ones first; see micro_kernel.py"""
+        words = ir.VectorType(INDEX, self.lanes)
+        if HAS_PAIRS:  # LLVM knows it with vectors of bfloat16, too; llvmlite has no such type
+            function_type = ir.FunctionType(self.type, [self.type, words, words])
+            name = "llvm.x86.avx512bf16.dpbf16ps.512"
+            function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
+            return self.builder.call(function, [total, a, b])
+        upper_half, sixteen = (ir.Constant(words, [number] * self.lanes) for number in (0xFFFF0000, 16))
+        uppers, lowers = (
+            [self.builder.bitcast(half(word, by), self.type) for word in (a, b)]
+            for half, by in ((self.builder.and_, upper_half), (self.builder.shl, sixteen))
+        )
+        for x, y in (uppers, lowers):
+            total = self._flushed(self.multiply_add(x, y, total))
+        return total
+
+    def _flushed(self, x):
+        """0 with the sign of x where x is below 2^-126, as the instruction has it"""
+        words = ir.VectorType(INDEX, self.lanes)
+        bits = self.builder.bitcast(x, words)
+        exponent, sign, zero = (ir.Constant(words, [number] * self.lanes) for number in (0x7F800000, 0x80000000, 0))
+        denormal = self.builder.icmp_unsigned("==", self.builder.and_(bits, exponent), zero)
+        return self.builder.bitcast(self.builder.select(denormal, self.builder.and_(bits, sign), bits), self.type)
 
     def shuffle(self, x, y, lanes):
         """The vector of these lanes of x (0 ... lanes-1) and y (lanes ... 2*lanes-1)."""
@@ -97,7 +123,7 @@ class VectorCode:
         Code this long, copied into every caller and optimised anew there, would be half of the time to compile.
         """
         module, function_type = self.builder.module, ir.FunctionType(ir.VoidType(), [x.type for x in operands])
-        function = cgutils.get_or_insert_function(module, function_type, f"minimobilebert_{name}_{8 * self.item}")
+        function = cgutils.get_or_insert_function(module, function_type, f"minimobilebert_{name}_{self.dtype}")
         if function.is_declaration:
             function.linkage = "linkonce_odr"  # the copies of several modules become one
             function.attributes.add("noinline")

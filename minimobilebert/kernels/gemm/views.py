@@ -35,6 +35,10 @@ if not HAVE_NUMBA:
         strides = tuple(stride * memory.itemsize for stride in strides)
         return np.lib.stride_tricks.as_strided(memory[start:], shape, strides)
 
+    def in_words(x):
+        """The same memory as 32-bit words; x in float32 or in words already"""
+        return x.view(np.uint32)
+
 else:
     from llvmlite import ir
     from numba import types
@@ -96,6 +100,19 @@ else:
             return _array(context, builder, result, data, shape, strides)
 
         return result(memory, types.int64, shape, strides), write
+
+    @intrinsic
+    def in_words(typing, x):
+        """The same memory as 32-bit words; x in float32 or in words already"""
+        result = types.Array(types.uint32, x.ndim, x.layout)
+
+        def write(context, builder, signature, arguments):
+            source = context.make_array(signature.args[0])(context, builder, arguments[0])
+            data = builder.bitcast(source.data, context.get_data_type(types.uint32).as_pointer())
+            shape, strides = (cgutils.unpack_tuple(builder, field) for field in (source.shape, source.strides))
+            return _array(context, builder, result, data, shape, strides)
+
+        return (result(x), write) if x.dtype in (types.float32, types.uint32) else None
 
 
 @jit_inline

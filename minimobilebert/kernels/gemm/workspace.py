@@ -17,7 +17,7 @@ import numpy as np
 from ..runtime.jit import jit, jit_inline
 from .packing import KC, tile_size_of
 from .tiles import MR, item_bytes, lanes_of, nr_of
-from .views import strided, view
+from .views import in_words, strided, view
 
 TILES_AT_ONCE = 8  # tiles of a that are packed together
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
@@ -49,9 +49,18 @@ def full_workspace_size(like):
     return a_workspace_size(like) + B_BLOCK_BYTES // item_bytes(like) + 2 * KC * nr_of(like)
 
 
+@jit_inline
+def _as_operands(x, like):
+    """The same memory as numbers, or as words where `like` has words (bfloat16.py)"""
+    if isinstance(like.dtype.type(0), np.uint32):
+        return in_words(x)
+    else:
+        return x
+
+
 @jit
-def workspace_in(memory):
-    """memory [one of the sizes above] -> Workspace"""
+def workspace_in(memory, operands):
+    """memory [one of the sizes above] -> Workspace; operands: an array of the type that the product reads"""
     nr, lanes = nr_of(memory), lanes_of(memory)
     zeros = view(memory, (0,), (nr,))
     for j in range(nr):
@@ -60,6 +69,6 @@ def workspace_in(memory):
     tile = strided(memory, 2 * nr, (MR, nr), (nr, 1))
     a_tiles = strided(memory, tile_workspace_size(memory), (tiles, KC, lanes), (tile_size_of(memory), lanes, 1))
     b_start = min(memory.size, a_workspace_size(memory))
-    return Workspace(
-        zeros, view(memory, (nr,), (nr,)), tile, a_tiles, view(memory, (b_start,), (memory.size - b_start,))
-    )
+    b_block = view(memory, (b_start,), (memory.size - b_start,))
+    bias = view(memory, (nr,), (nr,))
+    return Workspace(zeros, bias, tile, _as_operands(a_tiles, operands), _as_operands(b_block, operands))

@@ -44,7 +44,7 @@ if not HAVE_NUMBA:
                 """The address is the function."""
                 return address(*arguments)
 
-            call.address = lambda dtype: function
+            call.address = lambda dtype, operand=None: function
             return call
 
         return decorate
@@ -55,9 +55,9 @@ else:
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    # What an argument may be; number: the unit's own type, float32 or float64. "matrix" and "panels" may have any
-    # strides (gemm/views.py), the other arrays are contiguous.
-    NUMBERS = ("numbers", "matrix", "panels", "sequences")
+    # What an argument may be; number: the unit's own type, float32 or float64; operand: the same, or words in place of
+    # float32 (gemm/bfloat16.py). "matrix" and operands may have any strides, the others are contiguous.
+    NUMBERS = ("numbers", "matrix", "sequences")
     KINDS = {
         "int": lambda number: types.int64,
         "int2": lambda number: types.UniTuple(types.int64, 2),
@@ -66,7 +66,8 @@ else:
         "number": lambda number: number,
         "numbers": lambda number: number[::1],
         "matrix": lambda number: number[:, :],
-        "panels": lambda number: number[:, :, :],
+        "operand": lambda operand: operand[:, :],
+        "operand_panels": lambda operand: operand[:, :, :],
         "sequences": lambda number: number[:, :, ::1],
         "squares": lambda number: number[:, :, ::1],
         "bools": lambda number: types.boolean[::1],
@@ -88,9 +89,9 @@ else:
         """The decorator; kinds: a word of KINDS for each argument, with blanks between them."""
         kinds = kinds.split()
 
-        def argument_types(number):
-            """float32 or float64, as Numba's type -> the types of all arguments"""
-            return tuple(KINDS[kind](number) for kind in kinds)
+        def argument_types(number, operand):
+            """float32 or float64, and what products read, as Numba's types -> the types of all arguments"""
+            return tuple(KINDS[kind](operand if kind.startswith("operand") else number) for kind in kinds)
 
         def decorate(function):
             """function -> what calls it at an address, with `address(dtype)`"""
@@ -100,7 +101,8 @@ else:
             def call(typing, address, *given):
                 """Written into the kernel: casts the arguments, calls; TypeError for an array of another form"""
                 number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind in NUMBERS)
-                wanted = argument_types(number)
+                operands = (x.dtype for x, kind in zip(given, kinds, strict=True) if kind.startswith("operand"))
+                wanted = argument_types(number, next(operands, number))
                 for position, (x, y) in enumerate(zip(given, wanted, strict=True)):
                     if isinstance(y, types.Array) and (x.dtype, x.ndim, x.layout) != (y.dtype, y.ndim, y.layout):
                         raise TypeError(f"{function.__name__}, argument {position}: found {x}, expected {y}")
@@ -120,9 +122,12 @@ else:
                 return types.void(types.int64, types.StarArgTuple(given)), write
 
             @functools.cache
-            def address(dtype):
-                """Where the function for arrays of this type begins; compiled, or read from disk, at the first call."""
-                wanted = argument_types(from_dtype(np.dtype(dtype)))
+            def address(dtype, operand=None):
+                """Where the function for arrays of this type begins; compiled, or read from disk, at the first call.
+
+                operand: the dtype of what products read, where it is not dtype
+                """
+                wanted = argument_types(*(from_dtype(np.dtype(x)) for x in (dtype, operand or dtype)))
                 dispatcher.compile(wanted)
                 compiled = dispatcher.overloads[wanted]
                 return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)

@@ -1,0 +1,32 @@
+"""What matrix products read: `float32` (default) or `bfloat16`. Everything else stays in float32.
+
+    with use_precision("bfloat16"): ...   # only inside; see ops/bfloat16.py for the arithmetic
+
+Arrays in float64 are multiplied in float64 whatever the precision is: a gradient check is not about rounding.
+"""
+
+import os
+
+import numpy as np
+
+from .backend import Choice, use
+
+PRECISIONS = ("float32", "bfloat16")
+
+_PRECISION = Choice("MINIMOBILEBERT_PRECISION", PRECISIONS, os.environ.get("MINIMOBILEBERT_PRECISION", "float32"))
+_PRECISION.name = "precision"
+
+
+def current_precision():
+    """The precision of matrix products: "float32" or "bfloat16"."""
+    return _PRECISION.value
+
+
+def use_precision(name):
+    """Choose the precision, for good or, with `with`, for one block of code; ValueError for an unknown name."""
+    return use(_PRECISION, name)
+
+
+def rounds(dtype):
+    """Whether a product of arrays of this dtype rounds its operands to bfloat16."""
+    return _PRECISION.value == "bfloat16" and dtype == np.float32
