@@ -1,95 +1,105 @@
-"""Pairs of bfloat16: how the micro-kernel reads products in bfloat16 (see ops/bfloat16.py for the arithmetic).
+"""Packing for products in bfloat16: numbers are rounded to pairs while they are packed (ops/bfloat16.py: what and why).
 
-    x[k], x[k + 1], float32    -> rounded ->    | x[k + 1] | x[k] |    one word of 32 bits
+    x[k], x[k + 1], float32   -> rounded ->   | x[k + 1] | x[k] |     one word of 32 bits
 
-An instruction multiplies two pairs and adds both products to one float32 sum. So a word takes the place of a float32 in
-tiles, panels and registers, the depth K is half as large, and packing, macro-kernel and threads stay what they are:
+An instruction multiplies two words and adds both products to one float32 sum. So a word takes the place of a float32 in
+tiles, panels and registers, and K words hold 2 K numbers. Macro-kernel, epilogues and threads stay what they are.
 
-    x row after row, [M, K]       pair_columns    words [M, K / 2]     for x of x W^T, dy of dy W, W of x W^T
-    x column after column         pair_rows       words [K / 2, N]     for W of dy W, x and dy of dy^T x
+    a [M, K]  float32, any strides   ->   tiles of words, in the workspace: a tile is rounded once for all panels
+    b [K, N]  float32, any strides   ->   panels of words [P, K / 2, NR], rounded once
 
 The last word of an odd K has a 0 in its upper half.
 """
 
 import numpy as np
 
-from ..runtime.jit import jit, jit_inline, jit_parallel, prange
-from ..runtime.memory import empty
-from .views import as_view, in_words, view
+from ..runtime.jit import jit, jit_inline
+from .rounding import round_bits
+from .tiles import item_bytes, lanes_of, nr_of
+from .vector_loops import pair_neighbours, pair_rows, transpose_block
+from .views import in_words, strided, view
 
-_LOWER, _ONE = np.uint32(0x7FFF), np.uint32(1)
 _HALF = np.uint32(16)
-_SIGN, _MAGNITUDE, _INFINITY, _SMALLEST = (np.uint32(x) for x in (0x8000, 0x7FFFFFFF, 0x7F800000, 0x00800000))
-_QUIET, _ZERO = np.uint32(0x40), np.uint32(0)
+_NO_NUMBER = np.uint32(0)
 
 
 @jit_inline
-def round_bits(bits):
-    """The bits of a float32 -> those of the nearest bfloat16, in the lower half of the word"""
-    magnitude = bits & _MAGNITUDE
-    upper = bits >> _HALF
-    nearest = (bits + _LOWER + (upper & _ONE)) >> _HALF
-    nearest = (upper | _QUIET) if magnitude > _INFINITY else nearest
-    return (upper & _SIGN) if magnitude < _SMALLEST else nearest
+def words_of(depth):
+    """Words that hold `depth` numbers."""
+    return (depth + 1) // 2
+
+
+@jit_inline
+def _pair(bits, k, j):
+    """The word of bits[k, j] and bits[k + 1, j]; 0 in place of a row that is not there"""
+    upper = round_bits(bits[k + 1, j]) if k + 1 < bits.shape[0] else _NO_NUMBER
+    return np.uint32(round_bits(bits[k, j]) | np.uint32(upper << _HALF))
 
 
 @jit
-def pair_row(x, words):
-    """x [K] as bits -> words [ceil(K / 2)]"""
-    for k in range(x.size // 2):
-        words[k] = round_bits(x[2 * k]) | (round_bits(x[2 * k + 1]) << _HALF)
-    if x.size % 2:
-        words[x.size // 2] = round_bits(x[x.size - 1])
+def pair_rows_of(x, words):
+    """words[i, k] = the pair of x[i, 2 k] and x[i, 2 k + 1]; x [M, K], words [M, words_of(K)]"""
+    rows, depth = x.shape
+    lanes, bits = lanes_of(words), in_words(x).T
+    vectors = depth // (2 * lanes) * lanes if x.strides[1] == item_bytes(x) else 0
+    for i in range(rows):
+        for k in range(0, vectors, lanes):
+            pair_neighbours(view(x, (i, 2 * k), (2 * lanes,)), view(words, (i, k), (lanes,)))
+        for k in range(vectors, words_of(depth)):
+            words[i, k] = _pair(bits, 2 * k, i)
 
 
 @jit
-def pair_two_rows(x, y, words):
-    """x, y [N] as bits -> words [N], x in the lower halves"""
-    for j in range(x.size):
-        words[j] = round_bits(x[j]) | (round_bits(y[j]) << _HALF)
+def pack_panel_in_pairs(b, panel, scratch):
+    """`pack_panel` for b [K, 1 ... NR] in float32 and panel [words_of(K), NR]; scratch: words, lanes^2 of them"""
+    depth, columns = b.shape
+    nr, lanes, bits = nr_of(panel), lanes_of(panel), in_words(b)
+    block_words = depth // (2 * lanes) * lanes if b.strides[0] == item_bytes(b) else 0
+    block_columns = columns // lanes * lanes
+    square = strided(scratch, 0, (lanes, lanes), (lanes, 1))
+    for k in range(0, block_words, lanes):
+        for j in range(0, block_columns, lanes):
+            pair_rows_of(view(b, (2 * k, j), (2 * lanes, lanes)).T, square)
+            transpose_block(square, view(panel, (k, j), (lanes, lanes)))
+    rows_contiguous = b.strides[1] == item_bytes(b)
+    for k in range(words_of(depth)):
+        done = block_columns if k < block_words else 0
+        if rows_contiguous and 2 * k + 1 < depth:
+            for j in range(0, block_columns, lanes):
+                even, odd = view(b, (2 * k, j), (lanes,)), view(b, (2 * k + 1, j), (lanes,))
+                pair_rows(even, odd, view(panel, (k, j), (lanes,)))
+            done = block_columns
+        for j in range(done, columns):
+            panel[k, j] = _pair(bits, 2 * k, j)
+        for j in range(columns, nr):
+            panel[k, j] = _NO_NUMBER
 
 
 @jit
-def round_row(x, words):
-    """x [N] as bits -> words [N], 0 in the upper halves"""
-    for j in range(x.size):
-        words[j] = round_bits(x[j])
+def pack_panels_in_pairs(b, panels, scratch):
+    """All columns of b [K, N] in float32 as panels [P, words_of(K), NR]; scratch as above."""
+    depth, columns = b.shape
+    nr = nr_of(panels)
+    for p in range(panels.shape[0]):
+        panel = view(panels, (p, 0, 0), (panels.shape[1], nr))
+        pack_panel_in_pairs(view(b, (0, p * nr), (depth, min(nr, columns - p * nr))), panel, scratch)
 
 
-@jit_parallel
-def _pair_columns(x, words):
-    bits = in_words(as_view(x))
-    for i in prange(words.shape[0]):
-        pair_row(view(bits, (np.int64(i), 0), (bits.shape[1],)), words[i])
-
-
-@jit_parallel
-def _pair_rows(x, words):
-    bits = in_words(as_view(x))
-    depth, columns = bits.shape
-    for k in prange(words.shape[0]):
-        even = view(bits, (2 * np.int64(k), 0), (columns,))
-        if 2 * k + 1 < depth:
-            pair_two_rows(even, view(bits, (2 * np.int64(k) + 1, 0), (columns,)), words[k])
-        else:
-            round_row(even, words[k])
-
-
-def pairs_along_columns(matrix):
-    """What as_matrix made of [M, K] -> words [M, ceil(K / 2)], as as_matrix would give them"""
-    memory, (rows, columns), (row, column) = matrix
-    depth = (columns + 1) // 2
-    if column == 1:
-        words = empty((rows, depth), np.uint32)
-        _pair_columns(matrix, words)
-        return words.reshape(-1), (rows, depth), (depth, 1)
-    words = empty((depth, rows), np.uint32)
-    _pair_rows((memory, (columns, rows), (column, row)), words)
-    return words.reshape(-1), (rows, depth), (1, rows)
-
-
-def pairs_along_rows(matrix):
-    """What as_matrix made of [K, N] -> words [ceil(K / 2), N], as as_matrix would give them"""
-    memory, shape, strides = matrix
-    words, shape, strides = pairs_along_columns((memory, shape[::-1], strides[::-1]))
-    return words, shape[::-1], strides[::-1]
+@jit
+def pack_a_tiles_in_pairs(a, rows, tiles):
+    """Some rows of a transposed matrix as words: tiles[t, k, i] = the pair of a[t * rows + i, 2 k] and the next column"""
+    lanes, numbers = lanes_of(tiles), a.shape[1]
+    bits = in_words(a).T
+    for k in range(words_of(numbers)):
+        # As in pack_a_tiles; the odd column is the last that is read.
+        whole = 2 * k + 1 < numbers
+        reach = a.shape[0] + lanes if 2 * k + 2 < numbers and lanes <= a.shape[0] else a.shape[0]
+        t = 0
+        for i0 in range(0, a.shape[0], rows):
+            if whole and i0 + lanes <= reach:
+                even, odd = view(a.T, (2 * k, i0), (lanes,)), view(a.T, (2 * k + 1, i0), (lanes,))
+                pair_rows(even, odd, view(tiles, (t, k, 0), (lanes,)))
+            else:
+                for i in range(min(rows, a.shape[0] - i0)):
+                    tiles[t, k, i] = _pair(bits, 2 * k, i0 + i)
+            t += 1

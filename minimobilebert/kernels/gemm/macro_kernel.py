@@ -15,7 +15,10 @@ b comes in panels [P, K, NR] (packing.py), packed or read in place. Blocks of KC
 to bias, the others to what is in out.
 """
 
+import numpy as np
+
 from ..runtime.jit import jit, jit_inline
+from .bfloat16 import pack_a_tiles_in_pairs, pair_rows_of
 from .epilogue import apply_epilogue
 from .micro_kernel import micro_kernel
 from .packing import KC, copy_panels, pack_a_tiles, rows_of_tiles
@@ -34,6 +37,15 @@ def depth_blocks(depth):
 
 
 @jit_inline
+def _in_words(workspace):
+    """Whether products are in bfloat16."""
+    if isinstance(workspace.a_tiles.dtype.type(0), np.uint32):
+        return True
+    else:
+        return False
+
+
+@jit_inline
 def _packs_a(a, workspace):
     """dy^T @ x: a's columns are rows in memory, mostly a power of two apart, and push each other out of the cache."""
     item = item_bytes(a)
@@ -41,9 +53,9 @@ def _packs_a(a, workspace):
 
 
 @jit_inline
-def _panels_at_once(rows, depth, packs_a, like):
+def _panels_at_once(rows, depth, copies_a, like):
     """NC / NR: panels whose KC rows fill B_BLOCK_BYTES; 1 where a is the small matrix, so that b is read once."""
-    if not packs_a and 2 * rows * depth * item_bytes(like) <= B_BLOCK_BYTES:
+    if not copies_a and 2 * rows * depth * item_bytes(like) <= B_BLOCK_BYTES:
         return 1
     return max(1, B_BLOCK_BYTES // (item_bytes(like) * nr_of(like) * min(depth, KC)))
 
@@ -100,14 +112,33 @@ def _block_of_b(panels, p0, k0, shape, packs_b, workspace):
 def _tile_of_a(a, i0, k0, shape, tile_rows, packs_a, workspace):
     """Rows i0 ... and columns k0 ... of a, as they are or packed, TILES_AT_ONCE tiles at a time -> [mr, KC]"""
     mr, kc = shape
-    a_tile = view(a, (i0, k0), (mr, kc))
+    if isinstance(workspace.a_tiles.dtype.type(0), np.uint32):
+        return _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace)
+    else:
+        a_tile = view(a, (i0, k0), (mr, kc))
+        if packs_a:
+            t = i0 // tile_rows % TILES_AT_ONCE
+            if t == 0:
+                rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
+                pack_a_tiles(view(a, (i0, k0), (rows, kc)), tile_rows, workspace.a_tiles)
+            a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
+        return a_tile
+
+
+@jit_inline
+def _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace):
+    """The same in words (bfloat16.py), of which each holds two columns of a; k0 and kc count words"""
+    mr, kc = shape
+    numbers = min(2 * kc, a.shape[1] - 2 * k0)
     if packs_a:
         t = i0 // tile_rows % TILES_AT_ONCE
         if t == 0:
             rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
-            pack_a_tiles(view(a, (i0, k0), (rows, kc)), tile_rows, workspace.a_tiles)
-        a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
-    return a_tile
+            pack_a_tiles_in_pairs(view(a, (i0, 2 * k0), (rows, numbers)), tile_rows, workspace.a_tiles)
+        return view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
+    words = view(workspace.a_rows, (0, 0), (mr, kc))
+    pair_rows_of(view(a, (i0, 2 * k0), (mr, numbers)), words)
+    return words
 
 
 @jit
@@ -117,11 +148,12 @@ def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     a [M, K] with any strides; panels [P, K, NR] of b [K, N]; bias [N] or [0]; addend [M, N] or no rows, may be out;
     out [M, N]. addend and out have neighbouring columns. epilogue: an Epilogue; workspace: a Workspace.
     """
-    rows, depth = a.shape
+    rows, depth = a.shape[0], panels.shape[1]
     columns, nr, blocks = out.shape[1], nr_of(out), depth_blocks(depth)
     packs_a = _packs_a(a, workspace)
     packs_b = _packs_b(panels, rows, packs_a, workspace)
-    tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, packs_a, out)
+    copies_a = packs_a or _in_words(workspace)
+    tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, copies_a, out)
     for p0 in range(0, panels.shape[0], at_once):  # NC columns of b
         count = min(at_once, panels.shape[0] - p0)
         for block in range(blocks):  # KC rows of b

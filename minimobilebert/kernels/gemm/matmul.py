@@ -22,14 +22,14 @@ import numpy as np
 
 from ..rows import contiguous
 from ..runtime.by_address import by_address
-from ..runtime.jit import get_num_threads, jit_parallel, prange, serial
+from ..runtime.jit import get_num_threads, jit_inline, jit_parallel, prange, serial
 from ..runtime.memory import empty, scratch
 from ..runtime.precision import rounds
-from .bfloat16 import pairs_along_columns, pairs_along_rows
+from .bfloat16 import pack_panel_in_pairs, words_of
 from .epilogue import NOTHING, Epilogue, epilogue_of_part
 from .macro_kernel import macro_kernel
 from .packing import pack_panel, panels_in_place, panels_of
-from .tiles import nr_of
+from .tiles import lanes_of, nr_of
 from .views import as_matrix, as_view, block_of, segment_of, strided, view
 from .workspace import full_workspace_size, workspace_in
 
@@ -65,7 +65,7 @@ def deliver(product, bias, out, accumulate):
     return out
 
 
-@by_address("int int2 operand operand_panels numbers matrix matrix epilogue numbers")
+@by_address("int int2 matrix operand_panels numbers matrix matrix epilogue numbers")
 def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     """One part of the output: some rows of some panels."""
     rows, columns = out.shape
@@ -77,7 +77,7 @@ def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     j0, size = p0 * nr, full_workspace_size(out)
     shape = (i1 - i0, min(columns, p1 * nr) - j0)
     macro_kernel(
-        view(a, (i0, 0), (i1 - i0, depth)),
+        view(a, (i0, 0), (i1 - i0, a.shape[1])),
         view(panels, (p0, 0, 0), (p1 - p0, depth, nr)),
         segment_of(bias, j0, shape[1]),
         block_of(addend, i0, j0, shape),
@@ -87,6 +87,27 @@ def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     )
 
 
+@jit_inline
+def _panels_for(b, packed):
+    """b in panels: room for them in `packed`, or where they are if it is empty; words (bfloat16.py) if it has words"""
+    nr, (depth, columns) = nr_of(packed), b.shape
+    count = panels_of(columns, packed)
+    if isinstance(packed.dtype.type(0), np.uint32):
+        return strided(packed, 0, (count, words_of(depth), nr), (words_of(depth) * nr, nr, 1))
+    else:
+        packed_panels = strided(packed, 0, (count, depth, nr), (depth * nr, nr, 1))
+        return packed_panels if packed.size > 0 else panels_in_place(b, count)
+
+
+@jit_inline
+def _pack(b, panel):
+    """One panel, rounded to words where `panel` has words"""
+    if isinstance(panel.dtype.type(0), np.uint32):
+        pack_panel_in_pairs(b, panel, np.empty(lanes_of(panel) ** 2, np.uint32))
+    else:
+        pack_panel(b, panel)
+
+
 @jit_parallel
 def _matmul(part_at, parts, a, b, bias, addend, out, epilogue, packed, memory):
     """out = epilogue(addend + bias + a @ b), in parts; b is packed where `packed` has room for it"""
@@ -94,16 +115,13 @@ def _matmul(part_at, parts, a, b, bias, addend, out, epilogue, packed, memory):
     kind, kept, scale, shift = epilogue
     kept = view(kept, (0, 0), kept.shape)
     depth, columns = b.shape
-    nr = nr_of(out)
-    count = panels_of(columns, out)
+    panels = _panels_for(b, packed)
     if packed.size > 0:
-        panels = strided(packed, 0, (count, depth, nr), (depth * nr, nr, 1))
+        count, packed_depth, nr = panels.shape
         for p in prange(count):
             j = np.int64(p) * nr
-            panel = view(b, (0, j), (depth, min(nr, columns - j)))
-            pack_panel(panel, view(panels, (np.int64(p), 0, 0), (depth, nr)))
-    else:
-        panels = panels_in_place(b, count)
+            part_of_b = view(b, (0, j), (depth, min(nr, columns - j)))
+            _pack(part_of_b, view(panels, (np.int64(p), 0, 0), (packed_depth, nr)))
     for part in prange(parts[0] * parts[1]):
         each = Epilogue(kind, kept, scale, shift)
         _part(part_at, part, parts, a, panels, bias, addend, out, each, memory)
@@ -130,10 +148,7 @@ def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale
     """
     none = _NONE[out.dtype]
     (rows, depth), columns = a.shape, b.shape[1]
-    a_matrix, b_matrix, out_matrix, operand = as_matrix(a), as_matrix(b), as_matrix(out), out.dtype
-    if rounds(operand):
-        a_matrix, b_matrix, operand = pairs_along_columns(a_matrix), pairs_along_rows(b_matrix), np.dtype(np.uint32)
-        depth = a_matrix[1][1]
+    b_matrix, out_matrix = as_matrix(b), as_matrix(out)
     if addend is None:
         addend_matrix = _NO_MATRIX[out.dtype]
     else:
@@ -149,12 +164,15 @@ def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale
         none if scale is None else contiguous(scale),
         none if shift is None else contiguous(shift),
     )
-    packed = empty(count * nr * depth if b_matrix[2][1] != 1 or columns % nr != 0 else 0, operand)
+    if rounds(out.dtype):
+        packed = empty(count * nr * words_of(depth), np.uint32)
+    else:
+        packed = empty(count * nr * depth, out.dtype) if b_matrix[2][1] != 1 or columns % nr != 0 else none
     run = _matmul if parts != (1, 1) else _matmul_serial
     bias = none if bias is None else contiguous(bias)
     memory = _memory.of(out.dtype, parts[0] * parts[1])
-    part_at = _part.address(out.dtype, operand)
-    run(part_at, parts, a_matrix, b_matrix, bias, addend_matrix, out_matrix, epilogue, packed, memory)
+    part_at = _part.address(out.dtype, packed.dtype)
+    run(part_at, parts, as_matrix(a), b_matrix, bias, addend_matrix, out_matrix, epilogue, packed, memory)
     return out
 
 

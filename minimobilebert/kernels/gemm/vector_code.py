@@ -67,6 +67,34 @@ class VectorCode:
         name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, fma, name), [x, y, total])
 
+    def rounded(self, x):
+        """A float32 vector -> words with the nearest bfloat16 in their lower halves (bfloat16.py, round_bits)"""
+        builder, words = self.builder, ir.VectorType(INDEX, self.lanes)
+        if HAS_PAIRS:
+            halves = ir.VectorType(ir.IntType(16), self.lanes)
+            function_type = ir.FunctionType(halves, [self.type])
+            name = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+            function = cgutils.get_or_insert_function(builder.module, function_type, name)
+            return builder.zext(builder.call(function, [x]), words)
+
+        def all_lanes(number):
+            """The same word in all lanes"""
+            return ir.Constant(words, [number] * self.lanes)
+
+        bits = builder.bitcast(x, words)
+        upper, magnitude = builder.lshr(bits, all_lanes(16)), builder.and_(bits, all_lanes(0x7FFFFFFF))
+        half = builder.add(all_lanes(0x7FFF), builder.and_(upper, all_lanes(1)))
+        nearest = builder.lshr(builder.add(bits, half), all_lanes(16))
+        is_nan = builder.icmp_unsigned(">", magnitude, all_lanes(0x7F800000))
+        nearest = builder.select(is_nan, builder.or_(upper, all_lanes(0x40)), nearest)
+        is_denormal = builder.icmp_unsigned("<", magnitude, all_lanes(0x00800000))
+        return builder.select(is_denormal, builder.and_(upper, all_lanes(0x8000)), nearest)
+
+    def pairs(self, lower, upper):
+        """Words with the bfloat16 nearest to two float32 vectors in their lower and upper halves"""
+        sixteen = ir.Constant(ir.VectorType(INDEX, self.lanes), [16] * self.lanes)
+        return self.builder.or_(self.rounded(lower), self.builder.shl(self.rounded(upper), sixteen))
+
     def multiply_add_pairs(self, a, b, total):
         """total plus the products of both bfloat16 of a word, the upper ones first; see micro_kernel.py"""
         words = ir.VectorType(INDEX, self.lanes)

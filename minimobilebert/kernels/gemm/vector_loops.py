@@ -14,9 +14,13 @@ too short to be worth it, or that there is a NaN.
         30 31 32 33      21 31 23 33      03 13 23 33
 """
 
+import numpy as np
+
 from ..multiply_add import multiply_add
 from ..runtime.jit import jit, jit_inline
+from .rounding import round_bits
 from .tiles import PATH, TILE_VECTORS, lanes_of, nr_of
+from .views import in_words
 
 if PATH == "plain":
 
@@ -32,6 +36,20 @@ if PATH == "plain":
         for i in range(lanes_of(source)):
             for j in range(lanes_of(source)):
                 target[j, i] = source[i, j]
+
+    @jit
+    def pair_neighbours(x, words):
+        """The rounding without vector instructions."""
+        bits = in_words(x)
+        for k in range(lanes_of(words)):
+            words[k] = round_bits(bits[2 * k]) | (round_bits(bits[2 * k + 1]) << np.uint32(16))
+
+    @jit
+    def pair_rows(x, y, words):
+        """The rounding without vector instructions."""
+        x_bits, y_bits = in_words(x), in_words(y)
+        for j in range(lanes_of(words)):
+            words[j] = round_bits(x_bits[j]) | (round_bits(y_bits[j]) << np.uint32(16))
 
     @jit
     def relu_tile(y):
@@ -105,6 +123,38 @@ else:
             return context.get_dummy_value()
 
         return types.void(source, target), write
+
+    @intrinsic
+    def pair_neighbours(typing, x, words):
+        """words[k] = the pair of x[2 k] and x[2 k + 1]; x [2 lanes] float32, words [lanes]: see bfloat16.py"""
+
+        def write(context, builder, signature, arguments):
+            code = VectorCode(context, builder, signature.args[0].dtype)
+            (x, _), (words, _) = (
+                code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True)
+            )
+            first, second = code.load(x), code.load(code.at(x, code.lanes))
+            even, odd = (code.shuffle(first, second, range(start, 2 * code.lanes, 2)) for start in (0, 1))
+            target = builder.bitcast(words, ir.VectorType(INDEX, code.lanes).as_pointer())
+            builder.store(code.pairs(even, odd), target).align = code.item
+            return context.get_dummy_value()
+
+        return types.void(x, words), write
+
+    @intrinsic
+    def pair_rows(typing, x, y, words):
+        """words[j] = the pair of x[j] and y[j]; x, y [lanes] float32, words [lanes]"""
+
+        def write(context, builder, signature, arguments):
+            code = VectorCode(context, builder, signature.args[0].dtype)
+            (x, _), (y, _), (words, _) = (
+                code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True)
+            )
+            target = builder.bitcast(words, ir.VectorType(INDEX, code.lanes).as_pointer())
+            builder.store(code.pairs(code.load(x), code.load(y)), target).align = code.item
+            return context.get_dummy_value()
+
+        return types.void(x, y, words), write
 
     def _for_each_row(code, y_type, y_argument, change):
         """Write a loop over the rows of a tile; change(vector, its number in the row) -> the new vector"""

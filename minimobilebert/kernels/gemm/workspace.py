@@ -27,7 +27,8 @@ class Workspace(NamedTuple):
     zeros: np.ndarray  # [NR]
     bias: np.ndarray  # [NR], for a partial panel
     tile: np.ndarray  # [MR, NR], for a partial tile
-    a_tiles: np.ndarray  # [TILES_AT_ONCE or 0, KC, lanes]
+    a_tiles: np.ndarray  # [TILES_AT_ONCE or 0, KC, lanes]: columns of a one after the other
+    a_rows: np.ndarray  # [MR, KC], the same memory: rows of a one after the other, for words
     b_block: np.ndarray  # one dimension
 
 
@@ -68,7 +69,9 @@ def workspace_in(memory, operands):
     tiles = TILES_AT_ONCE if memory.size >= a_workspace_size(memory) else 0
     tile = strided(memory, 2 * nr, (MR, nr), (nr, 1))
     a_tiles = strided(memory, tile_workspace_size(memory), (tiles, KC, lanes), (tile_size_of(memory), lanes, 1))
+    a_rows = strided(memory, tile_workspace_size(memory), (MR if tiles else 0, KC), (KC + lanes, 1))
     b_start = min(memory.size, a_workspace_size(memory))
     b_block = view(memory, (b_start,), (memory.size - b_start,))
     bias = view(memory, (nr,), (nr,))
-    return Workspace(zeros, bias, tile, _as_operands(a_tiles, operands), _as_operands(b_block, operands))
+    a_tiles, a_rows = _as_operands(a_tiles, operands), _as_operands(a_rows, operands)
+    return Workspace(zeros, bias, tile, a_tiles, a_rows, _as_operands(b_block, operands))
