@@ -11,7 +11,8 @@ import numpy as np
 
 from ..kernels import encoder as kernel
 from ..kernels.gemm.epilogue import ACTIVATIONS
-from ..kernels.gemm.packing import pack_matrix, panels_of
+from ..kernels.gemm.packing import panels_of
+from ..kernels.gemm.panels import pack_matrix
 from ..kernels.gemm.tiles import nr_of
 from ..kernels.gemm.views import as_matrix
 from ..kernels.runtime import locks

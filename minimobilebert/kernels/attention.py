@@ -20,14 +20,16 @@ import numpy as np
 from .exponential import exp_scalar
 from .gemm.epilogue import no_epilogue
 from .gemm.macro_kernel import macro_kernel
-from .gemm.packing import pack_panels, panels_in_place, panels_of
+from .gemm.packing import panels_in_place, panels_of
+from .gemm.panels import pack_all, packed_depth, panels_in
 from .gemm.tiles import item_bytes, lanes_of, nr_of
 from .gemm.views import nothing, strided, view
-from .gemm.workspace import Workspace, a_workspace_size, tile_workspace_size, workspace_in
+from .gemm.workspace import Workspace, a_workspace_size, as_operands, tile_workspace_size, workspace_in
 from .rows import contiguous, row_maximum
 from .runtime.by_address import by_address, passed_as
 from .runtime.jit import jit, jit_inline, jit_parallel, prange
 from .runtime.memory import empty
+from .runtime.precision import operands_of
 from .sums import dot_of, sum_of
 
 # Score of a key that is padding. Finite, because infinity minus infinity is NaN; and far below anything
@@ -58,9 +60,10 @@ class HeadMemory(NamedTuple):
 def _sizes(tokens, size, like):
     """Numbers in `panels`, for the largest matrix that is packed there, in `transposed`, and a workspace; size = K"""
     whole_tokens, whole_size = panels_of(tokens, like) * nr_of(like), panels_of(size, like) * nr_of(like)
+    workspace = tile_workspace_size(like) if packed_depth(2, like) == 2 else a_workspace_size(like)
     if size < nr_of(like):
         return whole_tokens * max(whole_size, tokens), size * tokens, a_workspace_size(like)
-    return whole_tokens * whole_size, 0, tile_workspace_size(like)
+    return whole_tokens * whole_size, 0, workspace
 
 
 @jit
@@ -71,13 +74,13 @@ def head_memory_size(tokens, size, like):
 
 
 @jit
-def head_memory_in(memory, tokens, size):
-    """memory [head_memory_size] -> HeadMemory"""
-    panels, transposed, workspace = _sizes(tokens, size, memory)
+def head_memory_in(memory, tokens, size, operands):
+    """memory [head_memory_size] -> HeadMemory; operands: an array of the type that products read"""
+    panels, transposed, workspace = _sizes(tokens, size, operands)
     return HeadMemory(
-        view(memory, (0,), (panels,)),
+        as_operands(view(memory, (0,), (panels,)), operands),
         strided(memory, panels, (size, tokens), (tokens, 1)),
-        workspace_in(view(memory, (panels + transposed,), (workspace,)), memory),
+        workspace_in(view(memory, (panels + transposed,), (workspace,)), operands),
     )
 
 
@@ -86,13 +89,6 @@ def _multiply_panels(a, panels, out, workspace):
     """out = a @ (the matrix in these panels)"""
     none = view(workspace.zeros, (0,), (0,))
     macro_kernel(a, panels, none, nothing(none), out, no_epilogue(none), workspace)
-
-
-@jit_inline
-def _panels_in(memory, depth, columns):
-    """Room for a matrix [depth, columns] in panels -> [P, depth, NR]"""
-    nr = nr_of(memory)
-    return strided(memory, 0, (panels_of(columns, memory), depth, nr), (depth * nr, nr, 1))
 
 
 @jit
@@ -104,12 +100,27 @@ def matmul_transposed(a, x, column, out, memory):
     """
     tokens, width = x.shape
     size, nr = a.shape[1], nr_of(out)
-    wide = min(max(size, lanes_of(out)), width)
+    wide = min(max(size, lanes_of(out)), width) if packed_depth(2, memory.panels) == 2 else size
     first = min(column, width - wide)
-    panels = _panels_in(memory.panels, wide, tokens)
-    pack_panels(view(x, (0, first), (tokens, wide)).T, panels)
-    own = view(panels, (0, column - first, 0), (panels.shape[0], size, nr))
+    panels = panels_in(memory.panels, wide, tokens)
+    pack_all(view(x, (0, first), (tokens, wide)).T, panels)
+    own = view(panels, (0, column - first, 0), (panels.shape[0], packed_depth(size, panels), nr))
     _multiply_panels(a, own, out, memory.workspace)
+
+
+@jit_inline
+def _transposed_in_panels(a, memory):
+    """a^T [T, R] in panels: in place where a lies so already and products read numbers"""
+    rows, tokens = a.shape
+    panels = panels_in(memory, tokens, rows)
+    if isinstance(memory.dtype.type(0), np.uint32):
+        pack_all(a.T, panels)
+        return panels
+    else:
+        if a.strides[0] == item_bytes(a) and rows % nr_of(a) == 0:
+            return panels_in_place(a.T, rows // nr_of(a))
+        pack_all(a.T, panels)
+        return panels
 
 
 @jit
@@ -117,13 +128,8 @@ def _matmul_narrow(a, x, out, memory):
     """`matmul_head` where K < NR, so that a tile would be mostly empty: out^T = x^T a^T, whose rows are long"""
     rows, tokens = a.shape
     size = x.shape[1]
-    if a.strides[0] == item_bytes(a) and rows % nr_of(a) == 0:
-        panels = panels_in_place(a.T, rows // nr_of(a))
-    else:
-        panels = _panels_in(memory.panels, tokens, rows)
-        pack_panels(a.T, panels)
     transposed = view(memory.transposed, (0, 0), (size, rows))
-    _multiply_panels(x.T, panels, transposed, memory.workspace)
+    _multiply_panels(x.T, _transposed_in_panels(a, memory.panels), transposed, memory.workspace)
     for i in range(rows):
         for c in range(size):
             out[i, c] = transposed[c, i]
@@ -136,8 +142,8 @@ def matmul_head(a, x, out, memory):
     if size < nr_of(out):
         _matmul_narrow(a, x, out, memory)
         return
-    panels = _panels_in(memory.panels, tokens, size)
-    pack_panels(x, panels)
+    panels = panels_in(memory.panels, tokens, size)
+    pack_all(x, panels)
     _multiply_panels(a, panels, out, memory.workspace)
 
 
@@ -213,12 +219,12 @@ def _scale_of(query, heads):
 
 
 @jit
-def _one_head_forward(head, inputs, context, scores, probabilities, square, memory):
+def _one_head_forward(head, inputs, context, scores, probabilities, square, memory, operands):
     """Steps 1 to 4 of ops/attention.py; square [T, T], memory: scratch"""
     query, key, value, mask, keep, heads = inputs
     _, tokens, width = query.shape
     size = width // heads
-    own = head_memory_in(memory, tokens, size)
+    own = head_memory_in(memory, tokens, size, operands)
     q, v, c = _head_of(query, head, heads), _head_of(value, head, heads), _head_of(context, head, heads)
     p = _square_of(probabilities, head)
     matmul_transposed(q, _sequence_of(key, head, heads), head % heads * size, p, own)  # 1: q k^T
@@ -227,20 +233,23 @@ def _one_head_forward(head, inputs, context, scores, probabilities, square, memo
     matmul_head(u, v, c, own)  # 4: c = u v
 
 
-@by_address("int attention sequences squares squares")
-def _head_forward(head, inputs, context, scores, probabilities):
+@by_address("int attention sequences squares squares operands")
+def _head_forward(head, inputs, context, scores, probabilities, operands):
     """All of one head; head counts through the heads of all sequences."""
     _, tokens, width = inputs.query.shape
     dtype, dropped = inputs.query.dtype, tokens if inputs.keep.size > 0 else 0
-    memory = np.empty(head_memory_size(tokens, width // inputs.heads, inputs.query), dtype)
-    _one_head_forward(head, inputs, context, scores, probabilities, np.empty((dropped, dropped), dtype), memory)
+    memory = np.empty(head_memory_size(tokens, width // inputs.heads, operands), dtype)
+    _one_head_forward(
+        head, inputs, context, scores, probabilities, np.empty((dropped, dropped), dtype), memory, operands
+    )
 
 
 @jit_parallel
-def _attention_forward(head_at, inputs, context, scores, probabilities):
+def _attention_forward(head_at, inputs, context, scores, probabilities, operands):
     query, key, value, mask, keep, heads = inputs
     for head in prange(len(mask) * heads):
-        _head_forward(head_at, head, Inputs(query, key, value, mask, keep, heads), context, scores, probabilities)
+        each = Inputs(query, key, value, mask, keep, heads)
+        _head_forward(head_at, head, each, context, scores, probabilities, operands)
 
 
 def _inputs(query, key, value, mask, keep, heads):
@@ -265,12 +274,13 @@ def _ds_rows(p, ds, dscores, mask, scale):
 
 
 @jit
-def _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients, squares, memory):
-    """Steps 4 to 1 in reverse; gradients: dquery, dkey, dvalue; squares [2, T, T], memory: scratch"""
+def _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands):
+    """Steps 4 to 1 in reverse; upstream: dcontext, dscores; gradients: dquery, dkey, dvalue; squares, memory: scratch"""
+    dcontext, dscores = upstream
     query, key, value, mask, keep, heads = inputs
     _, tokens, width = query.shape
     size = width // heads
-    own = head_memory_in(memory, tokens, size)
+    own = head_memory_in(memory, tokens, size, operands)
     dc, p = _head_of(dcontext, head, heads), _square_of(probabilities, head)
     q, k = _head_of(query, head, heads), _head_of(key, head, heads)
     dq = _head_of(gradients[0], head, heads)
@@ -285,24 +295,24 @@ def _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients
     matmul_head(ds.T, q, dk, own)  # 1: dk = ds^T q
 
 
-@by_address("int sequences squares attention squares sequences sequences sequences")
-def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue):
+@by_address("int sequences squares attention squares sequences sequences sequences operands")
+def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue, operands):
     """Reverse of `_head_forward`."""
     _, tokens, width = inputs.query.shape
     dtype = inputs.query.dtype
     squares = np.empty((2 if inputs.keep.size > 0 else 1, tokens, tokens), dtype)
-    memory = np.empty(head_memory_size(tokens, width // inputs.heads, inputs.query), dtype)
-    gradients = (dquery, dkey, dvalue)
-    _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients, squares, memory)
+    memory = np.empty(head_memory_size(tokens, width // inputs.heads, operands), dtype)
+    upstream, gradients = (dcontext, dscores), (dquery, dkey, dvalue)
+    _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands)
 
 
 @jit_parallel
-def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients):
+def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients, operands):
     query, key, value, mask, keep, heads = inputs
     dquery, dkey, dvalue = gradients
     for head in prange(len(mask) * heads):
         each = Inputs(query, key, value, mask, keep, heads)
-        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue)
+        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands)
 
 
 def _squares(array, dtype):
@@ -313,14 +323,14 @@ def _squares(array, dtype):
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
     """The compiled twin of ops/attention.py."""
     batch, tokens, _ = query.shape
-    dtype = query.dtype
+    dtype, operands = query.dtype, operands_of(query.dtype)
     context = empty(query.shape, dtype)
     probabilities = empty((batch, num_heads, tokens, tokens), dtype)
     scores = empty(probabilities.shape, dtype) if keep_scores else None
     if query.size:
         _attention_forward(
-            _head_forward.address(dtype), _inputs(query, key, value, mask, keep, num_heads), context,
-            _squares(scores, dtype), _squares(probabilities, dtype),
+            _head_forward.address(dtype, operands.dtype), _inputs(query, key, value, mask, keep, num_heads), context,
+            _squares(scores, dtype), _squares(probabilities, dtype), operands,
         )  # fmt: skip
     return context, (query, key, value, mask, scores, probabilities, keep)
 
@@ -328,12 +338,12 @@ def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
 def attention_backward(dcontext, cache, dscores=None):
     """The compiled twin of ops/attention.py."""
     query, heads = cache.query, cache.probabilities.shape[1]
-    dtype = query.dtype
+    dtype, operands = query.dtype, operands_of(query.dtype)
     gradients = tuple(empty(query.shape, dtype) for _ in range(3))
     if query.size:
         inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)
         _attention_backward(
-            _head_backward.address(dtype), contiguous(dcontext), _squares(dscores, dtype), inputs,
-            _squares(cache.probabilities, dtype), gradients,
+            _head_backward.address(dtype, operands.dtype), contiguous(dcontext), _squares(dscores, dtype), inputs,
+            _squares(cache.probabilities, dtype), gradients, operands,
         )  # fmt: skip
     return gradients

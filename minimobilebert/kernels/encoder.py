@@ -93,7 +93,7 @@ def _rows_in(memory, h, tokens, sizes):
         strided(memory, 2 * rows * C, (rows, C), (C, 1)),
         strided(memory, m_at, (rows, F), (F, 1)),
         view(memory, (scores_at,), (rows * tokens,)),
-        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads),
+        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, memory),
     )
 
 

@@ -76,18 +76,8 @@ def pack_panel_in_pairs(b, panel, scratch):
 
 
 @jit
-def pack_panels_in_pairs(b, panels, scratch):
-    """All columns of b [K, N] in float32 as panels [P, words_of(K), NR]; scratch as above."""
-    depth, columns = b.shape
-    nr = nr_of(panels)
-    for p in range(panels.shape[0]):
-        panel = view(panels, (p, 0, 0), (panels.shape[1], nr))
-        pack_panel_in_pairs(view(b, (0, p * nr), (depth, min(nr, columns - p * nr))), panel, scratch)
-
-
-@jit
 def pack_a_tiles_in_pairs(a, rows, tiles):
-    """Some rows of a transposed matrix as words: tiles[t, k, i] = the pair of a[t * rows + i, 2 k] and the next column"""
+    """Some rows of a transposed matrix as words: tiles[t, k, i] = the pair of columns 2 k, 2 k + 1 of row t * rows + i"""
     lanes, numbers = lanes_of(tiles), a.shape[1]
     bits = in_words(a).T
     for k in range(words_of(numbers)):

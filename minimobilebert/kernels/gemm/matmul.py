@@ -25,12 +25,13 @@ from ..runtime.by_address import by_address
 from ..runtime.jit import get_num_threads, jit_inline, jit_parallel, prange, serial
 from ..runtime.memory import empty, scratch
 from ..runtime.precision import rounds
-from .bfloat16 import pack_panel_in_pairs, words_of
+from .bfloat16 import words_of
 from .epilogue import NOTHING, Epilogue, epilogue_of_part
 from .macro_kernel import macro_kernel
-from .packing import pack_panel, panels_in_place, panels_of
-from .tiles import lanes_of, nr_of
-from .views import as_matrix, as_view, block_of, segment_of, strided, view
+from .packing import panels_in_place, panels_of
+from .panels import pack, panels_in
+from .tiles import nr_of
+from .views import as_matrix, as_view, block_of, segment_of, view
 from .workspace import full_workspace_size, workspace_in
 
 SERIAL_BELOW = 64**3  # multiply-adds; fewer are done before a second thread has woken up
@@ -89,23 +90,12 @@ def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
 
 @jit_inline
 def _panels_for(b, packed):
-    """b in panels: room for them in `packed`, or where they are if it is empty; words (bfloat16.py) if it has words"""
-    nr, (depth, columns) = nr_of(packed), b.shape
-    count = panels_of(columns, packed)
+    """b in panels: room for them in `packed`, or in place where that is empty; words are always packed"""
     if isinstance(packed.dtype.type(0), np.uint32):
-        return strided(packed, 0, (count, words_of(depth), nr), (words_of(depth) * nr, nr, 1))
+        return panels_in(packed, b.shape[0], b.shape[1])
     else:
-        packed_panels = strided(packed, 0, (count, depth, nr), (depth * nr, nr, 1))
-        return packed_panels if packed.size > 0 else panels_in_place(b, count)
-
-
-@jit_inline
-def _pack(b, panel):
-    """One panel, rounded to words where `panel` has words"""
-    if isinstance(panel.dtype.type(0), np.uint32):
-        pack_panel_in_pairs(b, panel, np.empty(lanes_of(panel) ** 2, np.uint32))
-    else:
-        pack_panel(b, panel)
+        count = panels_of(b.shape[1], packed)
+        return panels_in(packed, b.shape[0], b.shape[1]) if packed.size > 0 else panels_in_place(b, count)
 
 
 @jit_parallel
@@ -121,7 +111,7 @@ def _matmul(part_at, parts, a, b, bias, addend, out, epilogue, packed, memory):
         for p in prange(count):
             j = np.int64(p) * nr
             part_of_b = view(b, (0, j), (depth, min(nr, columns - j)))
-            _pack(part_of_b, view(panels, (np.int64(p), 0, 0), (packed_depth, nr)))
+            pack(part_of_b, view(panels, (np.int64(p), 0, 0), (packed_depth, nr)))
     for part in prange(parts[0] * parts[1]):
         each = Epilogue(kind, kept, scale, shift)
         _part(part_at, part, parts, a, panels, bias, addend, out, each, memory)

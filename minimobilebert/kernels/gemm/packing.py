@@ -15,7 +15,7 @@ A transposed a (dy^T of dy^T x) is packed in tiles of the same kind: for each k 
 from ..runtime.jit import jit, jit_inline
 from .tiles import MR, item_bytes, lanes_of, nr_of
 from .vector_loops import copy_vector, transpose_block
-from .views import as_view, strided, view
+from .views import strided, view
 
 KC = 256  # rows of b in one block: the MR x KC numbers of a that a tile reads stay in the first-level cache
 
@@ -60,22 +60,6 @@ def pack_panel(b, panel):
             panel[k, j] = b[k, j]
         for j in range(columns, nr):
             panel[k, j] = 0
-
-
-@jit
-def pack_panels(b, panels):
-    """All columns of b [K, N] as panels [P, K, NR]."""
-    depth, columns = b.shape
-    nr = nr_of(b)
-    for p in range(panels.shape[0]):
-        width = min(nr, columns - p * nr)
-        pack_panel(view(b, (0, p * nr), (depth, width)), view(panels, (p, 0, 0), (depth, nr)))
-
-
-@jit
-def pack_matrix(b, panels):
-    """`pack_panels` for Python: b as `as_matrix` makes it, panels [P, K, NR] contiguous"""
-    pack_panels(as_view(b), view(panels, (0, 0, 0), panels.shape))
 
 
 @jit_inline

@@ -1,6 +1,6 @@
 """float32 to bfloat16 for one number, in bits (see ops/bfloat16.py for the rule).
 
-    bits of a float32   | sign, exponent, 7 bits | 16 bits |   ->   the upper half, one more where the lower half says so
+    bits of a float32   | sign, exponent, 7 bits | 16 bits |   ->   the upper half, rounded
 
 VectorCode.rounded (vector_code.py) does the same with vectors.
 """

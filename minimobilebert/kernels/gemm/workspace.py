@@ -51,7 +51,7 @@ def full_workspace_size(like):
 
 
 @jit_inline
-def _as_operands(x, like):
+def as_operands(x, like):
     """The same memory as numbers, or as words where `like` has words (bfloat16.py)"""
     if isinstance(like.dtype.type(0), np.uint32):
         return in_words(x)
@@ -73,5 +73,5 @@ def workspace_in(memory, operands):
     b_start = min(memory.size, a_workspace_size(memory))
     b_block = view(memory, (b_start,), (memory.size - b_start,))
     bias = view(memory, (nr,), (nr,))
-    a_tiles, a_rows = _as_operands(a_tiles, operands), _as_operands(a_rows, operands)
-    return Workspace(zeros, bias, tile, a_tiles, a_rows, _as_operands(b_block, operands))
+    a_tiles, a_rows = as_operands(a_tiles, operands), as_operands(a_rows, operands)
+    return Workspace(zeros, bias, tile, a_tiles, a_rows, as_operands(b_block, operands))

@@ -66,7 +66,7 @@ else:
         "number": lambda number: number,
         "numbers": lambda number: number[::1],
         "matrix": lambda number: number[:, :],
-        "operand": lambda operand: operand[:, :],
+        "operands": lambda operand: operand[::1],
         "operand_panels": lambda operand: operand[:, :, :],
         "sequences": lambda number: number[:, :, ::1],
         "squares": lambda number: number[:, :, ::1],

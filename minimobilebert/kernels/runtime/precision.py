@@ -27,6 +27,14 @@ def use_precision(name):
     return use(_PRECISION, name)
 
 
+_OPERANDS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64", "uint32")}
+
+
+def operands_of(dtype):
+    """An empty array of the type that products of this dtype read: kernels are compiled for its type."""
+    return _OPERANDS[np.dtype(np.uint32) if rounds(dtype) else dtype]
+
+
 def rounds(dtype):
     """Whether a product of arrays of this dtype rounds its operands to bfloat16."""
     return _PRECISION.value == "bfloat16" and dtype == np.float32
