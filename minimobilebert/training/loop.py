@@ -104,7 +104,7 @@ def train(
         optimizer.load_state({key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")})
         if best:
             best.restore(metadata["best"], first)
-        say(f"{name}: going on from step {first}")
+        say(f"{name}: resuming from step {first}")
 
     start = saved = time.perf_counter()
 
@@ -138,7 +138,7 @@ def train(
             bar.update(f"loss {losses['loss']:.3f}")
             if interrupted:
                 save(done)
-                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command goes on from here")
+                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
             if time.perf_counter() - saved > checkpoint_seconds and done < total_steps:
                 save(done)
                 saved = time.perf_counter()

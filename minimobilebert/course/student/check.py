@@ -128,7 +128,7 @@ def load_state(course):
     try:
         state = read_json(path, _STATE) if path.exists() else {}
     except ValueError as error:
-        raise ValueError(f"{error}; delete the file to begin anew") from None
+        raise ValueError(f"{error}; delete the file to start again") from None
     return {"hints": {}, "tasks": {}, **state}
 
 
