@@ -29,7 +29,7 @@ def _say_what_is_missing():
     course = load()
     missing = {task.id for task in course.tasks} - {task.id for task in written(course, course.tasks)}
     if missing:
-        say(f"not written yet: {', '.join(sorted(missing))}; training stops where it needs one of them")
+        say(f"not written yet: {', '.join(sorted(missing))}; training stops when it needs one of them")
 
 
 def _train_tiny_arguments(parser):
@@ -38,7 +38,7 @@ def _train_tiny_arguments(parser):
         "--out", default="runs/tiny", type=file_name, metavar="FOLDER", help="where to write (default runs/tiny)"
     )
     parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
-                        help="your own .txt files in one or more folders, one document a file, UTF-8")  # fmt: skip
+                        help="your own .txt files in one or more folders, one document per file, UTF-8")  # fmt: skip
     settings_option(parser)
 
 
@@ -50,7 +50,7 @@ def seeds(arguments):
 
 
 def _seeds_arguments(parser):
-    parser.add_argument("--seeds", default="1,2,3,4,5", help="which ones, comma separated (default 1,2,3,4,5)")
+    parser.add_argument("--seeds", default="1,2,3,4,5", help="numbers, comma separated (default 1,2,3,4,5)")
     parser.add_argument(
         "--out", default="runs/seeds", type=file_name, metavar="FOLDER", help="where to write (default runs/seeds)"
     )
@@ -84,7 +84,7 @@ def ablate(arguments):
 
 
 def _ablate_arguments(parser):
-    parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
+    parser.add_argument("--seeds", default="1,2,3", help="numbers, comma separated (default 1,2,3)")
     parser.add_argument(
         "--out", default="runs/ablate", type=file_name, metavar="FOLDER", help="where to write (default runs/ablate)"
     )

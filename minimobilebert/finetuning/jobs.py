@@ -1,4 +1,4 @@
-"""Which files a task is read from, and the job that reads them."""
+"""The files of a task, and the job that reads them."""
 
 import dataclasses
 import pathlib
@@ -9,10 +9,10 @@ from .settings import SQUAD
 
 @dataclasses.dataclass(frozen=True)
 class TaskFiles:
-    """data: GLUE's folder of folders, or SQuAD's folder. The rest is for SQuAD.
+    """data: the GLUE folder, or the SQuAD folder. The other fields are for SQuAD.
 
-    train_file, dev_file: in place of those in `data`; split_articles: train on so many articles of the training file,
-    score on the rest; leave_out: a JSON list of the ids that are not to be trained on
+    train_file, dev_file: instead of those in `data`; split_articles: train on this number of articles of the training
+    file and score on the rest; leave_out: a JSON list of question ids that are excluded from training
     """
 
     data: str
@@ -22,7 +22,7 @@ class TaskFiles:
     leave_out: str | None = None
 
     def check(self, task):
-        """ValueError for what the task would ignore."""
+        """ValueError for a field that the task would ignore."""
         given = {f"--{name.replace('_', '-')}": value for name, value in self.described().items() if name != "data"}
         given = [name for name, value in given.items() if value is not None]
         if task not in SQUAD and given:
@@ -36,7 +36,7 @@ class TaskFiles:
         return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
 
     def contents(self, paths):
-        """-> {path: fingerprint} of the files that a job reads, and of the ids to leave out"""
+        """-> {path: fingerprint} of the files that a job reads, including `leave_out`"""
         paths = [*paths, pathlib.Path(self.leave_out)] if self.leave_out else paths
         return {name_of(path): sha256_of(path)[:16] for path in paths if path.exists()}  # the job says what is missing
 

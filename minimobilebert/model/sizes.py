@@ -65,7 +65,7 @@ def forward_flops(config, tokens):
 
 
 def describe_presets(tokens=128, batch=32):
-    """A row a preset: its size, its work and its memory, beside the paper's figures.
+    """One row per preset: parameters, operations and memory, and the figures of the paper.
 
     Memory is for `batch` sequences of `tokens` tokens, or of as many as the position table has.
     -> list of {"name", "parameters", one entry a part, "paper_parameters", "flops_128", "flops_<tokens>",

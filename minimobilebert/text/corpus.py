@@ -175,7 +175,7 @@ def split_documents(documents, held_out_fraction, seed):
     if not held_out:
         raise ValueError(
             f"{documents[0].source}: found {len(documents)} document(s), expected at least 2, because one is held out:"
-            " cut the text into several .txt files, for example one a chapter"
+            " cut the text into several .txt files, for example one per chapter"
         )
     training = [document for i, document in enumerate(documents) if i not in held_out]
     return training, [documents[i] for i in sorted(held_out)]
