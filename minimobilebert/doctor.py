@@ -4,14 +4,13 @@ import contextlib
 import hashlib
 import importlib.metadata
 import os
-import pathlib
 import re
 import shutil
 import sys
 
+from .support.project import ROOT, in_project
 from .support.regular_files import read_text
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
 
 
@@ -89,8 +88,11 @@ def _kernel_cache():
 
 def _data():
     sums = ROOT / "data" / "SHA256SUMS"
+    if not in_project():
+        yield _check("texts", True, "none in an installed package: train-tiny --text FOLDER, or run from a clone")
+        return
     if not sums.exists():
-        yield _check("texts", False, f"{sums} not found", "run from a clone of the project")
+        yield _check("texts", False, f"{sums} not found", "git checkout data")
         return
     for number, line in enumerate(read_text(sums).splitlines(), start=1):
         digest, _, name = line.partition("  ")

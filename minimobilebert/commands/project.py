@@ -1,11 +1,11 @@
 """Set the project up, test it, measure it."""
 
 import json
-import pathlib
 import subprocess
 import sys
 
 from ..support.extras import require
+from ..support.project import ROOT, part_of_project
 from .options import file_name, json_option, positive, seed_option, whole
 
 
@@ -28,9 +28,10 @@ def doctor(arguments):
 
 
 def test(arguments):
-    root = pathlib.Path(__file__).resolve().parents[2]
+    part_of_project("tests")
+    require("pytest", "test")
     words = arguments.pytest or ["--workers=auto"]  # see tests/workers.py
-    return subprocess.call([sys.executable, "-m", "pytest", *words], cwd=root)
+    return subprocess.call([sys.executable, "-m", "pytest", *words], cwd=ROOT)
 
 
 def _test_arguments(parser):
@@ -39,12 +40,12 @@ def _test_arguments(parser):
 
 
 def lint(arguments):
+    part_of_project("pyproject.toml")  # what the programs are to check, and how
     for module in ("ruff", "mypy"):
         require(module, "lint")
-    root = pathlib.Path(__file__).resolve().parents[2]
     fix, check = (["--fix"], []) if arguments.fix else ([], ["--check"])
     programs = ["ruff", "check", *fix], ["ruff", "format", *check], ["mypy"]
-    codes = [subprocess.call([sys.executable, "-m", *words], cwd=root) for words in programs]
+    codes = [subprocess.call([sys.executable, "-m", *words], cwd=ROOT) for words in programs]
     return 1 if any(codes) else 0
 
 
