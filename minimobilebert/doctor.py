@@ -10,6 +10,7 @@ import sys
 
 from .support.project import ROOT, in_project
 from .support.regular_files import read_text
+from .support.tables import aligned
 
 REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
 
@@ -120,11 +121,16 @@ def diagnose():
 
 def format_diagnosis(checks):
     """The list as aligned lines, and one that sums up."""
-    width = max(len(check["check"]) for check in checks)
-    lines = [
-        f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}"
-        + (f"  -> {c['advice']}" if c["advice"] else "")
-        for c in checks
-    ]
+    lines = aligned(
+        [
+            [
+                "[ok]" if c["ok"] else "[PROBLEM]",
+                c["check"],
+                c["found"] + (f"  -> {c['advice']}" if c["advice"] else ""),
+            ]
+            for c in checks
+        ],
+        left=range(3),
+    )
     bad = sum(not check["ok"] for check in checks)
     return "\n".join([*lines, "", "all is well" if not bad else f"{bad} problem(s)"])
