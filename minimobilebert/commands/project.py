@@ -67,7 +67,7 @@ def _gradcheck_arguments(parser):
 
 
 def models(arguments):
-    from ..model.sizes import describe_presets, format_sizes
+    from .paper_sizes import describe_presets, format_sizes
 
     rows = describe_presets(arguments.tokens, arguments.batch)
     print(json.dumps(rows, indent=2) if arguments.json else format_sizes(rows))
