@@ -1,16 +1,4 @@
-"""A GLUE task as a job for finetune.py: what to train on, the loss, and the scores.
-
-Every job has
-
-    head, num_labels, labels     what the model gets on top, and the names of its classes
-    pairs                        whether a row has two texts
-    paths()                      the files that it reads
-    examples                     the training rows: `lengths` [N], `batch(rows)`, and the arrays that they are made of
-    step_function                (params, config, batch, rng) -> losses, gradients
-    logits(params, config)       -> function: batch -> logits, without dropout
-    evaluate(logits)             -> {dev split: {score: number}}
-    selection(scores)            -> the number by which the best parameters are chosen
-"""
+"""A GLUE task as a `Job` (jobs.py): classes, or a number."""
 
 import functools
 
@@ -69,6 +57,7 @@ class GlueJob:
 
     @functools.cached_property
     def examples(self):
+        """The training rows -> LabelledTexts"""
         return self.encode("train", self.settings.rows)[1]
 
     @functools.cached_property
@@ -82,6 +71,7 @@ class GlueJob:
         return found[:, 0] if self.labels is None else found.argmax(axis=1)
 
     def evaluate(self, logits):
+        """-> {dev split: what GLUE scores}"""
         return {split: glue_scores(self.task, self.answers(logits, texts), texts.labels)
                 for split, texts in self.dev.items()}  # fmt: skip
 

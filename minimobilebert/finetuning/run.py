@@ -34,7 +34,7 @@ from ..training.loop import train
 from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
-from .jobs import make_job
+from .jobs import Job, make_job
 from .settings import SQUAD, usual_settings
 
 SUMMARY = "summary.json"
@@ -42,7 +42,7 @@ _HEAD_STREAM = 411
 _CHECKPOINT_SECONDS = 60.0  # parameters and moments are three times the model: not too often
 
 
-def first_parameters(saved, job, seed):
+def first_parameters(saved, job: Job, seed):
     """The encoder of a SavedModel with a new head -> parameters, ModelConfig
 
     The pooler comes along where the model has one; plain BERT without one gets a new one, as transformers does it. For
@@ -69,7 +69,7 @@ class Plan:
 
     def __init__(self, saved, files, settings):
         self.settings, self.tokenizer = settings, saved.tokenizer
-        self.job = make_job(settings, files, saved)
+        self.job: Job = make_job(settings, files, saved)
         self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
         self._start = fingerprints.of_arrays(self.params)  # now: training changes them in place
