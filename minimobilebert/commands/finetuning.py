@@ -3,6 +3,7 @@
 import json
 import sys
 
+from ..support.project import how_to_install
 from .options import (
     file_name,
     json_option,
@@ -208,8 +209,8 @@ def _table(arguments, tasks_of):
     if arguments.against:
         from ..bench.libraries import load, set_all_threads
 
-        if not load(["torch"]):  # before the kernels; see libraries.py
-            raise ValueError("--against: found no torch, expected it: make setup EXTRAS=compare")
+        if not load(["torch"]):  # before our kernels: see libraries.py
+            raise ValueError(f"--against: found no torch, expected it: {how_to_install('compare')}")
         from ..bench.finetuning_torch import train_torch
         from ..kernels.runtime.jit import get_num_threads
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from ..support.numbers import RATE, numbers_of
+from ..support.project import ROOT
 from .options import file_name, json_option, pairs, seed_numbers, seed_option, settings_option
 
 
@@ -24,7 +25,7 @@ def _say_what_is_missing():
     from ..course.student.check import written
     from ..support.terminal import say
 
-    if not (pathlib.Path(__file__).resolve().parents[2] / "lessons" / "edition.json").exists():
+    if not (ROOT / "lessons" / "edition.json").exists():
         return
     course = load()
     missing = {task.id for task in course.tasks} - {task.id for task in written(course, course.tasks)}

@@ -1,10 +1,72 @@
-"""The files of a task, and the job that reads them."""
+"""What fine-tuning needs of a task (`Job`), which files a task is read from, and the job that reads them."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from ..config import ModelConfig
 from ..support.files import name_of, sha256_of
 from .settings import SQUAD
+
+Params = dict[str, np.ndarray]
+Scores = dict[str, dict[str, float]]  # {dev split: {score: number}}
+
+
+class Rows(Protocol):
+    """N labelled rows, of which batches are made."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[N] integers, pieces of each row"""
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """What the rows are made of: two sets are the same where these are."""
+
+    def batch(self, rows: np.ndarray) -> NamedTuple:
+        """rows [B] integers, their numbers -> input_ids, token_type_ids, attention_mask [B, T], and the labels"""
+
+
+class Job(Protocol):
+    """What run.py needs of a task: what to train on, the loss, and the scores. GlueJob and SquadJob are jobs.
+
+    head, num_labels   of the model: a name of model.parameters.HEADS; the outputs of a classification head
+    labels             the names of its classes; None where it has none
+    pairs              whether a row has two texts
+    examples           the training rows, read when first asked for
+    dev                what it is scored on, read when first asked for; only the job itself looks into it
+    """
+
+    head: str
+    num_labels: int | None
+    labels: list[str] | None
+    pairs: bool
+
+    @property
+    def examples(self) -> Rows: ...
+
+    @property
+    def dev(self) -> Any: ...
+
+    def paths(self) -> list[pathlib.Path]:
+        """The files that it is trained and scored on."""
+
+    def step_function(
+        self, params: Params, config: ModelConfig, batch: NamedTuple, rng: np.random.Generator | None
+    ) -> tuple[dict[str, float], Params]:
+        """A batch of B rows -> losses, with "loss", and gradients, of the names and shapes of `params`"""
+
+    def logits(self, params: Params, config: ModelConfig) -> Callable[[NamedTuple], np.ndarray]:
+        """-> function: batch -> logits without dropout, [B, num_labels], or [B, T, 2] for starts and ends"""
+
+    def evaluate(self, logits: Callable[[NamedTuple], np.ndarray]) -> Scores:
+        """logits: a function as above -> the scores on every dev split"""
+
+    def selection(self, scores: Scores) -> float:
+        """The number by which the best parameters are chosen: the larger the better."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +109,8 @@ class TaskFiles:
         return pathlib.Path(self.data)
 
 
-def make_job(settings, files, saved):
-    """The job of `settings.task` for a SavedModel. ValueError if the model cannot read the task."""
+def make_job(settings, files, saved) -> Job:
+    """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
     files.check(settings.task)
     if settings.task in SQUAD:
         from .squad_job import SquadJob
