@@ -36,7 +36,7 @@ def _cells(row, peaks):
 
 
 def summaries(rows):
-    """-> [(name, against, threads, geometric mean of the ratios, smallest ratio, its shape, how many)]"""
+    """-> [(name, against, threads, geometric mean of the ratios, smallest ratio, its shape, number of rows)]"""
     groups = {}
     for row in rows:
         groups.setdefault((row.data["name"], row.data["against"], row.data["threads"]), []).append(row.data)
@@ -60,7 +60,7 @@ def _memory(rows):
 
 
 def format_rows(rows, peaks):
-    """The table, its notes and summaries; peaks: {threads: operations a second}"""
+    """The table, its notes and summaries; peaks: {threads: floating-point operations per second}"""
     if not rows:
         return "no rows: nothing to compare with"
     lines = _table([list(_HEADS), *(_cells(row, peaks) for row in rows)], ruled=True)

@@ -1,11 +1,11 @@
-"""What `models` prints: every preset's size, work and memory, beside the paper's figures (Table 1, Table 4)."""
+"""The tables of `models`: parameters, operations and memory of all presets, with the paper's Tables 1 and 4."""
 
 from ..config import PRESETS
 from ..model.memory import training_step_bytes
 from ..model.sizes import PARTS, forward_flops, parameters_by_part
 from ..support.tables import aligned
 
-# Parameters as in Table 1 and operations as in Table 4; None where the paper has no figure.
+# Parameters from Table 1 and operations from Table 4; None if the paper has no figure.
 PAPER = {
     "bert-base": (109_000_000, 22.5e9),
     "bert-large": (334_000_000, None),
@@ -17,25 +17,25 @@ PAPER = {
 }
 
 _SIZE_NOTES = """\
-Parameters of the bare encoder; train-tiny's table counts both heads too. "paper" is Table 1: 25.3M is
-`mobilebert-paper`, which is Table 1 to the letter, with queries, keys and values all reading the wide hidden state. The
-model that was released is `mobilebert`, 24.6M: its queries and keys share a second bottleneck (512 -> 128) and are then
+Parameters of the bare encoder; train-tiny's table also counts the two heads. "paper" is Table 1: 25.3M is the size of
+`mobilebert-paper`, the model exactly as in Table 1, whose queries, keys and values all read the wide hidden state. The
+released model is `mobilebert`, 24.6M: its queries and keys share a second bottleneck (512 -> 128) and are therefore
 only 128 x 128, which saves 0.8M.
-For the BERTs, the teacher and mobilebert-tiny the paper prints up to 1.5M less than is counted here, and no one part
-that it might have left out explains all four."""
+For the BERTs, the teacher and mobilebert-tiny, the paper's figures are up to 1.5M lower, and no single omitted part
+explains all four differences."""
 
 _WORK_NOTES = """\
 GFLOP: one forward pass of one sequence, 2 x multiply-adds of the matrix products; "paper" is Table 4, 128 tokens.
-Memory in MB (1e6 bytes): one step of pre-training in float32 at that batch size and length, with the two heads. Moments
-are AdamW's; activations are what the forward keeps for the backward. On top come working arrays, the largest of
-them the scores of all {vocabulary} words for each masked place."""
+Memory in MB (1e6 bytes): one pre-training step in float32 with this batch size and length, including the two heads.
+Moments are AdamW's; activations are what the forward stores for the backward. Temporary arrays are not included; the
+largest has the scores of all {vocabulary} words for each masked position."""
 
 
 def describe_presets(tokens=128, batch=32):
-    """A row a preset: its size, its work and its memory, beside the paper's figures.
+    """One row per preset: parameters, operations and memory, and the figures of the paper.
 
     Memory is for `batch` sequences of `tokens` tokens, or of as many as the position table has.
-    -> list of {"name", "parameters", one entry a part, "paper_parameters", "flops_128", "flops_<tokens>",
+    -> list of {"name", "parameters", one entry per part, "paper_parameters", "flops_128", "flops_<tokens>",
     "paper_flops", "batch", "tokens", and the entries of `training_step_bytes`}
     """
     for name, value in (("tokens", tokens), ("batch", batch)):

@@ -1,4 +1,4 @@
-"""A GLUE task as a `Job` (jobs.py): classes, or a number."""
+"""A GLUE task as a `Job` (jobs.py): classification, or regression for STS-B."""
 
 import functools
 
@@ -71,7 +71,7 @@ class GlueJob:
         return found[:, 0] if self.labels is None else found.argmax(axis=1)
 
     def evaluate(self, logits):
-        """-> {dev split: what GLUE scores}"""
+        """-> {dev split: GLUE's metrics}"""
         return {split: glue_scores(self.task, self.answers(logits, texts), texts.labels)
                 for split, texts in self.dev.items()}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What fine-tuning needs of a task (`Job`), which files a task is read from, and the job that reads them."""
+"""The interface of a fine-tuning task (`Job`), the files of a task, and the construction of its job."""
 
 import dataclasses
 import pathlib
@@ -16,28 +16,28 @@ Scores = dict[str, dict[str, float]]  # {dev split: {score: number}}
 
 
 class Rows(Protocol):
-    """N labelled rows, of which batches are made."""
+    """N labelled rows for batches."""
 
     @property
     def lengths(self) -> np.ndarray:
-        """[N] integers, pieces of each row"""
+        """[N] integers, number of pieces of each row"""
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """What the rows are made of: two sets are the same where these are."""
+        """All arrays of the rows, for their fingerprint."""
 
     def batch(self, rows: np.ndarray) -> NamedTuple:
-        """rows [B] integers, their numbers -> input_ids, token_type_ids, attention_mask [B, T], and the labels"""
+        """rows [B] integers, indices of rows -> input_ids, token_type_ids, attention_mask [B, T], and the labels"""
 
 
 class Job(Protocol):
-    """What run.py needs of a task: what to train on, the loss, and the scores. GlueJob and SquadJob are jobs.
+    """The interface of a task for run.py: its training data, loss and scores. GlueJob and SquadJob implement it.
 
-    head, num_labels   of the model: a name of model.parameters.HEADS; the outputs of a classification head
-    labels             the names of its classes; None where it has none
-    pairs              whether a row has two texts
-    examples           the training rows, read when first asked for
-    dev                what it is scored on, read when first asked for; only the job itself looks into it
+    head, num_labels   a name of model.parameters.HEADS; the number of outputs of a classification head
+    labels             the names of the classes, or None
+    pairs              True if a row has two texts
+    examples           the training rows, read at first use
+    dev                the data for scoring, read at first use; only the job itself uses it
     """
 
     head: str
@@ -52,21 +52,21 @@ class Job(Protocol):
     def dev(self) -> Any: ...
 
     def paths(self) -> list[pathlib.Path]:
-        """The files that it is trained and scored on."""
+        """The files for training and scoring."""
 
     def step_function(
         self, params: Params, config: ModelConfig, batch: NamedTuple, rng: np.random.Generator | None
     ) -> tuple[dict[str, float], Params]:
-        """A batch of B rows -> losses, with "loss", and gradients, of the names and shapes of `params`"""
+        """A batch of B rows -> losses, including "loss"; gradients, with the names and shapes of `params`"""
 
     def logits(self, params: Params, config: ModelConfig) -> Callable[[NamedTuple], np.ndarray]:
         """-> function: batch -> logits without dropout, [B, num_labels], or [B, T, 2] for starts and ends"""
 
     def evaluate(self, logits: Callable[[NamedTuple], np.ndarray]) -> Scores:
-        """logits: a function as above -> the scores on every dev split"""
+        """logits: the function that `logits` returns -> the scores on each dev split"""
 
     def selection(self, scores: Scores) -> float:
-        """The number by which the best parameters are chosen: the larger the better."""
+        """The score that selects the best parameters; larger is better."""
 
 
 @dataclasses.dataclass(frozen=True)

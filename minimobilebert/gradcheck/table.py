@@ -8,7 +8,7 @@ LIMIT = 1e-6  # float64 with a step of 1e-5 leaves errors near 1e-9; a wrong bac
 
 
 def run_all(seed, repeats=20):
-    """Check every case with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
+    """Check all cases with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
 
     numpy, numba: the worst relative error over all seeds and gradients
     failures: the first one of each back end, in full
@@ -33,7 +33,7 @@ def run_all(seed, repeats=20):
 
 
 def format_rows(rows):
-    """The rows as an aligned table, with every failure in full below it."""
+    """The rows as an aligned table, followed by all failures."""
     table = [["operation", "gradients", "checks", "numpy", "numba", ""]]
     for row in rows:
         worst = [f"{row[backend]:.1e}" for backend in ("numpy", "numba")]

@@ -1,6 +1,6 @@
-"""How large a model is: parameters by part, and floating-point operations of one forward pass.
+"""The size of a model: parameters by part, and floating-point operations of one forward pass.
 
-`python -m minimobilebert models` prints these beside the paper's figures (commands/paper_sizes.py).
+`python -m minimobilebert models` compares them with the paper's figures (commands/paper_sizes.py).
 """
 
 from .parameters import count_parameters, parameter_shapes

@@ -1,6 +1,6 @@
-"""The project's folder: data/, lessons/ and tests/ are in a clone, beside the package. An installed package has none.
+"""The project's folder. A clone has data/, lessons/ and tests/ next to the package; an installed package has not.
 
-Standard library only: `setup` runs on a bare Python.
+This module uses only the standard library, because `setup` needs it.
 """
 
 import pathlib
@@ -9,12 +9,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def in_project(root=ROOT):
-    """Whether the package is in the project's folder (a clone, an unpacked sdist, a student edition) or installed."""
+    """True if the package is in the project's folder (a clone, an unpacked sdist, a student edition)."""
     return (root / "pyproject.toml").is_file()
 
 
 def part_of_project(name, root=ROOT):
-    """A file or folder of the project, "lessons/course.toml" -> its path. ValueError with what to do without it."""
+    """A file or folder of the project, such as "lessons/course.toml" -> its path. ValueError with advice if missing."""
     path = root / name
     if path.exists():
         return path

@@ -1,11 +1,11 @@
-"""Tables for people: rows of text -> lines with aligned columns."""
+"""Text tables: rows of strings -> lines with aligned columns."""
 
 
 def aligned(rows, left=(0,), ruled=False):
-    """Columns two spaces apart, as wide as their longest cell -> list of lines without blanks at their ends
+    """Align columns, two spaces apart -> list of lines without trailing spaces
 
-    rows: lists of str, all of one length; where there are heads, they are the first row
-    left: the columns that are flush left, by their index (-1 is the last); the others, numbers, are flush right
+    rows: lists of str of the same length; headings, if any, are the first row
+    left: indices of the left-aligned columns (-1 is the last); the others are right-aligned
     ruled: draw a line of dashes below the first row
 
         aligned([["model", "loss"], ["teacher", "3.2"]], ruled=True)

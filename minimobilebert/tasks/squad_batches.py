@@ -39,7 +39,7 @@ class SquadExamples:
         return [f.pieces, f.question_spans, f.window_questions, f.window_spans, *labels]
 
     def batch(self, rows):
-        """rows [B] int64: the numbers of the windows -> SquadBatch, padded to its longest row"""
+        """rows [B] int64, indices of windows -> SquadBatch, padded to its longest row"""
         features = self.features
         input_ids, token_type_ids, attention_mask = assemble_pairs(
             features.pieces,
@@ -48,5 +48,5 @@ class SquadExamples:
             features.tokenizer,
             int(self.lengths[rows].max()),
         )
-        labels = [None if places is None else places[rows] for places in (features.starts, features.ends)]
+        labels = [None if positions is None else positions[rows] for positions in (features.starts, features.ends)]
         return SquadBatch(input_ids, token_type_ids, attention_mask, *labels, rows)
