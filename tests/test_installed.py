@@ -42,7 +42,7 @@ WITHOUT_EXTRAS = [
     ("test", 2, CLONE),
     ("lint", 2, CLONE),
     ("gradcheck", 0, "the limit is 1e-06"),
-    ("models", 0, "each masked place"),
+    ("models", 0, "each masked position"),
     ("parity", 2, 'pip install "minimobilebert[compare]"'),
     ("verify --nonsense", 2, "unrecognized arguments"),  # verify itself takes a minute, and reads nothing of the project
     ("bench --only ladder --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),

@@ -54,9 +54,9 @@ def _memory(rows):
         if row.data.get("ours_memory") and row.data.get("theirs_memory"):
             seen[row.data["name"], row.data["against"]] = row.data
     for (name, against), data in seen.items():
-        ours, theirs = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
-        yield (f"peak memory of {name}, each in a process of its own, above its imports: ours {ours:,.0f} MB,"
-               f" {against} {theirs:,.0f} MB, ratio {theirs / ours:.2f}")  # fmt: skip
+        own, other = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
+        yield (f"peak memory of {name}, each in a process of its own, above its imports: ours {own:,.0f} MB,"
+               f" {against} {other:,.0f} MB, ratio {other / own:.2f}")  # fmt: skip
 
 
 def format_rows(rows, peaks):
