@@ -42,13 +42,13 @@ def squad_tasks(files, names):
         return names
     if files.train_file:
         raise ValueError("--train-file: found no --tasks, expected squad1 or squad2 with it")
-    there = [
+    found = [
         name for name, v in zip(SQUAD, ("1.1", "2.0"), strict=True) if (files.folder() / f"train-v{v}.json").exists()
     ]
-    if not there:
+    if not found:
         raise ValueError(f"{files.data}: found neither train-v1.1.json nor train-v2.0.json, expected one of them"
                          " (or --train-file and --tasks)")  # fmt: skip
-    return there
+    return found
 
 
 def run_all(*, tasks, seeds, out, trainers, **arguments):
