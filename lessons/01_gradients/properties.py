@@ -302,5 +302,5 @@ edges = [
 backward_properties(
     "01.3", draw, forward="minimobilebert/ops/tanh.py:tanh_forward", wrt=("x",), edges=edges,
     large=lambda rng: {"x": rng.normal(size=(8, 64, 128))},
-    exact=1e-13,  # two roundings a number; the best difference is a hundred times further away
+    tolerance=1e-13,  # two roundings a number; the best difference is a hundred times further away
 )  # fmt: skip

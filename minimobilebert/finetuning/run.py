@@ -30,7 +30,7 @@ from ..tasks.length_batches import TrainingBatches
 from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
-from ..training.loop import train
+from ..training.loop import Records, UpdateRule, train
 from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
@@ -114,10 +114,11 @@ def train_plan(plan, folder):
     def step_function(params, batch, rng):
         return job.step_function(params, config, batch, rng)
 
+    optimizer = AdamW(plan.params, weight_decay=settings.weight_decay)
     finished = train(
-        settings.task, step_function, plan.params, AdamW(plan.params, weight_decay=settings.weight_decay),
-        plan.schedule, plan.batches, total_steps=plan.total_steps, folder=folder, seed=settings.seed,
-        configuration=configuration, clip_norm=settings.clip_norm, checkpoint_seconds=_CHECKPOINT_SECONDS,
+        settings.task, step_function, plan.params, plan.batches, total_steps=plan.total_steps, seed=settings.seed,
+        update_rule=UpdateRule(optimizer, plan.schedule, clip_norm=settings.clip_norm),
+        records=Records(folder, configuration, checkpoint_seconds=_CHECKPOINT_SECONDS),
         after_step=evaluate, best=keeper,
     )  # fmt: skip
     evaluating = sum(row["seconds"] for row in keeper.rows)
