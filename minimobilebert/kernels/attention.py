@@ -290,7 +290,7 @@ def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey,
     """Reverse of `_head_forward`."""
     _, tokens, width = inputs.query.shape
     dtype = inputs.query.dtype
-    squares = np.empty((2 if inputs.keep.size > 0 else 1, tokens, tokens), dtype)
+    squares = np.empty((2, tokens, tokens), dtype)
     memory = np.empty(head_memory_size(tokens, width // inputs.heads, inputs.query), dtype)
     gradients = (dquery, dkey, dvalue)
     _one_head_backward(head, dcontext, dscores, inputs, probabilities, gradients, squares, memory)
