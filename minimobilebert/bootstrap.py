@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
 
+from .support.project import ROOT, part_of_project
 from .support.shapes import ANY
 from .support.structured_files import read_json, read_toml
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = VENV / "minimobilebert-setup.json"
 ALWAYS = ("test", "plots")
@@ -59,7 +58,9 @@ def setup(extras=()):
         raise ValueError(f"Python: found {sys.version.split()[0]}, expected 3.11 or newer (make PYTHON=python3.12)")
     if "$" in str(ROOT):
         raise ValueError(f"{ROOT}: found a dollar sign in the folder's name, which setuptools takes for a variable")
-    known = read_toml(ROOT / "pyproject.toml", {"project": {"optional-dependencies": {str: [str]}, str: ANY}, str: ANY})
+    known = read_toml(
+        part_of_project("pyproject.toml"), {"project": {"optional-dependencies": {str: [str]}, str: ANY}, str: ANY}
+    )
     for extra in extras:
         if extra not in known["project"]["optional-dependencies"]:
             expected = ", ".join(known["project"]["optional-dependencies"])

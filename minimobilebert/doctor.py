@@ -4,14 +4,14 @@ import contextlib
 import hashlib
 import importlib.metadata
 import os
-import pathlib
 import re
 import shutil
 import sys
 
+from .support.project import ROOT, in_project
 from .support.regular_files import read_text
+from .support.tables import aligned
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
 
 
@@ -89,8 +89,11 @@ def _kernel_cache():
 
 def _data():
     sums = ROOT / "data" / "SHA256SUMS"
+    if not in_project():
+        yield _check("texts", True, "none in an installed package: train-tiny --text FOLDER, or run from a clone")
+        return
     if not sums.exists():
-        yield _check("texts", False, f"{sums} not found", "run from a clone of the project")
+        yield _check("texts", False, f"{sums} not found", "git checkout data")
         return
     for number, line in enumerate(read_text(sums).splitlines(), start=1):
         digest, _, name = line.partition("  ")
@@ -117,12 +120,17 @@ def diagnose():
 
 
 def format_diagnosis(checks):
-    """The checks as aligned lines, and a summary."""
-    width = max(len(check["check"]) for check in checks)
-    lines = [
-        f"[{'ok' if c['ok'] else 'PROBLEM'}] {c['check']:<{width}}  {c['found']}"
-        + (f"  -> {c['advice']}" if c["advice"] else "")
-        for c in checks
-    ]
+    """The list as aligned lines, and one that sums up."""
+    lines = aligned(
+        [
+            [
+                "[ok]" if c["ok"] else "[PROBLEM]",
+                c["check"],
+                c["found"] + (f"  -> {c['advice']}" if c["advice"] else ""),
+            ]
+            for c in checks
+        ],
+        left=range(3),
+    )
     bad = sum(not check["ok"] for check in checks)
     return "\n".join([*lines, "", "all is well" if not bad else f"{bad} problem(s)"])

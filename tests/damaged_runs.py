@@ -131,7 +131,8 @@ def quick():
     train, forecast = stages.train, train_tiny.forecast
 
     def every_step(*arguments, **options):
-        return train(*arguments, **{**options, "checkpoint_seconds": 0.0, "log_every": 1})
+        records = options["records"]._replace(checkpoint_seconds=0.0, log_every=1)
+        return train(*arguments, **{**options, "records": records})
 
     stages.train = finetune.train = every_step
     train_tiny.forecast = lambda *_: {"all": 0.0}

@@ -118,7 +118,7 @@ def test_a_broken_connection_is_continued(server, tmp_path, mark):
 def test_another_run_goes_on_where_the_first_gave_up(server, tmp_path):
     server.cuts = [2_000_000, *[0] * 3]
     with pytest.raises(
-        ValueError, match="broke off 3 times .* at 2,000,000 bytes of 3145731; the same command goes on"
+        ValueError, match="broke off 3 times .* at 2,000,000 bytes of 3145731; the same command resumes"
     ):
         get(server, tmp_path, tries=3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.bin.part", "data.bin.part.json"]

@@ -329,7 +329,7 @@ BROKEN_PROMISES = {
     "mutated input kept in the cache": ("changed x in place", scale_shift, change_input_in_backward, SCALE_SHIFT),
     "not linear": ("is not 2 backward(a) - 3 backward(b)", lambda x: (x, None), lambda dy, _: dy + dy * dy, {"x": X}),
     "not repeatable": (
-        "make its random generator anew", lambda x: (x * RNG.random(x.shape), None), lambda dy, _: dy, {"x": X},
+        "make a new random generator", lambda x: (x * RNG.random(x.shape), None), lambda dy, _: dy, {"x": X},
     ),
     "count": ("returned 1 gradients, expected 3: dx, dweight, dbias", linear, lambda dy, c: dy @ c[1], LINEAR),
     "dtype": ("float32 out of float64", lambda x: (x.astype(np.float32), None), lambda dy, _: dy, {"x": X}),

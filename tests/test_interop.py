@@ -505,7 +505,7 @@ OTHERS = {  # class: head that is read, what a message says
     "MobileBertForNextSentencePrediction": (None, "left out cls.seq_relationship.weight"),
     "MobileBertForPreTraining": ("pretraining", ""),
     "MobileBertModel": (None, ""),
-    "BertForTokenClassification": (None, "found no pooler; the vector of [CLS] is taken as it is"),
+    "BertForTokenClassification": (None, "found no pooler; the pooled vector is that of [CLS]"),
     "BertForMultipleChoice": (None, "left out classifier.weight"),
     "BertForMaskedLM": ("masked-words", ""),
     "BertModel": (None, ""),

@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
+from minimobilebert.commands.paper_sizes import describe_presets, format_sizes
 from minimobilebert.config import PRESETS
 from minimobilebert.model.classification import classification_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.memory import activation_bytes, cache_bytes, training_step_bytes
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
 from minimobilebert.model.question_answering import question_answering_forward
-from minimobilebert.model.sizes import PARTS, describe_presets, format_sizes
+from minimobilebert.model.sizes import PARTS
 from minimobilebert.training.adamw import AdamW
 
 DROPOUTS = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}

@@ -15,11 +15,11 @@ import pytest
 from minimobilebert import __version__, bootstrap
 from minimobilebert.cli import COMMANDS, main, make_parser
 from minimobilebert.commands import project
+from minimobilebert.commands.paper_sizes import describe_presets
 from minimobilebert.config import PRESETS, ConfigError, ModelConfig, config_from_dict, preset
 from minimobilebert.doctor import diagnose
 from minimobilebert.gradcheck import check_gradients
 from minimobilebert.inference.model import Model
-from minimobilebert.model.sizes import describe_presets
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minimobilebert"

@@ -64,7 +64,7 @@ def test_every_value_of_another_type_is_one_line(name, tmp_path):
             try:
                 read_result(file, shape)
             except ValueError as error:
-                assert str(error).startswith(f"{file}: ") and "delete the file to compute it anew" in str(error)
+                assert str(error).startswith(f"{file}: ") and "delete the file to compute it again" in str(error)
             else:
                 assert path in anything or wrong is None or path[-1] in ("selection", "accuracy"), (path, wrong)
 

@@ -119,7 +119,7 @@ def test_the_command_says_what_differs(monkeypatch, capsys):
     part = "embedding, dropout, float32"
     monkeypatch.setattr(run, "parts", lambda dtypes: {part: lambda: operations.tables(np.float32)})
     assert main(["verify"]) == 0
-    assert "to the last bit" in capsys.readouterr().out
+    assert "bit for bit" in capsys.readouterr().out
     monkeypatch.setattr(run, "parts", lambda dtypes: {part: lambda: np.zeros(3)})
     assert main(["verify", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

@@ -349,7 +349,7 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(tmp_path):
     wait_for_checkpoint(tmp_path / "run", process)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate(timeout=30)
-    assert process.returncode != 0 and "goes on from here" in messages
+    assert process.returncode != 0 and "resumes from here" in messages
     parts, _ = toy(tmp_path / "run")
     np.testing.assert_array_equal(parts["w.weight"], whole["w.weight"])
 

@@ -5,11 +5,11 @@ import time
 import numpy as np
 
 from minimobilebert.training.adamw import AdamW
-from minimobilebert.training.loop import train
+from minimobilebert.training.loop import Records, UpdateRule, train
 from minimobilebert.training.schedules import WarmupLinearDecay
 
 
-def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, **more):
+def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, checkpoint_seconds=20.0):
     """Train 40 steps in `folder` -> params, Finished.
 
     stop_after: raise RuntimeError at this step; poison: make the loss NaN at this step; pause: seconds a step
@@ -31,8 +31,11 @@ def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, 
         return {"loss": float((error**2).mean())}, {"w.weight": x.T @ error, "frozen.weight": np.ones(3)}
 
     finished = train(
-        "toy", step_function, params, AdamW(params), WarmupLinearDecay(0.1, 4, total_steps), batches,
-        total_steps=total_steps, folder=folder, seed=seed, configuration=configuration or {"a": {"b": 1}},
-        multipliers=lambda step: {"w.weight": 1.0, "frozen.weight": 0.0}, log_every=3, **more,
+        "toy", step_function, params, batches, total_steps=total_steps, seed=seed,
+        update_rule=UpdateRule(
+            AdamW(params), WarmupLinearDecay(0.1, 4, total_steps),
+            multipliers=lambda step: {"w.weight": 1.0, "frozen.weight": 0.0},
+        ),
+        records=Records(folder, configuration or {"a": {"b": 1}}, 3, checkpoint_seconds),
     )  # fmt: skip
     return params, finished

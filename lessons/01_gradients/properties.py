@@ -20,8 +20,8 @@ def values(t):
     """the gradient of a smooth function, for arrays of any shape"""
     for shape in shapes(t.rng):
         x, a = t.rng.normal(size=shape), t.rng.normal(size=shape)
-        mine = t.call(lambda x, a=a: float((a * np.sin(x)).sum() + x.sum() ** 2), x)
-        t.equal("gradient", mine, a * np.cos(x) + 2.0 * x.sum(), SMOOTH)
+        returned = t.call(lambda x, a=a: float((a * np.sin(x)).sum() + x.sum() ** 2), x)
+        t.equal("gradient", returned, a * np.cos(x) + 2.0 * x.sum(), SMOOTH)
 
 
 @prop("01.1", weight=2, essential=True)
@@ -53,8 +53,8 @@ def evaluations(t):
 def single(t):
     """float32 goes in and the work is done in float64"""
     x = t.rng.normal(size=(2, 3)).astype(np.float32)
-    mine = t.call(lambda x: float((x * x).sum()), x)
-    t.equal("gradient", mine, 2.0 * x.astype(np.float64), SMOOTH, np.float64)
+    returned = t.call(lambda x: float((x * x).sum()), x)
+    t.equal("gradient", returned, 2.0 * x.astype(np.float64), SMOOTH, np.float64)
 
 
 def keeping(x):
@@ -69,8 +69,8 @@ def keeping(x):
 def untouched(t):
     """x is left bit for bit as it was"""
     x = t.rng.normal(size=(3, 4))
-    mine, after = t.run(keeping, x)
-    t.equal("gradient", mine, np.exp(x), SMOOTH)
+    returned, after = t.run(keeping, x)
+    t.equal("gradient", returned, np.exp(x), SMOOTH)
     t.unchanged(["x"], [x], [after])
 
 
@@ -302,5 +302,5 @@ edges = [
 backward_properties(
     "01.3", draw, forward="minimobilebert/ops/tanh.py:tanh_forward", wrt=("x",), edges=edges,
     large=lambda rng: {"x": rng.normal(size=(8, 64, 128))},
-    exact=1e-13,  # two roundings a number; the best difference is a hundred times further away
+    tolerance=1e-13,  # two roundings a number; the best difference is a hundred times further away
 )  # fmt: skip

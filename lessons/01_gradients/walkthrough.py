@@ -50,15 +50,15 @@ x = rng.normal(size=(3, 4))
 
 
 def largest_gap(forward, backward, dy):
-    gap, scale = 0.0, 1e-3
-    mine = backward(dy)
+    error, scale = 0.0, 1e-3
+    analytic = backward(dy)
     for index in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()
         up[index] += 1e-5
         down[index] -= 1e-5
         slope = float((dy * (forward(up) - forward(down))).sum()) / 2e-5
-        gap, scale = max(gap, abs(mine[index] - slope)), max(scale, abs(slope))
-    return gap / scale
+        error, scale = max(error, abs(analytic[index] - slope)), max(scale, abs(slope))
+    return error / scale
 
 
 toys = [

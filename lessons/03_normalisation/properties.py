@@ -37,9 +37,11 @@ def zeros(rng):
 # A difference of all entries at once is right to ten or eleven digits, a formula of a few roundings to fifteen.
 FORMULA = 1e-13
 backward_properties("03.1", numbers, forward=RELU, wrt=("x",), edges=[*borders, zeros], large=many_numbers,
-                    kinks=lambda x: x, exact=FORMULA)  # fmt: skip
-backward_properties("03.2", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, exact=FORMULA)
-backward_properties("03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, exact=FORMULA)
+                    kinks=lambda x: x, tolerance=FORMULA)  # fmt: skip
+backward_properties("03.2", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA)
+backward_properties(
+    "03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
+)
 
 
 # --- 03.4 to 03.7: normalisation, token by token

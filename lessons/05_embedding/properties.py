@@ -143,6 +143,8 @@ def in_time(t):
     right = t.expected(lambda: [float((backward(dx, cache, config)[0][n] * params[n]).sum()) for n in names])
     grads, _ = t.run(backward, dx, cache, config, seconds=3.0)
     for name, along in zip(names, right, strict=True):
-        mine = grads.get(name) if isinstance(grads, dict) else None
-        t.require(isinstance(mine, np.ndarray) and mine.shape == params[name].shape, f"no gradient of {name}", name)
-        t.equal(f"a sum of {name}", np.array((mine * params[name]).sum()), np.array(along), 1e-8)
+        returned = grads.get(name) if isinstance(grads, dict) else None
+        t.require(
+            isinstance(returned, np.ndarray) and returned.shape == params[name].shape, f"no gradient of {name}", name
+        )
+        t.equal(f"a sum of {name}", np.array((returned * params[name]).sum()), np.array(along), 1e-8)

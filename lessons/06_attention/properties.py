@@ -107,16 +107,16 @@ def dropout(t):
     for more in ({"rng": None}, {"dropout_rate": 0.0}, {}):
         args = {**with_dropout(t.rng), **more}
         context, cache = t.expected(lambda args=args: [attend(args), attend(args, cache=True)])
-        mine = t.call(*args.values())
-        t.equal("context", mine[0], context)
-        t.equal("probabilities", mine[1].probabilities, cache.probabilities)
-        t.same("keep", mine[1].keep, cache.keep)
+        returned = t.call(*args.values())
+        t.equal("context", returned[0], context)
+        t.equal("probabilities", returned[1].probabilities, cache.probabilities)
+        t.same("keep", returned[1].keep, cache.keep)
     args = {key: value.astype(np.float32) if key in ("query", "key", "value") else value
             for key, value in with_dropout(t.rng).items()}  # fmt: skip
     context, keep = t.expected(lambda: [attend(args), attend(args, cache=True).keep])
-    mine = t.call(*args.values())
-    t.same("keep", mine[1].keep, keep, 1e-6)
-    t.equal("context", mine[0], context, FLOAT32, np.float32)
+    returned = t.call(*args.values())
+    t.same("keep", returned[1].keep, keep, 1e-6)
+    t.equal("context", returned[0], context, FLOAT32, np.float32)
 
 
 backward_properties(
@@ -139,15 +139,15 @@ def backward(t, args, with_scores):
 def transfer(t):
     """the gradient that attention transfer sends to the scores is added; padding keys get none of it"""
     for args in (draw(t.rng), with_dropout(t.rng), padding_in_between(t.rng)):
-        mine, right = backward(t, args, with_scores=True)
-        t.require(isinstance(mine, tuple) and len(mine) == 3, "expected three gradients: dquery, dkey, dvalue")
-        for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=True):
-            t.equal(name, yours, expected)
+        returned, right = backward(t, args, with_scores=True)
+        t.require(isinstance(returned, tuple) and len(returned) == 3, "expected three gradients: dquery, dkey, dvalue")
+        for name, gradient, expected in zip(("dquery", "dkey", "dvalue"), returned, right, strict=True):
+            t.equal(name, gradient, expected)
 
 
 @prop("06.2", weight=1)
 def dropout_backward(t):
     """what dropout dropped gets no gradient, and the kept ones their growth"""
-    mine, right = backward(t, with_dropout(t.rng), with_scores=False)
-    for name, yours, expected in zip(("dquery", "dkey", "dvalue"), mine, right, strict=False):
-        t.equal(name, yours, expected)
+    returned, right = backward(t, with_dropout(t.rng), with_scores=False)
+    for name, gradient, expected in zip(("dquery", "dkey", "dvalue"), returned, right, strict=False):
+        t.equal(name, gradient, expected)

@@ -144,19 +144,19 @@ def feed_forward_untouched(t):
     """x is not changed, and float32 stays float32"""
     given, (y, _, _) = feed_forward(t)
     params, config, name, x, seed = given
-    mine, _, untouched = t.run(run_feed_forward, *given)
-    t.equal("y", mine, y)
+    returned, _, untouched = t.run(run_feed_forward, *given)
+    t.equal("y", returned, y)
     t.require(untouched, "x was changed", "x")
     params = {key: value.astype(np.float32) for key, value in params.items()}
     t.equal("y", t.run(run_feed_forward, params, config, name, x.astype(np.float32), seed)[0], y, FLOAT32, np.float32)
 
 
-def all_but_the_last_sum(t, name, mine, right, what):
+def all_but_the_last_sum(t, name, returned, right, what):
     """The gradient of the input, after every parameter's was right: so only the sum over its uses can be wrong"""
     try:
-        t.equal(name, mine, right)
+        t.equal(name, returned, right)
     except Different as different:
-        if isinstance(mine, np.ndarray) and np.shape(mine) == right.shape:
+        if isinstance(returned, np.ndarray) and np.shape(returned) == right.shape:
             different.looks_like = (
                 f"every parameter's gradient is right, so the sum over the uses of {what} is not: is one left out,"
                 " counted twice, or not brought back to its beginning?"
@@ -176,10 +176,10 @@ def compare_feed_forward(t, seconds=None, **how):
     dy = t.rng.normal(size=y.shape)
     back = dy, cache, given[1], given[2]
     dx, grads, _ = t.expected(lambda: back_feed_forward(*back))
-    mine = t.run(back_feed_forward, *back, seconds=seconds)
-    t.same("grads", mine[1], grads)
-    all_but_the_last_sum(t, "dx", mine[0], dx, "x")
-    return mine[2]
+    returned = t.run(back_feed_forward, *back, seconds=seconds)
+    t.same("grads", returned[1], grads)
+    all_but_the_last_sum(t, "dx", returned[0], dx, "x")
+    return returned[2]
 
 
 @prop("07.2", weight=1)
@@ -253,22 +253,22 @@ def block_sizes(t):
     """one token, no sequence, scores that are not kept"""
     for more in ({"tokens": (1, 1)}, {"tokens": (0, 2)}, {"keep_scores": False}):
         given, (y, cache, _) = block(t, RELEASED, **more)
-        mine = t.run(run_block, *given)
-        t.equal("y", mine[0], y)
-        t.same("attention's cache", mine[1].self_attention.attention, cache.self_attention.attention)
+        returned = t.run(run_block, *given)
+        t.equal("y", returned[0], y)
+        t.same("attention's cache", returned[1].self_attention.attention, cache.self_attention.attention)
 
 
 @prop("07.3", weight=1)
 def block_untouched(t):
     """h is not changed, and float32 stays float32"""
     given, (y, _, _) = block(t, PAPER)
-    mine, _, untouched = t.run(run_block, *given)
-    t.equal("y", mine, y)
+    returned, _, untouched = t.run(run_block, *given)
+    t.equal("y", returned, y)
     t.require(untouched, "h was changed", "h")
     params, config, layer, h, *rest = given
     params = {key: value.astype(np.float32) for key, value in params.items()}
-    mine = t.run(run_block, params, config, layer, h.astype(np.float32), *rest)[0]
-    t.equal("y", mine, y, FLOAT32, np.float32)
+    returned = t.run(run_block, params, config, layer, h.astype(np.float32), *rest)[0]
+    t.equal("y", returned, y, FLOAT32, np.float32)
 
 
 def _with_key_bias_beside_query(grads):
@@ -289,11 +289,11 @@ def compare_block(t, kind, with_scores=False, seconds=None, **how):
     back = dy, cache, config, layer, dscores
     dh, grads, _ = t.expected(lambda: back_block(*back))
     with t.case(kind):
-        mine = t.run(back_block, *back, seconds=seconds)
+        returned = t.run(back_block, *back, seconds=seconds)
         # In the order of the backward: the first wrong one says how far it went well.
-        t.same("grads", *(_with_key_bias_beside_query(each) for each in (mine[1], grads)))
-        all_but_the_last_sum(t, "dh", mine[0], dh, "h")
-    return mine[2]
+        t.same("grads", *(_with_key_bias_beside_query(each) for each in (returned[1], grads)))
+        all_but_the_last_sum(t, "dh", returned[0], dh, "h")
+    return returned[2]
 
 
 @prop("07.4", weight=5, essential=True)

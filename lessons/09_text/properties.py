@@ -190,6 +190,6 @@ def all_chance_is_the_generators(t):
     """the same generator gives the same masks, another one other masks"""
     ids, mask = pairs(t.rng, [40] * 8)
     first, again, other = (t.run(masked_batch, VOCABULARY, ids, mask, 100, seed) for seed in (3, 3, 4))
-    for name, mine, right in zip(("masked ids", "masked_positions", "masked_labels"), again, first, strict=False):
-        t.same(f"{name}, seed 3 a second time", mine, right)
+    for name, returned, right in zip(("masked ids", "masked_positions", "masked_labels"), again, first, strict=False):
+        t.same(f"{name}, seed 3 a second time", returned, right)
     t.require(not np.array_equal(first[1], other[1]), "seeds 3 and 4 chose the same positions", "masked_positions")

@@ -56,10 +56,12 @@ def settings_of(rng):
 def compare(t, params, updates, settings, tolerance=1e-10):
     given = KINDS[t.task.id], params, updates, settings
     right = t.expected(lambda: updates_run(*copy.deepcopy(given)))
-    mine = t.run(updates_run, *given)
-    t.require(mine["in place"], "a parameter or a moment was replaced by a new array: they must be changed in place")
+    returned = t.run(updates_run, *given)
+    t.require(
+        returned["in place"], "a parameter or a moment was replaced by a new array: they must be changed in place"
+    )
     for part in ("gradients", "state", "params"):
-        t.same(part, mine[part], right[part], tolerance)
+        t.same(part, returned[part], right[part], tolerance)
 
 
 for TASK in KINDS:
@@ -179,9 +181,9 @@ def rates(steps, arguments):
 
 def compare_rates(t, steps, arguments):
     right = np.array(t.expected(lambda: rates(steps, arguments)))
-    mine = t.run(rates, steps, arguments)
-    t.require(all(isinstance(rate, (int, float)) for rate in mine), "a rate is not a number", "rate")
-    t.equal("rate", np.array(mine, np.float64), right)
+    returned = t.run(rates, steps, arguments)
+    t.require(all(isinstance(rate, (int, float)) for rate in returned), "a rate is not a number", "rate")
+    t.equal("rate", np.array(returned, np.float64), right)
 
 
 @prop("10.3", weight=4, essential=True)

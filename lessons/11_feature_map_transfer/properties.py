@@ -80,8 +80,8 @@ def weigh(mask, dtype):
 
 def compare(t, mask, dtype="float64", tolerance=1e-12, given=None):
     right = t.expected(lambda: weigh(mask, dtype)[0])
-    mine, after = t.run(weigh, mask if given is None else given, dtype)
-    t.equal("weights", mine, right, tolerance, np.dtype(dtype))
+    returned, after = t.run(weigh, mask if given is None else given, dtype)
+    t.equal("weights", returned, right, tolerance, np.dtype(dtype))
     return after
 
 

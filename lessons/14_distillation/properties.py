@@ -56,9 +56,9 @@ def compare(t, args, tolerance=1e-10):
     result = t.call(*args)
     good = isinstance(result, (tuple, list)) and len(result) == 3
     t.require(good, "the function did not return three things: expected losses, dwords, dnext")
-    mine = as_parts(result)
+    returned = as_parts(result)
     for part, expected in right.items():
-        t.same(part, mine[part], expected, tolerance)
+        t.same(part, returned[part], expected, tolerance)
 
 
 @prop("14.2", weight=4, essential=True)

@@ -163,9 +163,10 @@ def output():
     return PretrainingOutput(rng.normal(size=(5, 6)), rng.normal(size=(3, 2)), None)
 
 
-ours, theirs = output(), output()
-losses, dwords, dnext = distillation_losses(ours, theirs, batch, 0.5)
-again, _, _ = distillation_losses(ours, theirs._replace(next_sentence_logits=-theirs.next_sentence_logits), batch, 0.5)
+student_output, teacher_output = output(), output()
+losses, dwords, dnext = distillation_losses(student_output, teacher_output, batch, 0.5)
+negated = teacher_output._replace(next_sentence_logits=-teacher_output.next_sentence_logits)
+again, _, _ = distillation_losses(student_output, negated, batch, 0.5)
 print(f"\nL_PD {losses['loss']:.6f} = words {losses['distillation_loss']:.6f} + next sentence {losses['nsp_loss']:.6f};"
       f" with the teacher's next-sentence logits turned round {again['loss']:.6f}")  # fmt: skip
 sums = [np.abs(gradient.sum(axis=1)).max() for gradient in (dwords, dnext)]

@@ -118,8 +118,8 @@ def compare_f1(t, pairs, rules=(False, True)):
     asked = [(answer, gold, rule) for answer, gold in pairs for rule in rules]
     right = t.expected(lambda: [float(reference(t.task.function)(*args)) for args in asked])
     for (answer, gold, rule), expected in zip(asked, right, strict=True):
-        mine = t.call(answer, gold, rule)
-        t.equal(f"f1({answer!r}, {gold!r}, {rule})", mine, np.float64(expected))
+        returned = t.call(answer, gold, rule)
+        t.equal(f"f1({answer!r}, {gold!r}, {rule})", returned, np.float64(expected))
 
 
 @prop("16.3", weight=4, essential=True)

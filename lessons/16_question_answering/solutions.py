@@ -23,15 +23,15 @@ def words(text):
 
 
 def f1(answer, gold, empty_matches_empty):
-    mine, right = words(answer), words(gold)
-    if empty_matches_empty and (len(mine) == 0 or len(right) == 0):
-        return 1.0 if mine == right else 0.0
+    given, right = words(answer), words(gold)
+    if empty_matches_empty and (len(given) == 0 or len(right) == 0):
+        return 1.0 if given == right else 0.0
     left, common = list(right), 0
-    for word in mine:
+    for word in given:
         if word in left:
             left.remove(word)
             common += 1
     if common == 0:
         return 0.0
-    p, r = common / len(mine), common / len(right)
+    p, r = common / len(given), common / len(right)
     return 2.0 * p * r / (p + r)

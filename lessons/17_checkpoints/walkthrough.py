@@ -88,8 +88,8 @@ def hidden_states(parameters):
     return encoder_forward(parameters, SMALL, ids, kinds, mask)[0].hidden_states
 
 
-def relative(ours, theirs):
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+def relative(found, reference):
+    return float(np.abs(found - reference).max() / np.abs(reference).max())
 
 
 wrong = dict(params)

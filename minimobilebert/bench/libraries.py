@@ -12,6 +12,7 @@ import os
 import platform
 
 from ..support.extras import MissingExtra, require
+from ..support.project import how_to_install
 from ..support.terminal import say
 
 # The packages of each side. threadpoolctl is optional, so it is not among them.
@@ -64,7 +65,7 @@ def set_all_threads(threads, sides):
         if fixed != threads:
             able.remove("numpy")
             say(f"left out: numpy with {threads} threads. Its BLAS uses {fixed}; threadpoolctl can change that, and"
-                " comes with the extra 'compare': make setup EXTRAS=compare")  # fmt: skip
+                f" comes with the extra 'compare': {how_to_install('compare')}")  # fmt: skip
     return able
 
 

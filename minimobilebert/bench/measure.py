@@ -63,15 +63,15 @@ def compared(case, threads, seconds, first):
 
     seconds: {side: array [turns]}; first: {side: seconds of the first call}
     """
-    rows, ours = [], seconds[OURS]
-    for against, theirs in seconds.items():
+    rows, own = [], seconds[OURS]
+    for against, other in seconds.items():
         if against == OURS:
             continue
-        low, ratio, high = quartiles(theirs / ours)
-        figures = in_unit(case, float(np.median(ours))), in_unit(case, float(np.median(theirs)))
+        low, ratio, high = quartiles(other / own)
+        figures = in_unit(case, float(np.median(own))), in_unit(case, float(np.median(other)))
         values = (case.name, case.shape, threads, against, *figures, case.unit, ratio, low, high)
         data = dict(zip(KEYS, values, strict=True))
-        rows.append(Row(data, case, float(np.median(ours)), first[OURS], first[against]))
+        rows.append(Row(data, case, float(np.median(own)), first[OURS], first[against]))
     return rows
 
 
@@ -83,11 +83,11 @@ def _arrays(result):
 
 def check_same(case, results):
     """ValueError unless all sides have computed the same numbers. A result of None (BERT_BASE) is not compared."""
-    ours = _arrays(results[OURS])
+    own = _arrays(results[OURS])
     for side, result in results.items():
         if result is None:
             continue
-        for expected, other in zip(ours, _arrays(result), strict=True):
+        for expected, other in zip(own, _arrays(result), strict=True):
             if expected.shape != other.shape:
                 raise ValueError(f"{case.name} {case.shape}: found shapes {expected.shape} and {other.shape} ({side})")
             scale = max(float(np.abs(expected).max(initial=0.0)), 1e-30)

@@ -2,6 +2,8 @@
 
 import math
 
+from ..support.tables import aligned
+
 _HEADS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "quartiles", "GB/s", "% of peak",
           "first ours", "first theirs")  # fmt: skip
 _LEFT = {"name", "shape", "against", "unit"}
@@ -11,15 +13,8 @@ GB/s: operands and results once, in our time. % of peak: ours, of the measured {
 first: seconds of the first call, with compiling or loading; never part of the other columns."""
 
 
-def _aligned(lines):
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = [head in _LEFT for head in lines[0]]
-    return [
-        "  ".join(
-            cell.ljust(w) if at_left else cell.rjust(w) for cell, w, at_left in zip(line, widths, left, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
+def _table(rows, ruled=False):
+    return aligned(rows, [i for i, head in enumerate(rows[0]) if head in _LEFT], ruled)
 
 
 def _figure(value, unit):
@@ -41,7 +36,7 @@ def _cells(row, peaks):
 
 
 def summaries(rows):
-    """-> [(name, against, threads, geometric mean of the ratios, smallest ratio, its shape, how many)]"""
+    """-> [(name, against, threads, geometric mean of the ratios, smallest ratio, its shape, number of rows)]"""
     groups = {}
     for row in rows:
         groups.setdefault((row.data["name"], row.data["against"], row.data["threads"]), []).append(row.data)
@@ -59,17 +54,16 @@ def _memory(rows):
         if row.data.get("ours_memory") and row.data.get("theirs_memory"):
             seen[row.data["name"], row.data["against"]] = row.data
     for (name, against), data in seen.items():
-        ours, theirs = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
-        yield (f"peak memory of {name}, each in a process of its own, above its imports: ours {ours:,.0f} MB,"
-               f" {against} {theirs:,.0f} MB, ratio {theirs / ours:.2f}")  # fmt: skip
+        own, other = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
+        yield (f"peak memory of {name}, each in a process of its own, above its imports: ours {own:,.0f} MB,"
+               f" {against} {other:,.0f} MB, ratio {other / own:.2f}")  # fmt: skip
 
 
 def format_rows(rows, peaks):
-    """The table, its notes and summaries; peaks: {threads: operations a second}"""
+    """The table, its notes and summaries; peaks: {threads: floating-point operations per second}"""
     if not rows:
         return "no rows: nothing to compare with"
-    lines = _aligned([list(_HEADS), *(_cells(row, peaks) for row in rows)])
-    lines.insert(1, "-" * max(map(len, lines)))
+    lines = _table([list(_HEADS), *(_cells(row, peaks) for row in rows)], ruled=True)
     peak = ", ".join(f"{value / 1e9:.0f} GFLOP/s with {threads} thread{'s' * (threads > 1)}"
                      for threads, value in peaks.items())  # fmt: skip
     lines += ["", _NOTES.format(peaks=peak or "peak")]
@@ -77,6 +71,6 @@ def format_rows(rows, peaks):
     if several:
         table = [["name", "against", "threads", "geometric mean", "smallest", "shape"]]
         table += [[n, a, str(t), f"{mean:.2f}", f"{least:.2f}", shape] for n, a, t, mean, least, shape, _ in several]
-        lines += ["", *_aligned(table)]
+        lines += ["", *_table(table)]
     memory = list(_memory(rows))
     return "\n".join([*lines, *([""] if memory else []), *memory])

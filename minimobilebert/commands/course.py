@@ -111,7 +111,7 @@ def progress(arguments):
     rows = progress(course)
     print(json.dumps(rows, indent=2) if arguments.json else format_progress(rows))
     if course.edition is None:
-        print("what checks find is kept in a student edition only", file=sys.stderr)
+        print("note: only a student edition stores the results of checks", file=sys.stderr)
     return 0
 
 
@@ -149,8 +149,7 @@ def _grade_arguments(parser):
         required=True,
         type=file_name,
         metavar="DIR",
-        help="where grades.csv and the .json files go, as they"
-        " come: new, empty, or of the same grading, which then goes on",
+        help="where to write grades.csv and the .json files: a new or empty folder, or one of an interrupted grading",
     )
     parser.add_argument("--policy", type=file_name, metavar="FILE", help="lessons, hidden seeds, limits, late policy"
                         " (default lessons/grading.toml)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Fetch data and weights from their publishers."""
+"""The command that downloads data and weights from their publishers."""
 
 from .options import file_name, names_of
 
@@ -15,10 +15,10 @@ def download(arguments):
 def _download_arguments(parser):
     parser.add_argument("what", choices=("glue", "squad", "mobilebert"), help="what to fetch")
     parser.add_argument(
-        "--to", required=True, type=file_name, metavar="FOLDER", help="where to write; what is there stays"
+        "--to", required=True, type=file_name, metavar="FOLDER", help="where to write; existing files are kept"
     )
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
-                        help="only this part; with commas more (glue: its tasks; squad: v1.1, v2.0)")  # fmt: skip
+                        help="only these parts, comma separated (glue: tasks; squad: v1.1, v2.0)")  # fmt: skip
 
 
 COMMANDS = {

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from ..support.project import how_to_install
 from .options import (
     file_name,
     json_option,
@@ -53,7 +54,7 @@ def _files_options(parser, data=None):
 
 
 def _threads_option(parser):
-    parser.add_argument("--threads", type=positive, metavar="N", help="how many to use (default: all)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="number of threads (default: all)")
 
 
 def _task_option(parser):
@@ -102,7 +103,7 @@ def _finetune_arguments(parser):
         required=True,
         type=file_name,
         metavar="FOLDER",
-        help="the run's folder; the same command goes on in it",
+        help="the folder of the run; the same command resumes it",
     )
     seed_option(parser)
     _settings_options(parser)
@@ -192,13 +193,13 @@ def answer(arguments):
 
 
 def _answer_arguments(parser):
-    parser.add_argument("--question", type=utf8_text, required=True, help="what you want to know")
+    parser.add_argument("--question", type=utf8_text, required=True, help="the question")
     passage = parser.add_mutually_exclusive_group(required=True)
-    passage.add_argument("--passage", type=utf8_text, help="the text that holds the answer")
+    passage.add_argument("--passage", type=utf8_text, help="the text that contains the answer")
     passage.add_argument(
         "--passage-file", type=file_name, metavar="FILE", help="the same from a file, of any length, UTF-8"
     )
-    parser.add_argument("--top", type=positive, default=5, metavar="N", help="how many candidates (default 5)")
+    parser.add_argument("--top", type=positive, default=5, metavar="N", help="number of candidates (default 5)")
     model_option(parser)
     json_option(parser)
 
@@ -208,8 +209,8 @@ def _table(arguments, tasks_of):
     if arguments.against:
         from ..bench.libraries import load, set_all_threads
 
-        if not load(["torch"]):  # before the kernels; see libraries.py
-            raise ValueError("--against: found no torch, expected it: make setup EXTRAS=compare")
+        if not load(["torch"]):  # before our kernels: see libraries.py
+            raise ValueError(f"--against: found no torch, expected it: {how_to_install('compare')}")
         from ..bench.finetuning_torch import train_torch
         from ..kernels.runtime.jit import get_num_threads
 
@@ -230,8 +231,8 @@ def _table_arguments(name):
     def add(parser):
         _files_options(parser, f"data/{name}")
         model_option(parser)
-        parser.add_argument("--tasks", default="", help="which ones, comma separated (default: all in the folder)")
-        parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
+        parser.add_argument("--tasks", default="", help="names, comma separated (default: all in the folder)")
+        parser.add_argument("--seeds", default="1,2,3", help="numbers, comma separated (default 1,2,3)")
         parser.add_argument(
             "--out", default=f"runs/{name}", type=file_name, metavar="FOLDER", help=f"default runs/{name}"
         )

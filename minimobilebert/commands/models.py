@@ -21,8 +21,8 @@ def fill_mask(arguments):
 
 
 def _fill_mask_arguments(parser):
-    parser.add_argument("text", type=utf8_text, help="with [MASK] where a word is to be guessed")
-    parser.add_argument("--top", type=whole, default=5, help="how many candidates (default 5)")
+    parser.add_argument("text", type=utf8_text, help="a text with [MASK] for each word to predict")
+    parser.add_argument("--top", type=whole, default=5, help="number of candidates (default 5)")
     model_option(parser)
     json_option(parser)
 
@@ -34,7 +34,7 @@ _TABLE = 20  # the largest number of texts for which we print the table of all c
 def _lines_of_standard_input():
     """The non-empty lines of standard input, decoded as UTF-8 for any encoding of the terminal -> list of str"""
     if sys.stdin.isatty():
-        print("reading texts, one a line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
+        print("reading texts, one per line, until the end of the input (Ctrl-D; on Windows Ctrl-Z)", file=sys.stderr)
     content, texts = bytearray(), []
     while data := sys.stdin.buffer.read1(1 << 20):
         content += data

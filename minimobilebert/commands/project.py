@@ -1,11 +1,11 @@
 """Commands for the project itself: setup, tests, checks, benchmarks."""
 
 import json
-import pathlib
 import subprocess
 import sys
 
 from ..support.extras import require
+from ..support.project import ROOT, part_of_project
 from .options import file_name, json_option, positive, seed_option, whole
 
 
@@ -28,9 +28,10 @@ def doctor(arguments):
 
 
 def test(arguments):
-    root = pathlib.Path(__file__).resolve().parents[2]
+    part_of_project("tests")
+    require("pytest", "test")
     words = arguments.pytest or ["--workers=auto"]  # see tests/workers.py
-    return subprocess.call([sys.executable, "-m", "pytest", *words], cwd=root)
+    return subprocess.call([sys.executable, "-m", "pytest", *words], cwd=ROOT)
 
 
 def _test_arguments(parser):
@@ -39,12 +40,12 @@ def _test_arguments(parser):
 
 
 def lint(arguments):
+    part_of_project("pyproject.toml")  # what the programs are to check, and how
     for module in ("ruff", "mypy"):
         require(module, "lint")
-    root = pathlib.Path(__file__).resolve().parents[2]
     fix, check = (["--fix"], []) if arguments.fix else ([], ["--check"])
     programs = ["ruff", "check", *fix], ["ruff", "format", *check], ["mypy"]
-    codes = [subprocess.call([sys.executable, "-m", *words], cwd=root) for words in programs]
+    codes = [subprocess.call([sys.executable, "-m", *words], cwd=ROOT) for words in programs]
     return 1 if any(codes) else 0
 
 
@@ -66,7 +67,7 @@ def _gradcheck_arguments(parser):
 
 
 def models(arguments):
-    from ..model.sizes import describe_presets, format_sizes
+    from .paper_sizes import describe_presets, format_sizes
 
     rows = describe_presets(arguments.tokens, arguments.batch)
     print(json.dumps(rows, indent=2) if arguments.json else format_sizes(rows))

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from ..support.numbers import RATE, numbers_of
+from ..support.project import ROOT
 from .options import file_name, json_option, pairs, seed_numbers, seed_option, settings_option
 
 
@@ -24,12 +25,12 @@ def _say_what_is_missing():
     from ..course.student.check import written
     from ..support.terminal import say
 
-    if not (pathlib.Path(__file__).resolve().parents[2] / "lessons" / "edition.json").exists():
+    if not (ROOT / "lessons" / "edition.json").exists():
         return
     course = load()
     missing = {task.id for task in course.tasks} - {task.id for task in written(course, course.tasks)}
     if missing:
-        say(f"not written yet: {', '.join(sorted(missing))}; training stops where it needs one of them")
+        say(f"not written yet: {', '.join(sorted(missing))}; training stops when it needs one of them")
 
 
 def _train_tiny_arguments(parser):
@@ -38,7 +39,7 @@ def _train_tiny_arguments(parser):
         "--out", default="runs/tiny", type=file_name, metavar="FOLDER", help="where to write (default runs/tiny)"
     )
     parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
-                        help="your own .txt files in one or more folders, one document a file, UTF-8")  # fmt: skip
+                        help="your own .txt files in one or more folders, one document per file, UTF-8")  # fmt: skip
     settings_option(parser)
 
 
@@ -50,7 +51,7 @@ def seeds(arguments):
 
 
 def _seeds_arguments(parser):
-    parser.add_argument("--seeds", default="1,2,3,4,5", help="which ones, comma separated (default 1,2,3,4,5)")
+    parser.add_argument("--seeds", default="1,2,3,4,5", help="numbers, comma separated (default 1,2,3,4,5)")
     parser.add_argument(
         "--out", default="runs/seeds", type=file_name, metavar="FOLDER", help="where to write (default runs/seeds)"
     )
@@ -84,7 +85,7 @@ def ablate(arguments):
 
 
 def _ablate_arguments(parser):
-    parser.add_argument("--seeds", default="1,2,3", help="which ones, comma separated (default 1,2,3)")
+    parser.add_argument("--seeds", default="1,2,3", help="numbers, comma separated (default 1,2,3)")
     parser.add_argument(
         "--out", default="runs/ablate", type=file_name, metavar="FOLDER", help="where to write (default runs/ablate)"
     )

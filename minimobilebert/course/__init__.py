@@ -1,1 +1,1 @@
-"""The course's machinery: manifest, student edition, check, hints, grading, mutants. Its texts live in lessons/."""
+"""The code of the course: manifest, student edition, checks, hints, grading, mutants. The texts are in lessons/."""

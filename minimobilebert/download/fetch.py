@@ -169,7 +169,7 @@ def fetch(file, folder, *, timeout=20.0, tries=5, pause=1.0, most=MOST, minute=_
     path = pathlib.Path(folder) / file.name
     if path.exists():
         if file.sha256 and (found := sha256_of(path)) != file.sha256:
-            raise ValueError(f"{path}: found sha256 {found}, expected {file.sha256}; move it away to fetch it anew")
+            raise ValueError(f"{path}: found sha256 {found}, expected {file.sha256}; move it away to fetch it again")
         return path
     with claimed(folder):  # two processes must not append to the same partial file
         return _fetch(file, path, timeout, tries, pause, most, minute)
@@ -200,7 +200,7 @@ def _fetch(file, path, timeout, tries, pause, most, minute):
         if max(failures, slow) >= tries:
             times = max(failures, slow)
             raise ValueError(f"{file.address}: broke off {times} times ({reason}) at {part.size:,} bytes of"
-                             f" {part.total or 'unknown'}; the same command goes on from there")  # fmt: skip
+                             f" {part.total or 'unknown'}; the same command resumes from there")  # fmt: skip
         time.sleep(pause * 2 ** max(failures - 1, 0))
     if file.sha256 and (found := sha256_of(part.path)) != file.sha256:
         part.remove()

@@ -1,16 +1,4 @@
-"""A GLUE task as a fine-tuning job: its training data, its loss, and its scores.
-
-A job has
-
-    head, num_labels, labels     the model's head, and the names of its classes
-    pairs                        True if a row has two texts
-    paths()                      the files that it reads
-    examples                     the training rows: `lengths` [N], `batch(rows)`, `arrays`
-    step_function                (params, config, batch, rng) -> losses, gradients
-    logits(params, config)       -> function: batch -> logits, without dropout
-    evaluate(logits)             -> {dev split: {score: number}}
-    selection(scores)            -> the score that selects the best parameters
-"""
+"""A GLUE task as a `Job` (jobs.py): classification, or regression for STS-B."""
 
 import functools
 
@@ -69,6 +57,7 @@ class GlueJob:
 
     @functools.cached_property
     def examples(self):
+        """The training rows -> LabelledTexts"""
         return self.encode("train", self.settings.rows)[1]
 
     @functools.cached_property
@@ -82,6 +71,7 @@ class GlueJob:
         return found[:, 0] if self.labels is None else found.argmax(axis=1)
 
     def evaluate(self, logits):
+        """-> {dev split: GLUE's metrics}"""
         return {split: glue_scores(self.task, self.answers(logits, texts), texts.labels)
                 for split, texts in self.dev.items()}  # fmt: skip
 

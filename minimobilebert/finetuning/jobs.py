@@ -1,18 +1,80 @@
-"""Which files a task is read from, and the job that reads them."""
+"""The interface of a fine-tuning task (`Job`), the files of a task, and the construction of its job."""
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+from ..config import ModelConfig
 from ..support.files import name_of, sha256_of
 from .settings import SQUAD
+
+Params = dict[str, np.ndarray]
+Scores = dict[str, dict[str, float]]  # {dev split: {score: number}}
+
+
+class Rows(Protocol):
+    """N labelled rows for batches."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """[N] integers, number of pieces of each row"""
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All arrays of the rows, for their fingerprint."""
+
+    def batch(self, rows: np.ndarray) -> NamedTuple:
+        """rows [B] integers, indices of rows -> input_ids, token_type_ids, attention_mask [B, T], and the labels"""
+
+
+class Job(Protocol):
+    """The interface of a task for run.py: its training data, loss and scores. GlueJob and SquadJob implement it.
+
+    head, num_labels   a name of model.parameters.HEADS; the number of outputs of a classification head
+    labels             the names of the classes, or None
+    pairs              True if a row has two texts
+    examples           the training rows, read at first use
+    dev                the data for scoring, read at first use; only the job itself uses it
+    """
+
+    head: str
+    num_labels: int | None
+    labels: list[str] | None
+    pairs: bool
+
+    @property
+    def examples(self) -> Rows: ...
+
+    @property
+    def dev(self) -> Any: ...
+
+    def paths(self) -> list[pathlib.Path]:
+        """The files for training and scoring."""
+
+    def step_function(
+        self, params: Params, config: ModelConfig, batch: NamedTuple, rng: np.random.Generator | None
+    ) -> tuple[dict[str, float], Params]:
+        """A batch of B rows -> losses, including "loss"; gradients, with the names and shapes of `params`"""
+
+    def logits(self, params: Params, config: ModelConfig) -> Callable[[NamedTuple], np.ndarray]:
+        """-> function: batch -> logits without dropout, [B, num_labels], or [B, T, 2] for starts and ends"""
+
+    def evaluate(self, logits: Callable[[NamedTuple], np.ndarray]) -> Scores:
+        """logits: the function that `logits` returns -> the scores on each dev split"""
+
+    def selection(self, scores: Scores) -> float:
+        """The score that selects the best parameters; larger is better."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskFiles:
-    """data: GLUE's folder of folders, or SQuAD's folder. The rest is for SQuAD.
+    """data: the GLUE folder, or the SQuAD folder. The other fields are for SQuAD.
 
-    train_file, dev_file: in place of those in `data`; split_articles: train on so many articles of the training file,
-    score on the rest; leave_out: a JSON list of the ids that are not to be trained on
+    train_file, dev_file: instead of those in `data`; split_articles: train on this number of articles of the training
+    file and score on the rest; leave_out: a JSON list of question ids that are excluded from training
     """
 
     data: str
@@ -22,7 +84,7 @@ class TaskFiles:
     leave_out: str | None = None
 
     def check(self, task):
-        """ValueError for what the task would ignore."""
+        """ValueError for a field that the task would ignore."""
         given = {f"--{name.replace('_', '-')}": value for name, value in self.described().items() if name != "data"}
         given = [name for name, value in given.items() if value is not None]
         if task not in SQUAD and given:
@@ -36,7 +98,7 @@ class TaskFiles:
         return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
 
     def contents(self, paths):
-        """-> {path: fingerprint} of the files that a job reads, and of the ids to leave out"""
+        """-> {path: fingerprint} of the files that a job reads, including `leave_out`"""
         paths = [*paths, pathlib.Path(self.leave_out)] if self.leave_out else paths
         return {name_of(path): sha256_of(path)[:16] for path in paths if path.exists()}  # the job says what is missing
 
@@ -47,8 +109,8 @@ class TaskFiles:
         return pathlib.Path(self.data)
 
 
-def make_job(settings, files, saved):
-    """The job of `settings.task` for a SavedModel. ValueError if the model cannot read the task."""
+def make_job(settings, files, saved) -> Job:
+    """The job of `settings.task` for a SavedModel. ValueError where the model cannot read the task."""
     files.check(settings.task)
     if settings.task in SQUAD:
         from .squad_job import SquadJob

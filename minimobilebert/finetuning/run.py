@@ -30,11 +30,11 @@ from ..tasks.length_batches import TrainingBatches
 from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
-from ..training.loop import train
+from ..training.loop import Records, UpdateRule, train
 from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
-from .jobs import make_job
+from .jobs import Job, make_job
 from .settings import SQUAD, usual_settings
 
 SUMMARY = "summary.json"
@@ -42,7 +42,7 @@ _HEAD_STREAM = 411
 _CHECKPOINT_SECONDS = 60.0  # a checkpoint is three times as large as the model, so we do not save too often
 
 
-def first_parameters(saved, job, seed):
+def first_parameters(saved, job: Job, seed):
     """The encoder of a SavedModel with a new head -> parameters, ModelConfig
 
     A pooler is kept. BERT without a pooler gets a new one, as in transformers. Question answering uses no pooler,
@@ -69,8 +69,8 @@ class Plan:
 
     def __init__(self, saved, files, settings):
         self.settings, self.tokenizer = settings, saved.tokenizer
-        self.job = make_job(settings, files, saved)
-        self.job.dev  # read now, so that errors in it do not appear only after an epoch  # noqa: B018
+        self.job: Job = make_job(settings, files, saved)
+        self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
         self._start = fingerprints.of_arrays(self.params)  # before training, which changes them in place
         self.contents = files.contents(self.job.paths())
@@ -114,10 +114,11 @@ def train_plan(plan, folder):
     def step_function(params, batch, rng):
         return job.step_function(params, config, batch, rng)
 
+    optimizer = AdamW(plan.params, weight_decay=settings.weight_decay)
     finished = train(
-        settings.task, step_function, plan.params, AdamW(plan.params, weight_decay=settings.weight_decay),
-        plan.schedule, plan.batches, total_steps=plan.total_steps, folder=folder, seed=settings.seed,
-        configuration=configuration, clip_norm=settings.clip_norm, checkpoint_seconds=_CHECKPOINT_SECONDS,
+        settings.task, step_function, plan.params, plan.batches, total_steps=plan.total_steps, seed=settings.seed,
+        update_rule=UpdateRule(optimizer, plan.schedule, clip_norm=settings.clip_norm),
+        records=Records(folder, configuration, checkpoint_seconds=_CHECKPOINT_SECONDS),
         after_step=evaluate, best=keeper,
     )  # fmt: skip
     evaluating = sum(row["seconds"] for row in keeper.rows)

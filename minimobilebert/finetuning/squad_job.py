@@ -1,4 +1,4 @@
-"""SQuAD v1.1 and v2.0 as fine-tuning jobs (glue_job.py describes the interface)."""
+"""SQuAD v1.1 and v2.0 as a `Job` (jobs.py): where the answer starts and ends."""
 
 import functools
 import pathlib
@@ -70,10 +70,12 @@ class SquadJob:
 
     @functools.cached_property
     def examples(self):
+        """The windows of the training file -> SquadExamples"""
         return SquadExamples(self._features("train", True, self.settings.rows))
 
     @functools.cached_property
     def dev(self):
+        """The windows that are scored -> SquadFeatures"""
         return self._features("dev", False)
 
     def decoded(self, logits, features, null_threshold=_NULL_THRESHOLD):
@@ -81,8 +83,10 @@ class SquadJob:
         return decode(features, span_scores_of(logits, features), null_threshold=null_threshold)
 
     def evaluate(self, logits):
-        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # `squad_scores` applies the threshold
+        """-> {"dev": exact match, F1 and what they are made of}"""
+        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # the best answers: `squad_scores` abstains
         return {"dev": squad_scores(self.dev.dataset, found.answers, found.null_odds, _NULL_THRESHOLD)}
 
     def selection(self, scores):
+        """F1"""
         return scores["dev"]["f1"]

@@ -23,7 +23,7 @@ OURS = "ours"
 
 
 def glue_tasks(files, names):
-    """The tasks of `names`, or all of which `data` has a training file -> list of names; ValueError for none"""
+    """The tasks of `names`, or all with a training file in `data` -> list of names. ValueError if there is none."""
     for name in names or []:
         if name not in TASKS:
             raise ValueError(f"--tasks: found {name!r}, expected some of {', '.join(TASKS)}")
@@ -34,7 +34,7 @@ def glue_tasks(files, names):
 
 
 def squad_tasks(files, names):
-    """squad1 and squad2, those of `names` or those whose training file is there -> list of names"""
+    """The tasks of `names`, or those of squad1 and squad2 with a training file -> list of names"""
     for name in names or []:
         if name not in SQUAD:
             raise ValueError(f"--tasks: found {name!r}, expected some of {', '.join(SQUAD)}")
@@ -42,17 +42,17 @@ def squad_tasks(files, names):
         return names
     if files.train_file:
         raise ValueError("--train-file: found no --tasks, expected squad1 or squad2 with it")
-    there = [
+    found = [
         name for name, v in zip(SQUAD, ("1.1", "2.0"), strict=True) if (files.folder() / f"train-v{v}.json").exists()
     ]
-    if not there:
+    if not found:
         raise ValueError(f"{files.data}: found neither train-v1.1.json nor train-v2.0.json, expected one of them"
                          " (or --train-file and --tasks)")  # fmt: skip
-    return there
+    return found
 
 
 def run_all(*, tasks, seeds, out, trainers, **arguments):
-    """Every task, seed and trainer -> list of summaries, each with "trainer" and "seed"
+    """Run all tasks, seeds and trainers -> list of summaries, each with "trainer" and "seed"
 
     trainers: {name: trainer}; arguments: as `finetune.run` takes them
     """
@@ -76,13 +76,13 @@ def _run_all(tasks, seeds, out, trainers, arguments):
 
 
 def _spread(values, digits):
-    """mean, and the standard deviation where there are several"""
+    """The mean as text, with the standard deviation if there are several values"""
     text = f"{np.mean(values):.{digits}f}"
     return text if len(values) == 1 else f"{text} +- {np.std(values, ddof=1):.{digits}f}"
 
 
 def format_table(summaries):
-    """Markdown: a row a task and trainer, mean and spread over the seeds; then GLUE's average where there are such."""
+    """A Markdown table with one row per task and trainer, mean and spread over the seeds; then GLUE's averages."""
     lines = ["| task | trainer | runs | rows | updates | dev scores | training s | evaluation s |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     groups = {}
@@ -103,7 +103,7 @@ def format_table(summaries):
 
 
 def _averages(groups):
-    """GLUE's average of every trainer, over the tasks that are there; of each task the mean over the seeds."""
+    """GLUE's average per trainer, over the available tasks and the means over the seeds."""
     lines = []
     for trainer in dict.fromkeys(trainer for _, trainer in groups):
         results = {}

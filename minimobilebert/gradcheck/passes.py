@@ -22,8 +22,8 @@ class Passes:
         outputs = self.evaluate(inputs)
         again = zip(outputs, self.evaluate(inputs), strict=True)
         if not all(np.allclose(a, b, rtol=1e-9, equal_nan=True) for a, b in again):
-            self._fail("y", "not repeatable", "forward gives another result when it is called again with the same"
-                       " inputs: make its random generator anew in every call")  # fmt: skip
+            self._fail("y", "not repeatable", "forward returns another result when it is called again with the same"
+                       " inputs: make a new random generator in each call")  # fmt: skip
         self.dy, other = ([rng.standard_normal(part.shape) for part in outputs] for _ in range(2))
         mixed = [2.0 * a - 3.0 * b for a, b in zip(self.dy, other, strict=True)]
         self.gradients, second, both = (self._pass(dy) for dy in (self.dy, other, mixed))

@@ -1,5 +1,6 @@
 """`gradcheck`: a table of all backward passes against finite differences, for random shapes and both back ends."""
 
+from ..support.tables import aligned
 from ..support.terminal import progress_bar
 from .cases import CASES, check_every_backward
 
@@ -7,7 +8,7 @@ LIMIT = 1e-6  # float64 with a step of 1e-5 leaves errors near 1e-9; a wrong bac
 
 
 def run_all(seed, repeats=20):
-    """Check every case with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
+    """Check all cases with `repeats` seeds -> a list of {"operation", "gradients", "numpy", "numba", "checks", "ok"}
 
     numpy, numba: the worst relative error over all seeds and gradients
     failures: the first one of each back end, in full
@@ -32,16 +33,13 @@ def run_all(seed, repeats=20):
 
 
 def format_rows(rows):
-    """The rows as an aligned table, with every failure in full below it."""
-    width = max(len(row["operation"]) for row in rows)
-    inputs = max(len(", ".join(row["gradients"])) for row in rows)
-    lines = [f"{'operation':<{width}}  {'gradients':<{inputs}}  checks    numpy     numba"]
+    """The rows as an aligned table, followed by all failures."""
+    table = [["operation", "gradients", "checks", "numpy", "numba", ""]]
     for row in rows:
-        gradients = ", ".join(row["gradients"])
-        lines.append(
-            f"{row['operation']:<{width}}  {gradients:<{inputs}}  {row['checks']:>6}  {row['numpy']:.1e}   "
-            f"{row['numba']:.1e}  {'ok' if row['ok'] else 'FAIL'}"
-        )
+        worst = [f"{row[backend]:.1e}" for backend in ("numpy", "numba")]
+        ok = "ok" if row["ok"] else "FAIL"
+        table.append([row["operation"], ", ".join(row["gradients"]), str(row["checks"]), *worst, ok])
+    lines = aligned(table, left=(0, 1, -1))
     lines.append(f"\nworst relative error per back end, float64; the limit is {LIMIT:.0e}")
     failures = [failure for row in rows for failure in row["failures"]]
     return "\n".join([*lines, *failures])

@@ -61,7 +61,7 @@ def _settle_pooler(tensors, config, head):
         return config.replace(classifier_activation=False), ["left out pooler.dense: it is zero, so there is no pooler"]
     if names:
         return config, []
-    note = ["note: found no pooler; the vector of [CLS] is taken as it is"] if head is None else []
+    note = ["note: found no pooler; the pooled vector is that of [CLS]"] if head is None else []
     return config.replace(classifier_activation=False), note
 
 

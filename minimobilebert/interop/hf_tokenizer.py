@@ -1,4 +1,4 @@
-"""Read the vocabulary of a Hugging Face folder, and write tokeniser files that give the same pieces as ours."""
+"""Read the vocabulary of a Hugging Face folder, and write tokeniser files that give the same pieces."""
 
 import pathlib
 

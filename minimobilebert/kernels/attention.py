@@ -126,8 +126,7 @@ def _transposed_in_panels(a, memory):
 @jit
 def _matmul_narrow(a, x, out, memory):
     """`matmul_head` where K < NR, so that a tile would be mostly empty: out^T = x^T a^T, whose rows are long"""
-    rows, tokens = a.shape
-    size = x.shape[1]
+    rows, size = a.shape[0], x.shape[1]
     transposed = view(memory.transposed, (0, 0), (size, rows))
     _multiply_panels(x.T, _transposed_in_panels(a, memory.panels), transposed, memory.workspace)
     for i in range(rows):
@@ -275,7 +274,7 @@ def _ds_rows(p, ds, dscores, mask, scale):
 
 @jit
 def _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands):
-    """Steps 4 to 1 in reverse; upstream: dcontext, dscores; gradients: dquery, dkey, dvalue; squares, memory: scratch"""
+    """Steps 4 to 1 in reverse; upstream: dcontext, dscores; gradients: dquery, dkey, dvalue; the rest: scratch"""
     dcontext, dscores = upstream
     query, key, value, mask, keep, heads = inputs
     _, tokens, width = query.shape
@@ -300,7 +299,7 @@ def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey,
     """Reverse of `_head_forward`."""
     _, tokens, width = inputs.query.shape
     dtype = inputs.query.dtype
-    squares = np.empty((2 if inputs.keep.size > 0 else 1, tokens, tokens), dtype)
+    squares = np.empty((2, tokens, tokens), dtype)
     memory = np.empty(head_memory_size(tokens, width // inputs.heads, operands), dtype)
     upstream, gradients = (dcontext, dscores), (dquery, dkey, dvalue)
     _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands)

@@ -33,6 +33,7 @@ from .gemm.packing import panels_of
 from .gemm.tiles import nr_of
 from .gemm.views import nothing, strided, view
 from .layernorm import normalize_row
+from .rows import contiguous
 from .runtime.by_address import by_address, passed_as
 from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
@@ -211,4 +212,4 @@ def encoder_blocks(parts, h, mask, weights):
 
     The B * T rows are shared out in `parts` parts.
     """
-    _encoder_blocks(_turn.address(h.dtype), parts, h.reshape(1, -1, h.shape[-1]), mask, weights)
+    _encoder_blocks(_turn.address(h.dtype), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)

@@ -36,16 +36,13 @@ def _adamw_parallel(w, g, m, v, chunk, numbers):
         _adamw(w[chunk_slice], g[chunk_slice], m[chunk_slice], v[chunk_slice], numbers)
 
 
-def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
+def adamw_update(w, g, m, v, numbers):
     """The compiled twin of training/adamw.py."""
-    numbers = tuple(
-        map(
-            w.dtype.type,
-            (factor, 1.0 - rate * decay, 1.0 - beta1, 1.0 - beta2, eps, rate / correction1, 1.0 / np.sqrt(correction2)),
-        )
-    )
+    step, scale = numbers.rate / numbers.correction1, 1.0 / np.sqrt(numbers.correction2)
+    keep, c1, c2 = 1.0 - numbers.rate * numbers.decay, 1.0 - numbers.beta1, 1.0 - numbers.beta2
+    rounded = tuple(map(w.dtype.type, (numbers.factor, keep, c1, c2, numbers.eps, step, scale)))
     flat = [x.reshape(-1) for x in (w, contiguous(g), m, v)]
     if w.size < _PARALLEL_FROM:
-        _adamw(*flat, numbers)
+        _adamw(*flat, rounded)
     else:
-        _adamw_parallel(*flat, _CHUNK, numbers)
+        _adamw_parallel(*flat, _CHUNK, rounded)

@@ -1,35 +1,11 @@
-"""The size of a model: parameters by part, and floating-point operations of one forward pass (Table 1, Table 4)."""
+"""The size of a model: parameters by part, and floating-point operations of one forward pass.
 
-from ..config import PRESETS
-from .memory import training_step_bytes
+`python -m minimobilebert models` compares them with the paper's figures (commands/paper_sizes.py).
+"""
+
 from .parameters import count_parameters, parameter_shapes
 
 PARTS = ("embeddings", "attention", "feed-forwards", "bottlenecks", "pooler")
-
-# Parameters as in Table 1 and operations as in Table 4; None if the paper has no figure.
-PAPER = {
-    "bert-base": (109_000_000, 22.5e9),
-    "bert-large": (334_000_000, None),
-    "ib-bert-large": (293_000_000, None),
-    "mobilebert": (25_300_000, 5.7e9),
-    "mobilebert-paper": (25_300_000, 5.7e9),
-    "mobilebert-no-opt": (25_300_000, 5.7e9),
-    "mobilebert-tiny": (15_100_000, 3.1e9),
-}
-
-_SIZE_NOTES = """\
-Parameters of the bare encoder; train-tiny's table counts both heads too. "paper" is Table 1: 25.3M is
-`mobilebert-paper`, which is Table 1 to the letter, with queries, keys and values all reading the wide hidden state. The
-model that was released is `mobilebert`, 24.6M: its queries and keys share a second bottleneck (512 -> 128) and are then
-only 128 x 128, which saves 0.8M.
-For the BERTs, the teacher and mobilebert-tiny the paper prints up to 1.5M less than is counted here, and no one part
-that it might have left out explains all four."""
-
-_WORK_NOTES = """\
-GFLOP: one forward pass of one sequence, 2 x multiply-adds of the matrix products; "paper" is Table 4, 128 tokens.
-Memory in MB (1e6 bytes): one step of pre-training in float32 at that batch size and length, with the two heads. Moments
-are AdamW's; activations are what the forward keeps for the backward. On top come working arrays, the largest of
-them the scores of all {vocabulary} words for each masked place."""
 
 
 def part_of(name):
@@ -62,66 +38,3 @@ def forward_flops(config, tokens):
     products = 2 * tokens * sum(out * inputs for out, inputs in dense)
     attention = config.num_hidden_layers * 4 * tokens * tokens * config.inner_size
     return products + attention + 2 * sum(out * inputs for out, inputs in pooler)
-
-
-def describe_presets(tokens=128, batch=32):
-    """A row a preset: its size, its work and its memory, beside the paper's figures.
-
-    Memory is for `batch` sequences of `tokens` tokens, or of as many as the position table has.
-    -> list of {"name", "parameters", one entry a part, "paper_parameters", "flops_128", "flops_<tokens>",
-    "paper_flops", "batch", "tokens", and the entries of `training_step_bytes`}
-    """
-    for name, value in (("tokens", tokens), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name}: found {value}, expected at least 1")
-    rows = []
-    for name, config in PRESETS.items():
-        parts = parameters_by_part(config)
-        paper_parameters, paper_flops = PAPER.get(name, (None, None))
-        length = min(tokens, config.max_position_embeddings)
-        rows.append({
-            "name": name, "parameters": sum(parts.values()), **parts, "paper_parameters": paper_parameters,
-            "flops_128": forward_flops(config, 128), f"flops_{tokens}": forward_flops(config, tokens),
-            "paper_flops": paper_flops, "batch": batch, "tokens": length,
-            **training_step_bytes(config, batch, length),
-        })  # fmt: skip
-    return rows
-
-
-def _table(heads, lines):
-    """Columns two spaces apart, the first one flush left, the others flush right."""
-    widths = [max(len(line[i]) for line in [heads, *lines]) for i in range(len(heads))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in [heads, *lines]
-    )
-
-
-def _scaled(value, unit, digits, suffix=""):
-    return "-" if value is None else f"{value / unit:,.{digits}f}{suffix}"
-
-
-def _paper_millions(value):
-    """As the paper prints them: 334M and 109M, but 25.3M and 15.1M."""
-    return _scaled(value, 1e6, 0 if value is not None and value >= 100e6 else 1, "M")
-
-
-def format_sizes(rows):
-    """The rows of `describe_presets` as two aligned tables, each with a few lines that explain it."""
-    sizes = _table(
-        ["model", "parameters", "paper", *PARTS],
-        [[r["name"], f"{r['parameters']:,}", _paper_millions(r["paper_parameters"]), *(f"{r[p]:,}" for p in PARTS)]
-         for r in rows],
-    )  # fmt: skip
-    flops = [key for key in rows[0] if key.startswith("flops_")]
-    memory = [key for key in rows[0] if key.startswith("bytes_")]
-    work = _table(
-        ["model", *(key.replace("flops_", "GFLOP@") for key in flops), "paper", "batch",
-         *(key.removeprefix("bytes_") for key in memory)],
-        [[r["name"], *(_scaled(r[key], 1e9, 2) for key in flops), _scaled(r["paper_flops"], 1e9, 1),
-          f"{r['batch']} x {r['tokens']}", *(_scaled(r[key], 1e6, 0) for key in memory)] for r in rows],
-    )  # fmt: skip
-    vocabulary = f"{max(config.vocab_size for config in PRESETS.values()):,}"
-    return "\n\n".join([sizes, _SIZE_NOTES, work, _WORK_NOTES.format(vocabulary=vocabulary)])

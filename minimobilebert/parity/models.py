@@ -73,8 +73,8 @@ def build_transformers_model(params, config, attention="eager", head=HEAD, num_l
     if not config.has_embedding_transformation:  # transformers builds it anyway but does not use it
         left -= {name for name in left if ".embedding_transformation." in name}
     if left or report.unexpected_keys:
-        raise ValueError(f"parity: found no weights of ours for {sorted(left)} and none of theirs for"
-                         f" {report.unexpected_keys}, expected the same names on both sides")  # fmt: skip
+        raise ValueError(f"parity: found no minimobilebert weights for {sorted(left)} and no transformers weights for"
+                         f" {report.unexpected_keys}, expected the same names in both")  # fmt: skip
     return model.eval()
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from ..support.tables import aligned
 from .differences import LIMITS
 
 _NOTES = """\
@@ -18,19 +19,7 @@ _SIZES = {
     "A": "num_attention_heads", "F": "intermediate_size", "L": "num_hidden_layers", "ffn": "num_feedforward_networks",
 }  # fmt: skip
 _COLUMNS = ("output", "attention map", "grads")
-
-
-def _aligned(lines):
-    """Align columns, two spaces apart: the first and last to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.ljust(width) if i in (0, last) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+_LEFT = (0, -1)
 
 
 def _cell_of(tensor):
@@ -78,7 +67,7 @@ def format_layers(model):
         lines.append([*line, _closest(gradients) if gradients else ""])
     batch, tokens = model["batch"]
     title = f"{model['model']}: {model['parameters']:,} parameters, {batch} x {tokens} tokens"
-    return "\n".join([title + ("" if model["ok"] else "  FAIL"), *_aligned(lines)])
+    return "\n".join([title + ("" if model["ok"] else "  FAIL"), *aligned(lines, _LEFT)])
 
 
 def format_small(models):
@@ -94,7 +83,7 @@ def format_small(models):
         for kind in LIMITS:
             line += _worst([tensor for tensor in model["tensors"] if tensor["kind"] == kind])
         lines.append([*line, "" if model["ok"] else "FAIL"])
-    return "\n".join([f"{len(models)} small models", *_aligned(lines)])
+    return "\n".join([f"{len(models)} small models", *aligned(lines, _LEFT)])
 
 
 def format_summary(report):
@@ -108,7 +97,7 @@ def format_summary(report):
         tensors = [tensor for model in models for tensor in model["tensors"]]
         worst = [text for kind in LIMITS for text in _worst([tensor for tensor in tensors if tensor["kind"] == kind])]
         lines.append([name, *worst, "" if all(model["ok"] for model in models) else "FAIL"])
-    return "\n".join(_aligned(lines))
+    return "\n".join(aligned(lines, _LEFT))
 
 
 def format_verdict(report):

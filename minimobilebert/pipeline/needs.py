@@ -4,6 +4,7 @@ import numpy as np
 
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, parameter_shapes
+from ..support.extras import require
 from ..support.requirements import check_disk, check_memory
 
 _NUMBER = np.dtype(np.float32).itemsize
@@ -15,7 +16,8 @@ def _bytes_of(config, head, num_labels=None):
 
 
 def check_pretraining(folder, settings):
-    """ValueError if memory or disk is too small for the run of `settings` in `folder`."""
+    """ValueError where memory or disk is too small for the run of `settings` in `folder`, or nothing can draw it."""
+    require("matplotlib", "plots")  # its report comes last
     batch, tokens = settings.batch_size, settings.sequence_length
     models = settings.teacher_config, settings.student_config
     sizes = [_bytes_of(config, "pretraining") for config in models]

@@ -4,6 +4,7 @@ import html
 import pathlib
 
 from ..support.files import write_text
+from ..support.tables import aligned
 from .figures import COLOURS, LABELS, attention_grid, bars, curves
 from .result_files import read_metrics
 
@@ -41,14 +42,8 @@ def results_table(summary):
 
 
 def format_table(rows):
-    """Rows of text -> lines with aligned columns, the first column to the left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join(lines)
+    """The rows of `results_table` for people."""
+    return "\n".join(aligned(rows, ruled=True))
 
 
 def _html_table(rows):

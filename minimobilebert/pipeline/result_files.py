@@ -61,7 +61,7 @@ def read_result(path, shape):
     try:
         return read_json(path, shape)
     except ValueError as error:
-        raise ValueError(f"{error}; delete the file to compute it anew") from None
+        raise ValueError(f"{error}; delete the file to compute it again") from None
 
 
 def read_metrics(folder):

@@ -70,7 +70,7 @@ def check_same_run(folder, asked):
         if found.get(name) != value:
             raise ValueError(
                 f"{file}: found a run with {name} = {found.get(name)}, expected {name} = {value};"
-                " give the same settings to go on with that run, or choose another folder with --out (make: OUT=...)"
+                " give the same settings to resume that run, or choose another folder with --out (make: OUT=...)"
             )
 
 

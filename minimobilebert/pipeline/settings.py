@@ -134,7 +134,7 @@ def settings_from_strings(seed, changes):
         if name not in _SHAPES:
             raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(_SHAPES)}")
         if name == "seed":
-            raise ConfigError("--set: found seed, expected it as an option of its own: --seed or --seeds")
+            raise ConfigError("--set: found seed, expected it as a separate option: --seed or --seeds")
         shape = _SHAPES[name]
         try:
             values[name] = text if isinstance(shape, OneOf) else number_of(text, shape, name)

@@ -6,7 +6,7 @@ from ..model.classification import classification_step
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
 from ..training.adamw import AdamW
-from ..training.loop import train
+from ..training.loop import Records, UpdateRule, train
 from ..training.schedules import WarmupLinearDecay
 
 # Each use of randomness has its own stream, so that a new one does not change the others.
@@ -34,10 +34,11 @@ def train_stage(
     settings, configuration = run.settings, run.configuration(config, name, params, **read)
     if labels:
         configuration["labels"] = list(labels)
+    optimizer = AdamW(params, weight_decay=settings.weight_decay)
     result = train(
-        name, step_function, params, AdamW(params, weight_decay=settings.weight_decay), schedule, batches,
-        total_steps=steps, folder=run.folder / name, seed=settings.seed, multipliers=multipliers,
-        clip_norm=settings.clip_norm, configuration=configuration,
+        name, step_function, params, batches, total_steps=steps, seed=settings.seed,
+        update_rule=UpdateRule(optimizer, schedule, multipliers, settings.clip_norm),
+        records=Records(run.folder / name, configuration),
     )  # fmt: skip
     run.note_seconds(name, result.seconds)
     return params

@@ -1,1 +1,1 @@
-"""What every room may use: reading files safely, archives, shapes of JSON and TOML, the standard streams."""
+"""Helpers for the whole project: safe reading of files, archives, shapes of JSON and TOML, standard streams."""

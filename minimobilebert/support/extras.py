@@ -2,6 +2,8 @@
 
 import importlib
 
+from .project import how_to_install
+
 
 class MissingExtra(ValueError):
     """An optional package is not installed."""
@@ -15,5 +17,5 @@ def require(module, extra):
         if error.name != module.partition(".")[0]:
             raise  # the package is installed, but one of its own imports is missing
         raise MissingExtra(
-            f"{module} is not installed; it comes with the extra {extra!r}: make setup EXTRAS={extra}"
+            f"{module} is not installed; it comes with the extra {extra!r}: {how_to_install(extra)}"
         ) from None

@@ -51,8 +51,8 @@ def check_memory(needed, what):
 def check_disk(folder, needed, what):
     """ValueError if the disk of `folder`, which need not exist yet, has less than `needed` bytes free."""
     folder = pathlib.Path(folder).absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     if needed > free:
         raise ValueError(
             f"{folder}: found {free // _MEGABYTE:,} MB free on its disk, expected at least {needed // _MEGABYTE:,} MB"

@@ -75,8 +75,8 @@ def read_toml(path, shape=ANY, most=MOST_TOML):
         value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
-        place = re.search(r" \(at line (\d+), column \d+\)$", reason)
-        line = place[1] if place else text.count("\n") + 1  # else it is "(at end of document)"
+        location = re.search(r" \(at line (\d+), column \d+\)$", reason)
+        line = location[1] if location else text.count("\n") + 1  # else it is "(at end of document)"
         raise ValueError(f"{path}: line {line}: {re.sub(r' [(]at .*[)]$', '', reason)}, expected TOML") from None
     except RecursionError:
         raise ValueError(f"{path}: found brackets nested too deeply, expected TOML") from None
@@ -92,27 +92,27 @@ def _long_integer(error):
 def _parsed(text, where, lines):
     """The value in JSON. lines: add the line to messages; False if `where` has it already."""
 
-    def place(line):
+    def location(line):
         return f"{where}: line {line}" if lines else where
 
     if not text.strip():
-        raise ValueError(f"{place(1)}: found an empty {'file' if lines else 'line'}, expected JSON")
+        raise ValueError(f"{location(1)}: found an empty {'file' if lines else 'line'}, expected JSON")
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        there = shown(text[error.pos : error.pos + 20]) if error.pos < len(text) else "the end"
-        reason = f"found {there}: {error.msg.removesuffix(' at')}"
-        raise ValueError(f"{place(error.lineno)}: {reason}, expected JSON") from None
+        rest = shown(text[error.pos : error.pos + 20]) if error.pos < len(text) else "the end"
+        reason = f"found {rest}: {error.msg.removesuffix(' at')}"
+        raise ValueError(f"{location(error.lineno)}: {reason}, expected JSON") from None
     except RecursionError:
         raise ValueError(f"{where}: found brackets nested too deeply, expected JSON") from None
     except _Unusable as error:
         line = _line_of(text, error.literal) if error.literal else None
-        raise ValueError(f"{place(line) if line else where}: {error}") from None
+        raise ValueError(f"{location(line) if line else where}: {error}") from None
     except ValueError as error:
         if not _long_integer(error):
             raise
         line = _line_of(text, r"-?\d{4000,}")
-        raise ValueError(f"{place(line)}: {_long_integer(error)}, expected fewer") from None
+        raise ValueError(f"{location(line)}: {_long_integer(error)}, expected fewer") from None
 
 
 def _object(pairs):

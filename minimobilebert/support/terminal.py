@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import time
 
 from tqdm import tqdm
@@ -10,9 +11,22 @@ _SECONDS_BETWEEN_LINES = 10.0
 SHORT = 2.0  # seconds; shorter work gets no final line
 
 
+class _Tqdm(tqdm):
+    """tqdm without what it does to the whole process.
+
+    Its own lock is multiprocessing's, and making one settles how the process starts others: a program could not call
+    `multiprocessing.set_start_method` any more. Its monitor is a thread that never ends.
+    """
+
+    monitor_interval = 0
+
+
+_Tqdm.set_lock(threading.RLock())
+
+
 def say(text):
     """One line on stderr."""
-    tqdm.write(text, file=sys.stderr)
+    _Tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
 
@@ -24,7 +38,7 @@ class _Bar:
         self.start = self.last_line = time.perf_counter()
         self.bar = None
         if sys.stderr.isatty():
-            self.bar = tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
+            self.bar = _Tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def update(self, text="", steps=1):
         """Advance by `steps`; `text` is shown after the bar."""

@@ -23,9 +23,9 @@ def first_calls(functions, clock=time.perf_counter):
 
 def _settle(function, seconds, clock):
     """Call a function for `seconds` seconds, at least once."""
-    begin = clock()
+    start = clock()
     function()
-    while clock() - begin < seconds:
+    while clock() - start < seconds:
         function()
 
 
@@ -64,8 +64,8 @@ def times_in_turns(
     for function in functions.values():
         for _ in range(warm):
             function()
-    begin, made = clock(), 0
-    while made < turns and (made < FEWEST or limit is None or clock() - begin < limit):
+    start, made = clock(), 0
+    while made < turns and (made < FEWEST or limit is None or clock() - start < limit):
         for name, function in functions.items():
             count = calls[name] if calls else 1
             if rest:

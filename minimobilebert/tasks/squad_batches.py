@@ -38,15 +38,15 @@ class SquadExamples:
         labels = [] if f.starts is None else [f.starts, f.ends]
         return [f.pieces, f.question_spans, f.window_questions, f.window_spans, *labels]
 
-    def batch(self, windows):
-        """windows [B] int64, their indices -> SquadBatch, padded to its longest row"""
+    def batch(self, rows):
+        """rows [B] int64, indices of windows -> SquadBatch, padded to its longest row"""
         features = self.features
         input_ids, token_type_ids, attention_mask = assemble_pairs(
             features.pieces,
-            features.question_spans[features.window_questions[windows]],
-            features.window_spans[windows],
+            features.question_spans[features.window_questions[rows]],
+            features.window_spans[rows],
             features.tokenizer,
-            int(self.lengths[windows].max()),
+            int(self.lengths[rows].max()),
         )
-        labels = [None if positions is None else positions[windows] for positions in (features.starts, features.ends)]
-        return SquadBatch(input_ids, token_type_ids, attention_mask, *labels, windows)
+        labels = [None if positions is None else positions[rows] for positions in (features.starts, features.ends)]
+        return SquadBatch(input_ids, token_type_ids, attention_mask, *labels, rows)

@@ -94,9 +94,10 @@ def abstain(scores, null_odds, threshold):
 def best_threshold(scores, null_odds, name):
     """The threshold with the best mean of `name` ("exact", "f1") -> mean in percent, threshold
 
-    Begin with "no answer" to all questions, which scores all that have none, and answer one after the other, in the
-    order of the odds: one with an answer adds its score, one without loses its 1 unless the answer is "". As in the
-    official program questions of equal odds are not taken together, and 0 stands for answering none.
+    Start with "no answer" to all questions, which is correct for all unanswerable ones. Then answer the questions in
+    ascending order of their odds: an answerable question adds its score, an unanswerable one subtracts 1 unless its
+    answer is "". As in the official program, questions with equal odds are not grouped, and the threshold 0 means that
+    no question is answered.
     """
     by_id = {s.id: s for s in scores if s.predicted}
     total = best = float(sum(not s.has_answer for s in by_id.values()))

@@ -17,14 +17,15 @@ import numpy as np
 
 from ..support.archive_members import FILE, FOLDER, ArchiveError
 from ..support.archives import open_archive
+from ..support.project import ROOT
 from ..support.regular_files import decode_utf8, read_bytes
 from ..support.terminal import say
 from .sentences import split_sentences
 from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, is_text_name
 
 SHIPPED_ARCHIVES = ("state-of-the-union.tar.bz2", "moby-dick.tar.bz2", "jane-austen.tar.bz2")
-DATA_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "data"
-MOST_BYTES = 2**28  # of one text; about 300 novels, which should be separate documents
+DATA_FOLDER = ROOT / "data"
+MOST_BYTES = 2**28  # of one text: a library of 300 novels; cut it into documents
 _SPLIT_STREAM = 201
 
 
@@ -175,7 +176,7 @@ def split_documents(documents, held_out_fraction, seed):
     if not held_out:
         raise ValueError(
             f"{documents[0].source}: found {len(documents)} document(s), expected at least 2, because one is held out:"
-            " cut the text into several .txt files, for example one a chapter"
+            " cut the text into several .txt files, for example one per chapter"
         )
     training = [document for i, document in enumerate(documents) if i not in held_out]
     return training, [documents[i] for i in sorted(held_out)]

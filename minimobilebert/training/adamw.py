@@ -9,6 +9,7 @@ For each parameter w with gradient g and learning rate lr; t counts the updates 
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,18 +33,29 @@ def power(base, exponent):
     return result
 
 
-@accelerated_by(kernel.adamw_update)
-def adamw_update(w, g, m, v, factor, rate, decay, beta1, beta2, eps, correction1, correction2):
-    """Update one parameter in place; w, g, m, v have the same shape, correction1 = 1 - beta1^t, correction2 likewise.
+class AdamWNumbers(NamedTuple):
+    """The numbers of one update of one parameter."""
 
-    factor: the gradient is multiplied by it first (clipping)
-    """
-    g = g * w.dtype.type(factor)
-    w *= w.dtype.type(1.0 - rate * decay)
-    m += w.dtype.type(1.0 - beta1) * (g - m)
-    v += w.dtype.type(1.0 - beta2) * (g * g - v)
-    denominator = np.sqrt(v) * w.dtype.type(1.0 / np.sqrt(correction2)) + w.dtype.type(eps)
-    w -= w.dtype.type(rate / correction1) * m / denominator
+    factor: float  # the gradient is multiplied by it first (clipping)
+    rate: float
+    decay: float
+    beta1: float
+    beta2: float
+    eps: float
+    correction1: float  # 1 - beta1^t
+    correction2: float  # 1 - beta2^t
+
+
+@accelerated_by(kernel.adamw_update)
+def adamw_update(w, g, m, v, numbers):
+    """Update one parameter in place; w, g, m, v have the same shape, numbers: AdamWNumbers"""
+    number = w.dtype.type
+    g = g * number(numbers.factor)
+    w *= number(1.0 - numbers.rate * numbers.decay)
+    m += number(1.0 - numbers.beta1) * (g - m)
+    v += number(1.0 - numbers.beta2) * (g * g - v)
+    denominator = np.sqrt(v) * number(1.0 / np.sqrt(numbers.correction2)) + number(numbers.eps)
+    w -= number(numbers.rate / numbers.correction1) * m / denominator
 
 
 class AdamW:
@@ -68,10 +80,9 @@ class AdamW:
             self.updates[name] += 1
             t = self.updates[name]
             decay = 0.0 if self.exclude(name) else self.weight_decay
-            adamw_update(
-                params[name], gradient, self.first[name], self.second[name], factor, rate, decay,
-                self.beta1, self.beta2, self.eps, 1.0 - power(self.beta1, t), 1.0 - power(self.beta2, t),
-            )  # fmt: skip
+            corrections = 1.0 - power(self.beta1, t), 1.0 - power(self.beta2, t)
+            numbers = AdamWNumbers(factor, rate, decay, self.beta1, self.beta2, self.eps, *corrections)
+            adamw_update(params[name], gradient, self.first[name], self.second[name], numbers)
 
     def state(self):
         """All arrays that a checkpoint must store -> {name: array}"""

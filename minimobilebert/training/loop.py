@@ -7,10 +7,12 @@ the same bits as an uninterrupted one. stage_folder.py describes the files.
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +22,24 @@ from .clipping import clip_by_global_norm
 from .stage_folder import StageFolder
 
 _DROPOUT_STREAM = 501
+
+
+class UpdateRule(NamedTuple):
+    """What a gradient does to the parameters."""
+
+    optimizer: Any  # AdamW or LAMB: step, state, load_state
+    schedule: Callable  # step -> learning rate
+    multipliers: Callable | None = None  # step -> {name: factor of its learning rate}
+    clip_norm: float = 1.0  # largest norm of the gradient
+
+
+class Records(NamedTuple):
+    """What a stage writes, and how often."""
+
+    folder: pathlib.Path
+    configuration: dict  # must be equal to the one in the checkpoint for a run to resume
+    log_every: int = 10  # steps between two lines of metrics.jsonl
+    checkpoint_seconds: float = 20.0  # between two checkpoints
 
 
 class Finished(NamedTuple):
@@ -74,21 +94,20 @@ def _write_line(log, line):
 
 
 def train(
-    name, step_function, params, optimizer, schedule, batches, *, total_steps, folder, seed, configuration,
-    multipliers=None, clip_norm=1.0, log_every=10, checkpoint_seconds=20.0, after_step=None, best=None,
+    name, step_function, params, batches, *, total_steps, seed, update_rule, records, after_step=None, best=None
 ):  # fmt: skip
-    """Train `params` in place until `total_steps`. Resume from the newest checkpoint in `folder`, if there is one.
+    """Train `params` in place until `total_steps`. Resume from the newest checkpoint, if there is one.
 
     step_function(params, batch, rng) -> losses {name: float, with "loss"}, gradients {name: array}
-    schedule(step) -> learning rate; batches(step) -> batch; multipliers(step) -> {name: factor} or None
-    configuration: a dict that must be equal to the one in the checkpoint
+    batches(step) -> batch; update_rule: UpdateRule; records: Records
     after_step(steps done, params): called before a checkpoint with this step is saved, so that what it writes exists
     when a run resumes after the step; if the run is killed, it may be called twice for a step
     best: a BestCheckpoint to which after_step adds, or None; the final checkpoint then stores the best parameters
     -> Finished. OtherConfiguration if a checkpoint has another configuration; DamagedRun if a file of the stage was
     modified; TrainingDiverged if the loss is not finite; KeyboardInterrupt on Ctrl-C, after a checkpoint.
     """
-    stage = StageFolder(folder, configuration)
+    optimizer, schedule, multipliers, clip_norm = update_rule
+    stage = StageFolder(records.folder, records.configuration)
     arrays, metadata = stage.finished()
     if arrays is not None:
         _into(params, arrays, "")
@@ -104,7 +123,7 @@ def train(
         optimizer.load_state({key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")})
         if best:
             best.restore(metadata["best"], first)
-        say(f"{name}: going on from step {first}")
+        say(f"{name}: resuming from step {first}")
 
     start = saved = time.perf_counter()
 
@@ -130,7 +149,7 @@ def train(
             rate = schedule(step)
             optimizer.step(params, gradients, rate, multipliers(step) if multipliers else None, factor)
             done = step + 1
-            if done % log_every == 0 or done == total_steps:
+            if done % records.log_every == 0 or done == total_steps:
                 line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}
                 _write_line(log, line)
             if after_step:
@@ -138,8 +157,8 @@ def train(
             bar.update(f"loss {losses['loss']:.3f}")
             if interrupted:
                 save(done)
-                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command goes on from here")
-            if time.perf_counter() - saved > checkpoint_seconds and done < total_steps:
+                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
+            if time.perf_counter() - saved > records.checkpoint_seconds and done < total_steps:
                 save(done)
                 saved = time.perf_counter()
         os.fsync(log.fileno())

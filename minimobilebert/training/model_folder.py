@@ -76,7 +76,7 @@ def find_checkpoint(folder):
         )
     raise ValueError(
         f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a model; "
-        "where a run was interrupted, give the command that began it again"
+        "if a run was interrupted, run its command again to resume it"
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..kernels.runtime.backend import current_backend
 from ..support.files import write_json
+from ..support.tables import aligned
 from ..support.terminal import progress_bar
 from .digest import digest_of
 from .operations import OPERATIONS
@@ -83,12 +84,15 @@ def write_expected(report):
 
 
 def format_report(report):
-    """The report as text: the machine, one line per part, and a summary."""
-    width = max(len(row["part"]) for row in report["parts"])
-    lines = [f"{name:<11}  {text}" for name, text in report["machine"].items()] + [""]
-    for row in report["parts"]:
-        found = "same" if row["ok"] else f"DIFFERENT, expected {row['expected']}"
-        lines.append(f"{row['part']:<{width}}  {row['hash']}  {found}")
+    """Lines for people: what this machine is, a line a part, and the answer."""
+    lines = aligned(list(report["machine"].items()), left=(0, 1)) + [""]
+    lines += aligned(
+        [
+            [row["part"], row["hash"], "same" if row["ok"] else f"DIFFERENT, expected {row['expected']}"]
+            for row in report["parts"]
+        ],
+        left=range(3),
+    )
     different = sum(not row["ok"] for row in report["parts"])
     summary = f"all parts have the expected hashes, bit for bit ({report['hash']}, {report['seconds']:.0f} s)"
     if different:

@@ -45,7 +45,7 @@ class Backward(NamedTuple):
 BACKWARDS = {}  # {task id: Backward}; filled when the properties of the lessons are loaded, read by weak_checks.py
 
 
-def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, float32=FLOAT32, names=("y",), cache=True):
+def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, names=("y",), cache=True):
     """Register the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
 
     def right(t, args):
@@ -83,7 +83,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
     def types(t):
         """float32 goes in and comes out"""
         args = single_arguments(draw(t.rng))
-        compare(t, {key: double(value) for key, value in args.items()}, float32, np.float32, given=args)
+        compare(t, {key: double(value) for key, value in args.items()}, FLOAT32, np.float32, given=args)
 
     @prop(task, weight=1)
     def strides(t):
@@ -106,7 +106,7 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, flo
 
 
 def backward_properties(
-    task, draw, *, forward, wrt, edges=(), large=None, kinks=None, outputs=1, exact=EXACT, float32=FLOAT32,
+    task, draw, *, forward, wrt, edges=(), large=None, kinks=None, outputs=1, tolerance=EXACT,
     arguments=lambda dy, cache, args: (dy, cache),
 ):  # fmt: skip
     """Register the properties of a backward pass.
@@ -158,21 +158,21 @@ def backward_properties(
     def exactly(t):
         """the gradients are right to ten digits, which differences are not"""
         for _ in range(DRAWS):
-            compare(t, draw(t.rng), exact)
+            compare(t, draw(t.rng), tolerance)
 
-    _edges(task, edges, lambda t, args: compare(t, args, exact))
+    _edges(task, edges, lambda t, args: compare(t, args, tolerance))
 
     @prop(task, weight=1)
     def types(t):
         """float32 goes in and comes out"""
         args = {key: double(single_arguments({key: value})[key]) for key, value in draw(t.rng).items()}
-        compare(t, args, float32, change=single_all, dtype=np.float32)
+        compare(t, args, FLOAT32, change=single_all, dtype=np.float32)
 
     @prop(task, weight=1)
     def strides(t):
         """upstream gradients may be transposed, reversed, or every second element of something else"""
         for layout in LAYOUTS:
-            compare(t, draw(t.rng), exact, change=lambda given, layout=layout: laid_out_all(given, layout))
+            compare(t, draw(t.rng), tolerance, change=lambda given, layout=layout: laid_out_all(given, layout))
 
     @prop(task, weight=1)
     def untouched(t):
@@ -182,7 +182,7 @@ def backward_properties(
         expected = right(t, dy, cache, args)
         given = arguments(dy, cache, args)
         result, after = t.call_keeping(*given)
-        _compare_all(t, names, gradients_of(result, names), expected, exact, np.float64)
+        _compare_all(t, names, gradients_of(result, names), expected, tolerance, np.float64)
         t.unchanged(["dy", "cache", *(f"argument {i}" for i in range(3, len(given) + 1))][: len(given)], given, after)
 
     if large is not None:

@@ -14,12 +14,12 @@ import dataclasses
 import pathlib
 import re
 
+from ...support.project import ROOT, part_of_project
 from ...support.regular_files import read_text
 from ...support.shapes import ANY, Integer, Text, check, shown, shown_key
 from ...support.structured_files import read_json, read_toml
 from .cutting import defines
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 HINTS = 3
 _SEAL = "sealed:"
 _QUOTES = "'\""
@@ -155,7 +155,7 @@ def chosen_lessons(course, text):
 def load(root=ROOT):
     """Read and check the course of the project in `root` -> Course"""
     root = pathlib.Path(root)
-    path = root / "lessons" / "course.toml"
+    path = part_of_project("lessons/course.toml", root)
     edition = root / "lessons" / "edition.json"
     data = read_toml(path, {"lesson": [{str: ANY}]})
     course = _Reader(path, root, edition.exists()).course(data)

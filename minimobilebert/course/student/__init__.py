@@ -1,1 +1,1 @@
-"""What students use: check, hints, progress."""
+"""The student's side: check, hints, progress."""

@@ -11,6 +11,7 @@ from ...support.files import write_json
 from ...support.regular_files import read_bytes, read_text
 from ...support.shapes import Integer, Number
 from ...support.structured_files import read_json
+from ...support.tables import aligned
 from ..sandbox.host import Worker
 from ..shared.checking import PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
@@ -128,7 +129,7 @@ def load_state(course):
     try:
         state = read_json(path, _STATE) if path.exists() else {}
     except ValueError as error:
-        raise ValueError(f"{error}; delete the file to begin anew") from None
+        raise ValueError(f"{error}; delete the file to start again") from None
     return {"hints": {}, "tasks": {}, **state}
 
 
@@ -167,13 +168,12 @@ def progress(course):
 
 
 def format_progress(rows):
-    """The rows as a table with a total."""
-    width = max((len(row["title"]) for row in rows), default=5)
-    lines = [f"task   {'title':<{width}}  points  minutes  hints  state"]
+    """The rows as a table with its sum."""
+    table = [["task", "title", "points", "minutes", "hints", "state"]]
     for row in rows:
-        score = f"{row['score']:>2g}/{row['points']:<3}"
-        numbers = f"{score}  {row['minutes']:>7}  {row['hints']:>5}"
-        lines.append(f"{row['task']}   {row['title']:<{width}}  {numbers}  {row['state']}")
+        score = f"{row['score']:g}/{row['points']:<3}"
+        table.append([row["task"], row["title"], score, str(row["minutes"]), str(row["hints"]), row["state"]])
+    lines = aligned(table, left=(0, 1, -1))
     done = sum(row["state"] == PASSED for row in rows)
     score, points = sum(row["score"] for row in rows), sum(row["points"] for row in rows)
     return "\n".join([*lines, f"{done} of {len(rows)} tasks, {score:g} of {points} points"])

@@ -14,6 +14,7 @@ import pathlib
 import tempfile
 import time
 
+from ...support.tables import aligned
 from ...support.terminal import say
 from ..sandbox.host import Worker
 from ..shared.checking import NOT_WRITTEN, PASSED, run_task
@@ -153,5 +154,6 @@ def _edition(course, grader, folder):
 
 
 def format_checks(checks):
-    width = max(len(what) for what, _ in checks)
-    return "\n".join(f"{what:<{width}}  {'ok' if wrong is None else 'FAIL: ' + wrong}" for what, wrong in checks)
+    return "\n".join(
+        aligned([[what, "ok" if wrong is None else f"FAIL: {wrong}"] for what, wrong in checks], left=(0, 1))
+    )

@@ -184,7 +184,7 @@ def run(course, paths, out, policy, handed_in=None):
                 bar.update(f"{submission.name} {result['score']:g}")
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {done} of {len(entries)} submissions are graded and kept in {out};"
-                                " the same command goes on") from None  # fmt: skip
+                                " the same command resumes") from None  # fmt: skip
     results.write_table(entries)
     return [results.found[location_of(path)] for path in entries]
 

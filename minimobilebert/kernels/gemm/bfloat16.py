@@ -77,7 +77,7 @@ def pack_panel_in_pairs(b, panel, scratch):
 
 @jit
 def pack_a_tiles_in_pairs(a, rows, tiles):
-    """Some rows of a transposed matrix as words: tiles[t, k, i] = the pair of columns 2 k, 2 k + 1 of row t * rows + i"""
+    """Some rows of a transposed matrix as words: tiles[t, k, i] = row t * rows + i, columns 2 k, 2 k + 1"""
     lanes, numbers = lanes_of(tiles), a.shape[1]
     bits = in_words(a).T
     for k in range(words_of(numbers)):

@@ -26,9 +26,10 @@ if not HAVE_NUMBA:
 
     def view(x, starts, shape):
         """The part of x that begins at `starts`, of this shape; see the top of this file."""
-        dropped = x.ndim - len(shape)
-        parts = (slice(start, start + size) for start, size in zip(starts[dropped:], shape, strict=True))
-        return x[(*starts[:dropped], *parts)]
+        if 0 in shape:
+            return np.empty(shape, x.dtype)
+        corner = x[tuple(slice(start, start + 1) for start in starts)]
+        return np.lib.stride_tricks.as_strided(corner, shape, x.strides[-len(shape) :])
 
     def strided(memory, start, shape, strides):
         """memory [size] from `start` on as an array of this shape, with strides in numbers."""

@@ -1,0 +1,29 @@
+"""Text tables: rows of strings -> lines with aligned columns."""
+
+
+def aligned(rows, left=(0,), ruled=False):
+    """Align columns, two spaces apart -> list of lines without trailing spaces
+
+    rows: lists of str of the same length; headings, if any, are the first row
+    left: indices of the left-aligned columns (-1 is the last); the others are right-aligned
+    ruled: draw a line of dashes below the first row
+
+        aligned([["model", "loss"], ["teacher", "3.2"]], ruled=True)
+
+        model    loss
+        -------------
+        teacher   3.2
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    at_left = {index % len(columns) for index in left} if columns else set()
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index in at_left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    if ruled:
+        lines.insert(1, "-" * max(map(len, lines)))
+    return lines
