@@ -15,6 +15,7 @@ __version__ = "0.2.0"  # a test checks that CHANGELOG.md and CITATION.cff have t
 # {public name: its module}; __getattr__ imports the module at first use.
 _PUBLIC = {
     "Model": ".inference.model", "release_memory": ".kernels.runtime.memory", "set_threads": ".kernels.runtime.jit",
+    "use_precision": ".kernels.runtime.precision",
 }  # fmt: skip
 
 

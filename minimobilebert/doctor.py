@@ -68,6 +68,17 @@ def _threads():
     yield _check("threads", True, f"{found}, OMP_WAIT_POLICY {policy or 'not set'}")
 
 
+def _precision():
+    """How products in bfloat16 are computed: in any case the same numbers."""
+    try:
+        from .kernels.gemm.tiles import HAS_PAIRS, PATH
+    except ImportError as error:
+        yield _check("bfloat16", False, error, "make setup")
+        return
+    how = "one instruction for a pair of products" if HAS_PAIRS else "emulated in float32, not faster than float32"
+    yield _check("bfloat16", True, f"{how} (register tile: {PATH})")
+
+
 def _kernel_cache():
     """Write a file of the size of a kernel to the kernel cache, and read it again."""
     try:
@@ -112,6 +123,7 @@ def diagnose():
     checks += _packages()
     checks += _numba()
     checks += _threads()
+    checks += _precision()
     checks += _kernel_cache()
     checks += _data()
     free = shutil.disk_usage(ROOT).free / 2**30

@@ -28,6 +28,7 @@ _SETTINGS = {
     "rows": ("rows", positive, "train only on the first N rows"),
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
+    "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
 }
 _FOR_USE = ("max-length", "stride", "max-query")
 

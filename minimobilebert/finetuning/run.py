@@ -19,6 +19,7 @@ import time
 import numpy as np
 
 from ..kernels.runtime.backend import current_backend
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..pipeline.needs import check_fine_tuning
 from ..pipeline.result_files import FINE_TUNING_SUMMARY, read_result
@@ -159,7 +160,7 @@ def run(*, task, model, out, files, trainer=train_plan, **changes):
     if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
         say(f"{out} holds this run already; delete the folder to run it again")
         return read_result(out / SUMMARY, FINE_TUNING_SUMMARY)
-    with claimed(out):
+    with claimed(out), use_precision(settings.precision):
         return _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
 
 

@@ -9,8 +9,9 @@ the released README (4e-5, 32, 5 epochs; windows of 384 pieces with a stride of 
 
 import dataclasses
 
+from ..kernels.runtime.precision import PRECISIONS
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, numbers_of
-from ..support.shapes import Number, check
+from ..support.shapes import Number, OneOf, check
 from ..tasks.squad_windows import BESIDE_THE_QUESTION
 
 SEARCH = {
@@ -32,6 +33,7 @@ SHAPES = {
     "weight_decay": FACTOR,
     "clip_norm": RATE,
     "rows": (COUNT, None),
+    "precision": OneOf(*PRECISIONS),
     "stride": COUNT,
     "max_query": COUNT,
 }
@@ -54,6 +56,7 @@ class FineTuningSettings:
     rows: int | None = None  # train only on this number of rows
     stride: int = 128  # SQuAD: pieces from one window to the next
     max_query: int = 64  # SQuAD: maximum number of pieces of a question
+    precision: str = "float32"  # of matrix products in training: "float32" or "bfloat16" (ops/bfloat16.py)
 
     def __post_init__(self):
         for name, shape in SHAPES.items():

@@ -3,12 +3,14 @@
 import dataclasses
 
 from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
+from ..kernels.runtime.precision import PRECISIONS
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, number_of
 from ..support.shapes import Number, OneOf, ShapeError, check
 
 # The valid values of each setting. config.py has those of the model's sizes.
 _SHAPES = {
     "seed": SEED,
+    "precision": OneOf(*PRECISIONS),
     "vocab_size": COUNT,
     "sequence_length": COUNT,
     "batch_size": COUNT,
@@ -51,6 +53,7 @@ class TinySettings:
     """
 
     seed: int = 1
+    precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
     # text
     vocab_size: int = 4096
     sequence_length: int = 64

@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.files import write_json
 from ..support.locks import claimed
@@ -44,7 +45,8 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
         return read_result(tiny_run.folder / SUMMARY, RUN_SUMMARY)
     with claimed(out):
         check_pretraining(out, tiny_run.settings)
-        return _train(tiny_run, text)
+        with use_precision(tiny_run.settings.precision):
+            return _train(tiny_run, text)
 
 
 def _train(tiny_run, text):

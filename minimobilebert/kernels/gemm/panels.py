@@ -1,7 +1,7 @@
 """b in panels, of numbers or of words: one name for what packing.py and bfloat16.py do.
 
-    memory in float32, float64     panels [P, K, NR]               packing.py
-    memory in words                panels [P, words_of(K), NR]     bfloat16.py
+    memory in float32, float64  ->  panels [P, K, NR]               packing.py
+    memory in words             ->  panels [P, words_of(K), NR]     bfloat16.py
 
 Which of the two a kernel is compiled for depends on the type of the memory alone.
 """

@@ -5,16 +5,13 @@
 Arrays in float64 are multiplied in float64 whatever the precision is: a gradient check is not about rounding.
 """
 
-import os
-
 import numpy as np
 
 from .backend import Choice, use
 
 PRECISIONS = ("float32", "bfloat16")
 
-_PRECISION = Choice("MINIMOBILEBERT_PRECISION", PRECISIONS, os.environ.get("MINIMOBILEBERT_PRECISION", "float32"))
-_PRECISION.name = "precision"
+_PRECISION = Choice("precision", PRECISIONS, "float32")
 
 
 def current_precision():

@@ -1,0 +1,217 @@
+"""Products in bfloat16: rounding, the instruction's arithmetic, all layouts, attention, gradients, and who asks for it."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from documents import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimobilebert.bench.training import random_batch
+from minimobilebert.config import preset
+from minimobilebert.kernels.gemm.rounding import round_bits
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.precision import current_precision, use_precision
+from minimobilebert.model.parameters import init_parameters, parameter_shapes
+from minimobilebert.model.pretraining import pretraining_step
+from minimobilebert.ops import attention, linear
+from minimobilebert.ops.bfloat16 import rounded
+from minimobilebert.ops.matmul import matmul
+
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-39, -1e-45, 2.0**-126, 3.4e38, -3.4028235e38, 1.00390625, 1.01171875]
+
+
+def nearest(x):
+    """The rule in words: of the two bfloat16 around x the nearer one, of two equally near ones the even one."""
+    if np.isnan(x) or np.isinf(x) or x == 0.0:
+        return x
+    if abs(x) < 2.0**-126:
+        return np.float32(np.copysign(0.0, x))
+    exponent = np.floor(np.log2(abs(np.float64(x))))
+    step = 2.0 ** (exponent - 7)  # between two neighbours with 8 significant bits
+    below = np.floor(np.float64(x) / step)
+    rest = np.float64(x) / step - below
+    up = rest > 0.5 or (rest == 0.5 and below % 2 == 1)
+    with np.errstate(over="ignore"):
+        return np.float32((below + up) * step)
+
+
+@given(bits=st.integers(0, 2**32 - 1))
+def test_rounding_is_to_the_nearest_and_ties_to_even(bits):
+    x = np.array([bits], np.uint32).view(np.float32)
+    found = rounded(x)[0]
+    expected = nearest(x[0])
+    assert np.isnan(found) if np.isnan(expected) else found == expected and np.signbit(found) == np.signbit(expected)
+
+
+@pytest.mark.parametrize("x", SPECIAL)
+def test_special_numbers(x):
+    found, expected = rounded(np.float32([x]))[0], nearest(np.float32(x))
+    assert np.isnan(found) if np.isnan(expected) else found == expected
+    assert int(rounded(np.float32([x])).view(np.uint32)[0]) & 0xFFFF == 0
+
+
+def test_one_number_is_rounded_as_arrays_are():
+    rng = np.random.default_rng(1)
+    bits = np.concatenate([rng.integers(0, 2**32, 20000, dtype=np.uint32), np.float32(SPECIAL).view(np.uint32)])
+    expected = rounded(bits.view(np.float32)).view(np.uint32) >> 16
+    one = np.array([int(round_bits(np.uint32(x))) for x in bits[-2000:]], np.uint32)
+    np.testing.assert_array_equal(one, expected[-2000:])
+
+
+LAYOUTS = st.tuples(st.sampled_from("CF"), st.sampled_from("CF"))
+
+
+@given(m=st.integers(1, 40), k=st.integers(1, 70), n=st.integers(1, 70), layouts=LAYOUTS, seed=st.integers(0, 2**31))
+def test_products_of_any_size_and_layout(backend, m, k, n, layouts, seed):
+    rng = np.random.default_rng(seed)
+    a, b, bias = (rng.normal(size=size).astype(np.float32) for size in ((m, k), (k, n), n))
+    with use_precision("bfloat16"):
+        found = matmul(np.asarray(a, order=layouts[0]), np.asarray(b, order=layouts[1]), bias=bias)
+    exact = rounded(a).astype(np.float64) @ rounded(b) + bias
+    # Products of rounded numbers are exact; K + 1 additions in float32 round.
+    bound = (
+        (k + 2) * np.finfo(np.float32).eps * (np.abs(rounded(a)).astype(np.float64) @ np.abs(rounded(b)) + abs(bias))
+    )
+    assert (np.abs(found - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 1300, 65), (70, 515, 200), (3, 1030, 97)])
+def test_long_sums_and_threads(backend, shape):
+    rng = np.random.default_rng(2)
+    m, k, n = shape
+    a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
+    exact = rounded(a).astype(np.float64) @ rounded(b)
+    bound = (k + 2) * np.finfo(np.float32).eps * (np.abs(rounded(a)).astype(np.float64) @ np.abs(rounded(b)))
+    with use_precision("bfloat16"):
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b)):
+                assert (np.abs(matmul(x, y) - exact) <= bound).all()
+
+
+def in_the_instructions_order(a, b):
+    """sum of a * b for K <= 512 in the order of micro_kernel.py: of each pair the odd number first; float32"""
+    total = np.zeros((len(a), b.shape[1]), np.float32)
+    for k in range(0, a.shape[1], 2):
+        for each in (k + 1, k):
+            if each < a.shape[1]:
+                # exact in float64: a product of 16 bits beside a sum of 24 of about its size
+                total = (total.astype(np.float64) + np.outer(a[:, each], b[each]).astype(np.float64)).astype(np.float32)
+    return total
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 128, 511])
+def test_compiled_products_have_the_bits_of_the_written_order(k):
+    pytest.importorskip("numba", reason="numba is not installed")
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(23, k)).astype(np.float32), rng.normal(size=(k, 37)).astype(np.float32)
+    with use_backend("numba"), use_precision("bfloat16"):
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b)):
+                np.testing.assert_array_equal(matmul(x, y), in_the_instructions_order(rounded(a), rounded(b)))
+
+
+HASH = """
+import hashlib, numpy as np
+from minimobilebert.kernels.gemm.tiles import HAS_PAIRS, PATH
+from minimobilebert.kernels.runtime.precision import use_precision
+from minimobilebert.ops.matmul import matmul
+rng, found = np.random.default_rng(4), hashlib.sha256()
+with use_precision("bfloat16"), np.errstate(all="ignore"):
+    for m, k, n in ((33, 70, 41), (100, 600, 65)):
+        a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
+        a[1, :5] = 1e-39, 1e-30, np.inf, 1e38, -0.0
+        b[2:4, 1] = 1e-10, 1e-20
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b)):
+                out = matmul(x, y)
+                out[np.isnan(out)] = 7.0
+                found.update(out.tobytes())
+print(PATH, HAS_PAIRS, found.hexdigest())
+"""
+
+
+def test_other_processors_compute_the_same_bits(tmp_path):
+    """The instruction, the same in float32 vectors, and plain loops: in processes of their own."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    found = {}
+    for path in (None, "avx2", "plain"):
+        environment = {name: value for name, value in os.environ.items() if name != "MINIMOBILEBERT_SIMD"}
+        environment |= {"MINIMOBILEBERT_SIMD": path} if path else {}
+        done = subprocess.run(
+            [sys.executable, "-c", HASH], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        _, _, found[path] = done.stdout.split()
+    assert len(set(found.values())) == 1, found
+
+
+@pytest.mark.parametrize("size", [8, 20, 32, 40])
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_attention_in_both_back_ends(size, rate):
+    pytest.importorskip("numba", reason="numba is not installed")
+    rng = np.random.default_rng(5)
+    query, key, value, dcontext = (rng.normal(size=(2, 37, 3 * size)).astype(np.float32) for _ in range(4))
+    mask = np.ones((2, 37), bool)
+    mask[1, 30:] = False
+    results = {}
+    for name in ("numba", "numpy"):
+        with use_backend(name), use_precision("bfloat16"):
+            y, cache = attention.attention_forward(query, key, value, mask, 3, rate, np.random.default_rng(6))
+            results[name] = (y, *attention.attention_backward(dcontext, cache))
+    for found, expected in zip(results["numba"], results["numpy"], strict=True):
+        # Probabilities that differ in their last digit may round to two neighbouring bfloat16: a few of 2^-8.
+        assert np.abs(found - expected).max() <= 2.0**-8 * np.abs(expected).max()
+        assert np.linalg.norm(found - expected) <= 2.0**-10 * np.linalg.norm(expected)
+
+
+# ReLU's derivative jumps at 0: where rounding changes a sign, a number's whole gradient comes or goes.
+@pytest.mark.parametrize("activation, cosine", [("gelu_tanh", 0.9995), ("relu", 0.98)])
+def test_gradients_of_a_small_model_point_where_those_in_float64_do(backend, activation, cosine):
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = preset("classroom-student", hidden_act=activation, num_hidden_layers=2, **dropout)
+    params = init_parameters(parameter_shapes(config, "pretraining"), config, np.random.default_rng(7))
+    batch = random_batch(config, 4, 24)
+    _, exact = pretraining_step({name: x.astype(np.float64) for name, x in params.items()}, config, batch)
+    with use_precision("bfloat16"):
+        _, found = pretraining_step(params, config, batch)
+    for name, gradient in found.items():
+        assert gradient.dtype == np.float32, name
+        x, y = gradient.astype(np.float64).ravel(), exact[name].ravel()
+        if np.linalg.norm(y) > 1e-9:  # a key's bias gets no gradient: softmax does not see it
+            assert x @ y > cosine * np.linalg.norm(x) * np.linalg.norm(y), name
+
+
+def test_only_float32_is_rounded(backend):
+    rng = np.random.default_rng(8)
+    x, weight, bias = rng.normal(size=(5, 9)), rng.normal(size=(7, 9)), rng.normal(size=7)
+    plain, _ = linear.linear_forward(x, weight, bias)
+    with use_precision("bfloat16"):
+        found, _ = linear.linear_forward(x, weight, bias)
+        other, _ = linear.linear_forward(*(each.astype(np.float32) for each in (x, weight, bias)))
+    np.testing.assert_array_equal(found, plain)
+    assert other.dtype == np.float32 and not np.allclose(other, plain, rtol=1e-5)
+
+
+def test_the_choice_ends_with_its_block_and_has_two_values():
+    with use_precision("bfloat16"):
+        assert current_precision() == "bfloat16"
+    assert current_precision() == "float32"
+    with pytest.raises(ValueError, match="precision: found 'float16', expected one of float32, bfloat16"):
+        use_precision("float16")
+
+
+def test_the_settings_of_runs_have_it():
+    from minimobilebert.finetuning.settings import usual_settings
+    from minimobilebert.pipeline.settings import settings_from_strings
+
+    assert settings_from_strings(1, {}).precision == "float32"
+    assert settings_from_strings(1, {"precision": "bfloat16"}).precision == "bfloat16"
+    with pytest.raises(ValueError, match="precision: found"):
+        settings_from_strings(1, {"precision": "half"})
+    assert dataclasses.asdict(usual_settings("sst2", 512, precision="bfloat16"))["precision"] == "bfloat16"
+    with pytest.raises(ValueError, match="precision: found"):
+        usual_settings("sst2", 512, precision="half")
