@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from tiny_models import CONFIGS, random_batch, random_parameters
 
+from minimobilebert import config
 from minimobilebert.inference.engine import Engine
+from minimobilebert.interop import hf_config
+from minimobilebert.kernels.gemm import epilogue
 from minimobilebert.model import layers
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.ops.activations import ACTIVATIONS
@@ -12,10 +15,10 @@ from minimobilebert.ops.fusion import fused, use_fusion
 
 
 def step(name, dtype=np.float64, dropout=0.0):
-    config = CONFIGS[name].replace(hidden_dropout_prob=dropout)
-    params = random_parameters(config, np.random.default_rng(1), dtype=dtype)
-    batch = random_batch(config, np.random.default_rng(2))
-    return pretraining_step(params, config, batch, np.random.default_rng(3) if dropout else None)
+    model = CONFIGS[name].replace(hidden_dropout_prob=dropout)
+    params = random_parameters(model, np.random.default_rng(1), dtype=dtype)
+    batch = random_batch(model, np.random.default_rng(2))
+    return pretraining_step(params, model, batch, np.random.default_rng(3) if dropout else None)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -73,3 +76,9 @@ def test_the_choice_lasts_as_long_as_its_block():
     with use_fusion(False):
         assert not fused()
     assert fused()
+
+
+def test_all_lists_have_the_same_activations():
+    assert tuple(ACTIVATIONS) == config.ACTIVATIONS == tuple(epilogue.ACTIVATIONS)
+    assert {name for name, each in ACTIVATIONS.items() if each.from_output} == set(epilogue.FROM_OUTPUT)
+    assert set(hf_config._ACTIVATION_FROM_HF.values()) == set(hf_config._ACTIVATION_TO_HF) == set(ACTIVATIONS)

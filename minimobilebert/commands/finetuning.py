@@ -218,13 +218,13 @@ def _table(arguments, tasks_of):
         set_all_threads(arguments.threads or get_num_threads(), ["torch"])
         trainers["torch"] = train_torch
     from ..finetuning.run import train_plan
-    from ..finetuning.task_table import OURS, format_table, run_all
+    from ..finetuning.task_table import OURS, format_tasks, run_all
 
     common = _common(arguments)
     names = names_of(arguments.tasks, "--tasks")
     summaries = run_all(tasks=tasks_of(common["files"], names), seeds=seed_numbers(arguments.seeds), out=arguments.out,
                         trainers={OURS: train_plan, **trainers}, **common)  # fmt: skip
-    print(json.dumps(summaries, indent=2) if arguments.json else format_table(summaries))
+    print(json.dumps(summaries, indent=2) if arguments.json else format_tasks(summaries))
     return 0
 
 

@@ -10,6 +10,7 @@ import pathlib
 from ..pipeline.run import check_no_run
 from ..support.files import write_json
 from ..support.locks import claimed
+from ..support.tables import markdown
 from ..support.terminal import say
 from ..training.best_checkpoint import rank
 from ..training.manifest import reopen
@@ -66,8 +67,8 @@ def _train_again_without_weights(folder, row, arguments):
 
 def format_search(result):
     """The points as a Markdown table, the best first."""
-    lines = ["| learning rate | batch | epochs | best epoch | dev | seconds |", "|---|---|---|---|---|---|"]
+    rows = [["learning rate", "batch", "epochs", "best epoch", "dev", "seconds"]]
     for row in sorted(result["points"], key=rank, reverse=True):
-        lines.append(f"| {row['lr']:g} | {row['batch']} | {row['epochs']} | {row['best_epoch']} |"
-                     f" {format_scores(row['scores'])} | {row['seconds']:.0f} |")  # fmt: skip
-    return "\n".join([*lines, "", f"best: {result['best']}"])
+        point = [f"{row['lr']:g}", row["batch"], row["epochs"], row["best_epoch"]]
+        rows.append([*point, format_scores(row["scores"]), f"{row['seconds']:.0f}"])
+    return "\n".join([*markdown(rows), "", f"best: {result['best']}"])

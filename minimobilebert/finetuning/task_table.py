@@ -13,6 +13,7 @@ import numpy as np
 from ..pipeline.run import check_no_run
 from ..support.files import write_json
 from ..support.locks import claimed
+from ..support.tables import markdown
 from ..support.terminal import say
 from ..tasks.glue import TASKS, has_split
 from ..tasks.metrics import glue_average
@@ -81,10 +82,9 @@ def _spread(values, digits):
     return text if len(values) == 1 else f"{text} +- {np.std(values, ddof=1):.{digits}f}"
 
 
-def format_table(summaries):
+def format_tasks(summaries):
     """A Markdown table with one row per task and trainer, mean and spread over the seeds; then GLUE's averages."""
-    lines = ["| task | trainer | runs | rows | updates | dev scores | training s | evaluation s |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    rows = [["task", "trainer", "runs", "rows", "updates", "dev scores", "training s", "evaluation s"]]
     groups = {}
     for summary in summaries:
         groups.setdefault((summary["task"], summary["trainer"]), []).append(summary)
@@ -97,9 +97,8 @@ def format_table(summaries):
                 values = [r["best"]["scores"][f"dev_{split.strip()}" if split else "dev"][name] for r in runs]
                 cells.append(f"{split}{name} {_spread(values, digits)}")
         seconds = [_spread([r["seconds"][part] for r in runs], 0) for part in ("training", "evaluation")]
-        row = [task, trainer, len(runs), runs[0]["rows"], runs[0]["steps"], ", ".join(cells), *seconds]
-        lines.append(f"| {' | '.join(map(str, row))} |")
-    return "\n".join([*lines, *_averages(groups)])
+        rows.append([task, trainer, len(runs), runs[0]["rows"], runs[0]["steps"], ", ".join(cells), *seconds])
+    return "\n".join([*markdown(rows), *_averages(groups)])
 
 
 def _averages(groups):

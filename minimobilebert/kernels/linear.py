@@ -10,7 +10,7 @@ and NoNorm cost a few percent of the product instead of a pass through memory ea
 
 import numpy as np
 
-from .gemm.epilogue import ACTIVATIONS, SCALE_SHIFT
+from .gemm.epilogue import ACTIVATIONS, FROM_OUTPUT, SCALE_SHIFT
 from .gemm.matmul import matmul, product
 from .reductions import column_sums
 from .rows import as_rows
@@ -46,7 +46,7 @@ def linear_backward(dy, cache):
 
 def dense_activation_forward(x, weight, bias, activation):
     """The compiled twin of ops/fused/dense_activation.py."""
-    kept = None if activation == "relu" else empty((*x.shape[:-1], len(weight)), x.dtype)
+    kept = None if activation in FROM_OUTPUT else empty((*x.shape[:-1], len(weight)), x.dtype)
     y = _dense(x, weight, bias, kind=ACTIVATIONS[activation], kept=kept)
     return y, (x, weight, activation, y if kept is None else kept)
 

@@ -26,6 +26,7 @@ import numbers
 
 import numpy as np
 
+from ..ops.activations import ACTIVATIONS
 from .parameters import count_parameters, parameter_shapes
 
 INDEX_BYTES = 4  # token ids and segments are int32
@@ -40,7 +41,7 @@ def _block_numbers(config, tokens, maps):
     """Floating-point numbers that one block stores per token, including its output."""
     H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
     total = 4 * C + maps * config.num_attention_heads * tokens + _norm_numbers(config, C)
-    inner = F if config.hidden_act == "relu" else 2 * F
+    inner = F if ACTIVATIONS[config.hidden_act].from_output else 2 * F
     total += config.num_feedforward_networks * (C + inner + _norm_numbers(config, C))
     if config.use_bottleneck:
         total += _norm_numbers(config, C)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..support.files import write_text
+from ..support.tables import markdown
 from .ablations import FULL, TABLES
 from .figures import ablation_panels
 
@@ -40,7 +41,7 @@ def table_lines(summary, number):
     heads += [f"paper: {column}" for column in table.paper_columns]
     if number == 7:
         heads.append("paper: ratio")
-    lines = [f"### {table.title}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    rows = [heads]
     for row in table.rows:
         cells = [row.label, *_cells(summary, row.run)]
         if number == 7:
@@ -48,8 +49,8 @@ def table_lines(summary, number):
         cells += [f"{value:g}" for value in row.paper]
         if number == 7:
             cells.append(f"{row.paper[0] / table.rows[0].paper[0]:.2f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+        rows.append(cells)
+    return [f"### {table.title}", "", *markdown(rows), ""]
 
 
 def format_ablations(summary):

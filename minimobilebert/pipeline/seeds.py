@@ -6,6 +6,7 @@ import numpy as np
 
 from ..support.files import write_json
 from ..support.locks import claimed
+from ..support.tables import markdown
 from .report import MODELS
 from .run import check_no_run
 from .train_tiny import run as train_tiny
@@ -28,8 +29,7 @@ def _loss(summary, model):
 def table(summaries):
     """Markdown lines: one row per seed, mean and standard deviation, and the number of seeds that fulfil each claim."""
     heads = [f"{title}: {SHORT[model]}" for title in COLUMNS.values() for model in MODELS]
-    lines = ["| seed | loss: unigram | " + " | ".join(heads) + " | minutes |"]
-    lines.append("|" + "---|" * (len(heads) + 3))
+    lines = [["seed", "loss: unigram", *heads, "minutes"]]
     rows = np.array(
         [
             [s["unigram_mlm_loss"], *(s[m][key] for key in COLUMNS for m in MODELS), s["seconds"]["total"] / 60]
@@ -37,10 +37,10 @@ def table(summaries):
         ]
     )
     for summary, row in zip(summaries, rows, strict=True):
-        lines.append(f"| {summary['seed']} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
+        lines.append([summary["seed"], *(f"{value:.3f}" for value in row)])
     for name, values in (("mean", rows.mean(axis=0)), ("std", rows.std(axis=0, ddof=min(1, len(rows) - 1)))):
-        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    lines.append("")
+        lines.append([name, *(f"{value:.3f}" for value in values)])
+    lines = [*markdown(lines), ""]
     for claim, holds in CLAIMS.items():
         lines.append(f"- {claim}: {sum(map(holds, summaries))} of {len(summaries)} seeds")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 
 from ..support.locks import claimed
+from ..support.tables import markdown
 from ..support.terminal import say
 from ..training.checkpoints import load_checkpoint
 from ..training.manifest import is_finished
@@ -65,8 +66,8 @@ def _at_rate(out, settings, text, data, teacher, transferred, rate):
 def format_rows(rows):
     """The rows as a Markdown table with the best value of each column in bold."""
     best = {name: min(row[name] for row in rows) for name in ("student", "student_from_scratch")}
-    lines = ["| learning rate | distilled student | student from scratch |", "|---|---|---|"]
+    table = [["learning rate", "distilled student", "student from scratch"]]
     for row in rows:
         cells = [f"**{row[n]:.3f}**" if row[n] == best[n] else f"{row[n]:.3f}" for n in best]
-        lines.append(f"| {row['learning_rate']:g} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines)
+        table.append([f"{row['learning_rate']:g}", *cells])
+    return "\n".join(markdown(table))

@@ -1,4 +1,4 @@
-"""Text tables: rows of strings -> lines with aligned columns."""
+"""Text tables: rows of strings -> lines with aligned columns, or in Markdown."""
 
 
 def aligned(rows, left=(0,), ruled=False):
@@ -27,3 +27,21 @@ def aligned(rows, left=(0,), ruled=False):
     if ruled:
         lines.insert(1, "-" * max(map(len, lines)))
     return lines
+
+
+def markdown(rows):
+    """A Markdown table -> list of lines
+
+    rows: lists of the same length, of str or what str() shows; the first row has the headings
+
+        markdown([["model", "loss"], ["teacher", 3.2]])
+
+        | model | loss |
+        |---|---|
+        | teacher | 3.2 |
+    """
+    heads, *others = rows
+    if any(len(row) != len(heads) for row in others):
+        raise ValueError(f"found rows of {sorted({len(row) for row in rows})} cells, expected one length")
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [lines[0], "|" + "---|" * len(heads), *lines[1:]]

@@ -64,8 +64,8 @@ def times_in_turns(
     for function in functions.values():
         for _ in range(warm):
             function()
-    start, made = clock(), 0
-    while made < turns and (made < FEWEST or limit is None or clock() - start < limit):
+    first_turn, made = clock(), 0
+    while made < turns and (made < FEWEST or limit is None or clock() - first_turn < limit):
         for name, function in functions.items():
             count = calls[name] if calls else 1
             if rest:

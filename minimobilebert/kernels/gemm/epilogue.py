@@ -26,6 +26,7 @@ from .views import block_of, nothing, segment_of, view
 
 NOTHING, RELU, GELU, GELU_TANH, SCALE_SHIFT = range(5)
 ACTIVATIONS = {"relu": RELU, "gelu": GELU, "gelu_tanh": GELU_TANH}
+FROM_OUTPUT = ("relu",)  # activations whose derivative is a function of y: the product need not be kept
 
 
 @passed_as("epilogue", "int matrix numbers numbers")

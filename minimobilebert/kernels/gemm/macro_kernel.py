@@ -4,7 +4,7 @@
 
                   N columns            for each block of NC columns of b:
           +------+------+---+            for each block of KC rows of it:    B_BLOCK_BYTES, second-level cache
-      b   |  NC  |      |   | KC           pack b, where that pays
+      b   |  NC  |      |   | KC           copy the block, where many rows of a read it
           +------+------+---+              for each tile of MR rows of a:    its rows of a, first-level cache
       a   +------+------+---+                pack a, where that pays
       MR  | tile |      |   |  out           for each panel of NR columns:

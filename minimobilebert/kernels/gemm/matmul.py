@@ -8,6 +8,8 @@ Plain loops reach a fifth of what a core can do (ladder.py). Four ideas make up 
     threads       each computes one part of out: some rows of some panels        here
     caches        blocks of b and a that stay in the caches until they are used  macro_kernel.py
     packing       b in panels of NR columns, read from first to last             packing.py
+                  (all of b here, where its rows cannot be read in place, as those of W^T; else, where many rows of a
+                  read it, block by block in the macro-kernel)
     registers     a tile of MR x NR sums while k runs                            micro_kernel.py
 
 What follows a product (activation, residual, NoNorm) is done to each tile while it is in the cache (epilogue.py).
