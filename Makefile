@@ -82,7 +82,7 @@ help:
 	@echo "make models       sizes of the paper's models (TOKENS=n BATCH=n)   python -m minimobilebert models"
 	@echo ""
 	@echo "The course (lessons/README.md):"
-	@echo "make student      the student edition (LESSONS=1-6 OUT=student)    python -m minimobilebert student"
+	@echo "make student      the student edition (LESSONS=0-6 OUT=student)    python -m minimobilebert student"
 	@echo "make check        check a task's function (T=02.1 SEED=n)           python -m minimobilebert check 02.1"
 	@echo "make hint         the next hint of a task (T=02.1)                 python -m minimobilebert hint 02.1"
 	@echo "make progress     tasks, points, and what is done                  python -m minimobilebert progress"

@@ -21,7 +21,7 @@ from minimobilebert.course.shared.manifest import load
 COURSE = load()
 MINI = "python -m minimobilebert "
 TINY, HF = "make train-tiny", MINI + "convert --from runs/tiny --to-hf FOLDER"
-EDITION = "make student LESSONS=1-6 OUT=student"
+EDITION = "make student LESSONS=0-6 OUT=student"
 GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to data/squad"
 SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --lr 4e-3 --out runs/sst2"
 SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"

@@ -40,7 +40,7 @@ def progressive_multiplier(step, layer, steps_per_layer):
     With n = steps_per_layer and tau = (step mod n) / n:
 
         phase       = 0 while step <= layer * n;  1 while step <= (layer + 1) * n;  0.1 afterwards
-        background  = min(0.9 + 0.1 sqrt(1 - tau), 10 tau)      a short warm-up in every phase
+        background  = min(0.9 + 0.1 sqrt(1 - tau), 10 tau)      a short warm-up in every phase, from 0
         multiplier  = 3 * background * phase
 
     The current layer trains at 3 times the base rate. Layers before it train at a tenth of that ("softened" freezing,

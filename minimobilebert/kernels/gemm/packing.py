@@ -9,7 +9,8 @@
 A panel is as wide as a register tile, so each step of k reads NR neighbouring numbers: one or a few cache lines, which
 hold 16 float32 each. The last panel may be partial; it is filled up with zeros.
 
-A transposed a (dy^T of dy^T x) is packed in tiles of the same kind: for each k the MR numbers of one column.
+A transposed a (dy^T of dy^T x) is packed in tiles of the same kind: for each k one vector with the MR numbers of a
+column. Where MR numbers are more than a vector (float64 with AVX-512, NEON), a is not packed.
 """
 
 from ..runtime.jit import jit, jit_inline
