@@ -121,6 +121,7 @@ RUN = {
 ELSEWHERE = {
     "make": "test_documented_runs.py::test_make_alone_lists_the_targets",
     "make setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    "make setup EXTRAS=compare": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     "make setup EXTRAS=interop": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     MINI + "setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     # in a student edition
