@@ -217,38 +217,38 @@ def _scale_of(query, heads):
     return query.dtype.type(1.0 / math.sqrt(query.shape[2] // heads))
 
 
-@jit
-def _one_head_forward(head, inputs, context, scores, probabilities, square, memory, operands):
-    """Steps 1 to 4 of ops/attention.py; square [T, T], memory: scratch"""
+@jit_inline
+def _squares_in(memory, count, tokens):
+    """The last numbers of a head's memory as [count, T, T]"""
+    square = tokens * tokens
+    return strided(memory, memory.size - count * square, (count, tokens, tokens), (square, tokens, 1))
+
+
+# The units get their memory from the kernel that calls them: views are taken only of arguments (gemm/views.py).
+@by_address("int attention sequences squares squares operands numbers")
+def _head_forward(head, inputs, context, scores, probabilities, operands, memory):
+    """Steps 1 to 4 of ops/attention.py; head counts through the heads of all sequences; memory: scratch"""
     query, key, value, mask, keep, heads = inputs
     _, tokens, width = query.shape
     size = width // heads
     own = head_memory_in(memory, tokens, size, operands)
+    dropped = _square_of(_squares_in(memory, 1 if keep.size > 0 else 0, tokens), 0)
     q, v, c = _head_of(query, head, heads), _head_of(value, head, heads), _head_of(context, head, heads)
     p = _square_of(probabilities, head)
     matmul_transposed(q, _sequence_of(key, head, heads), head % heads * size, p, own)  # 1: q k^T
     softmax_rows(p, mask[head // heads], _scale_of(query, heads), _square_of(scores, head))  # 1: / sqrt(K), 2
-    u = _dropout(p, _square_of(keep, head), view(square, (0, 0), (tokens, tokens)))  # 3
+    u = _dropout(p, _square_of(keep, head), dropped)  # 3
     matmul_head(u, v, c, own)  # 4: c = u v
-
-
-@by_address("int attention sequences squares squares operands")
-def _head_forward(head, inputs, context, scores, probabilities, operands):
-    """All of one head; head counts through the heads of all sequences."""
-    _, tokens, width = inputs.query.shape
-    dtype, dropped = inputs.query.dtype, tokens if inputs.keep.size > 0 else 0
-    memory = np.empty(head_memory_size(tokens, width // inputs.heads, operands), dtype)
-    _one_head_forward(
-        head, inputs, context, scores, probabilities, np.empty((dropped, dropped), dtype), memory, operands
-    )
 
 
 @jit_parallel
 def _attention_forward(head_at, inputs, context, scores, probabilities, operands):
     query, key, value, mask, keep, heads = inputs
+    _, tokens, width = query.shape
+    numbers = head_memory_size(tokens, width // heads, operands) + (tokens * tokens if keep.size > 0 else 0)
     for head in prange(len(mask) * heads):
-        each = Inputs(query, key, value, mask, keep, heads)
-        _head_forward(head_at, head, each, context, scores, probabilities, operands)
+        each, memory = Inputs(query, key, value, mask, keep, heads), np.empty(numbers, query.dtype)
+        _head_forward(head_at, head, each, context, scores, probabilities, operands, memory)
 
 
 def _inputs(query, key, value, mask, keep, heads):
@@ -272,19 +272,16 @@ def _ds_rows(p, ds, dscores, mask, scale):
                 row[j] = probability[j] * (row[j] - along) * scale if mask[j] else zero
 
 
-@jit
-def _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands):
-    """Steps 4 to 1 in reverse; upstream: dcontext, dscores; gradients: dquery, dkey, dvalue; the rest: scratch"""
-    dcontext, dscores = upstream
+@by_address("int sequences squares attention squares sequences sequences sequences operands numbers")
+def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue, operands, memory):
+    """Steps 4 to 1 in reverse; memory: scratch"""
     query, key, value, mask, keep, heads = inputs
     _, tokens, width = query.shape
     size = width // heads
-    own = head_memory_in(memory, tokens, size, operands)
-    dc, p = _head_of(dcontext, head, heads), _square_of(probabilities, head)
+    own, squares = head_memory_in(memory, tokens, size, operands), _squares_in(memory, 2, tokens)
+    dc, p, ds = _head_of(dcontext, head, heads), _square_of(probabilities, head), _square_of(squares, 0)
     q, k = _head_of(query, head, heads), _head_of(key, head, heads)
-    dq = _head_of(gradients[0], head, heads)
-    dk, dv = _head_of(gradients[1], head, heads), _head_of(gradients[2], head, heads)
-    ds = _square_of(squares, 0)
+    dq, dk, dv = _head_of(dquery, head, heads), _head_of(dkey, head, heads), _head_of(dvalue, head, heads)
     matmul_transposed(dc, _sequence_of(value, head, heads), head % heads * size, ds, own)  # 4: du = dc v^T
     u = _dropout(p, _square_of(keep, head), _square_of(squares, 1))
     matmul_head(u.T, dc, dv, own)  # 4: dv = u^T dc
@@ -294,24 +291,15 @@ def _one_head_backward(head, upstream, inputs, probabilities, gradients, squares
     matmul_head(ds.T, q, dk, own)  # 1: dk = ds^T q
 
 
-@by_address("int sequences squares attention squares sequences sequences sequences operands")
-def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue, operands):
-    """Reverse of `_head_forward`."""
-    _, tokens, width = inputs.query.shape
-    dtype = inputs.query.dtype
-    squares = np.empty((2, tokens, tokens), dtype)
-    memory = np.empty(head_memory_size(tokens, width // inputs.heads, operands), dtype)
-    upstream, gradients = (dcontext, dscores), (dquery, dkey, dvalue)
-    _one_head_backward(head, upstream, inputs, probabilities, gradients, squares, memory, operands)
-
-
 @jit_parallel
 def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients, operands):
     query, key, value, mask, keep, heads = inputs
     dquery, dkey, dvalue = gradients
+    _, tokens, width = query.shape
+    numbers = head_memory_size(tokens, width // heads, operands) + 2 * tokens * tokens
     for head in prange(len(mask) * heads):
-        each = Inputs(query, key, value, mask, keep, heads)
-        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands)
+        each, memory = Inputs(query, key, value, mask, keep, heads), np.empty(numbers, query.dtype)
+        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands, memory)
 
 
 def _squares(array, dtype):
