@@ -140,3 +140,29 @@ def test_without_the_compiler_the_plain_loops_run():
     script = f"import tile_check; tile_check.check('plain', {FEW})"
     subprocess.run([sys.executable, "-c", script], env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
                    cwd=ROOT, check=True)  # fmt: skip
+
+
+def test_many_panels_of_a_short_sum_stay_inside_the_workspace():
+    """Panels of a copied block have gaps between them, which count most where K is small and b is wide."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    from minimobilebert.kernels.gemm import matmul as module
+
+    a, b = np.ones((256, 2), np.float32, order="F"), np.ones((2, 66560), np.float32)
+    behind = 1 << 16
+    with use_backend("numba"), threads(1):
+        size = module._memory.of(np.dtype(np.float32), 1).size
+        guarded = np.full(size + behind, 7.0, np.float32)
+        usual, module._memory.of = module._memory.of, lambda dtype, parts: guarded[:size]
+        try:
+            found = matmul(a, b)
+        finally:
+            module._memory.of = usual
+    assert (guarded[size:] == 7.0).all() and (found == 2.0).all()
+
+
+def test_a_read_only_out_is_refused(backend):
+    out = np.zeros((3, 4), np.float32)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out read-only"):
+        matmul(np.ones((3, 2), np.float32), np.ones((2, 4), np.float32), out=out)
+    assert not out.any()

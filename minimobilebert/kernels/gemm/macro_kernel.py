@@ -154,6 +154,8 @@ def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     packs_b = _packs_b(panels, rows, packs_a, workspace)
     copies_a = packs_a or _in_words(workspace)
     tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, copies_a, out)
+    if packs_b:  # copies of panels have a gap of `lanes` between them, which counts where K is small
+        at_once = min(at_once, workspace.b_block.size // (nr * min(depth, KC) + lanes_of(out)))
     for p0 in range(0, panels.shape[0], at_once):  # NC columns of b
         count = min(at_once, panels.shape[0] - p0)
         for block in range(blocks):  # KC rows of b

@@ -51,6 +51,8 @@ def check(a, b, bias, out, accumulate):
         raise ValueError(f"matmul: found bias {bias.dtype} {bias.shape}, expected {a.dtype} {b.shape[1:]}")
     if out is not None and (out.shape != (a.shape[0], b.shape[1]) or out.dtype != a.dtype):
         raise ValueError(f"matmul: found out {out.dtype} {out.shape}, expected {a.dtype} {(a.shape[0], b.shape[1])}")
+    if out is not None and not out.flags.writeable:
+        raise ValueError("matmul: found out read-only, expected an array that may be written")
     if accumulate and out is None:
         raise ValueError("matmul: found accumulate without out, expected the array to add to")
 

@@ -62,7 +62,8 @@ def set_threads(threads):
     ValueError unless from 1 to NUMBA_NUM_THREADS.
     """
     global _limit
-    _start()
+    if _ask is None:
+        _start()
     numba.set_num_threads(threads)
     _limit = 0
 
