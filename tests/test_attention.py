@@ -212,3 +212,14 @@ def test_dropout_in_many_heads_at_once():
     process = subprocess.run([sys.executable, "-c", _MANY_HEADS], capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"exit code {process.returncode}: {process.stderr}"
     assert float(process.stdout) < 1e-5  # sums of 100 products, in another order
+
+
+@pytest.mark.parametrize("wrong", ["mask", "key", "heads"])
+def test_shapes_that_do_not_fit_are_refused(wrong):
+    """Compiled code would read and write past the arrays."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    query, mask, heads = np.ones((2, 5, 6), np.float32), np.ones((2, 5), bool), 3
+    key = query[:1] if wrong == "key" else query
+    mask, heads = mask[:1] if wrong == "mask" else mask, 4 if wrong == "heads" else heads
+    with use_backend("numba"), pytest.raises(ValueError, match=f"attention: found .*{wrong}"):
+        attention_forward(query, key, query, mask, heads)

@@ -308,8 +308,17 @@ def _squares(array, dtype):
 
 
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
-    """The compiled twin of ops/attention.py."""
-    batch, tokens, _ = query.shape
+    """The compiled twin of ops/attention.py. ValueError where shapes do not fit: compiled code would not see it."""
+    batch, tokens, width = query.shape
+    for name, x, expected in (
+        ("key", key, query.shape),
+        ("value", value, query.shape),
+        ("mask", mask, (batch, tokens)),
+    ):
+        if x.shape != expected:
+            raise ValueError(f"attention: found {name} {x.shape}, expected {expected}")
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(f"attention: found {num_heads} heads, expected a divisor of {width}")
     dtype, operands = query.dtype, operands_of(query.dtype)
     context = empty(query.shape, dtype)
     probabilities = empty((batch, num_heads, tokens, tokens), dtype)

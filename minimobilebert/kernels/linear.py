@@ -18,8 +18,15 @@ from .runtime.memory import empty
 
 
 def _dense(x, weight, bias, residual=None, **epilogue):
-    """epilogue(x W^T + b + residual); x [..., in] -> [..., out]"""
+    """epilogue(x W^T + b + residual); x [..., in] -> [..., out]; ValueError where shapes do not fit"""
     shape = (*x.shape[:-1], len(weight))
+    for name, found, expected in (
+        ("weight", weight.shape, (len(weight), x.shape[-1])),
+        ("bias", None if bias is None else bias.shape, (len(weight),)),
+        ("residual", None if residual is None else residual.shape, shape),
+    ):
+        if found is not None and found != expected:
+            raise ValueError(f"dense layer: found {name} {found}, expected {expected} for x {x.shape}")
     if 0 in shape:
         return np.zeros(shape, x.dtype)
     if x.shape[-1] == 0:  # a sum of nothing is the sum of one 0
