@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.dropout import draw_keep, drop, dropout_backward, dropout_forward
 from minimobilebert.ops.linear import linear_backward, linear_forward
 
@@ -102,3 +103,13 @@ def test_both_twins_of_drop_give_the_same_bits(seed, shape, dtype):
     rng = np.random.default_rng(seed)
     x, keep = rng.standard_normal((*shape[:-1], 2 * shape[-1])).astype(dtype)[..., ::2], rng.random(shape) < 0.6
     np.testing.assert_array_equal(drop.numpy_twin(x, keep, 1.25), drop.compiled_twin(x, keep, 1.25))
+
+
+@pytest.mark.parametrize("wrong", ["weight", "bias", "residual"])
+def test_shapes_that_do_not_fit_are_refused(wrong):
+    """Compiled code would read and write past the arrays."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    given = {"weight": np.ones((4, 3)), "bias": np.ones(4), "residual": np.ones((5, 4))}
+    given[wrong] = given[wrong][..., :-1]
+    with use_backend("numba"), pytest.raises(ValueError, match=f"dense layer: found {wrong}"):
+        linear_forward(np.ones((5, 3)), *given.values())
