@@ -55,20 +55,20 @@ def pack_panel_in_pairs(b, panel, scratch):
     depth, columns = b.shape
     nr, lanes, bits = nr_of(panel), lanes_of(panel), in_words(b)
     block_words = depth // (2 * lanes) * lanes if b.strides[0] == item_bytes(b) else 0
-    block_columns = columns // lanes * lanes
+    whole_columns = columns - columns % lanes
     square = strided(scratch, 0, (lanes, lanes), (lanes, 1))
     for k in range(0, block_words, lanes):
-        for j in range(0, block_columns, lanes):
+        for j in range(0, whole_columns, lanes):
             pair_rows_of(view(b, (2 * k, j), (2 * lanes, lanes)).T, square)
             transpose_block(square, view(panel, (k, j), (lanes, lanes)))
     rows_contiguous = b.strides[1] == item_bytes(b)
     for k in range(words_of(depth)):
-        done = block_columns if k < block_words else 0
+        done = whole_columns if k < block_words else 0
         if rows_contiguous and 2 * k + 1 < depth:
-            for j in range(0, block_columns, lanes):
+            for j in range(0, whole_columns, lanes):
                 even, odd = view(b, (2 * k, j), (lanes,)), view(b, (2 * k + 1, j), (lanes,))
                 pair_rows(even, odd, view(panel, (k, j), (lanes,)))
-            done = block_columns
+            done = whole_columns
         for j in range(done, columns):
             panel[k, j] = _pair(bits, 2 * k, j)
         for j in range(columns, nr):
