@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 from fine_tuning_data import BERT, MOBILE, WORDS, write_model
+from thread_counts import at_once
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.gradcheck.cases import CASES
@@ -205,16 +206,7 @@ def test_eight_threads_that_embed_get_the_bits_of_one(backend, config, tmp_path)
         start.wait()  # all meet where the weights are packed
         found.extend(embed(model, texts).tobytes() for _ in range(2))
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        workers = [threading.Thread(target=work) for _ in range(8)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        sys.setswitchinterval(interval)
+    at_once([work] * 8)
     assert found == [expected] * 16
     taken, idle = memory.memory_in_use()
     assert taken == used and idle <= memory.LARGEST_IDLE

@@ -1,5 +1,6 @@
 """Threads and processes: whoever calls, from wherever, gets the bits that one thread computes."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from thread_counts import at_once
 
 from minimobilebert.kernels.runtime import locks, memory, processors
 from minimobilebert.kernels.runtime.jit import HAVE_NUMBA, get_num_threads, jit_parallel, prange
@@ -244,16 +246,7 @@ def test_threads_share_the_pool_and_never_an_array():
                 if old.min() != number or old.max() != number:
                     wrong.append(number)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-    finally:
-        sys.setswitchinterval(interval)
+    at_once([functools.partial(work, number) for number in range(8)])
     taken, idle = memory.memory_in_use()
     assert not wrong and taken == used and 0 < idle <= memory.LARGEST_IDLE
     assert idle == sum(size * len(arrays) for size, arrays in memory._idle.items())

@@ -23,7 +23,7 @@ from .gemm.macro_kernel import macro_kernel
 from .gemm.packing import panels_in_place, panels_of
 from .gemm.panels import pack_all, packed_depth, panels_in
 from .gemm.tiles import item_bytes, lanes_of, nr_of
-from .gemm.views import nothing, strided, view
+from .gemm.views import holds_words, nothing, strided, view
 from .gemm.workspace import Workspace, a_workspace_size, as_operands, tile_workspace_size, workspace_in
 from .rows import contiguous, row_maximum
 from .runtime.by_address import by_address, passed_as
@@ -60,7 +60,7 @@ class HeadMemory(NamedTuple):
 def _sizes(tokens, size, like):
     """Numbers in `panels`, for the largest matrix that is packed there, in `transposed`, and a workspace; size = K"""
     whole_tokens, whole_size = panels_of(tokens, like) * nr_of(like), panels_of(size, like) * nr_of(like)
-    workspace = tile_workspace_size(like) if packed_depth(2, like) == 2 else a_workspace_size(like)
+    workspace = a_workspace_size(like) if holds_words(like) else tile_workspace_size(like)
     if size < nr_of(like):
         return whole_tokens * max(whole_size, tokens), size * tokens, a_workspace_size(like)
     return whole_tokens * whole_size, 0, workspace
@@ -100,7 +100,7 @@ def matmul_transposed(a, x, column, out, memory):
     """
     tokens, width = x.shape
     size, nr = a.shape[1], nr_of(out)
-    wide = min(max(size, lanes_of(out)), width) if packed_depth(2, memory.panels) == 2 else size
+    wide = size if holds_words(memory.panels) else min(max(size, lanes_of(out)), width)
     first = min(column, width - wide)
     panels = panels_in(memory.panels, wide, tokens)
     pack_all(view(x, (0, first), (tokens, wide)).T, panels)
@@ -110,7 +110,7 @@ def matmul_transposed(a, x, column, out, memory):
 
 @jit_inline
 def _transposed_in_panels(a, memory):
-    """a^T [T, R] in panels: in place where a lies so already and products read numbers"""
+    """a^T [T, R] in panels: in place where its memory has this order already and products read numbers"""
     rows, tokens = a.shape
     panels = panels_in(memory, tokens, rows)
     if isinstance(memory.dtype.type(0), np.uint32):

@@ -20,13 +20,13 @@ from .runtime.memory import empty
 def _dense(x, weight, bias, residual=None, **epilogue):
     """epilogue(x W^T + b + residual); x [..., in] -> [..., out]; ValueError where shapes do not fit"""
     shape = (*x.shape[:-1], len(weight))
-    for name, found, expected in (
-        ("weight", weight.shape, (len(weight), x.shape[-1])),
-        ("bias", None if bias is None else bias.shape, (len(weight),)),
-        ("residual", None if residual is None else residual.shape, shape),
-    ):
-        if found is not None and found != expected:
-            raise ValueError(f"dense layer: found {name} {found}, expected {expected} for x {x.shape}")
+    if weight.shape[1] != x.shape[-1]:
+        expected = (len(weight), x.shape[-1])
+        raise ValueError(f"dense layer: found weight {weight.shape}, expected {expected} for x {x.shape}")
+    if bias is not None and bias.shape != shape[-1:]:
+        raise ValueError(f"dense layer: found bias {bias.shape}, expected {shape[-1:]}")
+    if residual is not None and residual.shape != shape:
+        raise ValueError(f"dense layer: found residual {residual.shape}, expected {shape}")
     if 0 in shape:
         return np.zeros(shape, x.dtype)
     if x.shape[-1] == 0:  # a sum of nothing is the sum of one 0

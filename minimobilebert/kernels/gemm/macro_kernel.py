@@ -23,7 +23,7 @@ from .epilogue import apply_epilogue
 from .micro_kernel import micro_kernel
 from .packing import KC, copy_panels, pack_a_tiles, rows_of_tiles
 from .tiles import MR, item_bytes, lanes_of, nr_of
-from .views import block_of, nothing, strided, view
+from .views import block_of, holds_words, nothing, strided, view
 from .workspace import B_BLOCK_BYTES, TILES_AT_ONCE
 
 PACK_B_ROWS = 192  # rows of a from which on packing b pays
@@ -34,15 +34,6 @@ PACK_B_TILES = 4  # tiles of a from which on that pays if a is packed too
 def depth_blocks(depth):
     """In how many blocks, of about equal size, a sum over K goes. The order of additions depends on it."""
     return (depth + KC - 1) // KC
-
-
-@jit_inline
-def _in_words(workspace):
-    """Whether products are in bfloat16."""
-    if isinstance(workspace.a_tiles.dtype.type(0), np.uint32):
-        return True
-    else:
-        return False
 
 
 @jit_inline
@@ -152,7 +143,7 @@ def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     columns, nr, blocks = out.shape[1], nr_of(out), depth_blocks(depth)
     packs_a = _packs_a(a, workspace)
     packs_b = _packs_b(panels, rows, packs_a, workspace)
-    copies_a = packs_a or _in_words(workspace)
+    copies_a = packs_a or holds_words(workspace.a_tiles)
     tile_rows, at_once = rows_of_tiles(rows), _panels_at_once(rows, depth, copies_a, out)
     if packs_b:  # copies of panels have a gap of `lanes` between them, which counts where K is small
         at_once = min(at_once, workspace.b_block.size // (nr * min(depth, KC) + lanes_of(out)))

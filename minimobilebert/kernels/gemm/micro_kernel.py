@@ -152,6 +152,7 @@ else:
         """
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             dtype = signature.args[0].dtype
             code = VectorCode(context, builder, signature.args[4].dtype)
             (a, a_row, a_k), (b, b_k, _), (start, _), (addend, addend_row, _), (out, out_row, _) = (

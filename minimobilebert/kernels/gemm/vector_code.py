@@ -57,8 +57,8 @@ class VectorCode:
         return self.shuffle(first, self.undefined, [0] * self.lanes)
 
     def store(self, value, pointer):
-        """One vector, to any number's address."""
-        self.builder.store(value, self.builder.bitcast(pointer, self.type.as_pointer())).align = self.item
+        """One vector of numbers or words, to any number's address."""
+        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer())).align = self.item
 
     def multiply_add(self, x, y, total):
         """x * y + total in every lane, rounded once."""

@@ -83,7 +83,7 @@ else:
 
     def _parts(context, builder, signature, arguments):
         """-> the writer, and (pointer, strides) of each argument"""
-        code = VectorCode(context, builder, signature.args[-1].dtype)
+        code = VectorCode(context, builder, signature.args[0].dtype)
         return code, *(code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True))
 
     @intrinsic
@@ -91,6 +91,7 @@ else:
         """target[j] = source[j] for j < lanes"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             code, (source, _), (target, _) = _parts(context, builder, signature, arguments)
             code.store(code.load(source), target)
             return context.get_dummy_value()
@@ -118,6 +119,7 @@ else:
         """target[j, i] = source[i, j]    for i, j < lanes; rows of both are neighbours in memory"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             code, (source, source_row, _), (target, target_row, _) = _parts(context, builder, signature, arguments)
             code.call_once_written("transpose_block", (source, source_row, target, target_row), _write_transpose)
             return context.get_dummy_value()
@@ -129,14 +131,11 @@ else:
         """words[k] = the pair of x[2 k] and x[2 k + 1]; x [2 lanes] float32, words [lanes]: see bfloat16.py"""
 
         def write(context, builder, signature, arguments):
-            code = VectorCode(context, builder, signature.args[0].dtype)
-            (x, _), (words, _) = (
-                code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True)
-            )
+            """The instructions of one call."""
+            code, (x, _), (words, _) = _parts(context, builder, signature, arguments)
             first, second = code.load(x), code.load(code.at(x, code.lanes))
             even, odd = (code.shuffle(first, second, range(start, 2 * code.lanes, 2)) for start in (0, 1))
-            target = builder.bitcast(words, ir.VectorType(INDEX, code.lanes).as_pointer())
-            builder.store(code.pairs(even, odd), target).align = code.item
+            code.store(code.pairs(even, odd), words)
             return context.get_dummy_value()
 
         return types.void(x, words), write
@@ -146,12 +145,9 @@ else:
         """words[j] = the pair of x[j] and y[j]; x, y [lanes] float32, words [lanes]"""
 
         def write(context, builder, signature, arguments):
-            code = VectorCode(context, builder, signature.args[0].dtype)
-            (x, _), (y, _), (words, _) = (
-                code.pointer_and_strides(*pair) for pair in zip(signature.args, arguments, strict=True)
-            )
-            target = builder.bitcast(words, ir.VectorType(INDEX, code.lanes).as_pointer())
-            builder.store(code.pairs(code.load(x), code.load(y)), target).align = code.item
+            """The instructions of one call."""
+            code, (x, _), (y, _), (words, _) = _parts(context, builder, signature, arguments)
+            code.store(code.pairs(code.load(x), code.load(y)), words)
             return context.get_dummy_value()
 
         return types.void(x, y, words), write
@@ -174,6 +170,7 @@ else:
         """y = max(y, 0) for a tile y [rows >= 1, NR]; NaN stays"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             code = VectorCode(context, builder, signature.args[0].dtype)
             zero = ir.Constant(code.type, [0.0] * code.lanes)
 
@@ -191,6 +188,7 @@ else:
         """y = scale * y + shift for a tile y [rows >= 1, NR]; scale, shift [NR]"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             code, (scale, _), (shift, _), _ = _parts(context, builder, signature, arguments)
             scales, shifts = (
                 [code.load(code.at(pointer, n * code.lanes)) for n in range(TILE_VECTORS)] for pointer in (scale, shift)
@@ -210,6 +208,7 @@ else:
         """The largest of x [N], N >= 1 a multiple of the lanes. NaN may be passed over."""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             code, (start, _) = _parts(context, builder, signature, arguments)
             vectors = builder.sdiv(code.size(signature.args[0], arguments[0], 0), INT(code.lanes))
 

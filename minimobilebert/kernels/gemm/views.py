@@ -74,6 +74,7 @@ else:
         result = _type_of(x.dtype, len(shape))
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             source = context.make_array(signature.args[0])(context, builder, arguments[0])
             strides = cgutils.unpack_tuple(builder, source.strides)
             offset = _INT(0)
@@ -93,6 +94,7 @@ else:
         result = _type_of(memory.dtype, len(shape))
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             source = context.make_array(signature.args[0])(context, builder, arguments[0])
             item = _INT(context.get_abi_sizeof(context.get_data_type(result.dtype)))
             shape = _numbers(context, builder, signature.args[2], arguments[2])
@@ -108,12 +110,22 @@ else:
         result = types.Array(types.uint32, x.ndim, x.layout)
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             source = context.make_array(signature.args[0])(context, builder, arguments[0])
             data = builder.bitcast(source.data, context.get_data_type(types.uint32).as_pointer())
             shape, strides = (cgutils.unpack_tuple(builder, field) for field in (source.shape, source.strides))
             return _array(context, builder, result, data, shape, strides)
 
         return (result(x), write) if x.dtype in (types.float32, types.uint32) else None
+
+
+@jit_inline
+def holds_words(x):
+    """Whether x holds words (bfloat16.py) rather than numbers; known when a kernel is compiled."""
+    if isinstance(x.dtype.type(0), np.uint32):
+        return True
+    else:
+        return False
 
 
 @jit_inline

@@ -7,7 +7,7 @@
       +-------+------+---------+-------------------------------+----------------------------------+
       '---- for every product -'--- to pack a as well ---------'--- to pack b as well ------------'
 
-A product packs only what its workspace has room for.
+A product packs only what its workspace has room for. `a_rows` is the memory of `a_tiles` in another order.
 """
 
 from typing import NamedTuple
