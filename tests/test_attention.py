@@ -214,12 +214,38 @@ def test_dropout_in_many_heads_at_once():
     assert float(process.stdout) < 1e-5  # sums of 100 products, in another order
 
 
-@pytest.mark.parametrize("wrong", ["mask", "key", "heads"])
-def test_shapes_that_do_not_fit_are_refused(wrong):
+WRONG = {
+    "mask": {"mask": np.ones((1, 5), bool)},
+    "key": {"key": np.ones((1, 5, 6), np.float32)},
+    "value": {"value": np.ones((2, 5, 6))},
+    "heads": {"heads": 4},
+    "dcontext": {"dcontext": np.ones((1, 5, 6), np.float32)},
+    "dscores": {"dscores": np.ones((2, 3, 5, 4), np.float32)},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_arrays_that_do_not_fit_are_refused(wrong):
     """Compiled code would read and write past the arrays."""
     pytest.importorskip("numba", reason="numba is not installed")
-    query, mask, heads = np.ones((2, 5, 6), np.float32), np.ones((2, 5), bool), 3
-    key = query[:1] if wrong == "key" else query
-    mask, heads = mask[:1] if wrong == "mask" else mask, 4 if wrong == "heads" else heads
+    query = np.ones((2, 5, 6), np.float32)
+    given = {
+        "key": query,
+        "value": query,
+        "mask": np.ones((2, 5), bool),
+        "heads": 3,
+        "dcontext": query,
+        "dscores": None,
+    }
+    given |= WRONG[wrong]
     with use_backend("numba"), pytest.raises(ValueError, match=f"attention: found .*{wrong}"):
-        attention_forward(query, key, query, mask, heads)
+        _, cache = attention_forward(query, *(given[name] for name in ("key", "value", "mask", "heads")))
+        attention_backward(given["dcontext"], cache, given["dscores"])
+
+
+def test_a_mask_of_integers_is_one_of_truths(backend):
+    query = np.random.default_rng(1).normal(size=(2, 5, 6)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    found, _ = attention_forward(query, query, query, mask, 3)
+    expected, _ = attention_forward(query, query, query, mask.astype(bool), 3)
+    np.testing.assert_array_equal(found, expected)

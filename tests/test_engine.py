@@ -96,3 +96,12 @@ def test_a_second_call_does_not_change_the_first_ones_result(backend):
     copy = first.copy()
     engine(*inputs(config, 2, 5, 2))
     np.testing.assert_array_equal(first, copy)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 4), (40, 5)])
+def test_a_mask_that_does_not_fit_is_refused(shape):
+    """Compiled code would read past it."""
+    config = CONFIGS["mobilebert"]
+    ids, segments, _ = inputs(config, 2, 5, 1)
+    with use_backend("numba"), pytest.raises(ValueError, match="encoder: found attention_mask"):
+        Engine(random_parameters(config, np.random.default_rng(1)), config)(ids, segments, np.ones(shape, bool))

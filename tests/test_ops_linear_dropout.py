@@ -113,3 +113,14 @@ def test_shapes_that_do_not_fit_are_refused(wrong):
     given[wrong] = given[wrong][..., :-1]
     with use_backend("numba"), pytest.raises(ValueError, match=f"dense layer: found {wrong}"):
         linear_forward(np.ones((5, 3)), *given.values())
+
+
+def test_a_gradient_that_does_not_fit_and_another_dtype_are_refused():
+    pytest.importorskip("numba", reason="numba is not installed")
+    x, weight = np.ones((5, 3), np.float32), np.ones((4, 3), np.float32)
+    with use_backend("numba"):
+        _, cache = linear_forward(x, weight, None)
+        with pytest.raises(ValueError, match="dense layer: found dy"):
+            linear_backward(np.ones((4, 4), np.float32), cache)
+        with pytest.raises(ValueError, match="found weight float64"):
+            linear_forward(x, weight.astype(np.float64), None)

@@ -36,7 +36,8 @@ _FOR_USE = ("max-length", "stride", "max-query")
 def _settings_options(parser, names=tuple(_SETTINGS)):
     for name in names:
         field, convert, text = _SETTINGS[name]
-        parser.add_argument(f"--{name}", dest=field, type=convert, metavar="N", help=text)
+        metavar = "NAME" if convert is str else "N"
+        parser.add_argument(f"--{name}", dest=field, type=convert, metavar=metavar, help=text)
 
 
 def _files_options(parser, data=None):

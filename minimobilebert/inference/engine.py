@@ -15,6 +15,7 @@ from ..kernels.gemm.packing import panels_of
 from ..kernels.gemm.panels import pack_matrix
 from ..kernels.gemm.tiles import nr_of
 from ..kernels.gemm.views import as_matrix
+from ..kernels.rows import expect
 from ..kernels.runtime import locks
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.jit import get_num_threads
@@ -113,6 +114,7 @@ class Engine:
                 self._packed = self._packed or self._pack()
         arena, table = self._packed
         mask = np.ascontiguousarray(attention_mask, dtype=bool)
+        expect("encoder", "attention_mask", mask, input_ids.shape, mask.dtype)
         h, _ = embeddings_forward(self.params, config, input_ids, token_type_ids)
         rows, threads = mask.size, get_num_threads()
         parts = min(rows, threads * -(-rows // (threads * MOST_ROWS)))

@@ -25,7 +25,7 @@ from .gemm.panels import pack_all, packed_depth, panels_in
 from .gemm.tiles import item_bytes, lanes_of, nr_of
 from .gemm.views import holds_words, nothing, strided, view
 from .gemm.workspace import Workspace, a_workspace_size, as_operands, tile_workspace_size, workspace_in
-from .rows import contiguous, row_maximum
+from .rows import contiguous, expect, row_maximum
 from .runtime.by_address import by_address, passed_as
 from .runtime.jit import jit, jit_inline, jit_parallel, prange
 from .runtime.memory import empty
@@ -253,7 +253,14 @@ def _attention_forward(head_at, inputs, context, scores, probabilities, operands
 
 def _inputs(query, key, value, mask, keep, heads):
     """The fields of `Inputs` as a plain tuple, which costs less to hand to a kernel"""
-    return contiguous(query), contiguous(key), contiguous(value), contiguous(mask), _squares(keep, query.dtype), heads
+    return (
+        contiguous(query),
+        contiguous(key),
+        contiguous(value),
+        contiguous(mask, bool),
+        _squares(keep, query.dtype),
+        heads,
+    )
 
 
 @jit
@@ -308,15 +315,11 @@ def _squares(array, dtype):
 
 
 def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
-    """The compiled twin of ops/attention.py. ValueError where shapes do not fit: compiled code would not see it."""
+    """The compiled twin of ops/attention.py."""
     batch, tokens, width = query.shape
-    for name, x, expected in (
-        ("key", key, query.shape),
-        ("value", value, query.shape),
-        ("mask", mask, (batch, tokens)),
-    ):
-        if x.shape != expected:
-            raise ValueError(f"attention: found {name} {x.shape}, expected {expected}")
+    expect("attention", "key", key, query.shape, query.dtype)
+    expect("attention", "value", value, query.shape, query.dtype)
+    expect("attention", "mask", mask, (batch, tokens), mask.dtype)
     if num_heads < 1 or width % num_heads:
         raise ValueError(f"attention: found {num_heads} heads, expected a divisor of {width}")
     dtype, operands = query.dtype, operands_of(query.dtype)
@@ -335,6 +338,9 @@ def attention_backward(dcontext, cache, dscores=None):
     """The compiled twin of ops/attention.py."""
     query, heads = cache.query, cache.probabilities.shape[1]
     dtype, operands = query.dtype, operands_of(query.dtype)
+    expect("attention", "dcontext", dcontext, query.shape, dtype)
+    if dscores is not None:
+        expect("attention", "dscores", dscores, cache.probabilities.shape, dtype)
     gradients = tuple(empty(query.shape, dtype) for _ in range(3))
     if query.size:
         inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)

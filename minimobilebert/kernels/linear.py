@@ -13,20 +13,18 @@ import numpy as np
 from .gemm.epilogue import ACTIVATIONS, FROM_OUTPUT, SCALE_SHIFT
 from .gemm.matmul import matmul, product
 from .reductions import column_sums
-from .rows import as_rows
+from .rows import as_rows, expect
 from .runtime.memory import empty
 
 
 def _dense(x, weight, bias, residual=None, **epilogue):
     """epilogue(x W^T + b + residual); x [..., in] -> [..., out]; ValueError where shapes do not fit"""
     shape = (*x.shape[:-1], len(weight))
-    if weight.shape[1] != x.shape[-1]:
-        expected = (len(weight), x.shape[-1])
-        raise ValueError(f"dense layer: found weight {weight.shape}, expected {expected} for x {x.shape}")
-    if bias is not None and bias.shape != shape[-1:]:
-        raise ValueError(f"dense layer: found bias {bias.shape}, expected {shape[-1:]}")
-    if residual is not None and residual.shape != shape:
-        raise ValueError(f"dense layer: found residual {residual.shape}, expected {shape}")
+    expect("dense layer", "weight", weight, (len(weight), x.shape[-1]), x.dtype)
+    if bias is not None:
+        expect("dense layer", "bias", bias, shape[-1:], x.dtype)
+    if residual is not None:
+        expect("dense layer", "residual", residual, shape, x.dtype)
     if 0 in shape:
         return np.zeros(shape, x.dtype)
     if x.shape[-1] == 0:  # a sum of nothing is the sum of one 0
@@ -44,6 +42,7 @@ def linear_forward(x, weight, bias, residual=None):
 
 def linear_backward(dy, cache):
     """The compiled twin of ops/linear.py."""
+    expect("dense layer", "dy", dy, (*cache.x.shape[:-1], len(cache.weight)), cache.x.dtype)
     dy_rows = as_rows(dy)
     dbias = column_sums(dy_rows) if cache.has_bias else None
     dweight = matmul(dy_rows.T, as_rows(cache.x))

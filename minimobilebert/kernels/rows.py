@@ -26,6 +26,12 @@ def contiguous(x, dtype=None):
     return x if x.flags.writeable else x.copy()
 
 
+def expect(operation, name, x, shape, dtype):
+    """ValueError unless x has this shape and dtype: compiled code would read and write past arrays that do not fit."""
+    if x.shape != shape or x.dtype != dtype:
+        raise ValueError(f"{operation}: found {name} {x.dtype} {x.shape}, expected {dtype} {shape}")
+
+
 def as_rows(x):
     """x [..., N] -> [R, N], contiguous; R = 0 is fine."""
     return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
