@@ -27,7 +27,7 @@ from .gemm.views import holds_words, nothing, strided, view
 from .gemm.workspace import Workspace, a_workspace_size, as_operands, tile_workspace_size, workspace_in
 from .rows import contiguous, expect, row_maximum
 from .runtime.by_address import by_address, passed_as
-from .runtime.jit import jit, jit_inline, jit_parallel, prange
+from .runtime.jit import get_num_threads, jit, jit_inline, jit_parallel, prange
 from .runtime.memory import empty
 from .runtime.precision import operands_of
 from .sums import dot_of, sum_of
@@ -224,7 +224,6 @@ def _squares_in(memory, count, tokens):
     return strided(memory, memory.size - count * square, (count, tokens, tokens), (square, tokens, 1))
 
 
-# The units get their memory from the kernel that calls them: views are taken only of arguments (gemm/views.py).
 @by_address("int attention sequences squares squares operands numbers")
 def _head_forward(head, inputs, context, scores, probabilities, operands, memory):
     """Steps 1 to 4 of ops/attention.py; head counts through the heads of all sequences; memory: scratch"""
@@ -242,13 +241,13 @@ def _head_forward(head, inputs, context, scores, probabilities, operands, memory
 
 
 @jit_parallel
-def _attention_forward(head_at, inputs, context, scores, probabilities, operands):
+def _attention_forward(head_at, inputs, context, scores, probabilities, operands, memory):
     query, key, value, mask, keep, heads = inputs
-    _, tokens, width = query.shape
-    numbers = head_memory_size(tokens, width // heads, operands) + (tokens * tokens if keep.size > 0 else 0)
-    for head in prange(len(mask) * heads):
-        each, memory = Inputs(query, key, value, mask, keep, heads), np.empty(numbers, query.dtype)
-        _head_forward(head_at, head, each, context, scores, probabilities, operands, memory)
+    parts, total = memory.shape[0], len(mask) * heads
+    for part in prange(parts):
+        each = Inputs(query, key, value, mask, keep, heads)
+        for head in range(total * part // parts, total * (part + 1) // parts):
+            _head_forward(head_at, head, each, context, scores, probabilities, operands, memory[part])
 
 
 def _inputs(query, key, value, mask, keep, heads):
@@ -299,14 +298,26 @@ def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey,
 
 
 @jit_parallel
-def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients, operands):
+def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients, operands, memory):
     query, key, value, mask, keep, heads = inputs
     dquery, dkey, dvalue = gradients
-    _, tokens, width = query.shape
-    numbers = head_memory_size(tokens, width // heads, operands) + 2 * tokens * tokens
-    for head in prange(len(mask) * heads):
-        each, memory = Inputs(query, key, value, mask, keep, heads), np.empty(numbers, query.dtype)
-        _head_backward(head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands, memory)
+    parts, total = memory.shape[0], len(mask) * heads
+    for part in prange(parts):
+        each = Inputs(query, key, value, mask, keep, heads)
+        for head in range(total * part // parts, total * (part + 1) // parts):
+            _head_backward(
+                head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands, memory[part]
+            )
+
+
+def _memory(query, heads, squares, operands):
+    """Scratch memory [parts, numbers] with `squares` times [T, T] at each end, for as many parts as threads.
+
+    Taken in Python, because inside a parallel loop nobody would see a MemoryError.
+    """
+    batch, tokens, width = query.shape
+    numbers = head_memory_size(tokens, width // heads, operands) + squares * tokens * tokens
+    return empty((min(get_num_threads(), batch * heads), numbers), query.dtype)
 
 
 def _squares(array, dtype):
@@ -330,6 +341,7 @@ def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
         _attention_forward(
             _head_forward.address(dtype, operands.dtype), _inputs(query, key, value, mask, keep, num_heads), context,
             _squares(scores, dtype), _squares(probabilities, dtype), operands,
+            _memory(query, num_heads, 0 if keep is None else 1, operands),
         )  # fmt: skip
     return context, (query, key, value, mask, scores, probabilities, keep)
 
@@ -346,6 +358,6 @@ def attention_backward(dcontext, cache, dscores=None):
         inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)
         _attention_backward(
             _head_backward.address(dtype, operands.dtype), contiguous(dcontext), _squares(dscores, dtype), inputs,
-            _squares(cache.probabilities, dtype), gradients, operands,
+            _squares(cache.probabilities, dtype), gradients, operands, _memory(query, heads, 2, operands),
         )  # fmt: skip
     return gradients
