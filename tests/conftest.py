@@ -1,6 +1,11 @@
 """Settings that all tests share."""
 
 import os
+import signal
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before NumPy is imported: OpenBLAS's second thread gains nothing on tiny models and waits by spinning, which on a busy
 # machine makes them a hundred times slower.

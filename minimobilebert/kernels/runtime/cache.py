@@ -57,21 +57,21 @@ _SETTINGS = (
 # ------------------------------------------------------------------------------- where
 
 
-def _sources():
-    """All kernel files in one digest"""
+def _digest_of_files():
+    """All kernel files in one digest -> bytes"""
     digest = hashlib.sha256()
     for file in sorted(KERNELS.rglob("*.py")):
         digest.update(file.relative_to(KERNELS).as_posix().encode() + file.read_bytes())
     return digest.digest()
 
 
-_SOURCES = _sources()  # at import: a file that changes later is not what this process compiles
+_FILES = _digest_of_files()  # at import: a file that changes later is not what this process compiles
 
 
 @functools.cache
 def source_digest():
     """A digest of all that may change a kernel's code, but for its argument types and the processor -> str"""
-    digest = hashlib.sha256(_SOURCES)
+    digest = hashlib.sha256(_FILES)
     settings = [str(getattr(numba.config, name, "")) for name in _SETTINGS]
     # Vector widths are constants in the kernels.
     for word in (os.environ.get("MINIMOBILEBERT_SIMD", ""), *settings):
