@@ -1,7 +1,7 @@
 """AdamW: one pass over a parameter per update (see training/adamw.py).
 
-    w, g, m, v  [N]      thread 0: chunk 0, 2, ...     each number of the four is read once,
-    |0|1|2|3|...         thread 1: chunk 1, 3, ...     w, m, v are written once, in place
+    w, g, m, v  [N]      thread 0: some chunks         each number of the four is read once,
+    |0|1|2|3|...         thread 1: the others          w, m, v are written once, in place
 
 NumPy's form makes fifteen passes through memory. Here everything happens between one read and one write.
 """

@@ -9,7 +9,7 @@ tests/test_model_sizes.py asserts that the two are equal to the byte.
 Stored numbers per token (A heads, T tokens, C, F, H as in config.py). norm(N) is N for NoNorm and N + 2 for LayerNorm,
 which also stores the mean and rstd:
 
-    embeddings             3E (the dense layer's input), norm(H), H (the output)
+    embeddings             the dense layer's input, if there is one: 3E with trigrams, E without; norm(H), H (output)
     input bottleneck       norm(C), and another C if queries, keys and values read its output
     shared bottleneck      norm(C) + C
     self-attention         4C (queries, keys, values, context), AT (probabilities), norm(C); another AT (scores) for

@@ -3,9 +3,10 @@
     structure, arrays = flatten(value)        structure is JSON, arrays is a list of NumPy arrays
     value = unflatten(structure, arrays)
 
-Supported are numbers, texts, lists, tuples, sets, dicts, arrays (with their strides), NumPy scalars, named tuples,
-dataclasses, random generators (by seed) and functions (which the other side can call back). A named tuple FROM the
-student's process becomes a `Record` with a name and fields: the grader never imports a class that the student names.
+Supported are numbers, texts, lists, tuples, sets, dicts, arrays (the order of their axes in memory is kept, and that
+there are gaps, but not how large they are), NumPy scalars, named tuples, dataclasses, random generators (by seed) and
+functions (which the other side can call back). A named tuple FROM the student's process becomes a `Record` with a name
+and fields: the grader never imports a class that the student names.
 """
 
 import dataclasses

@@ -169,7 +169,8 @@ class _Memory:
 def as_matrix(x):
     """x [M, N] -> (memory, shape, strides): element i, k is memory[i * strides[0] + k * strides[1]]
 
-    No copy if one of the strides is 1. The memory counts as writable: Numba would compile anew for read-only arrays.
+    No copy if one of the strides is 1 and rows neither overlap nor run backwards.
+    The memory counts as writable: Numba would compile anew for read-only arrays.
     """
     rows, columns = x.shape
     row, column = x.strides
