@@ -38,7 +38,7 @@ MASKED_SCORE = -1e30
 TOGETHER = 1024  # scores whose exponentials are taken at once; they stay in the first-level cache
 
 
-@passed_as("attention", "sequences sequences sequences mask squares int")
+@passed_as("attention", "sequences sequences sequences mask squares int int")
 class Inputs(NamedTuple):
     query: np.ndarray  # [B, T, heads * K]
     key: np.ndarray
@@ -46,6 +46,7 @@ class Inputs(NamedTuple):
     mask: np.ndarray  # [B, T] bool
     keep: np.ndarray  # [B * heads, T, T] dropout: 0 or 1 / (1 - rate); [0, 0, 0] without
     heads: int
+    macro_at: int  # address of the macro-kernel
 
 
 class HeadMemory(NamedTuple):
@@ -74,13 +75,13 @@ def head_memory_size(tokens, size, like):
 
 
 @jit
-def head_memory_in(memory, tokens, size, operands):
+def head_memory_in(memory, tokens, size, operands, macro_at):
     """memory [head_memory_size] -> HeadMemory; operands: an array of the type that products read"""
     panels, transposed, workspace = _sizes(tokens, size, operands)
     return HeadMemory(
         as_operands(view(memory, (0,), (panels,)), operands),
         strided(memory, panels, (size, tokens), (tokens, 1)),
-        workspace_in(view(memory, (panels + transposed,), (workspace,)), operands),
+        workspace_in(view(memory, (panels + transposed,), (workspace,)), operands, macro_at),
     )
 
 
@@ -88,7 +89,7 @@ def head_memory_in(memory, tokens, size, operands):
 def _multiply_panels(a, panels, out, workspace):
     """out = a @ (the matrix in these panels)"""
     none = view(workspace.zeros, (0,), (0,))
-    macro_kernel(a, panels, none, nothing(none), out, no_epilogue(none), workspace)
+    macro_kernel(workspace.macro_at, a, panels, none, nothing(none), out, no_epilogue(none), workspace)
 
 
 @jit
@@ -227,10 +228,10 @@ def _squares_in(memory, count, tokens):
 @by_address("int attention sequences squares squares operands numbers")
 def _head_forward(head, inputs, context, scores, probabilities, operands, memory):
     """Steps 1 to 4 of ops/attention.py; head counts through the heads of all sequences; memory: scratch"""
-    query, key, value, mask, keep, heads = inputs
+    query, key, value, mask, keep, heads, macro_at = inputs
     _, tokens, width = query.shape
     size = width // heads
-    own = head_memory_in(memory, tokens, size, operands)
+    own = head_memory_in(memory, tokens, size, operands, macro_at)
     dropped = _square_of(_squares_in(memory, 1 if keep.size > 0 else 0, tokens), 0)
     q, v, c = _head_of(query, head, heads), _head_of(value, head, heads), _head_of(context, head, heads)
     p = _square_of(probabilities, head)
@@ -242,10 +243,10 @@ def _head_forward(head, inputs, context, scores, probabilities, operands, memory
 
 @jit_parallel
 def _attention_forward(head_at, inputs, context, scores, probabilities, operands, memory):
-    query, key, value, mask, keep, heads = inputs
+    query, key, value, mask, keep, heads, macro_at = inputs
     parts, total = memory.shape[0], len(mask) * heads
     for part in prange(parts):
-        each = Inputs(query, key, value, mask, keep, heads)
+        each = Inputs(query, key, value, mask, keep, heads, macro_at)
         for head in range(total * part // parts, total * (part + 1) // parts):
             _head_forward(head_at, head, each, context, scores, probabilities, operands, memory[part])
 
@@ -259,6 +260,7 @@ def _inputs(query, key, value, mask, keep, heads):
         contiguous(mask, bool),
         _squares(keep, query.dtype),
         heads,
+        macro_kernel.address(query.dtype, operands_of(query.dtype).dtype),
     )
 
 
@@ -281,10 +283,10 @@ def _ds_rows(p, ds, dscores, mask, scale):
 @by_address("int sequences squares attention squares sequences sequences sequences operands numbers")
 def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey, dvalue, operands, memory):
     """Steps 4 to 1 in reverse; memory: scratch"""
-    query, key, value, mask, keep, heads = inputs
+    query, key, value, mask, keep, heads, macro_at = inputs
     _, tokens, width = query.shape
     size = width // heads
-    own, squares = head_memory_in(memory, tokens, size, operands), _squares_in(memory, 2, tokens)
+    own, squares = head_memory_in(memory, tokens, size, operands, macro_at), _squares_in(memory, 2, tokens)
     dc, p, ds = _head_of(dcontext, head, heads), _square_of(probabilities, head), _square_of(squares, 0)
     q, k = _head_of(query, head, heads), _head_of(key, head, heads)
     dq, dk, dv = _head_of(dquery, head, heads), _head_of(dkey, head, heads), _head_of(dvalue, head, heads)
@@ -299,11 +301,11 @@ def _head_backward(head, dcontext, dscores, inputs, probabilities, dquery, dkey,
 
 @jit_parallel
 def _attention_backward(head_at, dcontext, dscores, inputs, probabilities, gradients, operands, memory):
-    query, key, value, mask, keep, heads = inputs
+    query, key, value, mask, keep, heads, macro_at = inputs
     dquery, dkey, dvalue = gradients
     parts, total = memory.shape[0], len(mask) * heads
     for part in prange(parts):
-        each = Inputs(query, key, value, mask, keep, heads)
+        each = Inputs(query, key, value, mask, keep, heads, macro_at)
         for head in range(total * part // parts, total * (part + 1) // parts):
             _head_backward(
                 head_at, head, dcontext, dscores, each, probabilities, dquery, dkey, dvalue, operands, memory[part]

@@ -42,13 +42,14 @@ READS_H, READS_SHARED, READS_INPUT = range(3)
 NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 
 
-@passed_as("weights", "numbers table int5 int4 number")
+@passed_as("weights", "numbers table int5 int4 number int")
 class Weights(NamedTuple):
     arena: np.ndarray  # one dimension
     table: np.ndarray  # [L, D, 4] offsets in arena
     sizes: tuple  # H, C, F, heads, feed-forwards
     flags: tuple  # use_bottleneck, one of READS_... for queries and keys, use LayerNorm, activation (epilogue.py)
     eps: float
+    macro_at: int  # address of the macro-kernel
 
 
 @passed_as("activations", "sequences sequences sequences sequences mask")
@@ -82,7 +83,7 @@ def _rows_memory_size(rows, tokens, sizes, like):
 
 
 @jit
-def _rows_in(memory, h, tokens, sizes):
+def _rows_in(memory, h, tokens, sizes, macro_at):
     """memory [_rows_memory_size], h [R, H] -> Rows"""
     _, C, F, heads, _ = sizes
     rows = h.shape[0]
@@ -94,7 +95,7 @@ def _rows_in(memory, h, tokens, sizes):
         strided(memory, 2 * rows * C, (rows, C), (C, 1)),
         strided(memory, m_at, (rows, F), (F, 1)),
         view(memory, (scores_at,), (rows * tokens,)),
-        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, memory),
+        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, memory, macro_at),
     )
 
 
@@ -108,7 +109,16 @@ def _dense(x, weights, slot, addend, y, kind, workspace):
     layer_norm = kind == NORM and weights.flags[2]
     if kind == NORM:
         kind = NOTHING if layer_norm else SCALE_SHIFT
-    macro_kernel(x, panels, bias, addend, y, Epilogue(np.int64(kind), nothing(arena), scale, shift), workspace)
+    macro_kernel(
+        workspace.macro_at,
+        x,
+        panels,
+        bias,
+        addend,
+        y,
+        Epilogue(np.int64(kind), nothing(arena), scale, shift),
+        workspace,
+    )
     if layer_norm:
         for i in range(y.shape[0]):
             row = view(y, (i, 0), (outputs,))
@@ -186,7 +196,7 @@ def _turn(part, parts, turn, activations, weights, memory):
     row, end = mask.size * part // parts, mask.size * (part + 1) // parts
     rows, size = end - row, memory.size // parts
     h_rows = view(h, (0, row, 0), (rows, h.shape[2]))
-    own = _rows_in(view(memory, (part * size,), (size,)), h_rows, mask.shape[1], weights.sizes)
+    own = _rows_in(view(memory, (part * size,), (size,)), h_rows, mask.shape[1], weights.sizes, weights.macro_at)
     if turn > 0:
         b = turn - 1
         _part_b(own, row, _layer_of(q, b), _layer_of(k, b), _layer_of(v, b), mask, weights, weights.table[b])
@@ -197,19 +207,20 @@ def _turn(part, parts, turn, activations, weights, memory):
 
 @jit_parallel
 def _encoder_blocks(turn_at, parts, h, mask, weights):
-    arena, table, sizes, flags, eps = weights
+    arena, table, sizes, flags, eps, macro_at = weights
     total, C, dtype = mask.size, sizes[1], h.dtype
     q, k, v = (np.empty((2, total, C), dtype), np.empty((2, total, C), dtype), np.empty((2, total, C), dtype))
     memory = np.empty(parts * _rows_memory_size((total + parts - 1) // parts, mask.shape[1], sizes, h), dtype)
     for turn in range(len(table) + 1):
         for part in prange(parts):
-            seen, all_weights = Activations(h, q, k, v, mask), Weights(arena, table, sizes, flags, eps)
+            seen, all_weights = Activations(h, q, k, v, mask), Weights(arena, table, sizes, flags, eps, macro_at)
             _turn(turn_at, part, parts, turn, seen, all_weights, memory)
 
 
 def encoder_blocks(parts, h, mask, weights):
-    """h [B, T, H] through all blocks, in place; mask [B, T] bool; weights: the fields of `Weights` as a plain tuple
+    """h [B, T, H] through all blocks, in place; mask [B, T] bool; weights: the fields of `Weights` but the last
 
     The B * T rows are shared out in `parts` parts.
     """
+    weights = (*weights, macro_kernel.address(h.dtype))
     _encoder_blocks(_turn.address(h.dtype), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)

@@ -17,6 +17,7 @@ to bias, the others to what is in out.
 
 import numpy as np
 
+from ..runtime.by_address import by_address
 from ..runtime.jit import jit, jit_inline
 from .bfloat16 import pack_a_tiles_in_pairs, pair_rows_of
 from .epilogue import apply_epilogue
@@ -132,7 +133,7 @@ def _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace):
     return words
 
 
-@jit
+@by_address("matrix operand_panels numbers matrix matrix epilogue workspace")
 def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
     """out = epilogue(addend + bias + a @ b); see the top of this file.
 

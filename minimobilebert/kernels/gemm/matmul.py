@@ -70,8 +70,8 @@ def deliver(product, bias, out, accumulate):
     return out
 
 
-@by_address("int int2 matrix operand_panels numbers matrix matrix epilogue numbers")
-def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
+@by_address("int int int2 matrix operand_panels numbers matrix matrix epilogue numbers")
+def _part(macro_at, part, parts, a, panels, bias, addend, out, epilogue, memory):
     """One part of the output: some rows of some panels."""
     rows, columns = out.shape
     count, depth, nr = panels.shape
@@ -82,13 +82,14 @@ def _part(part, parts, a, panels, bias, addend, out, epilogue, memory):
     j0, size = p0 * nr, full_workspace_size(out)
     shape = (i1 - i0, min(columns, p1 * nr) - j0)
     macro_kernel(
+        macro_at,
         view(a, (i0, 0), (i1 - i0, a.shape[1])),
         view(panels, (p0, 0, 0), (p1 - p0, depth, nr)),
         segment_of(bias, j0, shape[1]),
         block_of(addend, i0, j0, shape),
         view(out, (i0, j0), shape),
         epilogue_of_part(epilogue, i0, j0, shape),
-        workspace_in(view(memory, (part * size,), (size,)), panels),
+        workspace_in(view(memory, (part * size,), (size,)), panels, macro_at),
     )
 
 
@@ -103,9 +104,10 @@ def _panels_for(b, packed):
 
 
 @jit_parallel
-def _matmul(part_at, parts, a, b, bias, addend, out, epilogue, packed, memory):
+def _matmul(addresses, parts, a, b, bias, addend, out, epilogue, packed, memory):
     """out = epilogue(addend + bias + a @ b), in parts; b is packed where `packed` has room for it"""
     a, b, addend, out = as_view(a), as_view(b), as_view(addend), as_view(out)
+    macro_at, part_at = addresses
     kind, kept, scale, shift = epilogue
     kept = view(kept, (0, 0), kept.shape)
     depth, columns = b.shape
@@ -118,7 +120,7 @@ def _matmul(part_at, parts, a, b, bias, addend, out, epilogue, packed, memory):
             pack(part_of_b, view(panels, (np.int64(p), 0, 0), (packed_depth, nr)))
     for part in prange(parts[0] * parts[1]):
         each = Epilogue(kind, kept, scale, shift)
-        _part(part_at, part, parts, a, panels, bias, addend, out, each, memory)
+        _part(part_at, macro_at, part, parts, a, panels, bias, addend, out, each, memory)
 
 
 _matmul_serial = serial(_matmul)
@@ -165,8 +167,8 @@ def product(a, b, out, *, bias=None, addend=None, kind=NOTHING, kept=None, scale
     run = _matmul if parts != (1, 1) else _matmul_serial
     bias = none if bias is None else contiguous(bias)
     memory = _memory.of(out.dtype, parts[0] * parts[1])
-    part_at = _part.address(out.dtype, packed.dtype)
-    run(part_at, parts, as_matrix(a), b_matrix, bias, addend_matrix, out_matrix, epilogue, packed, memory)
+    addresses = macro_kernel.address(out.dtype, packed.dtype), _part.address(out.dtype, packed.dtype)
+    run(addresses, parts, as_matrix(a), b_matrix, bias, addend_matrix, out_matrix, epilogue, packed, memory)
     return out
 
 

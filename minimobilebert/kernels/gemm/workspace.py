@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..runtime.by_address import passed_as
 from ..runtime.jit import jit, jit_inline
 from .packing import KC, tile_size_of
 from .tiles import MR, item_bytes, lanes_of, nr_of
@@ -23,7 +24,9 @@ TILES_AT_ONCE = 8  # tiles of a that are packed together
 B_BLOCK_BYTES = 512 * 1024  # about half of a second-level cache
 
 
+@passed_as("workspace", "int numbers numbers matrix operand_panels operand_matrix operands")
 class Workspace(NamedTuple):
+    macro_at: int  # the address of the macro-kernel that works here
     zeros: np.ndarray  # [NR]
     bias: np.ndarray  # [NR], for a partial panel
     tile: np.ndarray  # [MR, NR], for a partial tile
@@ -60,7 +63,7 @@ def as_operands(x, like):
 
 
 @jit
-def workspace_in(memory, operands):
+def workspace_in(memory, operands, macro_at):
     """memory [one of the sizes above] -> Workspace; operands: an array of the type that the product reads"""
     nr, lanes = nr_of(memory), lanes_of(memory)
     zeros = view(memory, (0,), (nr,))
@@ -74,4 +77,4 @@ def workspace_in(memory, operands):
     b_block = view(memory, (b_start,), (memory.size - b_start,))
     bias = view(memory, (nr,), (nr,))
     a_tiles, a_rows = as_operands(a_tiles, operands), as_operands(a_rows, operands)
-    return Workspace(zeros, bias, tile, a_tiles, a_rows, as_operands(b_block, operands))
+    return Workspace(macro_at, zeros, bias, tile, a_tiles, a_rows, as_operands(b_block, operands))

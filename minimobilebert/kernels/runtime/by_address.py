@@ -56,23 +56,24 @@ else:
     from numba.extending import intrinsic
 
     # What an argument may be; number: the unit's own type, float32 or float64; operand: the same, or words in place of
-    # float32 (gemm/bfloat16.py). "matrix" and operands may have any strides, the others are contiguous.
+    # float32 (gemm/bfloat16.py). Matrices and what is made of several may have any strides, the others are contiguous.
     NUMBERS = ("numbers", "matrix", "sequences")
     KINDS = {
-        "int": lambda number: types.int64,
-        "int2": lambda number: types.UniTuple(types.int64, 2),
-        "int4": lambda number: types.UniTuple(types.int64, 4),
-        "int5": lambda number: types.UniTuple(types.int64, 5),
-        "number": lambda number: number,
-        "numbers": lambda number: number[::1],
-        "matrix": lambda number: number[:, :],
-        "operands": lambda operand: operand[::1],
-        "operand_panels": lambda operand: operand[:, :, :],
-        "sequences": lambda number: number[:, :, ::1],
-        "squares": lambda number: number[:, :, ::1],
-        "bools": lambda number: types.boolean[::1],
-        "mask": lambda number: types.boolean[:, ::1],
-        "table": lambda number: types.int64[:, :, ::1],
+        "int": lambda number, operand: types.int64,
+        "int2": lambda number, operand: types.UniTuple(types.int64, 2),
+        "int4": lambda number, operand: types.UniTuple(types.int64, 4),
+        "int5": lambda number, operand: types.UniTuple(types.int64, 5),
+        "number": lambda number, operand: number,
+        "numbers": lambda number, operand: number[::1],
+        "matrix": lambda number, operand: number[:, :],
+        "operands": lambda number, operand: operand[::1],
+        "operand_matrix": lambda number, operand: operand[:, :],
+        "operand_panels": lambda number, operand: operand[:, :, :],
+        "sequences": lambda number, operand: number[:, :, ::1],
+        "squares": lambda number, operand: number[:, :, ::1],
+        "bools": lambda number, operand: types.boolean[::1],
+        "mask": lambda number, operand: types.boolean[:, ::1],
+        "table": lambda number, operand: types.int64[:, :, ::1],
     }
 
     def passed_as(word, kinds):
@@ -80,7 +81,9 @@ else:
 
         def decorate(tuple_class):
             """class -> the same class, after `word` was entered in KINDS"""
-            KINDS[word] = lambda number: types.NamedTuple([KINDS[kind](number) for kind in kinds.split()], tuple_class)
+            KINDS[word] = lambda number, operand: types.NamedTuple(
+                [KINDS[kind](number, operand) for kind in kinds.split()], tuple_class
+            )
             return tuple_class
 
         return decorate
@@ -91,7 +94,7 @@ else:
 
         def argument_types(number, operand):
             """float32 or float64, and what products read, as Numba's types -> the types of all arguments"""
-            return tuple(KINDS[kind](operand if kind.startswith("operand") else number) for kind in kinds)
+            return tuple(KINDS[kind](number, operand) for kind in kinds)
 
         def decorate(function):
             """function -> what calls it at an address, with `address(dtype)`"""
