@@ -12,6 +12,7 @@ from ..distillation.normalized_feature_map_transfer import (
     normalized_feature_map_transfer_backward,
     normalized_feature_map_transfer_forward,
 )
+from ..kernels.runtime.precision import use_precision
 from ..ops import (
     attention,
     cross_entropy,
@@ -29,6 +30,7 @@ from ..ops import (
 from ..ops.activations import ACTIVATIONS
 from ..ops.fused import dense_activation, dense_nonorm
 from ..ops.logarithm import logarithm
+from ..ops.matmul import matmul
 from ..ops.sums import dot, row_dots, row_sums
 
 LINEAR_SIZES = ((1, 1, 1), (3, 7, 5), (17, 31, 33), (65, 128, 128), (40, 700, 50), (193, 33, 270))  # rows, in, out
@@ -160,3 +162,26 @@ OPERATIONS = {
     "attention": attentions,
     "transfer losses": transfer_losses,
 }
+
+
+def rounded_products():
+    """Dense layers in bfloat16; then products of numbers that rounding treats in a way of its own, in each layout."""
+    numbers = _Numbers(np.float32, 7)
+    with use_precision("bfloat16"), np.errstate(all="ignore"):
+        results = products(np.float32)
+        for m, k, n in ((33, 70, 41), (100, 600, 65)):
+            a, b = numbers(m, k), numbers(k, n)
+            a[1, :5] = 1e-39, 1e-30, np.inf, 1e38, -0.0
+            b[2:4, 1] = 1e-10, 1e-20
+            for x in (a, np.asfortranarray(a)):
+                results += [_without_nan(matmul(x, y)) for y in (b, np.asfortranarray(b))]
+    return results
+
+
+def rounded_attentions():
+    """Attention whose products are in bfloat16."""
+    with use_precision("bfloat16"):
+        return attentions(np.float32)
+
+
+IN_BFLOAT16 = {"dense layers, bfloat16": rounded_products, "attention, bfloat16": rounded_attentions}
