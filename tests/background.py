@@ -9,19 +9,14 @@ from documents import ROOT
 
 
 class Background:
-    """commands: {name: (environment variables, arguments of Python)}"""
+    def __init__(self):
+        self.running, self.folder = {}, None
 
-    def __init__(self, commands):
-        self.commands, self.running, self.folder = commands, {}, None
-
-    def start(self, names):
-        """Start these at a low priority, unless some run already."""
-        if self.running:
-            return
+    def start(self, commands):
+        """Start these at a low priority; commands: {name: (environment variables, arguments of Python)}"""
         self.folder = tempfile.TemporaryDirectory(prefix="minimobilebert-tests-")
         polite = (lambda: os.nice(10)) if hasattr(os, "nice") else None
-        for name in names:
-            variables, arguments = self.commands[name]
+        for name, (variables, arguments) in commands.items():
             out = open(os.path.join(self.folder.name, name), "w+b")
             environment = {**os.environ, **{k: v.format(folder=self.folder.name) for k, v in variables.items()}}
             process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=out,
@@ -30,7 +25,6 @@ class Background:
 
     def output(self, name, seconds=600):
         """Wait for one of them -> exit code, what it printed"""
-        self.start([name])
         process, out = self.running[name]
         code = process.wait(seconds)
         out.seek(0)

@@ -59,5 +59,5 @@ def pytest_collection_finish(session):
         return  # the process that reports has started them
     modules = {item.module for item in session.items if item.module.__name__ == "test_same_bits"}
     for module in modules:
-        module.RUNS.start(module.wanted(session.config))
+        module.start(everything=session.config.getoption("--all-targets"))
         session.config.add_cleanup(module.RUNS.stop)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_numbers(finished
     """kill -9 after ever longer times, each time starting again, until the run gets through."""
     text, out, _ = finished
     other, kills = tmp_path / "run", 0
-    for patience in [0.8, 1.2, 1.6, 2.0, 2.4, 2.8, 3.4, 4.2, 5.0, 6.0, 60.0]:
+    for patience in [0.9, 1.5, 2.1, 3.0, 4.5, 60.0]:
         process = subprocess.Popen(
             command(text, other), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -227,9 +228,8 @@ def test_a_loss_that_explodes_ends_with_exit_code_1(finished, tmp_path):
 
 
 def test_a_vocabulary_that_is_not_the_checkpoints_is_named(finished, tmp_path):
-    text, _, _ = finished
-    out = tmp_path / "run"
-    assert run(command(text, out)).returncode == 0
+    text, sound, _ = finished
+    out = shutil.copytree(sound, tmp_path / "run")
     (out / "summary.json").unlink()
     vocabulary = (out / "vocab.txt").read_text(encoding="utf-8").splitlines()
     vocabulary[-1] += "x"
@@ -238,9 +238,8 @@ def test_a_vocabulary_that_is_not_the_checkpoints_is_named(finished, tmp_path):
 
 
 def test_an_edited_checkpoint_is_noticed(finished, tmp_path):
-    text, _, _ = finished
-    out = tmp_path / "run"
-    assert run(command(text, out)).returncode == 0
+    text, sound, _ = finished
+    out = shutil.copytree(sound, tmp_path / "run")
     (out / "summary.json").unlink()
     checkpoint = out / "student" / "checkpoint-final.npz"
     data = bytearray(checkpoint.read_bytes())
