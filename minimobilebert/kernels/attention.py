@@ -97,15 +97,18 @@ def matmul_transposed(a, x, column, out, memory):
     """out = a @ x[:, column : column + K].T    a [R, K], x [T, heads * K] -> out [R, T]
 
     A head that is narrower than a vector is transposed with its neighbours, a vector at a time; only its own rows of
-    the panels are used.
+    the panels are used. (Not where K is odd and two neighbours would share a word.)
     """
     tokens, width = x.shape
-    size, nr = a.shape[1], nr_of(out)
-    wide = size if holds_words(memory.panels) else min(max(size, lanes_of(out)), width)
+    size, nr, in_words = a.shape[1], nr_of(out), holds_words(memory.panels)
+    wide = min(max(size, 2 * lanes_of(out) if in_words else lanes_of(out)), width)
+    if in_words and size % 2 != 0:
+        wide = size
     first = min(column, width - wide)
     panels = panels_in(memory.panels, wide, tokens)
     pack_all(view(x, (0, first), (tokens, wide)).T, panels)
-    own = view(panels, (0, column - first, 0), (panels.shape[0], packed_depth(size, panels), nr))
+    start = (column - first) // 2 if in_words else column - first
+    own = view(panels, (0, start, 0), (panels.shape[0], packed_depth(size, panels), nr))
     _multiply_panels(a, own, out, memory.workspace)
 
 

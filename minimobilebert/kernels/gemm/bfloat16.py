@@ -38,14 +38,21 @@ def _pair(bits, k, j):
 
 @jit
 def pair_rows_of(x, words):
-    """words[i, k] = the pair of x[i, 2 k] and x[i, 2 k + 1]; x [M, K], words [M, words_of(K)]"""
+    """words[i, k] = the pair of x[i, 2 k] and x[i, 2 k + 1]; x [M, K], words [M, words_of(K)]
+
+    Where K is no multiple of a vector, rows of words are a vector longer than that: its end holds what nothing reads.
+    """
     rows, depth = x.shape
     lanes, bits = lanes_of(words), in_words(x).T
-    vectors = depth // (2 * lanes) * lanes if x.strides[1] == item_bytes(x) else 0
+    neighbours = x.strides[1] == item_bytes(x)
     for i in range(rows):
-        for k in range(0, vectors, lanes):
+        # A vector may reach beyond the K numbers of a row into those of the next one.
+        reach = depth + 2 * lanes - 1 if i + 1 < rows and 2 * lanes * item_bytes(x) <= x.strides[0] else depth
+        whole = reach // (2 * lanes) * lanes if neighbours else 0
+        for k in range(0, whole, lanes):
             pair_neighbours(view(x, (i, 2 * k), (2 * lanes,)), view(words, (i, k), (lanes,)))
-        for k in range(vectors, words_of(depth)):
+        first = whole if whole < words_of(depth) else depth // 2  # the last word of an odd K
+        for k in range(first, words_of(depth)):
             words[i, k] = _pair(bits, 2 * k, i)
 
 
@@ -83,7 +90,7 @@ def pack_a_tiles_in_pairs(a, rows, tiles):
     for k in range(words_of(numbers)):
         # As in pack_a_tiles; the odd column is the last that is read.
         whole = 2 * k + 1 < numbers
-        reach = a.shape[0] + lanes if 2 * k + 2 < numbers and lanes <= a.shape[0] else a.shape[0]
+        reach = a.shape[0] + lanes if 2 * k + 2 < numbers and lanes * item_bytes(a) <= a.strides[1] else a.shape[0]
         t = 0
         for i0 in range(0, a.shape[0], rows):
             if whole and i0 + lanes <= reach:

@@ -94,7 +94,7 @@ def pack_a_tiles(a, rows, tiles):
     lanes = lanes_of(a)
     for k in range(a.shape[1]):
         # A tile's vector may reach beyond the M numbers into those of the next k: nothing reads these lanes.
-        reach = a.shape[0] + lanes if k + 1 < a.shape[1] and lanes <= a.shape[0] else a.shape[0]
+        reach = a.shape[0] + lanes if k + 1 < a.shape[1] and lanes * item_bytes(a) <= a.strides[1] else a.shape[0]
         t = 0
         for i0 in range(0, a.shape[0], rows):
             if i0 + lanes <= reach:
