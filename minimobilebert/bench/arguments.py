@@ -1,12 +1,15 @@
 """The parts of `bench`, and the parsing of its options. No kernels are imported, because PyTorch must be first."""
 
-# The parts, and the libraries with which each is compared, in addition to NumPy.
+from .sides import TORCH, TORCH_BFLOAT16
+
+# The parts, and the sides with which each is compared, in addition to NumPy.
+_BOTH = (TORCH, TORCH_BFLOAT16)
 NEEDS = {
-    "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "linear_relu": ("torch",),
+    "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "matmul_bfloat16": _BOTH, "linear_relu": ("torch",),
     "linear_residual_nonorm": ("torch",), "attention_forward": ("torch",), "attention_forward_backward": ("torch",),
     "block_forward": ("torch",), "block_forward_backward": ("torch",),
     "inference_mobilebert": ("torch", "onnxruntime"), "inference_bert_base": ("torch", "onnxruntime"),
-    "train_mobilebert": ("torch",), "train_classroom_1": ("torch",), "train_classroom_2": ("torch",), "ladder": (),
+    "train_mobilebert": _BOTH, "train_classroom_1": _BOTH, "train_classroom_2": _BOTH, "ladder": (),
 }  # fmt: skip
 
 
@@ -20,8 +23,8 @@ def parts_of(only):
 
 
 def libraries_of(parts):
-    """The libraries with which these parts are compared -> list"""
-    return list(dict.fromkeys(library for part in parts for library in NEEDS[part]))
+    """The sides with which these parts are compared -> list"""
+    return list(dict.fromkeys(side for part in parts for side in NEEDS[part]))
 
 
 def all_threads():

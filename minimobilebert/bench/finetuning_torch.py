@@ -1,8 +1,9 @@
 """Fine-tune transformers' model with PyTorch on the same plan, for comparison.
 
 The initial weights, the order of the batches, learning rates, clipping, weight decay and evaluations are the same; only
-the random numbers of dropout differ. AdamW is PyTorch's fused version, and attention is transformers' default. Only the
-scores and times are stored, so an interrupted run starts again.
+the random numbers of dropout differ. AdamW is PyTorch's fused version, and attention is transformers' default. The
+run's precision is that of both: with bfloat16 PyTorch trains under autocast. Evaluation is in float32, as ours is. Only
+the scores and times are stored, so an interrupted run starts again.
 """
 
 import time
@@ -12,7 +13,7 @@ import numpy as np
 from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..support.terminal import progress_bar, say
-from .rivals import NAMES, as_tensors, torch_optimizer
+from .rivals import NAMES, as_tensors, autocast, torch_optimizer
 
 
 def _arguments(batch, head):
@@ -50,7 +51,8 @@ def train_torch(plan, folder):
     with progress_bar(f"{settings.task} (PyTorch)", plan.total_steps) as bar:
         for step in range(plan.total_steps):
             model.train()
-            loss = model(**_arguments(plan.batches(step), job.head)).loss
+            with autocast(settings.precision):
+                loss = model(**_arguments(plan.batches(step), job.head)).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             rate = plan.schedule(step)

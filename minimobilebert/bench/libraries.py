@@ -1,4 +1,5 @@
-"""The libraries that `bench` compares with: which are installed, their versions, and their numbers of threads.
+"""The libraries that `bench` compares with: which are installed, their versions, their numbers of threads, and the
+environment variables that slow one of them down.
 
 PyTorch must be imported before the kernels run: they set OMP_WAIT_POLICY (kernels/runtime/waiting.py), and PyTorch's
 threads should keep their own default.
@@ -14,19 +15,67 @@ import platform
 from ..support.extras import MissingExtra, require
 from ..support.project import how_to_install
 from ..support.terminal import say
+from .sides import BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, precision_of
 
 # The packages of each side. threadpoolctl is optional, so it is not among them.
 NEEDS = {
-    "torch": ("torch", "transformers"),
+    TORCH: ("torch", "transformers"),
+    TORCH_BFLOAT16: ("torch", "transformers"),
     "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
 }
+# Instructions for products of bfloat16, as LLVM names them: x86-64 and 64-bit Arm.
+_PAIRS = ("avx512bf16", "amx-bf16", "bf16")
 _BUSY = 1.2  # load average; above 1 because the minute before may have been a measurement too
+
+_NUMPY_THREADS = "NumPy's BLAS starts with that many threads; bench can set its own number only with threadpoolctl"
+_MKL = "MKL (PyTorch's products in float32; in some builds NumPy's)"
+_ONEDNN = "PyTorch's oneDNN may use no newer instructions; without AVX512_CORE_BF16, products in bfloat16 are emulated"
+_OURS = "our kernels are compiled for that processor, not for this one"
+# Environment variables that slow one side down, which would then not be at its best: what each does to whom.
+HANDICAPS = {
+    "OPENBLAS_CORETYPE": "NumPy's OpenBLAS runs the kernels for that processor, not those for this one",
+    "OPENBLAS_L2_SIZE": "NumPy's OpenBLAS chooses its blocks for a second-level cache of that many KB",
+    "OPENBLAS_NUM_THREADS": _NUMPY_THREADS,
+    "OMP_NUM_THREADS": f"{_NUMPY_THREADS}; PyTorch starts with as many, and bench sets its own number",
+    "OMP_THREAD_LIMIT": "PyTorch never has more threads than that, whatever bench sets",
+    "MKL_NUM_THREADS": f"{_MKL} starts with that many threads; bench sets its own number",
+    "MKL_CBWR": f"{_MKL} uses that instruction set, for the same bits on every processor",
+    "MKL_DEBUG_CPU_TYPE": f"{_MKL} runs the kernels for that processor; from 2020.1 on it ignores this",
+    "MKL_ENABLE_INSTRUCTIONS": f"{_MKL} may use no newer instructions; on Intel's processors only",
+    "ONEDNN_MAX_CPU_ISA": _ONEDNN,
+    "DNNL_MAX_CPU_ISA": _ONEDNN,
+    "ATEN_CPU_CAPABILITY": "PyTorch's own kernels (activations, norms, softmax, conversions) use that instruction set",
+    "NPY_DISABLE_CPU_FEATURES": "NumPy's own loops (not its BLAS) may not use these instructions",
+    "NUMBA_CPU_NAME": _OURS,
+    "NUMBA_CPU_FEATURES": _OURS,
+    "MINIMOBILEBERT_SIMD": "our matrix products use the register tile for that instruction set",
+}  # fmt: skip
+
+
+def handicaps(environment):
+    """Environment variables {name: value} -> a line for each that slows one side down"""
+    return [f"warning: found {name}={environment[name]}: {effect}"
+            for name, effect in HANDICAPS.items() if environment.get(name)]  # fmt: skip
+
+
+def has_pairs():
+    """Whether this processor has instructions for products in bfloat16; False if LLVM cannot say"""
+    from llvmlite import binding
+
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:
+        return False
+    return any(features.get(name) for name in _PAIRS)
 
 
 def load(wanted):
     """Import the packages of the sides -> the sides that can be measured; prints a line for each other side."""
     found, told = [], set()
     for side in wanted:
+        if precision_of(side) == BFLOAT16 and not has_pairs():
+            say(f"left out: {side}. This processor has no instructions for it, and emulating them is slower")
+            continue
         try:
             for module in NEEDS[side]:
                 require(module, "compare")
@@ -56,7 +105,7 @@ def set_all_threads(threads, sides):
 
     set_threads(threads)
     able = list(sides)
-    if "torch" in sides:
+    if any(library_of(side) == TORCH for side in sides):
         require("torch", "compare").set_num_threads(threads)
     if "numpy" in sides:
         if _blas() is not None:
@@ -90,20 +139,20 @@ def describe(sides):
     import numba
     import numpy
 
-    from ..kernels.gemm.tiles import PATH
+    from ..kernels.gemm.tiles import HAS_PAIRS, PATH
 
     versions = [f"Python {platform.python_version()}", f"NumPy {numpy.__version__}", f"Numba {numba.__version__}"]
     modules = dict.fromkeys(module for side in sides if side in NEEDS for module in NEEDS[side])
     versions += [f"{name} {require(name, 'compare').__version__}" for name in modules]
     blas = _blas()
-    lines = [f"processor: {_processor()}, {os.cpu_count()} cores; our vectors: {PATH}", ", ".join(versions)]
+    lines = [f"processor: {_processor()}, {os.cpu_count()} cores; our vectors: {PATH};"
+             f" our bfloat16: {'one instruction for a pair of products' if HAS_PAIRS else 'emulated in float32'}",
+             ", ".join(versions)]  # fmt: skip
     if blas:
         lines.append(f"NumPy's BLAS: {blas['internal_api']} {blas['version']}, kernels for {blas.get('architecture')};"
                      " its threads are set by threadpoolctl")  # fmt: skip
     else:
         lines.append("NumPy's BLAS: threads as its environment says (no threadpoolctl)")
-    if "OPENBLAS_CORETYPE" in os.environ:
-        lines.append(f"OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}, which chooses the BLAS kernels")
     if hasattr(os, "getloadavg"):
         load = os.getloadavg()[0]
         busy = "; others may be at work: figures with all threads would then be too low" if load > _BUSY else ""

@@ -1,7 +1,9 @@
-"""One comparison: this project and other libraries do the same work in alternation -> one row per library.
+"""One comparison: this project and other libraries do the same work in alternation -> one row per comparison.
 
-    ratio = median over turns of (seconds of the library / seconds of this project); above 1 this project is faster
+    ratio = median over turns of (seconds of the other side / seconds of this project); above 1 this project is faster
     ratio_low, ratio_high: its quartiles
+    precision: of this project's matrix products
+    fastest_of: the other side is the fastest of these, by the median time of this run; usually there is only one
 
 Before the measurement we check that all sides compute the same numbers.
 """
@@ -12,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..support.timing import calls_for, first_calls, quartiles, times_in_turns
+from .sides import BFLOAT16, FLOAT32, OURS, library_of, precision_of
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
 REST = 0.15  # seconds; idle OpenBLAS threads spin for up to a tenth of a second before they sleep
@@ -19,26 +22,38 @@ REST = 0.15  # seconds; idle OpenBLAS threads spin for up to a tenth of a second
 # 40 us takes 600 us, and the system moves one only after about ten milliseconds.
 SETTLE = 0.06
 SHORT_TURNS = 15
-LIMITS = {True: 5.0, False: 40.0}  # seconds for all turns of a short or long case; a busy machine gets fewer turns
-OURS = "ours"
-KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "ratio_low", "ratio_high")
+LIMITS = {True: 5.0, False: 60.0}  # seconds for all turns of a short or long case; a busy machine gets fewer turns
+KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "ratio_low", "ratio_high",
+        "precision", "fastest_of")  # fmt: skip
+# The largest allowed difference between a side and ours in float32, relative to the largest number. Rounding to
+# bfloat16 changes a number by up to 2^-9 of it. A product has two rounded operands, and PyTorch rounds the result too:
+# three times 2^-9 is 6e-3. In a model, the roundings of different layers are independent and mostly cancel.
+TOLERANCES = {FLOAT32: 1e-3, BFLOAT16: 1e-2}
 
 
 class Case(NamedTuple):
-    """One piece of work, and the sides that do it."""
+    """One piece of work, and the sides that do it; sides.py has their names."""
 
     name: str
     shape: str
     unit: str  # "ms" (less is better), "GFLOP/s" or "tokens/s"
     work: float  # floating-point operations or tokens per call
-    against: tuple  # the other sides
+    against: tuple  # the sides that are compared with ours in float32, one row each
     build: Callable  # side, threads -> a function that does the work and returns its result
     turns: int = SHORT_TURNS
     short: bool = True  # repeat calls up to LEAST seconds, and settle before each turn with one thread too
     least_threads: int = 1
     most_threads: int = 1_000_000
     moved: float = 0.0  # the least number of bytes read and written; 0: not reported
-    tolerance: float = 1e-3  # the largest allowed difference of two results, relative to the largest number
+    also: tuple = ()  # further rows: (one of our sides, other sides, of which the fastest counts)
+
+    def comparisons(self):
+        """-> [(one of our sides, other sides, of which the fastest counts)]"""
+        return [*((OURS, (side,)) for side in self.against), *self.also]
+
+    def sides(self):
+        """All sides, ours first -> list"""
+        return list(dict.fromkeys([OURS, *(side for own, others in self.comparisons() for side in (own, *others))]))
 
 
 class Row(NamedTuple):
@@ -59,42 +74,49 @@ def in_unit(case, seconds):
 
 
 def compared(case, threads, seconds, first):
-    """The times of all sides -> one Row for each other side
+    """The times of the sides that were measured -> one Row for each comparison among them
 
     seconds: {side: array [turns]}; first: {side: seconds of the first call}
     """
-    rows, own = [], seconds[OURS]
-    for against, other in seconds.items():
-        if against == OURS:
+    rows, medians = [], {side: float(np.median(values)) for side, values in seconds.items()}
+    for own, others in case.comparisons():
+        measured = [side for side in others if side in seconds]
+        if own not in seconds or not measured:
             continue
-        low, ratio, high = quartiles(other / own)
-        figures = in_unit(case, float(np.median(own))), in_unit(case, float(np.median(other)))
-        values = (case.name, case.shape, threads, against, *figures, case.unit, ratio, low, high)
+        against = min(measured, key=medians.get)
+        low, ratio, high = quartiles(seconds[against] / seconds[own])
+        figures = in_unit(case, medians[own]), in_unit(case, medians[against])
+        values = (case.name, case.shape, threads, against, *figures, case.unit, ratio, low, high, precision_of(own),
+                  measured)  # fmt: skip
         data = dict(zip(KEYS, values, strict=True))
-        rows.append(Row(data, case, float(np.median(own)), first[OURS], first[against]))
+        rows.append(Row(data, case, medians[own], first[own], first[against]))
     return rows
 
 
 def _arrays(result):
     """A result as a list of arrays: one array or tensor, or several."""
     parts = result if isinstance(result, (tuple, list)) else [result]
-    return [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in parts]
+    # NumPy has no bfloat16: tensors are converted, which changes no number.
+    return [np.asarray(part.detach().double() if hasattr(part, "detach") else part) for part in parts]
 
 
 def check_same(case, results):
-    """ValueError unless all sides have computed the same numbers. A result of None (BERT_BASE) is not compared."""
+    """ValueError unless all sides have computed the same numbers as ours in float32, within TOLERANCES of their
+    precision. A result of None (BERT_BASE) is not compared."""
     own = _arrays(results[OURS])
     for side, result in results.items():
         if result is None:
             continue
+        precision = precision_of(side)
+        limit = TOLERANCES[precision]
         for expected, other in zip(own, _arrays(result), strict=True):
             if expected.shape != other.shape:
                 raise ValueError(f"{case.name} {case.shape}: found shapes {expected.shape} and {other.shape} ({side})")
             scale = max(float(np.abs(expected).max(initial=0.0)), 1e-30)
             difference = float(np.abs(expected - other).max(initial=0.0)) / scale
-            if not difference <= case.tolerance:
+            if not difference <= limit:
                 raise ValueError(f"{case.name} {case.shape}: found a relative difference of {difference:.1e} to {side},"
-                                 f" expected at most {case.tolerance:.0e}: not the same work")  # fmt: skip
+                                 f" expected at most {limit:.0e} ({precision}): not the same work")  # fmt: skip
 
 
 def measure(case, threads, sides, turns=None, step=None):
@@ -103,10 +125,10 @@ def measure(case, threads, sides, turns=None, step=None):
     sides: the other sides that may take part; turns: their number, or None for that of the case
     step: called after each turn with its share of the case
     """
-    against = [side for side in case.against if side in sides]
-    if not (against and case.least_threads <= threads <= case.most_threads):
+    taking_part = [side for side in case.sides() if library_of(side) == OURS or side in sides]
+    if len(taking_part) < 2 or not case.least_threads <= threads <= case.most_threads:
         return []
-    functions = {side: case.build(side, threads) for side in (OURS, *against)}
+    functions = {side: case.build(side, threads) for side in taking_part}
     limit = None if turns else LIMITS[case.short]
     turns = turns or case.turns
     first, results = first_calls(functions)

@@ -38,8 +38,9 @@ def memory_of_step(name, side, threads):
 def child(name, side, threads):
     """Run in the new process; prints the bytes."""
     from .libraries import load, set_all_threads
+    from .sides import OURS, library_of
 
-    sides = load([side]) if side != "ours" else []
+    sides = load([side]) if library_of(side) != OURS else []
     from .training import CONFIGS, SHAPES, step_of
 
     set_all_threads(threads, sides)

@@ -5,22 +5,26 @@ For a dense layer of R rows, `in` inputs and `out` outputs, x [R, in], W [out, i
     matmul_forward           y  = x W^T
     matmul_dx                dx = dy W
     matmul_dw                dW = dy^T x
+    matmul_bfloat16          all three with operands in bfloat16, beside the same in float32
     linear_relu              y  = max(x W^T + b, 0)
     linear_residual_nonorm   y  = scale * (x W^T + b + residual) + shift
 
 The NumPy and PyTorch sides are written for speed: they write results to preallocated memory and work in place after the
-product.
+product. In matmul_bfloat16 all operands are float32 at first, as in training: rounding them is part of the work. Our
+result is float32; PyTorch's remains bfloat16, as under autocast, which is less to write.
 """
 
 import functools
 
 import numpy as np
 
+from ..kernels.runtime.precision import use_precision
 from ..ops.fused.dense_activation import dense_activation_forward
 from ..ops.fused.dense_nonorm import dense_nonorm_forward
 from ..ops.matmul import matmul
 from ..support.extras import require
 from .measure import Case
+from .sides import BFLOAT16, OURS, OURS_BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, precision_of
 
 ROWS = (128, 1024, 4096)
 LAYERS = ((512, 128), (128, 128), (128, 512), (384, 512), (512, 512))  # in, out
@@ -36,23 +40,59 @@ def _bytes(*sizes):
     return 4.0 * sum(sizes)
 
 
-def products(name, rows=ROWS, layers=LAYERS):
-    """The cases of matmul_forward, matmul_dx or matmul_dw."""
+_LAYOUTS = {
+    "matmul_forward": ("x W^T", lambda x, w, dy: (x, w.T)),
+    "matmul_dx": ("dy W", lambda x, w, dy: (dy, w)),
+    "matmul_dw": ("dy^T x", lambda x, w, dy: (dy.T, x)),
+}
+
+
+def _products(name, shape, operands, rows, layers, against, also=()):
+    """The cases of one layout; shape: what stands before R x in x out; operands: x, w, dy -> a, b"""
     for R in rows:
         for inputs, outputs in layers:
             x, w, dy = _numbers((R, inputs), (outputs, inputs), (R, outputs))
-            a, b = {"matmul_forward": (x, w.T), "matmul_dx": (dy, w), "matmul_dw": (dy.T, x)}[name]
             yield Case(
-                name, f"{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, ("numpy",),
-                functools.partial(_product, a, b), moved=_bytes(x.size, w.size, dy.size),
+                name, f"{shape}{R} x {inputs} x {outputs}", "GFLOP/s", 2.0 * R * inputs * outputs, against,
+                functools.partial(_product, *operands(x, w, dy)), moved=_bytes(x.size, w.size, dy.size), also=also,
             )  # fmt: skip
 
 
+def products(name, rows=ROWS, layers=LAYERS):
+    """The cases of matmul_forward, matmul_dx or matmul_dw."""
+    yield from _products(name, "", _LAYOUTS[name][1], rows, layers, ("numpy",))
+
+
+def products_bfloat16(name="matmul_bfloat16", rows=ROWS, layers=LAYERS):
+    """The cases of matmul_bfloat16: all layouts."""
+    also = ((OURS_BFLOAT16, (OURS,)), (OURS_BFLOAT16, (TORCH, TORCH_BFLOAT16)))
+    for text, operands in _LAYOUTS.values():
+        yield from _products(name, f"{text}, ", operands, rows, layers, (), also)
+
+
 def _product(a, b, side, threads):
+    if library_of(side) == TORCH:
+        return _product_in_torch(a, b, precision_of(side))
     out = np.empty((a.shape[0], b.shape[1]), np.float32)
     if side == "numpy":
         return lambda: np.matmul(a, b, out=out)
-    return lambda: matmul(a, b, out=out)
+    if side == OURS:
+        return lambda: matmul(a, b, out=out)
+
+    def run():
+        with use_precision(precision_of(side)):
+            return matmul(a, b, out=out)
+
+    return run
+
+
+def _product_in_torch(a, b, precision):
+    torch = require("torch", "compare")
+    a, b = torch.from_numpy(a), torch.from_numpy(b)
+    out = torch.empty(a.shape[0], b.shape[1], dtype=getattr(torch, precision))
+    if precision == BFLOAT16:
+        return torch.inference_mode()(lambda: torch.matmul(a.bfloat16(), b.bfloat16(), out=out))
+    return torch.inference_mode()(lambda: torch.matmul(a, b, out=out))
 
 
 def relu_layers(name="linear_relu", rows=ROWS, layer=RELU_LAYER):

@@ -17,6 +17,7 @@ import numpy as np
 from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..training.adamw import is_bias_or_norm
+from .sides import BFLOAT16
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
 _FILE = "model.onnx"
@@ -41,6 +42,12 @@ def torch_optimizer(model, weight_decay=0.01):
             groups[is_bias_or_norm(name)].append(parameter)
     groups = [{"params": groups[True], "weight_decay": 0.0}, {"params": groups[False], "weight_decay": weight_decay}]
     return torch.optim.AdamW(groups, fused=True)
+
+
+def autocast(precision):
+    """Operations inside run with PyTorch's mixed precision if this is "bfloat16", and in float32 if it is "float32"."""
+    torch = require("torch", "compare")
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == BFLOAT16)
 
 
 def torch_encoder(model, arrays):

@@ -15,7 +15,8 @@ from .measure import measure
 from .memory import memory_of_step
 from .models import inference
 from .peak import measure_peak
-from .products import nonorm_layers, products, relu_layers
+from .products import nonorm_layers, products, products_bfloat16, relu_layers
+from .sides import OURS, TORCH, library_of, ours_in
 from .training import training
 
 
@@ -31,6 +32,7 @@ PARTS = {
     "matmul_forward": Part(products, 15, 0.6),
     "matmul_dx": Part(products, 15, 0.6),
     "matmul_dw": Part(products, 15, 0.6),
+    "matmul_bfloat16": Part(products_bfloat16, 45, 1.5),
     "linear_relu": Part(relu_layers, 3, 1.0),
     "linear_residual_nonorm": Part(nonorm_layers, 3, 1.0),
     "attention_forward": Part(attention, 2, 2.0),
@@ -69,12 +71,12 @@ class _Bar:
 
 def _add_memory(rows, threads):
     """Add the peak memory, which does not depend on the number of threads, so we measure it once."""
-    sides = {row.data["against"] for row in rows} & {"torch"}
-    if sides:
-        taken = {side: memory_of_step(_WITH_MEMORY, side, threads) for side in ("ours", *sides)}
-        for row in rows:
-            if row.data["against"] in sides:
-                row.data.update(ours_memory=taken["ours"], theirs_memory=taken[row.data["against"]])
+    taken = {}
+    for data in (row.data for row in rows if library_of(row.data["against"]) in (OURS, TORCH)):
+        for key, side in (("ours_memory", ours_in(data["precision"])), ("theirs_memory", data["against"])):
+            if side not in taken:
+                taken[side] = memory_of_step(_WITH_MEMORY, side, threads)
+            data[key] = taken[side]
 
 
 def run(names, threads, sides, turns=None):

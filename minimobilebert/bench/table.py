@@ -3,13 +3,17 @@
 import math
 
 from ..support.tables import aligned
+from .sides import FLOAT32, library_of, ours_in
 
-_HEADS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio", "quartiles", "GB/s", "% of peak",
-          "first ours", "first theirs")  # fmt: skip
-_LEFT = {"name", "shape", "against", "unit"}
-_NOTES = """\
+_HEADS = ("name", "shape", "threads", "precision", "against", "ours", "theirs", "unit", "ratio", "quartiles", "GB/s",
+          "% of peak", "first ours", "first theirs")  # fmt: skip
+_LEFT = {"name", "shape", "precision", "against", "unit"}
+_BEST = "at its best"
+_NOTES = f"""\
+precision: of our matrix products. against: the other side, in float32 unless it says bfloat16.
+{_BEST}: the faster of its two precisions in this run, by the median time.
 ratio: median over turns of their time / our time; above 1 ours is faster. quartiles: of the same ratios.
-GB/s: operands and results once, in our time. % of peak: ours, of the measured {peaks}.
+GB/s: operands and results once, in our time. % of peak: ours in float32, of the measured {{peaks}}.
 first: seconds of the first call, with compiling or loading; never part of the other columns."""
 
 
@@ -24,11 +28,13 @@ def _figure(value, unit):
 def _cells(row, peaks):
     data, case = row.data, row.case
     percent = ""
-    if data["unit"] == "GFLOP/s" and data["threads"] in peaks:
+    if data["unit"] == "GFLOP/s" and data["threads"] in peaks and data["precision"] == FLOAT32:
         percent = f"{100.0 * data['ours'] * 1e9 / peaks[data['threads']]:.0f}"
     return [
-        data["name"], data["shape"], str(data["threads"]), data["against"], _figure(data["ours"], data["unit"]),
-        _figure(data["theirs"], data["unit"]), data["unit"], f"{data['ratio']:.2f}",
+        data["name"], data["shape"], str(data["threads"]), data["precision"],
+        f"{data['against']}, {_BEST}" if len(data["fastest_of"]) > 1 else data["against"],
+        _figure(data["ours"], data["unit"]), _figure(data["theirs"], data["unit"]), data["unit"],
+        f"{data['ratio']:.2f}",
         f"{data['ratio_low']:.2f}-{data['ratio_high']:.2f}",
         f"{case.moved / row.seconds / 1e9:.1f}" if case.moved else "", percent,
         f"{row.first_ours:.2f}", f"{row.first_theirs:.2f}",
@@ -36,10 +42,15 @@ def _cells(row, peaks):
 
 
 def summaries(rows):
-    """-> [(name, against, threads, geometric mean of the ratios, smallest ratio, its shape, number of rows)]"""
+    """-> [(name, precision, against, threads, geometric mean of the ratios, smallest ratio, its shape, number of rows)]
+
+    against: a side, or, where the rows are about the fastest of several, their library
+    """
     groups = {}
-    for row in rows:
-        groups.setdefault((row.data["name"], row.data["against"], row.data["threads"]), []).append(row.data)
+    for data in (row.data for row in rows):
+        several = len(data["fastest_of"]) > 1
+        against = f"{library_of(data['against'])}, {_BEST}" if several else data["against"]
+        groups.setdefault((data["name"], data["precision"], against, data["threads"]), []).append(data)
     found = []
     for key, group in groups.items():
         worst = min(group, key=lambda data: data["ratio"])
@@ -52,10 +63,10 @@ def _memory(rows):
     seen = {}
     for row in rows:
         if row.data.get("ours_memory") and row.data.get("theirs_memory"):
-            seen[row.data["name"], row.data["against"]] = row.data
-    for (name, against), data in seen.items():
+            seen[row.data["name"], ours_in(row.data["precision"]), row.data["against"]] = row.data
+    for (name, ours, against), data in seen.items():
         own, other = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
-        yield (f"peak memory of {name}, each in a process of its own, above its imports: ours {own:,.0f} MB,"
+        yield (f"peak memory of {name}, each in a process of its own, above its imports: {ours} {own:,.0f} MB,"
                f" {against} {other:,.0f} MB, ratio {other / own:.2f}")  # fmt: skip
 
 
@@ -69,8 +80,9 @@ def format_rows(rows, peaks):
     lines += ["", _NOTES.format(peaks=peak or "peak")]
     several = [summary for summary in summaries(rows) if summary[-1] > 1 and summary[0] != "ladder"]
     if several:
-        table = [["name", "against", "threads", "geometric mean", "smallest", "shape"]]
-        table += [[n, a, str(t), f"{mean:.2f}", f"{least:.2f}", shape] for n, a, t, mean, least, shape, _ in several]
+        table = [["name", "precision", "against", "threads", "geometric mean", "smallest", "shape"]]
+        table += [[name, precision, against, str(threads), f"{mean:.2f}", f"{least:.2f}", shape]
+                  for name, precision, against, threads, mean, least, shape, _ in several]  # fmt: skip
         lines += ["", *_table(table)]
     memory = list(_memory(rows))
     return "\n".join([*lines, *([""] if memory else []), *memory])

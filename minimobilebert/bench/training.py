@@ -2,6 +2,9 @@
 
 transformers computes word scores at all positions, this project only at the masked ones, because the loss ignores the
 others. Both compute the same loss and gradients. Dropout is 0 on both sides. PyTorch uses its fused AdamW.
+
+This project and PyTorch take part in float32 and in bfloat16. Who trains with PyTorch uses the faster of its two, so
+our bfloat16 is compared with that one.
 """
 
 import functools
@@ -10,6 +13,7 @@ import numpy as np
 
 from ..config import preset
 from ..kernels.runtime.backend import use_backend
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
 from ..support.extras import require
@@ -17,7 +21,8 @@ from ..text.batches import PretrainingBatch
 from ..training.adamw import AdamW
 from ..training.clipping import clip_by_global_norm
 from .measure import Case
-from .rivals import as_tensors, build_pretraining, torch_optimizer
+from .rivals import as_tensors, autocast, build_pretraining, torch_optimizer
+from .sides import OURS, OURS_BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, precision_of
 
 MASKED, RATE, CLIP = 0.15, 1e-4, 1.0
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -50,9 +55,9 @@ def training(name, config=None, shape=None):
     """The case of train_mobilebert, train_classroom_1 or train_classroom_2."""
     config, (batch, tokens) = config or CONFIGS[name], shape or SHAPES[name]
     yield Case(
-        name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", "torch"),
+        name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", TORCH, TORCH_BFLOAT16),
         functools.partial(step_of, config, batch, tokens), turns=4 if config.num_hidden_layers > 12 else 7,
-        short=False,
+        short=False, also=((OURS_BFLOAT16, (TORCH, TORCH_BFLOAT16)), (OURS_BFLOAT16, (OURS,))),
     )  # fmt: skip
 
 
@@ -61,23 +66,24 @@ def first_weights(config):
 
 
 def step_of(config, batch, tokens, side, threads):
-    """-> a function that does one step, always on the same batch, and returns the loss before it"""
+    """-> a function that does one step, always on the same batch, and returns its loss and gradient norm"""
     params, data = first_weights(config), random_batch(config, batch, tokens)
-    if side == "torch":
-        return _torch_step(build_pretraining(params, config).train(), data)
-    optimizer, backend = AdamW(params), "numpy" if side == "numpy" else "numba"
+    library, precision = library_of(side), precision_of(side)
+    if library == TORCH:
+        return _torch_step(build_pretraining(params, config).train(), data, precision)
+    optimizer, backend = AdamW(params), "numpy" if library == "numpy" else "numba"
 
     def run():
-        with use_backend(backend):
+        with use_backend(backend), use_precision(precision):
             losses, gradients = pretraining_step(params, config, data)
-            clip_by_global_norm(gradients, CLIP)
+            norm, _ = clip_by_global_norm(gradients, CLIP)
             optimizer.step(params, gradients, RATE)
-        return np.float64(losses["loss"])
+        return losses["loss"], norm
 
     return run
 
 
-def _torch_step(model, data):
+def _torch_step(model, data, precision):
     torch, optimizer = require("torch", "compare"), torch_optimizer(model)
     for group in optimizer.param_groups:
         group["lr"] = RATE
@@ -90,10 +96,11 @@ def _torch_step(model, data):
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        loss = model(**inputs).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        with autocast(precision):
+            loss = model(**inputs).loss
+        loss.backward()  # each operation in the type of its forward
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
-        return loss.double()
+        return loss, norm
 
     return run

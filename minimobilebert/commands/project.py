@@ -1,6 +1,7 @@
 """Commands for the project itself: setup, tests, checks, benchmarks."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -113,7 +114,7 @@ def _verify_arguments(parser):
 
 def bench(arguments):
     from ..bench.arguments import libraries_of, parts_of, threads_of
-    from ..bench.libraries import describe, load
+    from ..bench.libraries import describe, handicaps, load
 
     names, threads = parts_of(arguments.only), threads_of(arguments.threads)
     if arguments.svg:
@@ -126,7 +127,7 @@ def bench(arguments):
     from ..bench.run import run
     from ..bench.table import format_rows
 
-    print("\n".join(describe(others)), file=sys.stderr)
+    print("\n".join([*handicaps(os.environ), *describe(others)]), file=sys.stderr)
     rows, peaks = run(names, threads, others, arguments.turns)
     if arguments.svg:
         write_chart(arguments.svg, rows, peaks)

@@ -1,0 +1,26 @@
+"""The names of the sides: a library, and the precision of its matrix products where that is not float32.
+
+    ours    ours bfloat16    numpy    torch    torch bfloat16    onnxruntime    bert-base
+
+"torch bfloat16" is PyTorch under autocast: it rounds the operands of a product to bfloat16, as ops/bfloat16.py does,
+and keeps norms, softmax and losses in float32. Weights and optimiser are float32 on all sides.
+"""
+
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+OURS, OURS_BFLOAT16 = "ours", "ours bfloat16"
+TORCH, TORCH_BFLOAT16 = "torch", "torch bfloat16"
+
+
+def library_of(side):
+    """ "torch bfloat16" -> "torch" """
+    return side.partition(" ")[0]
+
+
+def precision_of(side):
+    """ "torch bfloat16" -> "bfloat16"; "torch" -> "float32" """
+    return side.partition(" ")[2] or FLOAT32
+
+
+def ours_in(precision):
+    """The name of our side with this precision."""
+    return OURS if precision == FLOAT32 else f"{OURS} {precision}"
