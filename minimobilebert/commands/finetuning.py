@@ -239,7 +239,8 @@ def _table_arguments(name):
             "--out", default=f"runs/{name}", type=file_name, metavar="FOLDER", help=f"default runs/{name}"
         )
         parser.add_argument("--against", choices=("torch",),
-                            help="train transformers' model on the same batches too (extra compare)")  # fmt: skip
+                            help="train transformers' model on the same batches in the same precision too (extra"
+                                 " compare)")  # fmt: skip
         _settings_options(parser)
         _threads_option(parser)
         json_option(parser)
