@@ -32,6 +32,7 @@ SPLIT = MINI + (
     "squad --model runs/minilm --tasks squad1 --train-file data/squad/dev-v1.1.json --split-articles 40 --lr 1e-4"
     " --epochs 1 --seeds 1"
 )
+BENCH_BFLOAT16 = MINI + "bench --only train_mobilebert,train_classroom_1,train_classroom_2,matmul_bfloat16"
 GLUE_TABLE = "test_fine_tuning.py::test_the_table_of_glue"
 needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('safetensors')",
                                    reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
@@ -135,6 +136,7 @@ ELSEWHERE = {
     "make bench": "test_bench.py::test_rows_of_all_parts",
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
+    BENCH_BFLOAT16: "test_bench.py::test_rows_of_all_parts",
     "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",
     "make course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
     MINI + "course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",

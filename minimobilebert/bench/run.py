@@ -41,9 +41,9 @@ PARTS = {
     "block_forward_backward": Part(functools.partial(block, backward=True), 1, 8.0),
     "inference_mobilebert": Part(functools.partial(inference, other=("bert-base", PRESETS["bert-base"])), 1, 15.0),
     "inference_bert_base": Part(functools.partial(inference, config=PRESETS["bert-base"]), 1, 20.0),
-    "train_mobilebert": Part(training, 1, 35.0),
-    "train_classroom_1": Part(training, 1, 3.0),
-    "train_classroom_2": Part(training, 1, 9.0),
+    "train_mobilebert": Part(training, 1, 75.0),
+    "train_classroom_1": Part(training, 1, 5.0),
+    "train_classroom_2": Part(training, 1, 14.0),
     "ladder": Part(ladder, 5, 1.0),
 }
 SIDES = ("numpy", "bert-base")  # the sides that need no further package

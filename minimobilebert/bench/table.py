@@ -64,9 +64,9 @@ def _memory(rows):
     for row in rows:
         if row.data.get("ours_memory") and row.data.get("theirs_memory"):
             seen[row.data["name"], ours_in(row.data["precision"]), row.data["against"]] = row.data
-    for (name, ours, against), data in seen.items():
+    for (name, own_side, against), data in seen.items():
         own, other = data["ours_memory"] / 1e6, data["theirs_memory"] / 1e6
-        yield (f"peak memory of {name}, each in a process of its own, above its imports: {ours} {own:,.0f} MB,"
+        yield (f"peak memory of {name}, each in a process of its own, above its imports: {own_side} {own:,.0f} MB,"
                f" {against} {other:,.0f} MB, ratio {other / own:.2f}")  # fmt: skip
 
 
