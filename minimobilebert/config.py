@@ -115,11 +115,6 @@ class ModelConfig:
         return self.intra_bottleneck_size if self.use_bottleneck else self.hidden_size
 
     @property
-    def head_size(self) -> int:
-        """K = C / A."""
-        return self.inner_size // self.num_attention_heads
-
-    @property
     def has_embedding_transformation(self) -> bool:
         """True if a dense layer maps the embeddings (E, or 3E with trigrams) to H."""
         return self.trigram_input or self.embedding_size != self.hidden_size

@@ -5,6 +5,7 @@ import builtins
 import functools
 import importlib
 import importlib.util
+import json
 import re
 import tomllib
 
@@ -17,6 +18,9 @@ from minimobilebert.course.shared.cutting import defines
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.trial import Live
 from minimobilebert.course.teacher import mutants
+from minimobilebert.verification.digest import digest_of
+from minimobilebert.verification.run import EXPECTED
+from minimobilebert.verification.training import TRAININGS
 
 PACKAGE = ROOT / "minimobilebert"
 MADE = {"a1.toml", "AGENTS.md"}  # files that the reader, or `student`, makes
@@ -172,3 +176,12 @@ def test_the_properties_that_authors_are_shown_are_properties(tmp_path):
         for each in written:
             result = run_task(course.task(each.task), [each], worker, Live(), 1)
             assert result.passed, result.outcomes
+
+
+def test_the_table_of_the_readme_was_made_by_this_arithmetic():
+    """After a change of the bits, `make train-tiny` ends with other numbers than the README shows."""
+    hashes = {name: json.loads(EXPECTED.read_text(encoding="utf-8"))[name] for name in TRAININGS}
+    noted = re.search(r"<!-- made with bits (\w+) -->", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert noted and noted[1] == digest_of(hashes), (
+        f"expected bits {digest_of(hashes)}: run `make train-tiny`, put its table into the README, and note these bits"
+    )

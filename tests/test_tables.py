@@ -22,6 +22,6 @@ def test_a_rule_is_as_long_as_the_longest_line():
 
 
 def test_no_rows_are_no_lines_and_rows_of_other_lengths_are_refused():
-    assert aligned([]) == []
+    assert aligned([]) == aligned([], ruled=True) == []
     with pytest.raises(ValueError, match="zip"):
         aligned([["a"], ["a", "b"]])

@@ -24,7 +24,7 @@ def aligned(rows, left=(0,), ruled=False):
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    if ruled:
+    if ruled and lines:
         lines.insert(1, "-" * max(map(len, lines)))
     return lines
 
