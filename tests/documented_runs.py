@@ -33,6 +33,9 @@ SPLIT = MINI + (
     " --epochs 1 --seeds 1"
 )
 BENCH_BFLOAT16 = MINI + "bench --only train_mobilebert,train_classroom_1,train_classroom_2,matmul_bfloat16"
+REVIEWS = MINI + (
+    "finetune --data reviews.csv --text review --label stars --model runs/tiny --lr 4e-3 --out runs/reviews"
+)
 GLUE_TABLE = "test_fine_tuning.py::test_the_table_of_glue"
 needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('safetensors')",
                                    reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
@@ -82,6 +85,10 @@ RUN = {
     MINI + "evaluate --task sst2 --data data/glue --model runs/sst2": Run("accuracy", after=(SST2,)),
     MINI + "predict --task sst2 --data data/glue --model runs/sst2 --out runs/sst2/submission": Run(
         "SST-2.tsv", "runs/sst2/submission/SST-2.tsv", after=(SST2,)),
+    REVIEWS: Run("macro_f1", "runs/reviews/summary.json", "--epochs 1", (TINY,)),
+    MINI + "evaluate --model runs/reviews": Run("precision", after=(REVIEWS,)),
+    MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
+        "answers.csv", "answers.csv", after=(REVIEWS,)),
     SQUAD2: Run("f1", "runs/squad2/summary.json", "--max-query 16 --stride 8 --epochs 1", (SQUAD,)),
     MINI + "answer --question 'Who wrote it?' --passage 'Melville wrote it in 1851.' --model runs/squad2": Run(
         "Melville", after=(SQUAD2,)),

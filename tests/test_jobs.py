@@ -14,7 +14,7 @@ from minimobilebert.finetuning.run import first_parameters
 from minimobilebert.finetuning.settings import usual_settings
 from minimobilebert.training.model_folder import load_model
 
-TASKS = ("sst2", "stsb", "rte", "squad1", "squad2")
+TASKS = ("sst2", "stsb", "rte", "squad1", "squad2", "table")
 USERS = ("finetuning/run.py", "finetuning/jobs.py", "pipeline/needs.py", "bench/finetuning_torch.py")
 
 
@@ -52,6 +52,8 @@ def folder(tmp_path_factory):
     write_glue(folder / "glue")
     for version in ("1.1", "2.0"):
         write_squad(folder / "squad", version=version)
+    rows = "".join(f"{'ada ben'.split()[n % 2]} eats {n} tea,{n % 2}\n" for n in range(40))
+    (folder / "table.csv").write_text("text,label\n" + rows, encoding="utf-8")
     return folder
 
 
@@ -59,7 +61,10 @@ def folder(tmp_path_factory):
 def job(request, folder):
     squad = request.param.startswith("squad")
     settings = usual_settings(request.param, 48, **({"max_query": 16, "stride": 8} if squad else {}))
-    return make_job(settings, TaskFiles(str(folder / ("squad" if squad else "glue"))), load_model(folder / "model"))
+    files = TaskFiles(str(folder / ("squad" if squad else "glue")))
+    if request.param == "table":
+        files = TaskFiles(str(folder / "table.csv"), text="text", label="label")
+    return make_job(settings, files, load_model(folder / "model"))
 
 
 def test_a_job_has_every_member_and_takes_its_arguments(job):

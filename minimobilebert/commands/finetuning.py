@@ -1,4 +1,4 @@
-"""Commands for fine-tuning on GLUE and SQuAD, evaluation, prediction, and question answering."""
+"""Commands for fine-tuning on GLUE, SQuAD and tables of your own, evaluation, prediction, and question answering."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from .options import (
     utf8_text,
 )
 
-_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2")
+_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2", "table")
 _SETTINGS = {
     "lr": ("learning_rate", number, "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
     "batch": ("batch_size", positive, "rows of a batch (usual: 32)"),
@@ -31,6 +31,8 @@ _SETTINGS = {
     "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
 }
 _FOR_USE = ("max-length", "stride", "max-query")
+TABLE = "table"  # as in finetuning/settings.py
+_NO_TABLE = "--data: found none, expected a table (CSV, TSV or JSON lines), or --task with another task"
 
 
 def _settings_options(parser, names=tuple(_SETTINGS)):
@@ -42,17 +44,29 @@ def _settings_options(parser, names=tuple(_SETTINGS)):
 
 def _files_options(parser, data=None):
     parser.add_argument("--data", type=file_name, metavar="FOLDER", default=data,
-                        help="GLUE's folder of folders, or the folder with SQuAD's files"
+                        help="GLUE's folder of folders, the folder with SQuAD's files, or a table of your own"
                              f" (default {data or 'data/glue or data/squad, by the task'})")  # fmt: skip
     parser.add_argument(
         "--train-file", type=file_name, metavar="FILE", help="SQuAD: this file instead of train-v*.json in the folder"
     )
     parser.add_argument(
-        "--dev-file", type=file_name, metavar="FILE", help="SQuAD: this file instead of dev-v*.json in the folder"
+        "--dev-file",
+        type=file_name,
+        metavar="FILE",
+        help="SQuAD: this file instead of dev-v*.json in the folder; table: score on these rows",
     )
     parser.add_argument("--split-articles", type=positive, metavar="N",
                         help="SQuAD: train on the training file's first N articles, score on the rest")  # fmt: skip
     parser.add_argument("--leave-out", type=file_name, metavar="FILE", help="SQuAD: a JSON list of ids not to train on")
+
+
+def _table_options(parser):
+    """What a table of your own needs; `glue` and `squad` read none."""
+    parser.add_argument("--text", type=utf8_text, metavar="COLUMN", help="table: the column with the text")
+    parser.add_argument("--text-b", type=utf8_text, metavar="COLUMN", help="table: a second text, for pairs")
+    parser.add_argument("--label", type=utf8_text, metavar="COLUMN", help="table: the column with the label")
+    parser.add_argument("--regression", action="store_true", default=None, help="table: labels are numbers to predict")
+    parser.add_argument("--encoding", metavar="NAME", help="table: of the file, such as cp949 (default: found out)")
 
 
 def _threads_option(parser):
@@ -60,7 +74,8 @@ def _threads_option(parser):
 
 
 def _task_option(parser):
-    parser.add_argument("--task", required=True, choices=_TASKS, help="which task", metavar="TASK")
+    parser.add_argument("--task", choices=_TASKS, metavar="TASK",
+                        help="which task (default: table, a file of your own)")  # fmt: skip
     parser.epilog += f"; tasks: {', '.join(_TASKS)}"
 
 
@@ -71,9 +86,11 @@ def _common(arguments, names=tuple(_SETTINGS)):
 
     if arguments.threads:
         set_threads(arguments.threads)
-    data = arguments.data or f"data/{'squad' if arguments.task.startswith('squad') else 'glue'}"
-    files = TaskFiles(data, arguments.train_file, arguments.dev_file, arguments.split_articles,
-                      arguments.leave_out)  # fmt: skip
+    columns = {name: getattr(arguments, name, None) for name in ("text", "text_b", "label", "regression", "encoding")}
+    task = getattr(arguments, "task", None)  # `glue` and `squad` have several
+    data = arguments.data or (f"data/{'squad' if task.startswith('squad') else 'glue'}" if task != TABLE else None)
+    files = TaskFiles(data, arguments.train_file, arguments.dev_file, arguments.split_articles, arguments.leave_out,
+                      **columns)  # fmt: skip
     return {
         "model": arguments.model,
         "files": files,
@@ -82,6 +99,9 @@ def _common(arguments, names=tuple(_SETTINGS)):
 
 
 def finetune(arguments):
+    arguments.task = arguments.task or TABLE
+    if arguments.task == TABLE and not arguments.data:
+        raise ValueError(_NO_TABLE)
     common = {"task": arguments.task, "out": arguments.out, "seed": arguments.seed, **_common(arguments)}
     if arguments.search is not None:
         from ..finetuning.search import format_search, search
@@ -99,6 +119,7 @@ def finetune(arguments):
 def _finetune_arguments(parser):
     _task_option(parser)
     _files_options(parser)
+    _table_options(parser)
     model_option(parser)
     parser.add_argument(
         "--out",
@@ -115,7 +136,25 @@ def _finetune_arguments(parser):
     json_option(parser)
 
 
+def _of_table(arguments):
+    """Whether a model is to be used on a table; it is if no task is named. -> keyword arguments for table_use.py"""
+    arguments.task = arguments.task or TABLE
+    if arguments.task != TABLE:
+        return None
+    common = _common(arguments, ("max-length",))
+    for name in ("train_file", "dev_file", "split_articles", "leave_out", "stride", "max_query"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}: found it with a table, expected --data with its file")
+    return common
+
+
 def evaluate(arguments):
+    if table := _of_table(arguments):
+        from ..finetuning.table_use import evaluate, format_evaluation
+
+        result = evaluate(**table)
+        print(json.dumps(result, indent=2) if arguments.json else format_evaluation(result))
+        return 0
     from ..finetuning.saved_model import evaluate
 
     scores = evaluate(task=arguments.task, **_common(arguments, _FOR_USE))
@@ -131,6 +170,7 @@ def evaluate(arguments):
 def _use_arguments(parser):
     _task_option(parser)
     _files_options(parser)
+    _table_options(parser)
     model_option(parser)
     _settings_options(parser, _FOR_USE)
     _threads_option(parser)
@@ -164,6 +204,13 @@ def _baselines_arguments(parser):
 
 
 def predict(arguments):
+    if table := _of_table(arguments):
+        if not arguments.data:
+            raise ValueError(_NO_TABLE)
+        from ..finetuning.table_use import predict
+
+        print(predict(out=arguments.out, **table))
+        return 0
     from ..finetuning.saved_model import predict
 
     for path in predict(task=arguments.task, out=arguments.out, **_common(arguments, _FOR_USE)):
@@ -174,7 +221,11 @@ def predict(arguments):
 def _predict_arguments(parser):
     _use_arguments(parser)
     parser.add_argument(
-        "--out", required=True, type=file_name, metavar="FOLDER", help="where to write the files that the sites score"
+        "--out",
+        required=True,
+        type=file_name,
+        metavar="PATH",
+        help="the folder for the files that the sites score; for a table the file with predictions",
     )
 
 
@@ -262,11 +313,12 @@ def squad(arguments):
 
 COMMANDS = {
     "finetune": (
-        "fine-tune a model on a task of GLUE or on SQuAD",
-        "--task rte --data data/glue --model runs/mobilebert --out runs/rte", _finetune_arguments, finetune,
+        "fine-tune a model on a table of your own, a task of GLUE, or SQuAD",
+        "--data reviews.csv --text review --label stars --model runs/tiny --out runs/reviews",
+        _finetune_arguments, finetune,
     ),
     "evaluate": (
-        "score a fine-tuned model on a task's dev rows",
+        "score a fine-tuned model on a task's dev rows, or on a table",
         "--task rte --data data/glue --model runs/rte --json", _evaluate_arguments, evaluate,
     ),
     "baselines": (
@@ -274,8 +326,8 @@ COMMANDS = {
         "--task sst2 --data data/glue", _baselines_arguments, baselines,
     ),
     "predict": (
-        "write a fine-tuned model's answers for the task's site",
-        "--task rte --data data/glue --model runs/rte --out runs/rte/submission", _predict_arguments, predict,
+        "add a fine-tuned model's answers to a table, or write them for a task's site",
+        "--data new.csv --model runs/reviews --out answers.csv", _predict_arguments, predict,
     ),
     "answer": (
         "find the answer to a question in a passage",

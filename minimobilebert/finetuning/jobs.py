@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import ModelConfig
 from ..support.files import name_of, sha256_of
-from .settings import SQUAD
+from .settings import SQUAD, TABLE
 
 Params = dict[str, np.ndarray]
 Scores = dict[str, dict[str, float]]  # {dev split: {score: number}}
@@ -31,7 +31,7 @@ class Rows(Protocol):
 
 
 class Job(Protocol):
-    """The interface of a task for run.py: its training data, loss and scores. GlueJob and SquadJob implement it.
+    """The interface of a task for run.py: training data, loss, scores. GlueJob, SquadJob and TableJob implement it.
 
     head, num_labels   a name of model.parameters.HEADS; the number of outputs of a classification head
     labels             the names of the classes, or None
@@ -71,10 +71,12 @@ class Job(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class TaskFiles:
-    """data: the GLUE folder, or the SQuAD folder. The other fields are for SQuAD.
+    """data: the GLUE folder, the SQuAD folder, or a table of your own.
 
-    train_file, dev_file: instead of those in `data`; split_articles: train on this number of articles of the training
-    file and score on the rest; leave_out: a JSON list of question ids that are excluded from training
+    SQuAD: train_file, dev_file: instead of those in `data`; split_articles: train on this number of articles of the
+    training file and score on the rest; leave_out: a JSON list of question ids that are excluded from training
+    table: text, text_b, label: names of columns; regression: labels are numbers; dev_file: a table for scoring;
+    encoding: of the files, or None
     """
 
     data: str
@@ -82,20 +84,33 @@ class TaskFiles:
     dev_file: str | None = None
     split_articles: int | None = None
     leave_out: str | None = None
+    text: str | None = None
+    text_b: str | None = None
+    label: str | None = None
+    regression: bool | None = None
+    encoding: str | None = None
 
     def check(self, task):
-        """ValueError for a field that the task would ignore."""
-        given = {f"--{name.replace('_', '-')}": value for name, value in self.described().items() if name != "data"}
-        given = [name for name, value in given.items() if value is not None]
-        if task not in SQUAD and given:
-            raise ValueError(f"{given[0]}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
+        """ValueError for a field that the task would ignore, or for one that it lacks."""
+        of_squad = {"train_file", "dev_file", "split_articles", "leave_out"}
+        of_table = {"text", "text_b", "label", "regression", "encoding", "dev_file"}
+        own = of_squad if task in SQUAD else of_table if task == TABLE else set()
+        for name, value in self.described().items():
+            if name != "data" and name not in own and value is not None:
+                others = [*(SQUAD if name in of_squad else ()), *((TABLE,) if name in of_table else ())]
+                raise ValueError(f"--{name.replace('_', '-')}: found it with {task}, expected it with"
+                                 f" {' or '.join(others)} only")  # fmt: skip
+        if task == TABLE and not (self.text and self.label):
+            raise ValueError("--text, --label: found no name, expected the columns with the text and its label")
         if self.split_articles and self.dev_file:
             raise ValueError("--dev-file: found it with --split-articles, expected one of them: both name dev")
 
     def described(self):
         """-> {name: value} for config.json"""
         values = dataclasses.asdict(self)
-        return {name: name_of(value) if isinstance(value, str) else value for name, value in values.items()}
+        columns = ("text", "text_b", "label", "encoding")  # names in a file are text already
+        return {name: name_of(value) if isinstance(value, str) and name not in columns else value
+                for name, value in values.items()}  # fmt: skip
 
     def contents(self, paths):
         """-> {path: fingerprint} of the files that a job reads, including `leave_out`"""
@@ -116,6 +131,10 @@ def make_job(settings, files, saved) -> Job:
         from .squad_job import SquadJob
 
         job = SquadJob(settings, files, saved.tokenizer)
+    elif settings.task == TABLE:
+        from .table_job import TableJob
+
+        job = TableJob(settings, files, saved.tokenizer)
     else:
         from .glue_job import GlueJob
 

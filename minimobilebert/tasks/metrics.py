@@ -47,6 +47,12 @@ def f1(predictions, labels):
     return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
 
 
+def macro_f1(predictions, labels, classes):
+    """The mean over `classes` class numbers of F1 with that class as the positive one; a class of nobody counts 0"""
+    predictions, labels = _pair(predictions, labels)
+    return math.fsum(f1(predictions == c, labels == c) for c in range(classes)) / classes
+
+
 def matthews(predictions, labels):
     tp, fp, fn, tn = _counts(predictions, labels)
     square = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)

@@ -1,0 +1,232 @@
+"""A table of the reader's own: CSV or TSV as spreadsheets write it, or JSON lines.
+
+    id;review;stars              the first row names the columns
+    7;"Dull; and
+    long";1                      a field in quotation marks may hold separators and line ends
+
+    {"id": 7, "review": "Dull; and\\nlong", "stars": 1}        JSON lines: an object a line
+
+Nobody says in a file how it was written, so we look: the separator is the one that the first row has most often; the
+encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. A file is read row
+by row, so that a large one needs little memory. tsv.py reads GLUE's files, where a quotation mark is no special sign.
+"""
+
+import codecs
+import csv
+import io
+import pathlib
+import re
+from typing import NamedTuple
+
+from ..support.regular_files import MEBIBYTE, open_regular
+from ..support.shapes import shown, shown_key
+from ..support.structured_files import MOST_LINE, parse_json
+from ..support.terminal import say
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_JSON_LINES = (".jsonl", ".ndjson")
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+# Encodings to guess from: name, the letters that its texts consist of, least share of them among letters beyond ASCII,
+# least number of such letters in a row (Western texts have one now and then, others write whole words in them).
+_GUESSES = (
+    ("cp949", r"[\uac00-\ud7a3]", 0.9, 1.6),
+    ("cp932", r"[\u3040-\u30ff\u4e00-\u9fff]", 0.9, 2.0),
+    ("gb18030", r"[\u4e00-\u9fff]", 0.9, 2.0),
+    ("cp1251", r"[\u0400-\u04ff]", 0.9, 2.0),
+    ("cp1252", r"[\u00c0-\u017f]", 0.9, 0.0),
+)
+
+
+class TableFile(NamedTuple):
+    path: pathlib.Path
+    encoding: str
+    separator: str | None  # None: JSON lines
+    columns: list  # of str
+
+
+class TableRow(NamedTuple):
+    where: str  # the file, the row (from 1, below the names) and its last line, for messages
+    fields: list  # of str, one a column; None where an object of JSON lines lacks it
+
+
+def _first_invalid(path):
+    """The offset of the first byte that is not UTF-8, or None"""
+    decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
+    with open_regular(path) as file:
+        while True:
+            chunk = file.read(MEBIBYTE)
+            waiting = len(decoder.getstate()[0])
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return start - waiting + error.start
+            if not chunk:
+                return None
+            start += len(chunk)
+
+
+def _fits(text, letters, share, together):
+    """Whether a text that an encoding gave looks like a language that is written in it"""
+    beyond = re.findall(r"[^\W\d_\x00-\x7f]", text)
+    if not beyond:
+        return False
+    runs = len(re.findall(r"[^\W\d_\x00-\x7f]+", text))
+    return len(re.findall(letters, text)) >= share * len(beyond) and len(beyond) >= together * runs
+
+
+def _guess(path, offset):
+    """The encoding of a file whose byte at `offset` is not UTF-8"""
+    with open_regular(path) as file:
+        file.seek(max(0, offset - MEBIBYTE // 2))
+        sample = file.read(MEBIBYTE)
+        file.seek(offset)
+        found = f"byte 0x{file.read(1)[0]:02x} at byte {offset}"
+    lines = sample.split(b"\n")
+    sample = b"\n".join(lines[1 if offset > MEBIBYTE // 2 else 0 : -1 if len(sample) == MEBIBYTE else None])
+    for name, *rule in _GUESSES:
+        try:
+            text = sample.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text or not _fits(text, *rule):
+            continue
+        syllables = "".join(re.findall(rule[0], text)).encode(name) if name == "cp949" else b""
+        if sum(byte < 0xA1 for byte in syllables) > 0.02 * len(syllables):
+            continue  # syllables that Korean hardly uses: another language in the same bytes
+        say(f"note: {path}: found {found}, which is not UTF-8; read as {name}, a guess (--encoding names another)")
+        return name
+    raise ValueError(f"{path}: found {found}, expected UTF-8, or --encoding with the name of another one")
+
+
+def _encoding(path, given):
+    """The encoding of the file: `given`, or by its mark, or UTF-8, or a guess"""
+    if given:
+        try:
+            return codecs.lookup(given).name
+        except LookupError:
+            raise ValueError(
+                f"--encoding: found {shown(given)}, expected one that Python knows, such as cp949"
+            ) from None
+    with open_regular(path) as file:
+        start = file.read(4096)
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    if b"\0" in start:
+        raise ValueError(f"{path}: found a NUL byte, expected text (UTF-16 without its mark: --encoding utf-16-le)")
+    offset = _first_invalid(path)
+    return "utf-8" if offset is None else _guess(path, offset)
+
+
+def _text_of(table):
+    """The open file as text, line ends as they are"""
+    return io.TextIOWrapper(open_regular(table.path), encoding=table.encoding, newline="")
+
+
+def _undecodable(table, where, error):
+    return ValueError(
+        f"{where}: found byte 0x{error.object[error.start]:02x}, expected {table.encoding} (--encoding names another)"
+    )
+
+
+def _lines(table):
+    """Lines of the file, with their ends; ValueError for a NUL or another encoding"""
+    with _text_of(table) as file:
+        number = 0
+        while True:
+            number += 1
+            try:
+                line = file.readline(MOST_LINE)
+            except UnicodeDecodeError as error:
+                raise _undecodable(table, f"{table.path}: line {number} or soon after", error) from None
+            if not line:
+                return
+            if len(line) >= MOST_LINE:
+                raise ValueError(
+                    f"{table.path}: line {number}: found {MOST_LINE:,} characters, expected a shorter line"
+                )
+            if "\0" in line:
+                raise ValueError(f"{table.path}: line {number}: found a NUL character, expected text")
+            yield line
+
+
+def _csv_rows(table):
+    """(row number from 0, last line, fields) of a CSV file, without empty rows and the line `sep=;` of Excel"""
+    lines = _lines(table)
+    reader = csv.reader(lines, delimiter=table.separator, strict=True)
+    number = -1
+    try:
+        for fields in reader:
+            if not fields or (number < 0 and re.fullmatch("sep=.?", "".join(fields))):
+                continue
+            number += 1
+            yield number, reader.line_num, fields
+    except csv.Error as error:
+        raise ValueError(
+            f"{table.path}: row {number + 1} (line {reader.line_num}): {error}; expected fields in pairs of quotation"
+            f" marks and {SEPARATORS[table.separator]} between them"
+        ) from None
+
+
+def _separator(table):
+    """The separator that occurs most often in the first line outside quotation marks"""
+    for line in _lines(table):
+        named = re.match(r"\ufeff?sep=(.)\r?\n", line)
+        if named and named[1] in SEPARATORS:
+            return named[1]
+        bare = re.sub(r'"[^"]*"', "", line)
+        if bare.strip():
+            return max(SEPARATORS, key=bare.count)
+    raise ValueError(f"{table.path}: found an empty file, expected a row with the names of the columns")
+
+
+def open_table(path, encoding=None):
+    """Find out how a table is written -> TableFile. ValueError of one line if it cannot be read."""
+    path = pathlib.Path(path)
+    table = TableFile(path, _encoding(path, encoding), None, [])
+    if path.suffix.lower() in _JSON_LINES:
+        for _, value in _objects(table):
+            return table._replace(columns=list(value))
+        raise ValueError(f"{path}: found no object, expected one a line")
+    table = table._replace(separator=_separator(table))
+    for _, _, fields in _csv_rows(table):
+        return table._replace(columns=[fields[0].removeprefix("\ufeff"), *fields[1:]])
+    raise ValueError(f"{path}: found an empty file, expected a row with the names of the columns")
+
+
+def _objects(table):
+    """(line, object) of JSON lines"""
+    for number, line in enumerate(_lines(table), start=1):
+        if line.strip():
+            scalar = (str, int, float, bool, None)
+            yield number, parse_json(line.removeprefix("\ufeff"), f"{table.path}: line {number}", {str: scalar})
+
+
+def _as_text(value):
+    """A value of JSON as a CSV file would have it; None stays None"""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def rows_of(table):
+    """Yield every TableRow below the names. ValueError, one line with row and line, for a row of another length."""
+    if table.separator is None:
+        for row, (line, value) in enumerate(_objects(table), start=1):
+            yield TableRow(f"{table.path}: row {row} (line {line})", [_as_text(value.get(c)) for c in table.columns])
+        return
+    for row, line, fields in _csv_rows(table):
+        where = f"{table.path}: row {row} (line {line})"
+        if row and len(fields) != len(table.columns):
+            raise ValueError(f"{where}: found {len(fields)} fields, expected {len(table.columns)}, as in the first row")
+        if row:
+            yield TableRow(where, fields)
+
+
+def column_of(table, name):
+    """The index of the column `name`. ValueError unless the table has it exactly once."""
+    if table.columns.count(name) != 1:
+        found = "no column" if name not in table.columns else f"{table.columns.count(name)} columns"
+        among = ", ".join(map(shown_key, table.columns[:20])) + (", ..." if len(table.columns) > 20 else "")
+        raise ValueError(f"{table.path}: found {found} {name!r} among {among}, expected one")
+    return table.columns.index(name)

@@ -1,0 +1,343 @@
+"""Tables of the reader's own: however a spreadsheet wrote them, they are read right or refused in one line.
+
+What the other end must see is computed with Python's csv and codecs, not with the code that is tested.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minimobilebert.cli import main
+from minimobilebert.finetuning import table_use
+from minimobilebert.finetuning.jobs import TaskFiles
+from minimobilebert.finetuning.run import run
+from minimobilebert.finetuning.table_use import evaluate, format_evaluation, predict
+from minimobilebert.tasks.metrics import f1, macro_f1
+from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
+from minimobilebert.tasks.table_files import open_table, rows_of
+
+FAST = {"learning_rate": 3e-3, "batch_size": 8, "weight_decay": 0.0, "epochs": 6}
+
+
+def write(path, rows, separator=",", encoding="utf-8", ending="\r\n"):
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator, lineterminator=ending).writerows(rows)
+    path.write_bytes(text.getvalue().encode(encoding))
+    return str(path)
+
+
+def fields(path, encoding=None):
+    table = open_table(path, encoding)
+    return [table.columns, *(row.fields for row in rows_of(table))]
+
+
+def meals(count=60, seed=1):
+    """Who eats: names of the first half are one class, those of the second the other."""
+    rng, rows = np.random.default_rng(seed), []
+    for number in range(count):
+        who = int(rng.integers(len(NAMES)))
+        text = f"{NAMES[who]} eats {THINGS[int(rng.integers(len(THINGS)))]} today {number % 7 * 'tea '}"
+        rows.append([number, text, "early" if who < len(NAMES) // 2 else "late", who / len(NAMES)])
+    return [["", "meal", "class", "number"], *rows]
+
+
+FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+ROWS = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(FIELD, min_size=n, max_size=n), min_size=1, max_size=5))
+
+
+@given(rows=ROWS, separator=st.sampled_from(",;\t|"), encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+def test_what_csv_writes_is_read(tmp_path_factory, rows, separator, encoding):
+    rows = [["text", "b", "c", "d"][: len(rows[0])], *rows]
+    if len(rows[0]) == 1:
+        rows = [[f"x{field}"] for (field,) in rows]  # a row of one empty field is an empty line
+        rows[0] = ["text"]
+    path = write(tmp_path_factory.mktemp("table") / "a.csv", rows, separator, encoding)
+    assert fields(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp949", "이 영화는 정말 재미있고 배우들의 연기도 훌륭했다"),
+        ("cp932", "この映画はとても面白くて、俳優の演技も素晴らしかった"),
+        ("gb18030", "这部电影非常有趣，演员的表演也很出色"),
+        ("cp1251", "Этот фильм очень интересный, и актёры играют прекрасно"),
+        ("cp1252", "Le film était très drôle, et les acteurs étaient élégants"),
+        ("utf-16", "Grüße, 이 영화"),
+        ("utf-8", "é 이 ф 面"),
+    ],
+)
+def test_encodings_are_found_out(tmp_path, capsys, encoding, text):
+    rows = [["id", "review"], *([str(n), f'{text} "{n}"\nend'] for n in range(50))]
+    path = write(tmp_path / "reviews.csv", rows, encoding=encoding)
+    assert fields(path) == rows
+    said = capsys.readouterr().err
+    assert (f"read as {encoding}, a guess" in said) == (encoding not in ("utf-16", "utf-8"))
+    if encoding.startswith("cp"):
+        assert fields(path, encoding) == rows and not capsys.readouterr().err
+
+
+def test_a_late_byte_of_another_encoding_is_found(tmp_path, capsys):
+    rows = [["review"], *([f"plain {n} {'x' * 90}"] for n in range(30_000)), ["이 영화는 재미있다"] * 2]
+    rows[-1] = rows[-1][:1]
+    assert fields(write(tmp_path / "a.csv", rows, encoding="cp949"))[-1] == ["이 영화는 재미있다"]
+    assert "read as cp949" in capsys.readouterr().err
+
+
+def test_excel_says_its_separator(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'sep=;\r\nid;text,with,commas\r\n\r\n1;"a;b"\r\n')
+    assert fields(tmp_path / "a.csv") == [["id", "text,with,commas"], ["1", "a;b"]]
+
+
+def test_json_lines(tmp_path):
+    lines = [{"text": "a\nb", "n": 1, "good": True}, {"n": 2.5, "text": None}, {"text": "ü", "good": False, "n": None}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n", encoding="utf-8")
+    assert fields(tmp_path / "a.jsonl") == [
+        ["text", "n", "good"], ["a\nb", "1", "true"], [None, "2.5", None], ["ü", None, "false"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "found an empty file"),
+        (b"\n\r\n", "found an empty file"),
+        (b"a,b\n1,2\n3\n", "row 2 (line 3): found 1 fields, expected 2"),
+        (b'a,b\n1,"2\n3\n', "row 1 (line 3): unexpected end of data"),
+        (b'a,b\n1,"2"x\n', "row 1 (line 2)"),
+        (b"a,b\n" + b"1,2\n" * 2000 + b"1,\0\n", "line 2002: found a NUL character"),
+        (b"a\0b", "found a NUL byte, expected text"),
+        (b"a,b\n1,\x81\xff\x00\n", "expected"),
+        (b"a,b\n1," + b"x" * 200_000, "field larger than field limit"),
+        (b"a,b\n1," + b"x" * 2_000_000, "line 2: found 1,048,576 characters"),
+    ],
+)
+def test_what_is_no_table_is_one_line(tmp_path, content, words):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        fields(tmp_path / "a.csv")
+    assert words in str(caught.value) and "\n" not in str(caught.value) and "a.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]\n", b'{"a": [1]}\n', b'{"a": 1', b'{"a": NaN}', b'{"a": 1, "a": 2}'])
+def test_what_are_no_json_lines_is_one_line(tmp_path, content):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.jsonl"):
+        fields(tmp_path / "a.jsonl")
+
+
+def test_rows_that_lack_something_are_left_out_and_counted(tmp_path, capsys):
+    rows = [["t", "y"], ["a", "1"], [" ", "1"], ["b", ""], ["c", "NaN"], ["d", "n/a"], ["e", "2"]]
+    texts = read_texts(open_table(write(tmp_path / "a.csv", rows)), "t", label="y")
+    assert texts.firsts == ["a", "e"] and texts.labels == ["1", "2"]
+    said = capsys.readouterr().err
+    assert "left out 1 rows without t" in said and "left out 3 rows without y" in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([["t", "t", "y"], ["a", "b", "1"]], "found 2 columns 't' among t, t, y, expected one"),
+        ([["x", "y"], ["a", "1"]], "found no column 't' among x, y, expected one"),
+        ([["t", "y"], ["", "1"]], "found no row with t and y, expected some"),
+    ],
+)
+def test_columns_that_are_not_there(tmp_path, rows, words):
+    with pytest.raises(ValueError) as caught:
+        read_texts(open_table(write(tmp_path / "a.csv", rows)), "t", label="y")
+    assert words in str(caught.value)
+
+
+def test_numbers_for_regression(tmp_path):
+    path = write(tmp_path / "a.csv", [["t", "y"], ["a", "1.5"], ["b", "-2e3"], ["c", "inf"]])
+    with pytest.raises(ValueError, match=r"row 3 \(line 4\): found 'inf' in y, expected a number"):
+        read_texts(open_table(path), "t", label="y", regression=True)
+    with pytest.raises(ValueError, match=r"row 1 \(line 2\): found 'a' in t, expected a number"):
+        read_texts(open_table(path), "y", label="t", regression=True)
+
+
+def test_classes_are_in_order_and_of_a_number_that_makes_sense():
+    assert classes_of(["10", "9", "10", "9"], "f") == ["9", "10"]
+    assert classes_of(["b", "10", "b", "10"], "f") == ["10", "b"]
+    assert len(classes_of([f"c{n % 200}" for n in range(1000)], "f")) == 200
+    with pytest.raises(ValueError, match="f: found one label, 'a', in all rows"):
+        classes_of(["a", "a"], "f")
+    with pytest.raises(ValueError, match="found 40 different labels in 50 rows"):
+        classes_of([str(n % 40) for n in range(50)], "f")
+
+
+@given(seed=st.integers(0, 2**31), count=st.integers(30, 200), classes=st.integers(2, 4), texts=st.integers(5, 200))
+def test_the_split_keeps_equal_texts_together_and_shares_of_classes(seed, count, classes, texts):
+    rng = np.random.default_rng(seed)
+    firsts = [f"text {int(n)}" for n in rng.integers(0, texts, count)]
+    table = TableTexts(firsts, None, [str(len(t) * int(t[5:]) % classes) for t in firsts])
+    train, dev = split(table, seed)
+    assert sorted([*train, *dev]) == list(range(count)) and len(dev)
+    assert not {firsts[n] for n in train} & {firsts[n] for n in dev}
+    assert [list(part) for part in split(table, seed)] == [list(train), list(dev)]
+    for name in set(table.labels):
+        different = len({t for t, label in zip(firsts, table.labels, strict=True) if label == name})
+        kept = len({firsts[n] for n in dev if table.labels[n] == name})
+        assert kept == max(round(0.1 * different), 1 if different > 1 else 0)
+
+
+def test_macro_f1_is_the_mean_of_the_classes():
+    rng = np.random.default_rng(3)
+    found, labels = rng.integers(0, 4, (2, 50))
+    counts = []
+    for c in range(5):
+        right = sum(p == c == y for p, y in zip(found, labels, strict=True))
+        counts.append(2 * right / max((found == c).sum() + (labels == c).sum(), 1))
+    assert macro_f1(found, labels, 5) == pytest.approx(np.mean(counts), abs=1e-12)
+    assert macro_f1(labels, labels, 4) == 1.0 == f1(labels == 1, labels == 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own-table")
+    write_model(folder / "bert", no_dropout(BERT))
+    write(folder / "meals.csv", meals())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """A model that has learnt the classes of the meals -> its folder"""
+    files = TaskFiles(str(folder / "meals.csv"), text="meal", label="class")
+    run(task="table", model=str(folder / "bert"), out=folder / "run", files=files, **FAST)
+    return folder / "run"
+
+
+def test_a_table_is_learnt_scored_and_described(folder, trained):
+    result = evaluate(model=trained, files=TaskFiles(None))
+    assert result["rows"] == 6 and result["accuracy"] > 0.8
+    assert [c["name"] for c in result["classes"]] == ["early", "late"]
+    everything = evaluate(model=trained, files=TaskFiles(str(folder / "meals.csv")))
+    assert (
+        everything["rows"] == 60 == np.sum(everything["confusion"]) == sum(c["rows"] for c in everything["calibration"])
+    )
+    right = np.trace(everything["confusion"])
+    assert everything["accuracy"] == pytest.approx(right / 60) and len(everything["worst"]) == min(10, 60 - right)
+    assert "label \\ prediction" in format_evaluation(everything)
+
+
+def test_predictions_are_added_to_the_rows(folder, trained, tmp_path):
+    rows = meals(40, seed=2)
+    rows[5][1] = ""
+    path = write(tmp_path / "new.csv", rows, separator=";", encoding="utf-8-sig")
+    found = list(csv.reader(io.StringIO(predict(model=trained, files=TaskFiles(path), out=tmp_path / "out.csv")
+                                        .read_bytes().decode("utf-8-sig")), delimiter=";"))  # fmt: skip
+    assert found[0] == ["", "meal", "class", "number", "prediction", "p(early)", "p(late)"]
+    assert [row[:4] for row in found] == [[str(x) for x in row] for row in rows]
+    assert found[5][4:] == ["", "", ""]
+    for row in found[1:5] + found[6:]:
+        early, late = map(float, row[5:])
+        assert early + late == pytest.approx(1.0, abs=2e-6) and row[4] == ("early" if early > late else "late")
+    assert np.mean([row[4] == row[2] for row in found[1:]]) > 0.7
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out.csv.unfinished")] == []
+
+
+def test_json_lines_stay_json_lines(trained, tmp_path):
+    lines = [{"meal": row[1], "id": row[0]} for row in meals(5)[1:]] + [{"id": 7, "meal": None}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    out = predict(model=trained, files=TaskFiles(str(tmp_path / "a.jsonl")), out=tmp_path / "out.jsonl")
+    found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [row["prediction"] in ("early", "late") for row in found] == [True] * 5 + [False]
+    assert found[-1]["prediction"] is None and [row["meal"] for row in found] == [row["meal"] for row in lines]
+
+
+@pytest.mark.parametrize("damage", [None, "flip", "longer", "note"])
+def test_an_interrupted_prediction_goes_on_with_the_same_bytes(trained, tmp_path, monkeypatch, capsys, damage):
+    monkeypatch.setattr(table_use, "CHUNK", 8)
+    path = write(tmp_path / "new.csv", meals(30, seed=3))
+    files = TaskFiles(path)
+    whole = predict(model=trained, files=files, out=tmp_path / "whole.csv").read_bytes()
+    written, add = [], table_use._Output.add
+
+    def stop_at_the_third(self, lines, cut):
+        if len(written) == 2:
+            self.file.write(b"half a row")
+            self.file.flush()
+            raise KeyboardInterrupt
+        written.append(lines)
+        add(self, lines, cut)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(table_use._Output, "add", stop_at_the_third)
+        predict(model=trained, files=files, out=tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    unfinished = tmp_path / ".out.csv.unfinished"
+    if damage == "flip":
+        content = bytearray(unfinished.read_bytes())
+        content[20] ^= 1
+        unfinished.write_bytes(content)
+    elif damage == "longer":
+        write(tmp_path / "new.csv", meals(30, seed=3) + [[99, "ada eats tea", "early", 0.5]])
+    elif damage == "note":
+        (tmp_path / ".out.csv.unfinished.json").unlink()
+    capsys.readouterr()
+    found = predict(model=trained, files=files, out=tmp_path / "out.csv").read_bytes()
+    assert ("going on behind row 16" in capsys.readouterr().err) == (damage is None)
+    assert found.startswith(whole) if damage == "longer" else found == whole
+
+
+def test_a_number_is_learnt_too(folder):
+    files = TaskFiles(str(folder / "meals.csv"), text="meal", label="number", regression=True)
+    summary = run(task="table", model=str(folder / "bert"), out=folder / "number", files=files, **FAST | {"epochs": 12})
+    assert summary["best"]["scores"]["dev"]["pearson"] > 0.5
+    found = evaluate(model=folder / "number", files=TaskFiles(str(folder / "meals.csv")))
+    assert set(found) == {"rows", "pearson", "spearman"} and found["rows"] == 60
+    out = predict(model=folder / "number", files=TaskFiles(str(folder / "meals.csv")), out=folder / "numbers.csv")
+    rows = list(csv.reader(io.StringIO(out.read_bytes().decode())))
+    assert rows[0][-1] == "prediction"
+    assert np.corrcoef([float(r[-1]) for r in rows[1:]], [float(r[3]) for r in rows[1:]])[0, 1] > 0.8
+
+
+def test_pairs_and_a_file_for_scoring(folder, tmp_path):
+    rows = meals(24)
+    write(tmp_path / "train.csv", [[*row, "tea today"] for row in rows[:1]] + [[*row, "tea today"] for row in rows[1:]])
+    (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text().replace("number,tea today", "number,b"))
+    files = TaskFiles(str(tmp_path / "train.csv"), dev_file=str(tmp_path / "train.csv"), text="meal", text_b="b",
+                      label="class")  # fmt: skip
+    summary = run(task="table", model=str(folder / "bert"), out=tmp_path / "run", files=files, **FAST | {"epochs": 1})
+    assert summary["rows"] == 24 and evaluate(model=tmp_path / "run", files=TaskFiles(None))["rows"] == 24
+    other = dataclasses.replace(
+        files, dev_file=write(tmp_path / "dev.csv", [["meal", "b", "class"], ["ada", "b", "x"]])
+    )
+    with pytest.raises(ValueError, match=r"dev\.csv: found label 'x', expected one of 'early', 'late'"):
+        run(task="table", model=str(folder / "bert"), out=tmp_path / "no", files=other, **FAST)
+    assert not (tmp_path / "no" / "config.json").exists()
+
+
+def test_commands(folder, trained, tmp_path, capsys):
+    table = str(folder / "meals.csv")
+    assert main(["predict", "--model", str(trained), "--data", table, "--out", str(tmp_path / "a.csv")]) == 0
+    assert main(["evaluate", "--model", str(trained), "--data", table, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out[out.index("{") :])["rows"] == 60
+    for words, expected in (
+        (["finetune", "--out", "x"], "--data: found none, expected a table"),
+        (["finetune", "--data", table, "--out", "x"], "--text, --label: found no name"),
+        (
+            ["finetune", "--data", table, "--text", "meal", "--label", "meal", "--out", "x"],
+            "expected different columns",
+        ),
+        (
+            ["finetune", "--task", "rte", "--text", "meal", "--out", "x"],
+            "--text: found it with rte, expected it with table",
+        ),
+        (["predict", "--data", table, "--out", str(tmp_path)], "found a folder, expected the name of a file"),
+        (["predict", "--data", table, "--out", table], "the table itself"),
+        (["predict", "--data", table, "--out", "x", "--stride", "4"], "--stride: found it with a table"),
+        (["evaluate", "--data", table, "--encoding", "klingon"], "--encoding: found 'klingon'"),
+    ):
+        model = trained if words[0] != "finetune" else folder / "bert"
+        assert main([*words, "--model", str(model)]) == 2
+        assert expected in capsys.readouterr().err
