@@ -21,8 +21,10 @@ from minimobilebert.pipeline.result_files import FINE_TUNING_SUMMARY, read_resul
 from minimobilebert.support.archives import ArchiveError, open_archive
 from minimobilebert.support.structured_files import read_json, read_json_lines, read_toml
 from minimobilebert.tasks.glue import glue_task, read_split
+from minimobilebert.tasks.own_table import classes_of, read_texts
 from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds
+from minimobilebert.tasks.table_files import open_table
 from minimobilebert.tasks.tsv import read_rows
 from minimobilebert.text.corpus import read_documents
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
@@ -30,6 +32,21 @@ from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 SQUAD = {"version": "v2.0", "data": [{"title": "Boats", "paragraphs": [{"context": "The ship has two sails. And a cat é.", "qas": [
     {"id": "a", "question": "What has sails?", "is_impossible": False, "answers": [{"text": "ship", "answer_start": 4}]},
     {"id": "b", "question": "Who barks?", "is_impossible": True, "answers": [], "plausible_answers": []}]}]}]}  # fmt: skip
+
+
+OWN_TABLES = {
+    "a.csv": "id,review,stars\r\n1,\"Dull, and\nlong\",1\r\n2,é fine,5\r\n3,so so,1\r\n4,\"a \"\"b\"\"\",5\r\n".encode(),
+    "b.csv": "번호;review;stars\n1;재미있는 영화였다;1\n2;정말 훌륭했다;5\n3;그저 그랬다;1\n4;좋았다;5\n".encode("cp949"),
+    "c.csv": "review\tstars\nfine é\t5\ndull\t1\nok\t5\nno\t1\n".encode("utf-16"),
+    "d.jsonl": b'{"review": "fine", "stars": 5}\n{"stars": 1, "review": "dull"}\n{"review": null, "stars": 5}\n'
+               b'{"review": "ok", "stars": 5}\n{"review": "no", "stars": 1}\n',
+}  # fmt: skip
+
+
+def read_own_table(path):
+    """The texts and classes of a table"""
+    texts = read_texts(open_table(path), "review", label="stars")
+    return texts, classes_of(texts.labels, path)
 
 
 def of_json(value):
@@ -176,6 +193,7 @@ READERS = {reader.name: reader for reader in [
            WordPieceTokenizer.load),
     Reader("glue", "dev.tsv", of_bytes("index\tsentence1\tsentence2\tlabel\n0\tA b.\tc\tentailment\n1\té\tf\tnot_entailment\n".encode()),
            lambda path: read_split(glue_task("rte"), path.parent, "dev"), names_folder=True),
+    *(Reader(f"own table, {name}", name, of_bytes(content), read_own_table) for name, content in OWN_TABLES.items()),
     Reader("manifest of the course", "course.toml", of_course, read_course, names_folder=True),
     Reader("policy", "grading.toml", lambda folder: (ROOT / "lessons" / "grading.toml").read_bytes(), load_policy),
     Reader("summary", "summary.json", of_json({
