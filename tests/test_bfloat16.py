@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimobilebert.bench.training import random_batch
@@ -70,6 +70,10 @@ def neighbours(x):
 
 
 @given(bits=st.integers(0, 2**32 - 1), seed=st.integers(0, 2**31))
+@example(bits=0x7F800001, seed=1)  # NaN that would be cut off to infinity
+@example(bits=0x7FFFFFFF, seed=1)  # NaN that would overflow to -0
+@example(bits=0xFF800000, seed=1)  # -infinity
+@example(bits=0x80000001, seed=1)  # denormal
 def test_random_rounding_gives_a_neighbour(bits, seed):
     x = np.array([bits], np.uint32).view(np.float32)
     found = stochastically_rounded(x, np.random.default_rng(seed))
