@@ -170,12 +170,9 @@ with use_precision("bfloat16"):
     found = product(x, weight.T)
 flips = (found > 0) != (right > 0)
 error = np.linalg.norm(found - right) / np.linalg.norm(right)
-print(
-    f"   a dense layer of 128 inputs: relative error {error:.4f}; {flips.mean():.3%} of its outputs have another sign"
-)
-print(
-    f"   length of the error of ReLU's derivative, relative to its own: {np.sqrt(flips.sum() / (right > 0).sum()):.4f}"
-)
+of_derivative = np.sqrt(flips.sum() / (right > 0).sum())  # each is 0 or 1
+print(f"   a dense layer of 128 inputs: relative error {error:.4f}; {flips.mean():.3%} of its outputs change sign")
+print(f"   relative error of ReLU's derivative behind it: {of_derivative:.4f}")
 
 # %% [markdown]
 # ## 6. Where the weights are stored
