@@ -57,6 +57,8 @@ RUN = {
     # train
     TINY: Run("distilled student", "runs/tiny/report.html", SMALL),
     MINI + "train-tiny": Run("distilled student", add=SMALL, after=(TINY,)),  # the same run, which is finished
+    MINI + "train-tiny --set precision=bfloat16 --out runs/bfloat16": Run(
+        "distilled student", "runs/bfloat16/report.html", SMALL + " precision=bfloat16"),
     "make train-tiny SEED=2": Run("distilled student", "runs/tiny-seed-2/report.html", SMALL),
     MINI + "train-tiny --text FOLDER --out runs/mine": Run(
         "distilled student", "runs/mine/report.html", SMALL.replace("vocab_size=1200", "vocab_size=150"), placeholders={"FOLDER": "text"}),

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimobilebert.bench.training import random_batch
@@ -18,7 +18,7 @@ from minimobilebert.kernels.runtime.precision import current_precision, use_prec
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.ops import attention, linear
-from minimobilebert.ops.bfloat16 import rounded
+from minimobilebert.ops.bfloat16 import rounded, stochastically_rounded
 from minimobilebert.ops.matmul import matmul
 
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-39, -1e-45, 2.0**-126, 3.4e38, -3.4028235e38, 1.00390625, 1.01171875]
@@ -60,6 +60,51 @@ def test_one_number_is_rounded_as_arrays_are():
     expected = rounded(bits.view(np.float32)).view(np.uint32) >> 16
     one = np.array([int(round_bits(np.uint32(x))) for x in bits[-2000:]], np.uint32)
     np.testing.assert_array_equal(one, expected[-2000:])
+
+
+def neighbours(x):
+    """The bfloat16 around finite numbers, nearer to 0 and farther from it -> below, above; both x where x is one"""
+    bits = np.float32(x).view(np.uint32)
+    below = bits & np.uint32(0xFFFF0000)
+    return below.view(np.float32), (below + np.uint32(0x10000) * (bits != below)).astype(np.uint32).view(np.float32)
+
+
+@given(bits=st.integers(0, 2**32 - 1), seed=st.integers(0, 2**31))
+@example(bits=0x7F800001, seed=1)  # NaN that would be cut off to infinity
+@example(bits=0x7FFFFFFF, seed=1)  # NaN that would overflow to -0
+@example(bits=0xFF800000, seed=1)  # -infinity
+@example(bits=0x80000001, seed=1)  # denormal
+def test_random_rounding_gives_a_neighbour(bits, seed):
+    x = np.array([bits], np.uint32).view(np.float32)
+    found = stochastically_rounded(x, np.random.default_rng(seed))
+    assert found.dtype == np.float32 and int(found.view(np.uint32)[0]) & 0xFFFF == 0
+    assert np.isnan(found[0]) == np.isnan(x[0]) and (np.isnan(x[0]) or np.signbit(found[0]) == np.signbit(x[0]))
+    if np.isfinite(x[0]):
+        assert found[0] in (neighbours(x) if abs(x[0]) >= 2.0**-126 else (0.0,))
+    elif np.isinf(x[0]):
+        assert found[0] == x[0]
+
+
+@pytest.mark.parametrize("x", [1.0 + 2.0**-9, -1.0 - 2.0**-10, 6e-4, -3.0e7, 1.18e-38])
+def test_random_rounding_has_the_mean_of_what_it_rounds(x):
+    many = np.full((300, 100), x, np.float32)
+    found = stochastically_rounded(many, np.random.default_rng(9))
+    below, above = neighbours(many[0, 0])
+    share = (np.float64(many[0, 0]) - below) / (np.float64(above) - below)
+    deviation = np.sqrt(share * (1.0 - share) / many.size)
+    assert abs((found == above).mean() - share) < 5.0 * deviation
+    assert len(np.unique(found)) == 2 and (found != found[0]).any()  # each number has a chance of its own
+
+
+def test_random_rounding_leaves_bfloat16_alone_and_its_argument_as_well():
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(40, 50)).astype(np.float32)
+    before, exact = x.copy(), rounded(x)
+    for layout in (exact, exact.T, exact[::2, ::-1]):
+        np.testing.assert_array_equal(stochastically_rounded(layout, rng), layout)
+    stochastically_rounded(x, rng)
+    np.testing.assert_array_equal(x, before)
+    assert stochastically_rounded(x[:0], rng).shape == (0, 50)
 
 
 LAYOUTS = st.tuples(st.sampled_from("CF"), st.sampled_from("CF"))

@@ -33,3 +33,20 @@ def product(a, b):
     if rounds(a.dtype):
         a, b = rounded(a), rounded(b)
     return a @ b
+
+
+def stochastically_rounded(x, rng):
+    """float32 of any shape, random generator -> each number rounded at random to a bfloat16 beside it, as float32
+
+        |below| <= |x| < |above|       the bfloat16 on both sides of x, nearer to 0 and farther from it
+        r(x) = above with probability (x - below) / (above - below), else below          so the mean of r(x) is x
+
+    A bfloat16 stays what it is. Denormal numbers become 0; NaN and infinity stay. For weights that are stored in
+    bfloat16: a step that is shorter than half of the distance is lost in `rounded`, and here only on most occasions.
+    """
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    magnitude = bits & 0x7FFFFFFF
+    normal = (magnitude >= 0x00800000) & (magnitude < 0x7F800000)
+    chance = rng.integers(0, 0x10000, bits.shape, np.uint32)  # carries into the upper half as often as its share
+    upper = (bits + chance) & 0xFFFF0000
+    return np.where(normal, upper.astype(np.uint32).view(np.float32), rounded(x))

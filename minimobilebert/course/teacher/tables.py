@@ -11,10 +11,10 @@ import re
 
 from ...support.files import write_text
 
-# The lessons of ten weeks, and the weeks of each assignment.
+# The lessons of eleven weeks, and the weeks of each assignment.
 WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
-         ("15", "16", "17"))  # fmt: skip
-ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10))  # first and last week
+         ("15", "16", "17"), ("18",))  # fmt: skip
+ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10), (11, 11))  # first and last week
 
 
 def lessons_table(course):
@@ -45,6 +45,10 @@ def lesson_header(course, lesson):
     return "\n".join(lines)
 
 
+def _range(first, last):
+    return f"{first}-{last}" if first != last else str(first)
+
+
 def teaching_plan(course):
     """The weeks with their hours, and the assignments with their points."""
     lines = ["| week | lessons | hours | points |", "|---|---|---|---|"]
@@ -59,8 +63,8 @@ def teaching_plan(course):
         lessons = [lesson for week in WEEKS[first - 1 : last] for lesson in week]
         tasks = [task for task in course.tasks if task.lesson in lessons]
         ids, points = ", ".join(task.id for task in tasks), sum(task.points for task in tasks)
-        weeks = f"{first}-{last}" if first != last else first
-        lines.append(f'| A{number} | {weeks} | `"{int(lessons[0])}-{int(lessons[-1])}"` | {ids} | {points} |')
+        weeks, chosen = (_range(*ends) for ends in ((first, last), (int(lessons[0]), int(lessons[-1]))))
+        lines.append(f'| A{number} | {weeks} | `"{chosen}"` | {ids} | {points} |')
     return "\n".join([*lines, "", f"{sum(task.points for task in course.tasks)} points in all."])
 
 
