@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from thread_counts import threads
 from toy_training import toy
 
+from minimobilebert.kernels.runtime import memory
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.support.errors import TrainingDiverged
 from minimobilebert.training.adamw import AdamW
@@ -372,3 +373,15 @@ def test_kill_at_random_moments_ends_with_the_same_bytes(tmp_path):
 
 def test_constant_schedule():
     assert Constant(0.3)(0) == Constant(0.3)(10**6) == 0.3
+
+
+def test_a_finished_stage_leaves_no_memory_waiting(tmp_path, monkeypatch):
+    """Each stage has arrays of other sizes: five runs one after the other would fill gigabytes that nobody uses."""
+
+    def step_and_leave(optimizer, params, gradients, *others, step=AdamW.step):
+        memory.empty(1 << 20, np.float32)
+        step(optimizer, params, gradients, *others)
+
+    monkeypatch.setattr(AdamW, "step", step_and_leave)
+    toy(tmp_path)
+    assert memory.memory_in_use()[1] == 0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.runtime.memory import release_memory
 from ..support.errors import TrainingDiverged
 from ..support.terminal import progress_bar, say
 from .clipping import clip_by_global_norm
@@ -162,6 +163,7 @@ def train(
                 save(done)
                 saved = time.perf_counter()
         os.fsync(log.fileno())
+    release_memory()  # what comes next has arrays of other sizes, and these would wait beside them
     kept = best.parameters() if best else params
     stage.finish(kept, total_steps, spent(), best.state() if best else None)
     if best:
