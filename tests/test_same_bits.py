@@ -58,19 +58,18 @@ print()
 print(json.dumps(report))
 """
 # Left out, because compiling takes most of the time: inference everywhere (`verify` has it); attention in bfloat16,
-# whose products are dense layers' products, on other tiles; training in plain loops, where also attention and the
-# transfer losses wait for --all-targets: they add nothing to products, sums and exponentials but their order of steps.
+# whose products are dense layers' products, on other tiles; and in plain loops all but what is written with vectors
+# elsewhere: products, exponentials and the like. `make test ARGS=--all-targets` has everything.
 PARTS = [name for name in run.parts() if name != "inference"]
 OPERATIONS = [name for name in PARTS if name not in training.TRAININGS]
 LATER = {"attention, bfloat16"}
-LATER_IN_PLAIN_LOOPS = LATER | {"attention, float32", "transfer losses, float32", "embedding, dropout, float32"}
+IN_PLAIN_LOOPS = ("exp, log, tanh, Phi, float32", "dense layers, float32")
 
 
 def _parts(name, everything):
-    if name == HERE:
-        return PARTS
-    later = set() if everything else LATER_IN_PLAIN_LOOPS if name == PLAIN else LATER
-    return [part for part in (OPERATIONS if name == PLAIN else PARTS) if part not in later]
+    if name == PLAIN:
+        return OPERATIONS if everything else list(IN_PLAIN_LOOPS)
+    return PARTS if everything or name == HERE else [part for part in PARTS if part not in LATER]
 
 
 def _possible(needed):

@@ -131,14 +131,6 @@ def test_progressive_multipliers_teach_one_layer_at_a_time():
         assert all(by_layer[layer] == 0.0 for layer in range(current + 1, 4))
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(finished, tmp_path):
-    text, out, _ = finished
-    for seed in (3, 4):
-        assert run(command(text, tmp_path / f"run-{seed}", seed=seed)).returncode == 0
-    assert result(tmp_path / "run-3") == result(out)
-    assert result(tmp_path / "run-4")["teacher"] != result(out)["teacher"]
-
-
 def test_a_finished_run_is_not_trained_again(finished):
     text, out, _ = finished
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/checkpoint-*.npz")}
@@ -148,10 +140,13 @@ def test_a_finished_run_is_not_trained_again(finished):
 
 
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_numbers(finished, tmp_path):
-    """kill -9 after ever longer times, each time starting again, until the run gets through."""
+    """kill -9 after ever longer times, each time starting again, until the run gets through.
+
+    So two runs with the same seed have the same numbers, however they got there; below, another seed has others.
+    """
     text, out, _ = finished
     other, kills = tmp_path / "run", 0
-    for patience in [0.9, 1.5, 2.1, 3.0, 4.5, 60.0]:
+    for patience in [1.2, 2.1, 3.6, 60.0]:
         process = subprocess.Popen(
             command(text, other), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -250,12 +245,13 @@ def test_an_edited_checkpoint_is_noticed(finished, tmp_path):
 
 @pytest.mark.parametrize("strategy", ["joint", "auxiliary", "none"])
 def test_every_strategy_runs_to_its_report(finished, tmp_path, strategy):
-    text, _, _ = finished
+    text, other, _ = finished
     out = tmp_path / "run"
-    process = run(command(text, out, f"strategy={strategy}"))
+    process = run(command(text, out, f"strategy={strategy}", seed=4))
     assert process.returncode == 0, process.stderr
     assert (out / "report.html").exists()
     summary = result(out)
     assert summary["settings"]["strategy"] == strategy
+    assert summary["teacher"] != result(other)["teacher"]  # of another seed
     for stage, steps in summary["steps"].items():
         assert json.loads((out / stage / "metrics.jsonl").read_text().splitlines()[-1])["step"] == steps
