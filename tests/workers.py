@@ -69,7 +69,8 @@ class Workers(Share):
         super().__init__(self._temporary.name, first=True)
         self.config, self.count, self.processes, self.read = config, count, [], {}
 
-    def pytest_collection_finish(self):
+    def pytest_sessionstart(self):
+        """Start the others, which collect the tests at the same time."""
         words = [word for word in self.config.invocation_params.args if not str(word).startswith("--workers")]
         for number in range(1, self.count):
             out = open(self.folder / f"out-{number}", "w+b")
