@@ -266,19 +266,11 @@ for power in (16, 24):
 # %%
 plt = pyplot()
 if plt:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.6))
+    figure, axes = plt.subplots(figsize=(4.5, 2.6))
     colours = dict(zip(STORES, ("#bbbbbb", "#c4531b", "#1b6ca8"), strict=True))
     for name, values in sums[0.01].items():
-        left.plot(range(10, 1001, 10), values[9::10], color=colours[name], label=name, linewidth=1)
-    left.set(xlabel="additions of 0.01", ylabel="sum", ylim=(0.0, None))
-    left.legend(fontsize=7)
-    for (rate, name), each in shares.items():
-        if name != "float32":
-            style = "-" if rate == 6e-4 else "--"
-            right.plot(range(len(each)), each, style, color=colours[name], marker="o", markersize=3, linewidth=1,
-                       label=f"{name}, {rate:g}")  # fmt: skip
-    right.set(xlabel="size of the weight", ylabel="updates that change it", ylim=(0.0, 1.0), xticks=range(len(names)))
-    right.set_xticklabels(names, fontsize=6)
-    right.legend(fontsize=6)
+        axes.plot(range(10, 1001, 10), values[9::10], color=colours[name], label=name, linewidth=1)
+    axes.set(xlabel="additions of 0.01", ylabel="sum", ylim=(0.0, None))
+    axes.legend(fontsize=7)
     figure.tight_layout()
     save(plt, figure, __file__, "rounding")
