@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimobilebert.cli import main
-from minimobilebert.finetuning import table_use
+from minimobilebert.finetuning import table_prediction
 from minimobilebert.finetuning.jobs import TaskFiles
 from minimobilebert.finetuning.run import run
-from minimobilebert.finetuning.table_use import evaluate, format_evaluation, predict
-from minimobilebert.tasks.metrics import f1, macro_f1
+from minimobilebert.finetuning.table_evaluation import evaluate, format_evaluation
+from minimobilebert.finetuning.table_prediction import predict
+from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
 from minimobilebert.tasks.table_files import open_table, rows_of
 
@@ -100,8 +101,13 @@ def test_json_lines(tmp_path):
     lines = [{"text": "a\nb", "n": 1, "good": True}, {"n": 2.5, "text": None}, {"text": "ü", "good": False, "n": None}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n", encoding="utf-8")
     assert fields(tmp_path / "a.jsonl") == [
-        ["text", "n", "good"], ["a\nb", "1", "true"], [None, "2.5", None], ["ü", None, "false"]
+        ["text", "n", "good"], ["a\nb", 1, True], [None, 2.5, None], ["ü", None, False]
     ]  # fmt: skip
+    texts = read_texts(open_table(tmp_path / "a.jsonl"), "text", label="good")
+    assert texts.firsts == ["a\nb", "ü"] and texts.labels == ["true", "false"]
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b", "more": 1}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"row 2 \(line 2\): found 'more', expected only names of the first row"):
+        fields(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +144,7 @@ def test_rows_that_lack_something_are_left_out_and_counted(tmp_path, capsys):
     texts = read_texts(open_table(write(tmp_path / "a.csv", rows)), "t", label="y")
     assert texts.firsts == ["a", "e"] and texts.labels == ["1", "2"]
     said = capsys.readouterr().err
-    assert "left out 1 rows without t" in said and "left out 3 rows without y" in said
+    assert "rows without t, left out: 1" in said and "rows without y, left out: 3" in said
 
 
 @pytest.mark.parametrize(
@@ -188,15 +194,20 @@ def test_the_split_keeps_equal_texts_together_and_shares_of_classes(seed, count,
         assert kept == max(round(0.1 * different), 1 if different > 1 else 0)
 
 
-def test_macro_f1_is_the_mean_of_the_classes():
+def test_scores_of_classes_are_those_of_each_class_against_the_others():
     rng = np.random.default_rng(3)
     found, labels = rng.integers(0, 4, (2, 50))
-    counts = []
+    confusion = confusion_matrix(found, labels, 5)  # nobody is of class 4
+    for label in range(5):
+        for prediction in range(5):
+            assert confusion[label, prediction] == sum((labels == label) & (found == prediction))
+    precision, recall, f1s = class_scores(confusion)
     for c in range(5):
-        right = sum(p == c == y for p, y in zip(found, labels, strict=True))
-        counts.append(2 * right / max((found == c).sum() + (labels == c).sum(), 1))
-    assert macro_f1(found, labels, 5) == pytest.approx(np.mean(counts), abs=1e-12)
-    assert macro_f1(labels, labels, 4) == 1.0 == f1(labels == 1, labels == 1)
+        assert f1s[c] == pytest.approx(f1(found == c, labels == c), abs=1e-12)
+        assert precision[c] == pytest.approx((labels[found == c] == c).mean() if c in found else 0.0)
+        assert recall[c] == pytest.approx((found[labels == c] == c).mean() if c in labels else 0.0)
+    assert macro_f1(confusion) == pytest.approx(f1s.mean(), abs=1e-12)
+    assert macro_f1(confusion_matrix(labels, labels, 4)) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +239,16 @@ def test_a_table_is_learnt_scored_and_described(folder, trained):
     assert "label \\ prediction" in format_evaluation(everything)
 
 
+def test_a_table_that_has_changed_is_not_scored_as_if_it_had_not(folder, tmp_path):
+    path = write(tmp_path / "meals.csv", meals())
+    files = TaskFiles(path, text="meal", label="class")
+    run(task="table", model=str(folder / "bert"), out=tmp_path / "run", files=files, **FAST | {"epochs": 1})
+    write(tmp_path / "meals.csv", meals(61))
+    with pytest.raises(ValueError, match=r"meals\.csv: found other contents than when .*run was trained"):
+        evaluate(model=tmp_path / "run", files=TaskFiles(None))
+    assert evaluate(model=tmp_path / "run", files=TaskFiles(path))["rows"] == 61
+
+
 def test_predictions_are_added_to_the_rows(folder, trained, tmp_path):
     rows = meals(40, seed=2)
     rows[5][1] = ""
@@ -250,16 +271,17 @@ def test_json_lines_stay_json_lines(trained, tmp_path):
     out = predict(model=trained, files=TaskFiles(str(tmp_path / "a.jsonl")), out=tmp_path / "out.jsonl")
     found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [row["prediction"] in ("early", "late") for row in found] == [True] * 5 + [False]
-    assert found[-1]["prediction"] is None and [row["meal"] for row in found] == [row["meal"] for row in lines]
+    assert found[-1]["prediction"] is None
+    assert [(row["meal"], row["id"]) for row in found] == [(row["meal"], row["id"]) for row in lines]  # of their types
 
 
 @pytest.mark.parametrize("damage", [None, "flip", "longer", "note"])
 def test_an_interrupted_prediction_goes_on_with_the_same_bytes(trained, tmp_path, monkeypatch, capsys, damage):
-    monkeypatch.setattr(table_use, "CHUNK", 8)
+    monkeypatch.setattr(table_prediction, "CHUNK", 8)
     path = write(tmp_path / "new.csv", meals(30, seed=3))
     files = TaskFiles(path)
     whole = predict(model=trained, files=files, out=tmp_path / "whole.csv").read_bytes()
-    written, add = [], table_use._Output.add
+    written, add = [], table_prediction._Output.add
 
     def stop_at_the_third(self, lines, cut):
         if len(written) == 2:
@@ -270,7 +292,7 @@ def test_an_interrupted_prediction_goes_on_with_the_same_bytes(trained, tmp_path
         add(self, lines, cut)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(table_use._Output, "add", stop_at_the_third)
+        patch.setattr(table_prediction._Output, "add", stop_at_the_third)
         predict(model=trained, files=files, out=tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
     unfinished = tmp_path / ".out.csv.unfinished"
@@ -335,7 +357,10 @@ def test_commands(folder, trained, tmp_path, capsys):
         ),
         (["predict", "--data", table, "--out", str(tmp_path)], "found a folder, expected the name of a file"),
         (["predict", "--data", table, "--out", table], "the table itself"),
-        (["predict", "--data", table, "--out", "x", "--stride", "4"], "--stride: found it with a table"),
+        (["predict", "--data", table, "--out", "x", "--stride", "4"], "--stride: found it with table"),
+        (["predict", "--out", "x"], "--data: found none, expected a table"),
+        (["evaluate", "--data", table, "--dev-file", table], "--dev-file: found it for a trained model"),
+        (["evaluate", "--data", table, "--leave-out", table], "--leave-out: found it with table"),
         (["evaluate", "--data", table, "--encoding", "klingon"], "--encoding: found 'klingon'"),
     ):
         model = trained if words[0] != "finetune" else folder / "bert"

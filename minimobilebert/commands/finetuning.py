@@ -32,7 +32,6 @@ _SETTINGS = {
 }
 _FOR_USE = ("max-length", "stride", "max-query")
 TABLE = "table"  # as in finetuning/settings.py
-_NO_TABLE = "--data: found none, expected a table (CSV, TSV or JSON lines), or --task with another task"
 
 
 def _settings_options(parser, names=tuple(_SETTINGS)):
@@ -60,13 +59,19 @@ def _files_options(parser, data=None):
     parser.add_argument("--leave-out", type=file_name, metavar="FILE", help="SQuAD: a JSON list of ids not to train on")
 
 
-def _table_options(parser):
+_COLUMNS = {
+    "text": "the column with the text",
+    "text-b": "a second text, for pairs",
+    "label": "the column with the label",
+    "encoding": "of the file, such as cp949 (default: found out)",
+}
+
+
+def _table_options(parser, names=tuple(_COLUMNS)):
     """What a table of your own needs; `glue` and `squad` read none."""
-    parser.add_argument("--text", type=utf8_text, metavar="COLUMN", help="table: the column with the text")
-    parser.add_argument("--text-b", type=utf8_text, metavar="COLUMN", help="table: a second text, for pairs")
-    parser.add_argument("--label", type=utf8_text, metavar="COLUMN", help="table: the column with the label")
-    parser.add_argument("--regression", action="store_true", default=None, help="table: labels are numbers to predict")
-    parser.add_argument("--encoding", metavar="NAME", help="table: of the file, such as cp949 (default: found out)")
+    for name in names:
+        metavar = "NAME" if name == "encoding" else "COLUMN"
+        parser.add_argument(f"--{name}", type=utf8_text, metavar=metavar, help=f"table: {_COLUMNS[name]}")
 
 
 def _threads_option(parser):
@@ -87,8 +92,9 @@ def _common(arguments, names=tuple(_SETTINGS)):
     if arguments.threads:
         set_threads(arguments.threads)
     columns = {name: getattr(arguments, name, None) for name in ("text", "text_b", "label", "regression", "encoding")}
-    task = getattr(arguments, "task", None)  # `glue` and `squad` have several
-    data = arguments.data or (f"data/{'squad' if task.startswith('squad') else 'glue'}" if task != TABLE else None)
+    data = arguments.data
+    if not data and arguments.task != TABLE:
+        data = f"data/{'squad' if arguments.task.startswith('squad') else 'glue'}"
     files = TaskFiles(data, arguments.train_file, arguments.dev_file, arguments.split_articles, arguments.leave_out,
                       **columns)  # fmt: skip
     return {
@@ -100,8 +106,6 @@ def _common(arguments, names=tuple(_SETTINGS)):
 
 def finetune(arguments):
     arguments.task = arguments.task or TABLE
-    if arguments.task == TABLE and not arguments.data:
-        raise ValueError(_NO_TABLE)
     common = {"task": arguments.task, "out": arguments.out, "seed": arguments.seed, **_common(arguments)}
     if arguments.search is not None:
         from ..finetuning.search import format_search, search
@@ -120,6 +124,7 @@ def _finetune_arguments(parser):
     _task_option(parser)
     _files_options(parser)
     _table_options(parser)
+    parser.add_argument("--regression", action="store_true", default=None, help="table: labels are numbers to predict")
     model_option(parser)
     parser.add_argument(
         "--out",
@@ -136,28 +141,23 @@ def _finetune_arguments(parser):
     json_option(parser)
 
 
-def _of_table(arguments):
-    """Whether a model is to be used on a table; it is if no task is named. -> keyword arguments for table_use.py"""
+def _use(arguments):
+    """-> keyword arguments of `evaluate` and `predict`; whether they are about a table: if no task is named"""
     arguments.task = arguments.task or TABLE
-    if arguments.task != TABLE:
-        return None
-    common = _common(arguments, ("max-length",))
-    for name in ("train_file", "dev_file", "split_articles", "leave_out", "stride", "max_query"):
-        if getattr(arguments, name) is not None:
-            raise ValueError(f"--{name.replace('_', '-')}: found it with a table, expected --data with its file")
-    return common
+    return _common(arguments, _FOR_USE), arguments.task == TABLE
 
 
 def evaluate(arguments):
-    if table := _of_table(arguments):
-        from ..finetuning.table_use import evaluate, format_evaluation
+    common, table = _use(arguments)
+    if table:
+        from ..finetuning.table_evaluation import evaluate, format_evaluation
 
-        result = evaluate(**table)
+        result = evaluate(**common)
         print(json.dumps(result, indent=2) if arguments.json else format_evaluation(result))
         return 0
     from ..finetuning.saved_model import evaluate
 
-    scores = evaluate(task=arguments.task, **_common(arguments, _FOR_USE))
+    scores = evaluate(task=arguments.task, **common)
     if arguments.json:
         print(json.dumps(scores, indent=2))
         return 0
@@ -167,17 +167,17 @@ def evaluate(arguments):
     return 0
 
 
-def _use_arguments(parser):
+def _use_arguments(parser, columns):
     _task_option(parser)
     _files_options(parser)
-    _table_options(parser)
+    _table_options(parser, columns)
     model_option(parser)
     _settings_options(parser, _FOR_USE)
     _threads_option(parser)
 
 
 def _evaluate_arguments(parser):
-    _use_arguments(parser)
+    _use_arguments(parser, tuple(_COLUMNS))
     json_option(parser)
 
 
@@ -204,22 +204,21 @@ def _baselines_arguments(parser):
 
 
 def predict(arguments):
-    if table := _of_table(arguments):
-        if not arguments.data:
-            raise ValueError(_NO_TABLE)
-        from ..finetuning.table_use import predict
+    common, table = _use(arguments)
+    if table:
+        from ..finetuning.table_prediction import predict
 
-        print(predict(out=arguments.out, **table))
+        print(predict(out=arguments.out, **common))
         return 0
     from ..finetuning.saved_model import predict
 
-    for path in predict(task=arguments.task, out=arguments.out, **_common(arguments, _FOR_USE)):
+    for path in predict(task=arguments.task, out=arguments.out, **common):
         print(path)
     return 0
 
 
 def _predict_arguments(parser):
-    _use_arguments(parser)
+    _use_arguments(parser, ("text", "text-b", "encoding"))
     parser.add_argument(
         "--out",
         required=True,

@@ -91,7 +91,7 @@ class TaskFiles:
     encoding: str | None = None
 
     def check(self, task):
-        """ValueError for a field that the task would ignore, or for one that it lacks."""
+        """ValueError for a field that the task would ignore."""
         of_squad = {"train_file", "dev_file", "split_articles", "leave_out"}
         of_table = {"text", "text_b", "label", "regression", "encoding", "dev_file"}
         own = of_squad if task in SQUAD else of_table if task == TABLE else set()
@@ -100,8 +100,6 @@ class TaskFiles:
                 others = [*(SQUAD if name in of_squad else ()), *((TABLE,) if name in of_table else ())]
                 raise ValueError(f"--{name.replace('_', '-')}: found it with {task}, expected it with"
                                  f" {' or '.join(others)} only")  # fmt: skip
-        if task == TABLE and not (self.text and self.label):
-            raise ValueError("--text, --label: found no name, expected the columns with the text and its label")
         if self.split_articles and self.dev_file:
             raise ValueError("--dev-file: found it with --split-articles, expected one of them: both name dev")
 

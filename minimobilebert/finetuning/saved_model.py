@@ -16,7 +16,7 @@ from ..tasks.squad_files import write_answers
 from ..training.manifest import check_listed
 from ..training.model_folder import load_model
 from .jobs import make_job
-from .settings import SQUAD, usual_settings
+from .settings import SQUAD, TABLE, usual_settings
 
 
 def run_settings(folder):
@@ -59,6 +59,28 @@ def _load(task, model, files, changes):
     if trained and trained["task"] != task:
         say(f"note: {model} was fine-tuned for {trained['task']}")
     return job, job.logits(saved.params, saved.config)
+
+
+def load_for_table(folder, files, changes):
+    """A model that was fine-tuned on a table -> SavedModel, TaskFiles, FineTuningSettings, the run's own settings
+
+    Where `files` and `changes` name no column or length, those of the run count; its settings are {} for a model that
+    was converted. A model with one output predicts a number.
+    """
+    saved, trained = load_model(folder), run_settings(folder)
+    if saved.head != "classification":
+        raise NoSuchHead(f"{folder}: found {saved.head or 'no'} head, expected one for classification: finetune")
+    if files.dev_file:
+        raise ValueError("--dev-file: found it for a trained model, expected --data with the table")
+    trained = trained if trained.get("task") == TABLE else {}
+    names = {name: getattr(files, name) or trained.get(name) for name in ("text", "text_b", "label")}
+    files = dataclasses.replace(files, **names, regression=saved.num_labels == 1 or None)
+    files.check(TABLE)
+    if files.text is None:
+        raise ValueError("--text: found no name, expected the column with the text")
+    changes["max_length"] = changes.get("max_length") or trained.get("max_length")
+    settings = usual_settings(TABLE, saved.config.max_position_embeddings, seed=trained.get("seed"), **changes)
+    return saved, files, settings, trained
 
 
 def evaluate(*, task, model, files, **changes):

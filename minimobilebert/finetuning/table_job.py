@@ -10,7 +10,7 @@ from ..model.classification import classification_step, regression_step
 from ..support.shapes import shown
 from ..support.terminal import say
 from ..tasks.classification_batches import encode_texts
-from ..tasks.metrics import accuracy, macro_f1, pearson, spearman
+from ..tasks.metrics import accuracy, confusion_matrix, macro_f1, pearson, spearman
 from ..tasks.own_table import TableTexts, classes_of, describe_classes, read_texts, split
 from ..tasks.table_files import open_table
 from .glue_job import predict_rows
@@ -22,11 +22,20 @@ def part_of(texts, rows):
     return TableTexts(*pick)
 
 
+def check_named(files):
+    """ValueError where TaskFiles name no table."""
+    if not files.data:
+        raise ValueError("--data: found none, expected a table (CSV, TSV or JSON lines), or --task with another task")
+
+
 class TableJob:
     head = "classification"
 
     def __init__(self, settings, files, tokenizer, all_for_scoring=None):
         """files: TaskFiles, whose `data` is the table; all_for_scoring: a model's classes, to score it on all rows"""
+        check_named(files)
+        if not (files.text and files.label):
+            raise ValueError("--text, --label: found no name, expected the columns with the text and its label")
         self.all_for_scoring = all_for_scoring
         self.settings, self.files, self.tokenizer = settings, files, tokenizer
         self.pairs = files.text_b is not None
@@ -48,8 +57,7 @@ class TableJob:
         return 1 if self.labels is None else len(self.labels)
 
     def _read(self, path):
-        files = self.files
-        table = open_table(path, files.encoding)
+        files, table = self.files, open_table(path, self.files.encoding)
         return read_texts(table, files.text, files.text_b, files.label, files.regression)
 
     def paths(self):
@@ -101,17 +109,18 @@ class TableJob:
         """The rows for scoring -> LabelledTexts"""
         return self.encode(self.parts[1], "scoring")
 
-    def answers(self, logits, texts):
-        """Class numbers [N], or numbers [N] for regression"""
-        found = predict_rows(logits, texts)
-        return found[:, 0] if self.labels is None else found.argmax(axis=1)
+    def scores(self, found):
+        """found [N, num_labels]: the logits of the rows for scoring -> accuracy and macro F1, or the correlations"""
+        if self.labels is None:
+            found, expected = found[:, 0], self.dev.labels
+            return {"pearson": pearson(found, expected), "spearman": spearman(found, expected)}
+        found = found.argmax(axis=1)
+        confusion = confusion_matrix(found, self.dev.labels, self.num_labels)
+        return {"accuracy": accuracy(found, self.dev.labels), "macro_f1": macro_f1(confusion)}
 
     def evaluate(self, logits):
-        """-> {"dev": accuracy and macro F1, or the correlations}"""
-        found, expected = self.answers(logits, self.dev), self.dev.labels
-        if self.labels is None:
-            return {"dev": {"pearson": pearson(found, expected), "spearman": spearman(found, expected)}}
-        return {"dev": {"accuracy": accuracy(found, expected), "macro_f1": macro_f1(found, expected, self.num_labels)}}
+        """-> {"dev": scores}"""
+        return {"dev": self.scores(predict_rows(logits, self.dev))}
 
     def selection(self, scores):
         """Macro F1, which counts rare classes as much as frequent ones; or the mean correlation."""

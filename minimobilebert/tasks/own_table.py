@@ -13,7 +13,8 @@ import numpy as np
 from ..support.numbers import parsed
 from ..support.shapes import shown
 from ..support.terminal import say
-from .table_files import column_of, rows_of
+from .table_files import rows_of, text_of
+from .tsv import find_column
 
 DEV_SHARE, MOST_DEV = 0.1, 5000
 MOST_CLASSES = 1000
@@ -42,10 +43,10 @@ def read_texts(table, text, text_b=None, label=None, regression=False):
     names = [text, *([text_b] if text_b else []), *([label] if label else [])]
     if len(set(names)) < len(names):
         raise ValueError(f"--text, --text-b, --label: found {names}, expected different columns")
-    indices = [column_of(table, name) for name in names]
+    indices = [find_column(table.path, table.columns, name) for name in names]
     columns, lacking = [[] for _ in names], dict.fromkeys(names, 0)
     for where, fields in rows_of(table):
-        values = [(fields[index] or "").strip() for index in indices]
+        values = [text_of(fields[index]) for index in indices]
         empty = [
             name for name, value in zip(names, values, strict=True)
             if not value or (name == label and value.lower() in _MISSING)
@@ -59,7 +60,7 @@ def read_texts(table, text, text_b=None, label=None, regression=False):
             column.append(value)
     for name, count in lacking.items():
         if count:
-            say(f"note: {table.path}: left out {count:,} rows without {name}")
+            say(f"note: {table.path}: rows without {name}, left out: {count:,}")
     if not columns[0]:
         raise ValueError(f"{table.path}: found no row with {' and '.join(names)}, expected some")
     return TableTexts(columns[0], columns[1] if text_b else None, columns[-1] if label else None)

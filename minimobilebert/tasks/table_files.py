@@ -46,7 +46,7 @@ class TableFile(NamedTuple):
 
 class TableRow(NamedTuple):
     where: str  # the file, the row (from 1, below the names) and its last line, for messages
-    fields: list  # of str, one a column; None where an object of JSON lines lacks it
+    fields: list  # one a column: str, or the value in JSON, with None where an object lacks the column
 
 
 def _first_invalid(path):
@@ -202,18 +202,21 @@ def _objects(table):
             yield number, parse_json(line.removeprefix("\ufeff"), f"{table.path}: line {number}", {str: scalar})
 
 
-def _as_text(value):
-    """A value of JSON as a CSV file would have it; None stays None"""
-    if value is None:
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def text_of(field):
+    """A field as text without blanks around it; "" where there is nothing"""
+    if field is None:
+        return ""
+    return str(field).lower() if isinstance(field, bool) else str(field).strip()
 
 
 def rows_of(table):
     """Yield every TableRow below the names. ValueError, one line with row and line, for a row of another length."""
     if table.separator is None:
         for row, (line, value) in enumerate(_objects(table), start=1):
-            yield TableRow(f"{table.path}: row {row} (line {line})", [_as_text(value.get(c)) for c in table.columns])
+            where = f"{table.path}: row {row} (line {line})"
+            if unknown := [name for name in value if name not in table.columns]:
+                raise ValueError(f"{where}: found {shown_key(unknown[0])!r}, expected only names of the first row")
+            yield TableRow(where, [value.get(name) for name in table.columns])
         return
     for row, line, fields in _csv_rows(table):
         where = f"{table.path}: row {row} (line {line})"
@@ -221,12 +224,3 @@ def rows_of(table):
             raise ValueError(f"{where}: found {len(fields)} fields, expected {len(table.columns)}, as in the first row")
         if row:
             yield TableRow(where, fields)
-
-
-def column_of(table, name):
-    """The index of the column `name`. ValueError unless the table has it exactly once."""
-    if table.columns.count(name) != 1:
-        found = "no column" if name not in table.columns else f"{table.columns.count(name)} columns"
-        among = ", ".join(map(shown_key, table.columns[:20])) + (", ..." if len(table.columns) > 20 else "")
-        raise ValueError(f"{table.path}: found {found} {name!r} among {among}, expected one")
-    return table.columns.index(name)

@@ -1,0 +1,105 @@
+"""`evaluate` for a model that was fine-tuned on a table of the reader's own (table_job.py).
+
+The rows that the run kept for scoring, or another labelled table: scores, precision, recall and F1 of each class,
+confusion matrix, how often the model is right at each confidence, and the mistakes that it was surest of.
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from ..inference.logits import classification_logits
+from ..ops.softmax import softmax_forward
+from ..pipeline.run import begun_with
+from ..support.files import path_of
+from ..support.tables import aligned
+from ..tasks.metrics import class_scores, confusion_matrix
+from .glue_job import predict_rows
+from .saved_model import load_for_table
+from .table_job import TableJob
+
+BINS, WORST = 10, 10  # ranges of confidence; mistakes that are shown
+
+
+def _as_in_training(files, trained, model):
+    """The TaskFiles with which the run was trained. ValueError where a file has changed since."""
+    dev = trained["dev_file"] and path_of(trained["dev_file"])
+    encoding = files.encoding or trained["encoding"]
+    files = dataclasses.replace(files, data=path_of(trained["data"]), dev_file=dev, encoding=encoding)
+    known = begun_with(model)
+    for name, found in files.contents([pathlib.Path(path) for path in (files.data, files.dev_file) if path]).items():
+        if known.get(name) != found:
+            raise ValueError(
+                f"{name}: found other contents than when {model} was trained, expected the same, or other rows would be"
+                " for scoring (--data names a table)"
+            )
+    return files
+
+
+def evaluate(*, model, files, **changes):
+    """Score a model on a labelled table, or on what its run kept for scoring -> dict; see `format_evaluation`
+
+    changes: fields of FineTuningSettings; None is the value of the run
+    """
+    saved, files, settings, trained = load_for_table(model, files, changes)
+    classes = None
+    if files.data or not trained:
+        classes = [] if files.regression else saved.labels or [str(n) for n in range(saved.num_labels)]
+    else:
+        files = _as_in_training(files, trained, model)
+    job = TableJob(settings, files, saved.tokenizer, all_for_scoring=classes)
+    found = predict_rows(classification_logits(saved.params, saved.config), job.dev)
+    result = {"rows": len(found), **job.scores(found)}
+    return result if job.labels is None else result | _details(found, job)
+
+
+def _details(logits, job):
+    """logits [N, C] -> confusion matrix, scores of each class, calibration, and the surest mistakes"""
+    shares, _ = softmax_forward(logits)
+    found, sure, labels, classes = shares.argmax(axis=1), shares.max(axis=1), job.dev.labels, job.labels
+    confusion = confusion_matrix(found, labels, len(classes))
+    scores = zip(*class_scores(confusion), strict=True)
+    bins = np.minimum((BINS * sure).astype(int), BINS - 1)
+    calibration = [
+        {"rows": int(inside.sum()), "confidence": float(sure[inside].mean()),
+         "accuracy": float((found == labels)[inside].mean())}
+        for inside in (bins == b for b in range(BINS)) if inside.any()
+    ]  # fmt: skip
+    wrong = np.flatnonzero(found != labels)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
+    return {
+        "classes": [
+            {"name": name, "rows": int(rows), "precision": float(p), "recall": float(r), "f1": float(f)}
+            for name, rows, (p, r, f) in zip(classes, confusion.sum(axis=1), scores, strict=True)
+        ],
+        "confusion": confusion.tolist(),
+        "calibration": calibration,
+        "worst": [{"text": job.parts[1].firsts[i], "label": classes[labels[i]], "prediction": classes[found[i]],
+                   "confidence": float(sure[i])} for i in worst],
+    }  # fmt: skip
+
+
+def format_evaluation(result):
+    """What `evaluate` found as text: scores, a row a class, the confusion matrix of few classes, the worst mistakes."""
+    lines = [f"{name}  {value:.4f}" if type(value) is float else f"{name}  {value:,}"
+             for name, value in result.items() if type(value) in (float, int)]  # fmt: skip
+    if "classes" not in result:
+        return "\n".join(lines)
+    rows = [["class", "rows", "precision", "recall", "F1"]]
+    rows += [[c["name"], f"{c['rows']:,}", *(f"{c[name]:.3f}" for name in ("precision", "recall", "f1"))]
+             for c in result["classes"]]  # fmt: skip
+    lines += ["", *aligned(rows, ruled=True)]
+    names = [c["name"] for c in result["classes"]]
+    if len(names) <= 12:
+        table = [["label \\ prediction", *names]]
+        table += [[name, *map(str, counts)] for name, counts in zip(names, result["confusion"], strict=True)]
+        lines += ["", *aligned(table, ruled=True)]
+    rows = [["confidence", "rows", "right"]]
+    rows += [[f"{c['confidence']:.3f}", f"{c['rows']:,}", f"{c['accuracy']:.3f}"] for c in result["calibration"]]
+    lines += ["", *aligned(rows, ruled=True)]
+    if result["worst"]:
+        lines += ["", "mistakes that the model was surest of:"]
+        for m in result["worst"]:
+            lines.append(f"{m['confidence']:.3f}  {m['label']} -> {m['prediction']}  {m['text'][:100]!r}")
+    return "\n".join(lines)
