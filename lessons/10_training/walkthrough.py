@@ -6,11 +6,10 @@
 # %%
 import numpy as np
 
-from minimobilebert.config import ModelConfig
 from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_step
-from minimobilebert.text.batches import PretrainingBatch
+from minimobilebert.text.counting_texts import counting_texts, small_teacher
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.clipping import clip_by_global_norm
 from minimobilebert.training.lamb import LAMB
@@ -101,27 +100,7 @@ for make in (AdamW, LAMB):
 # counting, or starts anywhere: that is the next-sentence question. The same data for everyone.
 
 # %%
-CONFIG = ModelConfig(
-    vocab_size=29, hidden_size=32, embedding_size=16, intra_bottleneck_size=32, intermediate_size=64,
-    num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=16, hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0, use_bottleneck=True, trigram_input=True, hidden_act="gelu_tanh",
-)  # fmt: skip
-TEXTS, TOKENS, STEPS, MASK, WORD = 16, 12, 150, 4, 5
-
-
-def batch(rng):
-    """Counting texts of two halves with two masked words in each"""
-    half = TOKENS // 2
-    start, random = rng.integers(0, 24, (TEXTS, 1)), rng.integers(0, 2, TEXTS)
-    jump = random[:, None] * rng.integers(1, 24, (TEXTS, 1))
-    second = np.arange(TOKENS) >= half
-    ids = (WORD + (start + np.arange(TOKENS) + second * jump) % 24).astype(np.int32)
-    columns = np.stack([rng.integers(1, half - 1, TEXTS), rng.integers(half + 1, TOKENS - 1, TEXTS)], axis=1)
-    places = (np.arange(TEXTS)[:, None] * TOKENS + columns).reshape(-1)
-    labels = ids.reshape(-1)[places].copy()
-    ids.reshape(-1)[places] = MASK
-    segments = np.broadcast_to(second, ids.shape).astype(np.int32)
-    return PretrainingBatch(ids, segments, np.ones(ids.shape, bool), places, labels, random.astype(np.int32))
+CONFIG, STEPS = small_teacher(), 150
 
 
 def train(make, schedule):
@@ -130,7 +109,7 @@ def train(make, schedule):
     params = init_parameters(parameter_shapes(CONFIG, "pretraining"), CONFIG, rng)
     optimiser, losses = make(params), []
     for step in range(STEPS):
-        values, gradients = pretraining_step(params, CONFIG, batch(rng))
+        values, gradients = pretraining_step(params, CONFIG, counting_texts(rng))
         losses.append(values["loss"])
         _, factor = clip_by_global_norm(gradients, 1.0)
         optimiser.step(params, gradients, schedule(step), factor=factor)

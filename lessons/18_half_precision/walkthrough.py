@@ -6,7 +6,6 @@
 # %%
 import numpy as np
 
-from minimobilebert.config import ModelConfig
 from minimobilebert.course.shared.figure import pyplot, save
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.kernels.runtime.precision import use_precision
@@ -15,7 +14,7 @@ from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.ops.bfloat16 import product, rounded, stochastically_rounded
 from minimobilebert.ops.layernorm import layernorm_forward
 from minimobilebert.ops.nonorm import nonorm_forward
-from minimobilebert.text.batches import PretrainingBatch
+from minimobilebert.text.counting_texts import counting_texts, small_teacher
 from minimobilebert.training.adamw import AdamW
 
 use_backend("numpy")  # a student edition has no compiled rounding: this lesson asks for it
@@ -115,42 +114,17 @@ for name, found in results.items():
 # A small model of two layers on lesson 10's language of 24 words, in which word n is followed by word n + 1. Its
 # gradients are computed in float64, and with products in bfloat16.
 
+
 # %%
-TEXTS, TOKENS, MASK, WORD = 16, 12, 4, 5
-
-
-def config_with(activation):
-    return ModelConfig(
-        vocab_size=29, hidden_size=32, embedding_size=16, intra_bottleneck_size=32, intermediate_size=64,
-        num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=16, hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0, use_bottleneck=True, trigram_input=True, hidden_act=activation,
-    )  # fmt: skip
-
-
-def batch(rng):
-    """Counting texts of two halves with two masked words in each"""
-    half = TOKENS // 2
-    start, random = rng.integers(0, 24, (TEXTS, 1)), rng.integers(0, 2, TEXTS)
-    jump = random[:, None] * rng.integers(1, 24, (TEXTS, 1))
-    second = np.arange(TOKENS) >= half
-    ids = (WORD + (start + np.arange(TOKENS) + second * jump) % 24).astype(np.int32)
-    columns = np.stack([rng.integers(1, half - 1, TEXTS), rng.integers(half + 1, TOKENS - 1, TEXTS)], axis=1)
-    places = (np.arange(TEXTS)[:, None] * TOKENS + columns).reshape(-1)
-    labels = ids.reshape(-1)[places].copy()
-    ids.reshape(-1)[places] = MASK
-    segments = np.broadcast_to(second, ids.shape).astype(np.int32)
-    return PretrainingBatch(ids, segments, np.ones(ids.shape, bool), places, labels, random.astype(np.int32))
-
-
 def cosine(x, y):
     return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
 
 
 print("\n5. cosine of the gradients with those in float64")
 for activation in ("gelu_tanh", "relu"):
-    config = config_with(activation)
+    config = small_teacher(activation)
     params = init_parameters(parameter_shapes(config, "pretraining"), config, np.random.default_rng(7))
-    texts = batch(np.random.default_rng(8))
+    texts = counting_texts(np.random.default_rng(8))
     _, exact = pretraining_step({name: w.astype(np.float64) for name, w in params.items()}, config, texts)
     cosines = {}
     for precision in ("float32", "bfloat16"):
@@ -177,11 +151,23 @@ print(f"   relative error of ReLU's derivative behind it: {of_derivative:.4f}")
 # %% [markdown]
 # ## 6. Where the weights are stored
 # First the small model is trained for 150 steps in float32. From there 100 more steps of AdamW with a constant rate,
-# three times with the same batches: all products in bfloat16, all moments in float32. Only the storage of the weights
-# differs.
+# three times with the same batches: gradients in float64, moments in float32. Only the storage of the weights differs.
 
 # %%
-CONFIG, EDGES = config_with("gelu_tanh"), (0.0, 0.01, 0.03, 0.1, 0.3, np.inf)
+CONFIG, EDGES = small_teacher("gelu_tanh"), (0.0, 0.01, 0.03, 0.1, 0.3, np.inf)
+
+
+GRID = 2.0**-26  # 1.5e-8; AdamW's eps is 1e-8, so what is smaller hardly moves a weight anyway
+
+
+def gradients_of(params, rng):
+    """Computed in float64 and rounded to multiples of GRID
+
+    Processors add in different orders. The last digits that depend on it would grow into other counts below.
+    """
+    doubled = {name: w.astype(np.float64) for name, w in params.items()}
+    _, gradients = pretraining_step(doubled, CONFIG, counting_texts(rng))
+    return {name: (GRID * np.round(g / GRID)).astype(np.float32) for name, g in gradients.items()}
 
 
 def train(params, store, steps, rate, seed):
@@ -190,15 +176,14 @@ def train(params, store, steps, rate, seed):
     params, optimiser = {name: w.copy() for name, w in params.items()}, AdamW(params)
     counts = np.zeros((2, len(EDGES) - 1), int)
     for _ in range(steps):
-        with use_precision("bfloat16"):
-            _, gradients = pretraining_step(params, CONFIG, batch(rng))
+        gradients = gradients_of(params, rng)
         before = {name: w.copy() for name, w in params.items()}
         optimiser.step(params, gradients, rate)
         for name, w in params.items():
             w[...] = store(w, chance)
-            place = np.digitize(np.abs(before[name]).ravel(), EDGES) - 1
-            counts[0] += np.bincount(place, minlength=len(EDGES) - 1)
-            counts[1] += np.bincount(place, (w != before[name]).ravel(), len(EDGES) - 1).astype(int)
+            size = np.digitize(np.abs(before[name]).ravel(), EDGES) - 1
+            counts[0] += np.bincount(size, minlength=len(EDGES) - 1)
+            counts[1] += np.bincount(size, (w != before[name]).ravel(), len(EDGES) - 1).astype(int)
     return params, counts
 
 
@@ -251,8 +236,7 @@ for name, y in (
 with np.errstate(over="ignore", invalid="ignore"):
     y = hidden.astype(np.float16)
     print(f"   LayerNorm in float16, of infinity: {((y - y.mean()) / y.std())[0, 0]}")
-with use_precision("bfloat16"):
-    _, gradients = pretraining_step(start, CONFIG, batch(np.random.default_rng(3)))
+gradients = gradients_of(start, np.random.default_rng(3))
 small = np.concatenate([g.ravel() for g in gradients.values()])
 small = small[small != 0]
 print(f"   {small.size} gradients, half of them below {np.median(np.abs(small)):.1g}; become 0:", end="")
@@ -266,11 +250,19 @@ for power in (16, 24):
 # %%
 plt = pyplot()
 if plt:
-    figure, axes = plt.subplots(figsize=(4.5, 2.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.6))
     colours = dict(zip(STORES, ("#bbbbbb", "#c4531b", "#1b6ca8"), strict=True))
     for name, values in sums[0.01].items():
-        axes.plot(range(10, 1001, 10), values[9::10], color=colours[name], label=name, linewidth=1)
-    axes.set(xlabel="additions of 0.01", ylabel="sum", ylim=(0.0, None))
-    axes.legend(fontsize=7)
+        left.plot(range(10, 1001, 10), values[9::10], color=colours[name], label=name, linewidth=1)
+    left.set(xlabel="additions of 0.01", ylabel="sum", ylim=(0.0, None))
+    left.legend(fontsize=7)
+    for (rate, name), each in shares.items():
+        if name != "float32":
+            style = "-" if rate == 6e-4 else "--"
+            right.plot(range(len(each)), each, style, color=colours[name], marker="o", markersize=3, linewidth=1,
+                       label=f"{name}, {rate:g}")  # fmt: skip
+    right.set(xlabel="size of the weight", ylabel="updates that change it", ylim=(0.0, 1.0), xticks=range(len(names)))
+    right.set_xticklabels(names, fontsize=6)
+    right.legend(fontsize=6)
     figure.tight_layout()
     save(plt, figure, __file__, "rounding")
