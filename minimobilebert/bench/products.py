@@ -48,7 +48,7 @@ _LAYOUTS = {
 
 
 def _products(name, shape, operands, rows, layers, against, also=()):
-    """The cases of one layout; shape: what stands before R x in x out; operands: x, w, dy -> a, b"""
+    """The cases of one layout; shape: text before R x in x out; operands: x, w, dy -> a, b"""
     for R in rows:
         for inputs, outputs in layers:
             x, w, dy = _numbers((R, inputs), (outputs, inputs), (R, outputs))

@@ -254,7 +254,7 @@ def _attention_forward(head_at, inputs, context, scores, probabilities, operands
             _head_forward(head_at, head, each, context, scores, probabilities, operands, memory[part])
 
 
-def _inputs(query, key, value, mask, keep, heads):
+def _inputs(query, key, value, mask, keep, heads, operands):
     """The fields of `Inputs` as a plain tuple, which costs less to hand to a kernel"""
     return (
         contiguous(query),
@@ -263,7 +263,7 @@ def _inputs(query, key, value, mask, keep, heads):
         contiguous(mask, bool),
         _squares(keep, query.dtype),
         heads,
-        macro_kernel.address(query.dtype, operands_of(query.dtype).dtype),
+        macro_kernel.address(query.dtype, operands.dtype),
     )
 
 
@@ -344,8 +344,8 @@ def attend(query, key, value, mask, num_heads, keep, keep_scores=True):
     scores = empty(probabilities.shape, dtype) if keep_scores else None
     if query.size:
         _attention_forward(
-            _head_forward.address(dtype, operands.dtype), _inputs(query, key, value, mask, keep, num_heads), context,
-            _squares(scores, dtype), _squares(probabilities, dtype), operands,
+            _head_forward.address(dtype, operands.dtype), _inputs(query, key, value, mask, keep, num_heads, operands),
+            context, _squares(scores, dtype), _squares(probabilities, dtype), operands,
             _memory(query, num_heads, 0 if keep is None else 1, operands),
         )  # fmt: skip
     return context, (query, key, value, mask, scores, probabilities, keep)
@@ -360,7 +360,7 @@ def attention_backward(dcontext, cache, dscores=None):
         expect("attention", "dscores", dscores, cache.probabilities.shape, dtype)
     gradients = tuple(empty(query.shape, dtype) for _ in range(3))
     if query.size:
-        inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads)
+        inputs = _inputs(query, cache.key, cache.value, cache.mask, cache.keep, heads, operands)
         _attention_backward(
             _head_backward.address(dtype, operands.dtype), contiguous(dcontext), _squares(dscores, dtype), inputs,
             _squares(cache.probabilities, dtype), gradients, operands, _memory(query, heads, 2, operands),

@@ -45,6 +45,7 @@ else:
         """a * b + c, float32 or float64, all of one type"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             if not HAVE_FMA:
                 a, b, c = arguments
                 return builder.fadd(builder.fmul(a, b), c)

@@ -95,10 +95,12 @@ else:
         builder, zeros = v.builder, [ir.Constant(v.type, [0.0] * v.lanes)] * (GROUPS * len(adds))
 
         def add_group(totals, starts, group):
+            """The sums of one group of lanes after the vectors at `starts`"""
             loaded = [v.load(builder.gep(start, [_INT(group * v.lanes)])) for start in starts]
             return [add(loaded, totals[group * len(adds) + n]) for n, add in enumerate(adds)]
 
         def phis(alike):
+            """A variable of the loop for each of these values"""
             return [builder.phi(value.type) for value in alike]
 
         def joined(variables, *ways):
@@ -149,6 +151,7 @@ else:
         """The body of an intrinsic (arrays ..., groups) -> the named sums, a tuple where there are several"""
 
         def write(context, builder, signature, arguments):
+            """The instructions of one call."""
             v = _PartialSums(context, builder, signature.args[0])
             pointers = [v.start_of(array) for array in arguments[:-1]]
             sums = _write_sums(v, pointers, arguments[-1], [_adds(v)[name] for name in names])

@@ -64,7 +64,10 @@ def as_operands(x, like):
 
 @jit
 def workspace_in(memory, operands, macro_at):
-    """memory [one of the sizes above] -> Workspace; operands: an array of the type that the product reads"""
+    """memory [one of the sizes above] -> Workspace; operands: an array of the type that the product reads
+
+    macro_at: the address of the macro-kernel for these types
+    """
     nr, lanes = nr_of(memory), lanes_of(memory)
     zeros = view(memory, (0,), (nr,))
     for j in range(nr):

@@ -75,6 +75,7 @@ def accelerated_by(compiled, cache=None):
 
         @functools.wraps(operation)
         def run(*args, **kwargs):
+            """The operation in the back end that is chosen."""
             if _BACKEND.value == "numpy":
                 return operation(*args, **kwargs)
             if cache is None:

@@ -56,7 +56,8 @@ else:
     from numba.extending import intrinsic
 
     # What an argument may be; number: the unit's own type, float32 or float64; operand: the same, or words in place of
-    # float32 (gemm/bfloat16.py). Matrices and what is made of several may have any strides, the others are contiguous.
+    # float32 (gemm/bfloat16.py). "matrix", "operand_matrix" and "operand_panels" may have any strides, the others are
+    # contiguous.
     NUMBERS = ("numbers", "matrix", "sequences")
     KINDS = {
         "int": lambda number, operand: types.int64,
@@ -111,6 +112,7 @@ else:
                         raise TypeError(f"{function.__name__}, argument {position}: found {x}, expected {y}")
 
                 def write(context, builder, signature, values):
+                    """The instructions of one call."""
                     target, packed = values
                     passed = [
                         value if isinstance(y, types.Array) else context.cast(builder, value, x, y)

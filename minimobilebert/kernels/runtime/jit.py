@@ -61,6 +61,7 @@ else:
         """The decorator with these options of numba.njit; parallel kernels are started by threads.py."""
 
         def decorate(function):
+            """function -> what is compiled at its first call"""
             if HAVE_NUMBA and options.get("parallel"):
                 one = options | {"parallel": False}
                 return launched(_compiled(function, **options), lambda: _compiled(function, **one))

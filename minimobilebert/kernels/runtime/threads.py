@@ -155,6 +155,7 @@ def launched(parallel, serial):
 
 def _one_at_a_time(run):
     def locked(*arguments):
+        """The kernel, when no other one is running."""
         with locks.launching:
             return run(*arguments)
 
