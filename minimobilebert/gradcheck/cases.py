@@ -26,7 +26,7 @@ from ..ops import (
     tanh,
     trigram,
 )
-from ..ops.fused import dense_activation, dense_nonorm
+from ..ops.fused import dense_activation, dense_nonorm, feed_forward
 from .check import check_gradients
 
 
@@ -133,6 +133,20 @@ def dense_nonorm_backward(rng):
     return Case(
         dense_nonorm.dense_nonorm_forward, dense_nonorm.dense_nonorm_backward,
         {"x": x, **layer, "residual": rng.normal(size=(*tokens, out)), **norm},
+    )  # fmt: skip
+
+
+@_case
+def feed_forward_backward(rng):
+    size, inner = _features(rng), _features(rng)
+    name, kinks = _activation(rng)
+    first = _layer(rng, size, inner)
+    inputs = _alive({"x": rng.normal(size=(*_tokens(rng), size)), **first})
+    second = {f"{key}2": value for key, value in _layer(rng, inner, size).items()}
+    norm = {"scale": rng.normal(size=size), "shift": rng.normal(size=size)}
+    return Case(
+        lambda *arrays: feed_forward.feed_forward_forward(*arrays, name), feed_forward.feed_forward_backward,
+        {**inputs, **second, **norm}, kinks,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@
 
 from typing import Any, NamedTuple
 
+from ..ops.fusion import replaced_by
+from . import fused_feed_forward
 from .layers import dense_activation, dense_activation_backward, dense_norm, dense_norm_backward
 
 
@@ -14,6 +16,7 @@ class FeedForwardCache(NamedTuple):
     output: Any  # step 2
 
 
+@replaced_by(fused_feed_forward.forward, where=fused_feed_forward.applies)
 def feed_forward_forward(params, config, name, x, rng=None):
     """x [B, T, C]; name: the prefix of `intermediate.dense`, which ends with a dot -> y [B, T, C], cache"""
     m, intermediate = dense_activation(params, f"{name}intermediate.dense", x, config)
@@ -23,6 +26,7 @@ def feed_forward_forward(params, config, name, x, rng=None):
     return y, FeedForwardCache(intermediate, output)
 
 
+@replaced_by(fused_feed_forward.backward, where=lambda dy, cache, *_: not isinstance(cache, FeedForwardCache))
 def feed_forward_backward(dy, cache, grads, config, name):
     """dy [B, T, C] -> dx [B, T, C]"""
     names = f"{name}output.dense", f"{name}output.LayerNorm"

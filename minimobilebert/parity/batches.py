@@ -7,8 +7,8 @@ million such inputs, so we draw batches until none is that close.
 
 import numpy as np
 
-from ..model.parameters import feed_forward_names
 from ..model.pretraining import pretraining_forward
+from ..ops.fusion import use_fusion
 from ..text.batches import PretrainingBatch
 from .differences import PAD_ID
 
@@ -21,13 +21,9 @@ def nearest_kink(params, config, batch):
     """The smallest |x| of all inputs of ReLU in the model; infinity if the model has none."""
     if config.hidden_act != "relu":
         return np.inf
-    _, cache = pretraining_forward(params, config, batch)
-    before = []
-    for layer, block in enumerate(cache.encoder.blocks):
-        # The fused layer stores only the output of ReLU, so we compute its input again.
-        for name, ffn in zip(feed_forward_names(config), block.feed_forwards, strict=True):
-            bias = params[f"{config.prefix}.encoder.layer.{layer}.{name}intermediate.dense.bias"]
-            before.append(ffn.intermediate.x @ ffn.intermediate.weight.T + bias)
+    with use_fusion(False):  # a fused layer does not store the input of ReLU
+        _, cache = pretraining_forward(params, config, batch)
+    before = [ffn.intermediate.activation.x for block in cache.encoder.blocks for ffn in block.feed_forwards]
     return min(float(np.abs(x).min()) for x in [*before, cache.words.activation.x])
 
 

@@ -25,6 +25,12 @@ def packed_depth(depth, like):
 
 
 @jit_inline
+def panels_size(depth, columns, like):
+    """Numbers or words of memory for b [depth, columns]."""
+    return panels_of(columns, like) * packed_depth(depth, like) * nr_of(like)
+
+
+@jit_inline
 def panels_in(memory, depth, columns):
     """Room for b [depth, columns] in memory [size] -> panels"""
     nr, rows = nr_of(memory), packed_depth(depth, memory)

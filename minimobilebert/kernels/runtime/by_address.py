@@ -82,7 +82,7 @@ else:
 
         def decorate(tuple_class):
             """class -> the same class, after `word` was entered in KINDS"""
-            KINDS[word] = lambda number, operand: types.NamedTuple(
+            KINDS[word] = lambda number, operand: types.BaseTuple.from_types(
                 [KINDS[kind](number, operand) for kind in kinds.split()], tuple_class
             )
             return tuple_class
