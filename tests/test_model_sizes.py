@@ -8,6 +8,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.commands.paper_sizes import describe_presets, format_sizes
 from minimobilebert.config import PRESETS
+from minimobilebert.kernels.runtime.precision import use_precision
 from minimobilebert.model.classification import classification_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.memory import activation_bytes, cache_bytes, training_step_bytes
@@ -51,6 +52,24 @@ def test_the_formula_equals_the_real_caches_to_the_byte(backend, name, dtype, dr
         config, 3, 9, dtype, dropout=dropout, head=head, masked_words=3, keep_scores=head is None
     )
     assert measured(config, (9, 4, 7), dtype, dropout, head) == expected
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_formula_in_bfloat16(backend, name, activation, dropout):
+    """NoNorm models keep no wide layer, unless there is dropout behind it; float64 does not care."""
+    config = CONFIGS[name].replace(**DROPOUTS, hidden_act=activation)
+    single = activation_bytes(config, 3, 9, dropout=dropout, head="pretraining", masked_words=3)
+    with use_precision("bfloat16"):
+        for dtype in (np.float32, np.float64):
+            expected = activation_bytes(config, 3, 9, dtype, dropout=dropout, head="pretraining", masked_words=3)
+            assert measured(config, (9, 4, 7), dtype, dropout, "pretraining") == expected
+        half = activation_bytes(config, 3, 9, dropout=dropout, head="pretraining", masked_words=3)
+    fewer = 4 * 27 * config.num_hidden_layers * config.num_feedforward_networks * config.intermediate_size
+    fewer *= 1 if activation == "relu" else 2
+    fuses = config.normalization_type == "no_norm" and (config.use_bottleneck or not dropout)
+    assert single - half == (fewer if fuses else 0)
 
 
 @given(

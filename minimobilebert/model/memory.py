@@ -14,7 +14,8 @@ which also stores the mean and rstd:
     shared bottleneck      norm(C) + C
     self-attention         4C (queries, keys, values, context), AT (probabilities), norm(C); another AT (scores) for
                            attention transfer, and another AT for dropout
-    each feed-forward      C (input), F after the activation (and F before it, for GELU), norm(C)
+    each feed-forward      C (input), F after the activation (and F before it, for GELU), norm(C); not F where the
+                           fused operation runs in bfloat16, which computes it again (ops/fused/feed_forward.py)
     output bottleneck      C (input), norm(H)
     the block's output     H
 
@@ -26,7 +27,9 @@ import numbers
 
 import numpy as np
 
+from ..kernels.runtime.precision import rounds
 from ..ops.activations import ACTIVATIONS
+from ..ops.fusion import fused
 from .parameters import count_parameters, parameter_shapes
 
 INDEX_BYTES = 4  # token ids and segments are int32
@@ -37,11 +40,18 @@ def _norm_numbers(config, width):
     return width + (2 if config.normalization_type == "layer_norm" else 0)
 
 
-def _block_numbers(config, tokens, maps):
+def _intermediate_numbers(config, dtype, drops):
+    """The same for the wide layer of one feed-forward; drops: with dropout behind it"""
+    if fused() and rounds(dtype) and config.normalization_type == "no_norm" and not drops:
+        return 0
+    return config.intermediate_size * (1 if ACTIVATIONS[config.hidden_act].from_output else 2)
+
+
+def _block_numbers(config, tokens, maps, dtype, drops):
     """Floating-point numbers that one block stores per token, including its output."""
-    H, C, F = config.hidden_size, config.inner_size, config.intermediate_size
+    H, C = config.hidden_size, config.inner_size
     total = 4 * C + maps * config.num_attention_heads * tokens + _norm_numbers(config, C)
-    inner = F if ACTIVATIONS[config.hidden_act].from_output else 2 * F
+    inner = _intermediate_numbers(config, dtype, drops and not config.use_bottleneck)
     total += config.num_feedforward_networks * (C + inner + _norm_numbers(config, C))
     if config.use_bottleneck:
         total += _norm_numbers(config, C)
@@ -84,10 +94,11 @@ def activation_bytes(
 
     transformed = E * (3 if config.trigram_input else 1) if config.has_embedding_transformation else 0
     embeddings = transformed + _norm_numbers(config, H) + H
-    per_token = number * (embeddings + config.num_hidden_layers * _block_numbers(config, tokens, maps))
+    drops = dropout and config.hidden_dropout_prob > 0.0
+    blocks = config.num_hidden_layers * _block_numbers(config, tokens, maps, np.dtype(dtype), drops)
+    per_token = number * (embeddings + blocks)
     per_token += 2 * INDEX_BYTES + 1  # word id, segment, and one byte of the mask, which all blocks share
 
-    drops = dropout and config.hidden_dropout_prob > 0.0
     if drops:  # dropout masks: one byte per number
         plain = (1 + config.num_feedforward_networks) * config.inner_size
         per_token += H + config.num_hidden_layers * (H if config.use_bottleneck else plain)
