@@ -28,13 +28,14 @@ from ..ops import (
     trigram,
 )
 from ..ops.activations import ACTIVATIONS
-from ..ops.fused import dense_activation, dense_nonorm
+from ..ops.fused import dense_activation, dense_nonorm, feed_forward
 from ..ops.logarithm import logarithm
 from ..ops.matmul import matmul
 from ..ops.sums import dot, row_dots, row_sums
 
 LINEAR_SIZES = ((1, 1, 1), (3, 7, 5), (17, 31, 33), (65, 128, 128), (40, 700, 50), (193, 33, 270))  # rows, in, out
 ROW_SIZES = (1, 3, 16, 17, 128, 513)
+FEED_FORWARD_SIZES = ((5, 3, 7), (130, 32, 128), (700, 24, 75))  # rows, C, F
 # sequences, tokens, heads, head size
 ATTENTION_SIZES = ((2, 9, 2, 5), (2, 64, 4, 8), (1, 128, 4, 32), (1, 300, 2, 20), (1, 271, 1, 40), (1, 33, 3, 64))
 
@@ -90,6 +91,18 @@ def products(dtype):
         for name in ACTIVATIONS:
             y, cache = dense_activation.dense_activation_forward(x, weight, bias, name)
             results += [y, *dense_activation.dense_activation_backward(dy, cache)]
+    return results
+
+
+def feed_forwards(dtype):
+    """Whole feed-forwards with NoNorm, in several blocks of rows."""
+    numbers, results = _Numbers(dtype, 8), []
+    for rows, C, F in FEED_FORWARD_SIZES:
+        shapes = (rows, C), (F, C), (F,), (C, F), (C,), (C,), (C,), (rows, C)
+        *arrays, dy = (numbers(*shape) for shape in shapes)
+        for name in ACTIVATIONS:
+            y, cache = feed_forward.feed_forward_forward(*arrays, name)
+            results += [y, *feed_forward.feed_forward_backward(dy, cache)]
     return results
 
 
@@ -157,6 +170,7 @@ def transfer_losses(dtype):
 OPERATIONS = {
     "exp, log, tanh, Phi": elementary,
     "dense layers": products,
+    "feed-forwards": feed_forwards,
     "norms, softmax, losses": rows,
     "embedding, dropout": tables,
     "attention": attentions,
@@ -178,10 +192,20 @@ def rounded_products():
     return results
 
 
+def rounded_feed_forwards():
+    """Whole feed-forwards in bfloat16."""
+    with use_precision("bfloat16"):
+        return feed_forwards(np.float32)
+
+
 def rounded_attentions():
     """Attention whose products are in bfloat16."""
     with use_precision("bfloat16"):
         return attentions(np.float32)
 
 
-IN_BFLOAT16 = {"dense layers, bfloat16": rounded_products, "attention, bfloat16": rounded_attentions}
+IN_BFLOAT16 = {
+    "dense layers, bfloat16": rounded_products,
+    "feed-forwards, bfloat16": rounded_feed_forwards,
+    "attention, bfloat16": rounded_attentions,
+}
