@@ -21,7 +21,7 @@ MAGIC = b"\x93NUMPY\x01\x00"
 _LENGTH = 128  # of the whole header; the number of rows is not known before the end, so there is space for its digits
 # The header that NumPy writes for numbers.
 _HEADER = re.compile(
-    rb"\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': (True|False), "
+    rb"\{'descr': '([<>|](?:b1|[iu][1248]|f[248]))', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,19}, ){0,31}(?:\d{1,19},?)?)\), \}[ \n]*"
 )
 
