@@ -94,6 +94,8 @@ RUN = {
         "SST-2.tsv", "runs/sst2/submission/SST-2.tsv", after=(SST2,)),
     REVIEWS: Run("macro_f1", "runs/reviews/summary.json", "--epochs 1", (TINY,)),
     MINI + "evaluate --model runs/reviews": Run("precision", after=(REVIEWS,)),
+    MINI + "evaluate --model runs/reviews --data new.csv --report new.html": Run(
+        "precision", "new.html", after=(REVIEWS,)),
     MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
         "answers.csv", "answers.csv", after=(REVIEWS,)),
     SQUAD2: Run("f1", "runs/squad2/summary.json", "--max-query 16 --stride 8 --epochs 1", (SQUAD,)),
