@@ -197,9 +197,9 @@ def test_json_lines_may_be_called_json_but_a_list_is_refused(tmp_path):
 
 def test_one_damaged_byte_makes_no_other_encoding(tmp_path):
     """The rest is UTF-8 with letters beyond ASCII, or ASCII: no guess from a few bytes."""
-    for word in ("caf\u00e9 ", "plain "):
+    for word, damage in (("caf\u00e9 ", b"\xff"), ("plain ", b"\xff\xfe\x81")):
         text = "review\n" + f"{word * 9}\n" * 50
-        (tmp_path / "a.csv").write_bytes(text.encode() + b"x\xff\xfe\x81y\nend\n")
+        (tmp_path / "a.csv").write_bytes(text.encode() + b"x" + damage + b"y\nend\n")
         with pytest.raises(ValueError, match=r"a\.csv: line 52: found byte 0xff at byte \d+, expected UTF-8, or --enc"):
             fields(tmp_path / "a.csv")
 
