@@ -8,7 +8,7 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, download, models, project, squad, training
+from .commands import course, download, models, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.words import with_words
@@ -19,6 +19,7 @@ COMMANDS = (
     | training.COMMANDS
     | fine_tuning.COMMANDS
     | models.COMMANDS
+    | sentences.COMMANDS
     | squad.COMMANDS
     | download.COMMANDS
     | course.COMMANDS

@@ -7,8 +7,9 @@
     {"id": 7, "review": "Dull; and\\nlong", "stars": 1}        JSON lines: an object a line
 
 Nobody says in a file how it was written, so we look: the separator is the one that the first row has most often; the
-encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. A file is read row
-by row, so that a large one needs little memory. tsv.py reads GLUE's files, where a quotation mark is no special sign.
+encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. Some programs write
+tabs between fields and no quotation marks around them: where marks are in no pairs, they are letters like others. We
+read row by row, so that a large file needs little memory. tsv.py reads GLUE's files, where marks are always letters.
 """
 
 import codecs
@@ -24,7 +25,12 @@ from ..support.structured_files import MOST_LINE, parse_json
 from ..support.terminal import say
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_JSON_LINES = (".jsonl", ".ndjson")
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
+_FORMATS = (  # how files begin that hold tables of another kind
+    (b"PK\x03\x04", "a spreadsheet (or a zip file)"), (b"\xd0\xcf\x11\xe0", "a spreadsheet"), (b"PAR1", "Parquet"),
+    (b"\x1f\x8b", "a gzip file"), (b"[", "a JSON list"),
+)  # fmt: skip
+_FEWEST = 5  # letters of another alphabet: fewer may be damage
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # Encodings to guess from: name, the letters that its texts consist of, least share of them among letters beyond ASCII,
 # least number of such letters in a row (Western texts have one now and then, others write whole words in them).
@@ -42,6 +48,7 @@ class TableFile(NamedTuple):
     encoding: str
     separator: str | None  # None: JSON lines
     columns: list  # of str
+    quoted: bool = True  # False: quotation marks are letters
 
 
 class TableRow(NamedTuple):
@@ -70,8 +77,27 @@ def _fits(text, letters, share, together):
     beyond = re.findall(r"[^\W\d_\x00-\x7f]", text)
     if not beyond:
         return False
+    if together > 1.0 and len(beyond) < _FEWEST:
+        return False
     runs = len(re.findall(r"[^\W\d_\x00-\x7f]+", text))
     return len(re.findall(letters, text)) >= share * len(beyond) and len(beyond) >= together * runs
+
+
+def _is_damaged_utf8(sample):
+    """Whether bytes beyond ASCII are more often UTF-8 than not; in another encoding they hardly ever are"""
+    text = sample.decode("utf-8", "replace")
+    return len(re.findall(r"[^\x00-\x7f\ufffd]", text)) > text.count("\ufffd")
+
+
+def _line_at(path, offset):
+    """The number of the line of a byte"""
+    line = 1
+    with open_regular(path) as file:
+        while offset > 0:
+            chunk = file.read(min(offset, MEBIBYTE))
+            line += chunk.count(b"\n")
+            offset -= len(chunk)
+    return line
 
 
 def _guess(path, offset):
@@ -83,7 +109,7 @@ def _guess(path, offset):
         found = f"byte 0x{file.read(1)[0]:02x} at byte {offset}"
     lines = sample.split(b"\n")
     sample = b"\n".join(lines[1 if offset > MEBIBYTE // 2 else 0 : -1 if len(sample) == MEBIBYTE else None])
-    for name, *rule in _GUESSES:
+    for name, *rule in () if _is_damaged_utf8(sample) else _GUESSES:
         try:
             text = sample.decode(name)
         except UnicodeDecodeError:
@@ -95,7 +121,9 @@ def _guess(path, offset):
             continue  # syllables that Korean hardly uses: another language in the same bytes
         say(f"note: {path}: found {found}, which is not UTF-8; read as {name}, a guess (--encoding names another)")
         return name
-    raise ValueError(f"{path}: found {found}, expected UTF-8, or --encoding with the name of another one")
+    raise ValueError(
+        f"{path}: line {_line_at(path, offset)}: found {found}, expected UTF-8, or --encoding with the name of another"
+    )
 
 
 def _encoding(path, given):
@@ -109,6 +137,11 @@ def _encoding(path, given):
             ) from None
     with open_regular(path) as file:
         start = file.read(4096)
+    for beginning, name in _FORMATS:
+        if start.startswith(beginning) and (beginning != b"[" or path.suffix.lower() in _JSON_LINES):
+            raise ValueError(
+                f"{path}: found {name}, expected CSV, TSV or JSON lines (an object a line); save it as one"
+            )
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
@@ -153,7 +186,8 @@ def _lines(table):
 def _csv_rows(table):
     """(row number from 0, last line, fields) of a CSV file, without empty rows and the line `sep=;` of Excel"""
     lines = _lines(table)
-    reader = csv.reader(lines, delimiter=table.separator, strict=True)
+    quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=table.separator, strict=True, quoting=quoting)
     number = -1
     try:
         for fields in reader:
@@ -162,6 +196,8 @@ def _csv_rows(table):
             number += 1
             yield number, reader.line_num, fields
     except csv.Error as error:
+        if "field limit" in str(error):
+            error = f"found a field of more than {csv.field_size_limit():,} characters"
         raise ValueError(
             f"{table.path}: row {number + 1} (line {reader.line_num}): {error}; expected fields in pairs of quotation"
             f" marks and {SEPARATORS[table.separator]} between them"
@@ -180,6 +216,14 @@ def _separator(table):
     raise ValueError(f"{table.path}: found an empty file, expected a row with the names of the columns")
 
 
+def _reads(table):
+    """Whether all rows are as long as the first one"""
+    try:
+        return len({len(fields) for _, _, fields in _csv_rows(table)}) <= 1
+    except ValueError:
+        return False
+
+
 def open_table(path, encoding=None):
     """Find out how a table is written -> TableFile. ValueError of one line if it cannot be read."""
     path = pathlib.Path(path)
@@ -189,6 +233,9 @@ def open_table(path, encoding=None):
             return table._replace(columns=list(value))
         raise ValueError(f"{path}: found no object, expected one a line")
     table = table._replace(separator=_separator(table))
+    if table.separator == "\t" and not _reads(table) and _reads(table._replace(quoted=False)):
+        table = table._replace(quoted=False)
+        say(f"note: {path}: found quotation marks that are not in pairs; they are read as part of the text")
     for _, _, fields in _csv_rows(table):
         return table._replace(columns=[fields[0].removeprefix("\ufeff"), *fields[1:]])
     raise ValueError(f"{path}: found an empty file, expected a row with the names of the columns")
