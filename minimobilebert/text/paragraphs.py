@@ -9,6 +9,11 @@ A file without blank lines has a paragraph on each line. Which of the two it is,
 look for a blank line first.
 """
 
+import codecs
+import re
+
+from ..support.regular_files import MEBIBYTE
+
 MOST_ROW = 2**24  # bytes of a line, or characters of a paragraph or document: two long novels
 
 
@@ -27,16 +32,17 @@ def lines_of(file, location):
             raise ValueError(f"{where}: found byte 0x{found:02x}, expected text in UTF-8") from None
 
 
-def has_blank_line(lines):
-    """True if a blank line separates others"""
-    words = blank = False  # any so far; the last line is blank and words are before it
-    for line in lines:
-        if line.isspace():
-            blank = words
-        elif blank:
+def has_blank_line(file):
+    """True if a blank line separates others in a binary file. Bytes that are no text do not matter here."""
+    decoder, spaces, words = codecs.getincrementaldecoder("utf-8-sig")("replace"), "", False
+    while block := file.read(MEBIBYTE):
+        text = spaces + decoder.decode(block)
+        text = text if words else text.lstrip()
+        stripped = text.rstrip()
+        if re.search(r"\n\s*\n", stripped):
             return True
-        else:
-            words = True
+        words = words or bool(stripped)
+        spaces = "\n" * min(2, text.count("\n", len(stripped)))  # as good as all that are there
     return False
 
 
@@ -60,7 +66,7 @@ class _Text:
 
 
 def paragraphs_of(lines, by_blank_lines, location):
-    """Yield the paragraphs, each with single spaces between its words; by_blank_lines: of `has_blank_line`"""
+    """Yield the paragraphs, each with single spaces between its words; by_blank_lines: as `has_blank_line` says"""
     text = _Text("paragraph", location)
     for line in lines:
         words = " ".join(line.split())

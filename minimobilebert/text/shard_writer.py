@@ -20,6 +20,8 @@ class NewShard:
         self.cut = self.blank = 0
 
     def add(self, rows):
+        """list of str -> the number of their pieces"""
+        before = len(self.pieces)
         for row in rows:
             ids = self._tokenizer.encode(row)
             if not ids:
@@ -30,6 +32,7 @@ class NewShard:
                 ids = ids[: self._most]
             self.pieces.extend(ids)
             self.stops.append(len(self.pieces))
+        return len(self.pieces) - before
 
     def write(self, folder, number):
         """Write both files -> its record, without `end`"""

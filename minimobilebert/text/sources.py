@@ -135,11 +135,11 @@ class RowReader:
                 yield from self._rows(split_paragraphs(text), f"{path}: row {number}")
         elif path.name.lower().endswith(ENDINGS):
             with open_content(path) as file:
-                by_blank_lines = has_blank_line(lines_of(file, path))
+                by_blank_lines = has_blank_line(file)
             yield from self._rows_of_text(content_of(self._file, path), by_blank_lines, path)
         else:
             for _, location, content in texts_in_archive(path, LeftOut()):
-                by_blank_lines = has_blank_line(lines_of(io.BytesIO(content), location))
+                by_blank_lines = has_blank_line(io.BytesIO(content))
                 yield from self._rows_of_text(io.BytesIO(content), by_blank_lines, location)
 
     def _rows_of_text(self, file, by_blank_lines, location):
