@@ -128,6 +128,8 @@ def _known_state(out, inputs):
             raise ValueError(f"{out}: found {others[0]} there, expected a new or empty folder, or prepared text")
         return None
     state = read_state(path)
+    if path.name == UNFINISHED:
+        state["end"] = None
     if not state["shards"]:
         return None
     _check_inputs(path, state["inputs"], inputs)

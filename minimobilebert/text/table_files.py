@@ -47,7 +47,6 @@ class TableFile(NamedTuple):
     encoding: str
     separator: str | None  # None: JSON lines
     columns: list  # of str
-    quoted: bool = True  # False: a quotation mark is a letter like others
 
 
 class TableRow(NamedTuple):
@@ -157,8 +156,7 @@ def _lines(table, file=None):
 def _csv_rows(table, file=None):
     """(row number from 0, last line, fields) of a CSV file, without empty rows and the line `sep=;` of Excel"""
     lines = _lines(table, file)
-    quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=table.separator, strict=True, quoting=quoting)
+    reader = csv.reader(lines, delimiter=table.separator, strict=True)
     number = -1
     try:
         for fields in reader:
@@ -195,26 +193,8 @@ def open_table(path, encoding=None):
         raise ValueError(f"{path}: found no object, expected one a line")
     table = table._replace(separator=_separator(table))
     for _, _, fields in _csv_rows(table):
-        table = table._replace(columns=[fields[0].removeprefix("\ufeff"), *fields[1:]])
-        return _with_quoting(table) if table.separator == "\t" else table
+        return table._replace(columns=[fields[0].removeprefix("\ufeff"), *fields[1:]])
     raise ValueError(f"{path}: found an empty file, expected a row with the names of the columns")
-
-
-def _with_quoting(table):
-    """Programs that separate fields by tabs often write quotation marks as they are: use the rule that fits all rows"""
-    try:
-        for _ in rows_of(table):
-            pass
-    except ValueError as error:
-        plain = table._replace(quoted=False)
-        try:
-            for _ in rows_of(plain):
-                pass
-        except ValueError:
-            raise error from None
-        say(f"note: {error}; read with quotation marks as ordinary characters")
-        return plain
-    return table
 
 
 def _objects(table, file=None, shape=_ROW):
