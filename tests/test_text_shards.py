@@ -27,7 +27,7 @@ from minimobilebert.text import prepare as preparing
 from minimobilebert.text import seen_rows, shard_batches, shards, sources
 from minimobilebert.text.corpus import split_paragraphs
 from minimobilebert.text.encoding import encode_pair, pad_batch
-from minimobilebert.text.paragraphs import has_blank_line, lines_of, paragraphs_of
+from minimobilebert.text.paragraphs import has_blank_line, paragraphs_of, text_lines
 from minimobilebert.text.prepare import Preparation, prepare
 from minimobilebert.text.seen_rows import SeenRows, hashes_of
 from minimobilebert.text.sentences import split_sentences
@@ -126,7 +126,7 @@ TEXT = st.text(st.sampled_from("ab é\n\r\t\x0b\x1c\u2028\u00a0."), max_size=30)
 def test_paragraphs_are_those_of_the_whole_text(text):
     content = text.encode()
     by_blank_lines = has_blank_line(io.BytesIO(content))
-    assert list(paragraphs_of(lines_of(io.BytesIO(content), "x"), by_blank_lines, "x")) == split_paragraphs(text)
+    assert list(paragraphs_of(text_lines(io.BytesIO(content), "x"), by_blank_lines, "x")) == split_paragraphs(text)
 
 
 class Dribble(io.RawIOBase):
@@ -168,7 +168,7 @@ def test_a_table_whose_quotation_marks_are_ordinary_characters(tmp_path, capsys)
     (tmp_path / "a.tsv").write_text('text\tlabel\n"the ship" sails\t1\n"the wind\t0\n')
     prepare([tmp_path / "a.tsv"], tmp_path / "out", TOKENIZER)
     assert pieces_in(tmp_path / "out") == expected(['"the ship" sails', '"the wind'])
-    assert "row 1 (line 2)" in capsys.readouterr().err
+    assert "found quotation marks that are not in pairs" in capsys.readouterr().err
 
 
 def standard_input(monkeypatch, content):
@@ -457,8 +457,8 @@ def refused(capsys, *words):
 
 BAD = {
     "a.txt": {
-        b"the ship\n\xff\n": "a.txt: line 2: found byte 0xff, expected text in UTF-8",
-        b"the\0ship": "a.txt: line 1: found a NUL byte",
+        b"the ship\n\xff\n": "a.txt, line 2: found byte 0xff, expected UTF-8",
+        b"the\0ship": "a.txt, line 1: found a NUL character",
         b"": "--text: found no words, expected some",
         b" \n \n": "--text: found no words, expected some",
         b"\x01\x02": "--text: found no words, expected some",
@@ -466,7 +466,7 @@ BAD = {
     "a.txt.gz": {
         gzip.compress(b"the ship sails home" * 50)[:-9]: "a.txt.gz: found a damaged .gz file",
         b"the ship": "a.txt.gz: found a damaged .gz file",
-        gzip.compress(b"the\nship\n\xff"): "a.txt.gz: line 3: found byte 0xff",
+        gzip.compress(b"the\nship\n\xff"): "a.txt.gz, line 3: found byte 0xff",
     },
     "a.csv": {
         b"id,words\n1,ship\n": "a.csv: line 1: found no column 'text' among id, words, expected one",
@@ -532,7 +532,7 @@ def test_long_rows_are_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(paragraphs, "MOST_ROW", 50)
     long = {
-        "the ship sails " * 5: "line 1: found more than 50 bytes",
+        "the ship sails " * 5: ", line 1: found more than 50 bytes",
         "the ship\n" * 9 + "\nthe": "found a paragraph of",
     }
     for content, line in long.items():

@@ -12,24 +12,18 @@ look for a blank line first.
 import codecs
 import re
 
+from ..support.lines import lines_of
 from ..support.regular_files import MEBIBYTE
 
 MOST_ROW = 2**24  # bytes of a line, or characters of a paragraph or document: two long novels
 
 
-def lines_of(file, location):
+def text_lines(file, location):
     """Lines of a binary file in UTF-8, without a byte-order mark. ValueError with the line for one that is no text."""
-    for number, line in enumerate(iter(lambda: file.readline(MOST_ROW + 1), b""), start=1):
-        where = f"{location}: line {number}"
-        if len(line) > MOST_ROW:
-            raise ValueError(f"{where}: found more than {MOST_ROW:,} bytes, expected a shorter line")
-        if b"\0" in line:
-            raise ValueError(f"{where}: found a NUL byte, expected text in UTF-8")
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            found = error.object[error.start]
-            raise ValueError(f"{where}: found byte 0x{found:02x}, expected text in UTF-8") from None
+    for number, line in enumerate(lines_of(file, location, MOST_ROW), start=1):
+        if "\0" in line.text:
+            raise ValueError(f"{location}, line {number}: found a NUL character, expected text")
+        yield line.text
 
 
 def has_blank_line(file):
