@@ -513,7 +513,7 @@ def test_what_else_is_refused(tmp_path, texts, capsys):
         ("--text", folder, *vocab, "--out", tmp_path / "full"): "full: found note there",
         ("--text", folder, *vocab, "--max-length", "2", *out): "max_length: found 2, expected at least 3",
         ("--text", folder, "--vocab", tmp_path / "empty", *out): "empty: found no vocab.txt",
-        ("--text", folder, "--vocab", tmp_path / "no", *out): "no: No such file",
+        ("--text", folder, "--vocab", tmp_path / "no", *out): "no: not found, expected a run",
     }.items():
         assert line in refused(capsys, *words)
     if hasattr(os, "mkfifo"):

@@ -215,12 +215,15 @@ def prepare(texts, out, tokenizer, preparation=None):
 def load_vocabulary(path):
     """The vocabulary of a run, a model folder or a vocab.txt -> WordPieceTokenizer"""
     path = pathlib.Path(path)
-    if not path.is_dir():
+    expected = f"expected a run, a converted model or a {VOCABULARY}; `make train-tiny` makes a run in runs/tiny"
+    if not path.exists():
+        raise ValueError(f"{path}: not found, {expected}")
+    if path.is_file():
         return WordPieceTokenizer.load(path)
     for folder in (path, path.parent):  # the vocabulary of a stage is that of its run
         if (folder / VOCABULARY).exists():
             return WordPieceTokenizer.load(folder / VOCABULARY)
-    raise ValueError(f"{path}: found no {VOCABULARY}, expected a run, a converted model, or the name of a {VOCABULARY}")
+    raise ValueError(f"{path}: found no {VOCABULARY}, {expected}")
 
 
 def format_counts(shards):
