@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import types
 
 import numpy as np
@@ -140,6 +141,8 @@ class Dribble(io.RawIOBase):
 
 
 @given(TEXT)
+@example("a\n\nb")
+@example("a\n \n\nb")
 def test_a_blank_line_is_found_wherever_the_blocks_end(text):
     assert has_blank_line(Dribble(text.encode())) == has_blank_line(io.BytesIO(text.encode()))
 
@@ -152,10 +155,11 @@ def test_a_table_a_field_a_document(tmp_path):
     (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(text.getvalue().replace(",", "\t").encode()))
     lines = [json.dumps({"meta": {"any": [1]}, "id": a, "text": b or None}) for a, b in rows[1:]]
     (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"id": 5}']))
-    for name in ("a.csv", "a.tsv.gz", "a.jsonl"):
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    for name in ("a.csv", "a.tsv.gz", "a.jsonl", "b.jsonl.gz"):
         found = prepare([tmp_path / name], tmp_path / f"out {name}", TOKENIZER)
         assert pieces_in(tmp_path / f"out {name}") == expected(rows_of([row[1] for row in rows[1:]]))
-        assert found.counts["empty"] == (2 if name == "a.jsonl" else 1)
+        assert found.counts["empty"] == (2 if "jsonl" in name else 1)
     encoded = text.getvalue().replace("whale", "Wäl").encode("cp1252")
     (tmp_path / "b.csv").write_bytes(encoded)
     prepare([tmp_path / "b.csv"], tmp_path / "out", TOKENIZER, Preparation("sentence", encoding="cp1252"))
@@ -202,6 +206,27 @@ def test_archives(tmp_path, texts):
     assert sorted(pieces_in(tmp_path / "out")) == sorted(
         expected(rows_of([contents["sub/D.TXT"], contents["sub/c.txt"]]))
     )
+
+
+def test_the_progress_ends_at_all_bytes(tmp_path, texts):
+    folder, _ = texts
+    reader = sources.RowReader(sources.find_sources([folder]), "sentence", "text", None)
+    positions = [reader.position for _ in reader]
+    assert positions == sorted(positions) and positions[-1] <= reader.position
+    assert reader.position == sum(path.stat().st_size for path in folder.rglob("*.*"))
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
+    """Four times the text, and no more memory; the rows are copies, so that their hashes are no more either."""
+    monkeypatch.setattr(preparing, "SHARD_PIECES", 20_000)
+    peaks, text = [], write_text(tmp_path / "a.txt", np.random.default_rng(1), 400, blank_lines=False)
+    for times in (4, 16):
+        (tmp_path / "a.txt").write_text(text * times)
+        tracemalloc.start()
+        prepare([tmp_path / "a.txt"], tmp_path / str(times), TOKENIZER, Preparation(keep_duplicates=True))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 # Resume
@@ -272,6 +297,17 @@ def test_kill_9(tmp_path):
         process.communicate(text)
         assert process.returncode == 0
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_an_unfinished_state_is_never_taken_for_a_finished_one(tmp_path, texts):
+    folder, _ = texts
+    out = tmp_path / "out"
+    prepare([folder], out, TOKENIZER)
+    before = bytes_of(out)
+    (out / "manifest.json").rename(out / "unfinished.json")
+    (out / shards.names_of(2)[0]).unlink()
+    prepare([folder], out, TOKENIZER)
+    assert bytes_of(out) == before
 
 
 def interrupted(tmp_path, folder, monkeypatch, shards=2, **settings):
@@ -367,6 +403,14 @@ def test_every_row_is_there_once_an_epoch(rows, batch_size, window, block):
             assert sorted(np.concatenate(epochs[-1])) == list(range(rows))
     if rows > 20 and max(window, block) > 3:
         assert not np.array_equal(np.concatenate(epochs[0]), np.concatenate(epochs[1]))
+
+
+def test_windows_have_other_rows_in_another_epoch():
+    batches = ShardBatches(types.SimpleNamespace(rows=150, lengths=lambda rows: rows % 7), 1, 1, 9)
+    first = [{int(row) for step in range(32) for row in batches.rows(start + step)} for start in (0, 150, 300)]
+    assert all(len(rows) == 32 for rows in first)  # a window: of 40 rows, whole pools of 32 batches of one row
+    assert not (first[0] == first[1] or first[1] == first[2])
+    assert any(first[0] & rows for rows in first[1:])
 
 
 def test_a_batch_is_what_pad_batch_makes_of_the_texts(tmp_path):
