@@ -168,6 +168,16 @@ def test_a_table_a_field_a_document(tmp_path):
     )
 
 
+def test_a_json_file_is_a_table_where_it_is_named(tmp_path):
+    write_text(tmp_path / "texts" / "a.txt", np.random.default_rng(1))
+    (tmp_path / "texts" / "b.json").write_text('{"text": "the ship"}\n')
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress(b'{"text": "the ship"}\n'))
+    assert [path.name for path in sources.find_sources([tmp_path / "texts"])[0].files] == ["a.txt"]
+    for name in ("texts/b.json", "c.json.gz"):
+        prepare([tmp_path / name], tmp_path / name[-6:], TOKENIZER)
+        assert pieces_in(tmp_path / name[-6:]) == expected(["the ship"])
+
+
 def test_a_table_whose_quotation_marks_are_ordinary_characters(tmp_path, capsys):
     (tmp_path / "a.tsv").write_text('text\tlabel\n"the ship" sails\t1\n"the wind\t0\n')
     prepare([tmp_path / "a.tsv"], tmp_path / "out", TOKENIZER)
@@ -521,7 +531,7 @@ BAD = {
         b'{"text": "ship"}\n{"text": \n': "a.jsonl: line 2: ",
         b'{"text": ["ship"]}\n': "a.jsonl: line 1: field text: found a list",
         b'{"words": "ship"}\n': "a.jsonl: line 1: found no column 'text'",
-        b"[1]\n": "a.jsonl: line 1: found a list",
+        b"[1]\n": "a.jsonl: found a JSON list",
     },
     "a.tar": {b"the ship": "a.tar: found a file that is not a readable .tar archive"},
     "a.md": {b"the ship": "a.md: found an unknown kind of file, expected .txt, .txt.gz, .csv"},
