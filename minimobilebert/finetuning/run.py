@@ -30,7 +30,7 @@ from ..support.extras import MissingExtra
 from ..support.files import name_of, write_json
 from ..support.locks import claimed
 from ..support.terminal import say
-from ..tasks.length_batches import TrainingBatches
+from ..text.length_batches import TrainingBatches
 from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
