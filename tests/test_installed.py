@@ -53,6 +53,7 @@ WITHOUT_EXTRAS = [
     ("sweep", 2, "make train-tiny makes runs/tiny"),
     ("fill-mask [MASK]", 2, RUN),
     ("embed a b", 2, RUN),
+    ("similar a --texts text", 2, RUN),
     ("nsp a b", 2, RUN),
     ("convert --from-hf x --to y", 2, 'pip install "minimobilebert[interop]"'),
     ("finetune --task rte --out x", 2, RUN),
