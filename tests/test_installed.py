@@ -46,6 +46,7 @@ WITHOUT_EXTRAS = [
     ("parity", 2, 'pip install "minimobilebert[compare]"'),
     ("verify --nonsense", 2, "unrecognized arguments"),  # verify itself takes a minute, and reads nothing of the project
     ("bench --only ladder --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
+    ("evaluate --report x.html", 2, 'pip install "minimobilebert[plots]"'),
     ("train-tiny", 2, 'pip install "minimobilebert[plots]"'),
     (" ".join(["train-tiny --text text", *SMALL]), 2, 'pip install "minimobilebert[plots]"'),
     ("seeds", 2, 'pip install "minimobilebert[plots]"'),
