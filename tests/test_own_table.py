@@ -7,9 +7,14 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from documents import ROOT
 from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_model
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +25,7 @@ from minimobilebert.finetuning.jobs import TaskFiles
 from minimobilebert.finetuning.run import run
 from minimobilebert.finetuning.table_evaluation import evaluate, format_evaluation
 from minimobilebert.finetuning.table_prediction import predict
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
 from minimobilebert.text.table_files import open_table, rows_of
@@ -373,6 +379,45 @@ def test_an_interrupted_prediction_goes_on_with_the_same_bytes(trained, tmp_path
     found = predict(model=trained, files=files, out=tmp_path / "out.csv").read_bytes()
     assert ("going on behind row 16" in capsys.readouterr().err) == (damage is None)
     assert found.startswith(whole) if damage == "longer" else found == whole
+
+
+KILLED = """
+import os, signal, sys
+from minimobilebert.finetuning import table_prediction
+from minimobilebert.finetuning.jobs import TaskFiles
+
+model, table, out, when, number = sys.argv[1:]
+calls, replace = [], os.replace
+
+def replace_or_die(*names):  # of a note how far it is, and at the end of the output
+    calls.append(names)
+    for now in ("before", "after"):
+        if now == when and len(calls) == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if now == "before":
+            replace(*names)
+
+os.replace, table_prediction.CHUNK = replace_or_die, 8
+table_prediction.predict(model=model, files=TaskFiles(table), out=out)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_after_kill_9_the_same_command_gives_the_same_bytes(trained, tmp_path, monkeypatch):
+    """60 rows are 8 notes and the output: killed beside notes, before the output has its name, and right after that."""
+    table = write(tmp_path / "new.csv", meals(60, seed=3))
+    monkeypatch.setattr(table_prediction, "CHUNK", 8)
+    with use_backend("numpy"):
+        whole = predict(model=trained, files=TaskFiles(table), out=tmp_path / "whole.csv").read_bytes()
+    environment = os.environ | {"MINIMOBILEBERT_BACKEND": "numpy", "PYTHONPATH": str(ROOT)}  # starts fast
+    for when, number, row in (("before", 3, 0), ("after", 2, 16), ("before", 1, 32), ("before", 5, 32), ("after", 1, 60),
+                              ("never", 0, 0)):  # fmt: skip
+        words = [str(trained), table, str(tmp_path / "out.csv"), when, str(number)]
+        done = subprocess.run([sys.executable, "-c", KILLED, *words], env=environment, capture_output=True, text=True)
+        assert done.returncode == (0 if when == "never" else -signal.SIGKILL), done.stderr
+        assert (f"going on behind row {row}" in done.stderr) == (row > 0)
+    assert (tmp_path / "out.csv").read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "out.csv", "whole.csv"]
 
 
 def test_a_number_is_learnt_too(folder):
