@@ -316,9 +316,9 @@ def relation_transfer_backward(rng):
                 {name: rng.normal(size=(batch, tokens, heads * size)) for name in names})  # fmt: skip
 
 
-def _vectors(rng, widths):
+def _vectors(rng, widths, fewest=1):
     """Sentence vectors [B, H] of student and teacher, not close to 0."""
-    batch = int(rng.integers(1, 5))
+    batch = int(rng.integers(fewest, 5))
     return [rng.normal(size=(batch, width)) + 2.0 for width in widths]
 
 
@@ -334,7 +334,7 @@ def direction_transfer_backward(rng):
 
 @_case
 def similarity_transfer_backward(rng):
-    student, teacher = _vectors(rng, [_features(rng, 2), _features(rng, 2)])
+    student, teacher = _vectors(rng, [_features(rng, 2), _features(rng, 2)], fewest=2)  # one vector has no pair
     module = sentence_vector_transfer
     return Case(
         lambda student: module.similarity_transfer_forward(student, teacher.astype(student.dtype)),

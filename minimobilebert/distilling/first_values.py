@@ -1,0 +1,136 @@
+"""What the student starts from: as much of the teacher as fits.
+
+    word table        E equal: the teacher's. Narrower: X V, the coordinates along its principal directions V [E', E]
+    to the width H    the teacher's map of word vectors W (the identity where it has none) after V: W V, in the middle
+                      third of a trigram's input; the neighbours' thirds start at 0
+    positions,        the teacher's, if H is equal
+    segments
+    embedding norm    the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
+                      (input of the norm, output of the teacher's) of some text, for each feature
+    blocks            the teacher's, if the shapes are equal (a student that only has fewer layers); else random
+    heads             the teacher's, if the shapes are equal
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..distillation.principal_directions import principal_directions
+from ..model.embeddings import embeddings_forward
+from ..ops.matmul import matmul
+from ..ops.sums import column_sums
+
+
+class Start(NamedTuple):
+    """One line of what is said before training."""
+
+    part: str
+    origin: str
+
+
+def _start_words(student, config, teacher, teacher_config):
+    """Word table and map to the width H, in place; yields Start"""
+    name, teacher_name = f"{config.prefix}.embeddings", f"{teacher_config.prefix}.embeddings"
+    words = teacher[f"{teacher_name}.word_embeddings.weight"]
+    size = config.embedding_size
+    if size > words.shape[1]:
+        yield Start("word table", f"random: {size} is wider than the teacher's {words.shape[1]}")
+        return
+    directions = None
+    if size == words.shape[1]:
+        student[f"{name}.word_embeddings.weight"][...] = words
+        yield Start("word table", "the teacher's")
+    else:
+        directions, kept = principal_directions(words, size)
+        student[f"{name}.word_embeddings.weight"][...] = matmul(words, directions)
+        yield Start("word table", f"{size} principal directions of {words.shape[1]} keep {kept:.1%} of the squares")
+    if config.hidden_size != teacher_config.hidden_size or not config.has_embedding_transformation:
+        return
+    maps = [np.eye(words.shape[1], dtype=words.dtype)]  # of the word itself; with trigrams of its neighbours too
+    if teacher_config.has_embedding_transformation:
+        maps = np.split(teacher[f"{teacher_name}.embedding_transformation.weight"], 3 if teacher_config.trigram_input else 1, axis=1)
+        student[f"{name}.embedding_transformation.bias"][...] = teacher[f"{teacher_name}.embedding_transformation.bias"]
+    if not config.trigram_input and len(maps) == 3:
+        maps = maps[1:2]
+    thirds = np.split(student[f"{name}.embedding_transformation.weight"], 3 if config.trigram_input else 1, axis=1)
+    for third in thirds:
+        third[...] = 0.0
+    for third, weight in zip(thirds if len(maps) == len(thirds) else thirds[1:2], maps, strict=True):
+        third[...] = weight if directions is None else matmul(np.ascontiguousarray(weight), directions)
+    yield Start("map to the width", "the teacher's" if teacher_config.has_embedding_transformation else "the directions")
+
+
+def _fitted_nonorm(student, config, teacher, teacher_config, batch):
+    """weight [H], bias [H] of the NoNorm that is nearest to the teacher's LayerNorm on a batch (least squares)"""
+    inputs = batch.input_ids, batch.token_type_ids
+    x, _ = embeddings_forward(student, config, *inputs)  # weight 1 and bias 0: the input of the norm
+    y, _ = embeddings_forward(teacher, teacher_config, *inputs)
+    x, y = (np.ascontiguousarray(each[batch.attention_mask], dtype=np.float64) for each in (x, y))
+    x_mean, y_mean = column_sums(x) / len(x), column_sums(y) / len(y)
+    x -= x_mean
+    weight = column_sums(x * (y - y_mean)) / np.maximum(column_sums(x * x), 1e-30)
+    return weight, y_mean - weight * x_mean
+
+
+def _start_norm(student, config, teacher, teacher_config, batch):
+    names = [f"{each.prefix}.embeddings.LayerNorm" for each in (config, teacher_config)]
+    weight, bias = (student[f"{names[0]}.{part}"] for part in ("weight", "bias"))
+    if config.normalization_type == teacher_config.normalization_type:
+        weight[...], bias[...] = (teacher[f"{names[1]}.{part}"] for part in ("weight", "bias"))
+        return Start("embedding norm", "the teacher's")
+    if config.normalization_type != "no_norm":
+        return Start("embedding norm", "1 and 0")
+    weight[...], bias[...] = _fitted_nonorm(student, config, teacher, teacher_config, batch)
+    return Start("embedding norm", "NoNorm, fitted to the teacher's LayerNorm on the first batch")
+
+
+def _start_blocks(student, config, teacher, teacher_config, pairs):
+    started = []
+    for layer, of_teacher in pairs:
+        prefix, teacher_prefix = f"{config.prefix}.encoder.layer.{layer}.", f"{teacher_config.prefix}.encoder.layer.{of_teacher}."
+        own = {name: array.shape for name, array in student.items() if name.startswith(prefix)}
+        others = {
+            prefix + name.removeprefix(teacher_prefix): array for name, array in teacher.items() if name.startswith(teacher_prefix)
+        }
+        if own == {name: array.shape for name, array in others.items()} and _same_blocks(config, teacher_config):
+            for name in own:
+                student[name][...] = others[name]
+            started.append(str(of_teacher + 1))
+    if started:
+        return Start("blocks", f"the teacher's layers {', '.join(started)}")
+    return Start("blocks", "random: the teacher's have other shapes")
+
+
+def _same_blocks(config, teacher_config):
+    """True if equal weights mean equal functions."""
+    fields = ("num_attention_heads", "normalization_type", "hidden_act", "bottleneck_attention")
+    return all(getattr(config, field) == getattr(teacher_config, field) for field in fields)
+
+
+def _start_heads(student, config, teacher):
+    heads = [name for name in student if not name.startswith(f"{config.prefix}.")]
+    fitting = [name for name in heads if name in teacher and teacher[name].shape == student[name].shape]
+    for name in fitting:
+        student[name][...] = teacher[name]
+    if not heads:
+        return []
+    return [Start("masked-word head", f"{len(fitting)} of {len(heads)} arrays are the teacher's, the others random")]
+
+
+def start_from_teacher(student, config, teacher, teacher_config, pairs, batch):
+    """Overwrite the student's first values in place with those of the teacher that fit -> list of Start
+
+    student, teacher: parameters; pairs: of layers, from layer_pairs; batch: the text to which NoNorm is fitted
+    """
+    starts = list(_start_words(student, config, teacher, teacher_config))
+    if config.hidden_size == teacher_config.hidden_size:
+        count = min(config.max_position_embeddings, teacher_config.max_position_embeddings)
+        for part, rows in (("position", count), ("token_type", min(config.type_vocab_size, teacher_config.type_vocab_size))):
+            of_teacher = teacher[f"{teacher_config.prefix}.embeddings.{part}_embeddings.weight"]
+            student[f"{config.prefix}.embeddings.{part}_embeddings.weight"][:rows] = of_teacher[:rows]
+        starts.append(Start("positions, segments", "the teacher's"))
+        starts.append(_start_norm(student, config, teacher, teacher_config, batch))
+    else:
+        starts.append(Start("positions, segments", "random: another width than the teacher's"))
+    starts.append(_start_blocks(student, config, teacher, teacher_config, pairs))
+    return starts + _start_heads(student, config, teacher)

@@ -1,0 +1,191 @@
+"""All settings of `distil`. Each can be changed with `--set NAME=VALUE`; so can each field of the student's ModelConfig.
+
+A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
+"auto" of a factor switches on what the two models allow:
+
+    feature_factor    1 if both have the same width H
+    attention_factor  1 if both have the same number of heads, else relation_factor is 1: relations of queries, keys and
+                      values do not depend on heads
+    direction_factor  if both have the same H; else similarity_factor: the similarities do not depend on the width
+    words_factor      1 if the teacher has a head for masked words
+"""
+
+import dataclasses
+
+from ..config import ConfigError, ModelConfig, config_from_strings
+from ..distillation.encoder_transfer import EncoderTransfer
+from ..distillation.layer_transfer import FEATURE_LOSSES
+from ..distillation.relation_transfer import check_relation_heads
+from ..kernels.runtime.precision import PRECISIONS
+from ..pipeline.settings import check_values, values_from_strings
+from ..support.numbers import COUNT, FACTOR, RATE, SEED
+from ..support.shapes import Number, OneOf
+from .layer_mapping import UNIFORM, layer_pairs
+from .students import named_student
+
+AUTO = "auto"
+_FACTOR = (OneOf(AUTO), FACTOR)
+_SHAPES = {
+    "seed": SEED,
+    "precision": OneOf(*PRECISIONS),
+    "strategy": OneOf("joint", "progressive"),
+    "layers": str,
+    "steps": COUNT,
+    "batch_size": COUNT,
+    "max_length": COUNT,
+    "learning_rate": RATE,
+    "warmup_fraction": Number(0.001, 0.999),
+    "progressive_fraction": Number(0.001, 0.999),
+    "weight_decay": FACTOR,
+    "clip_norm": RATE,
+    "feature_loss": OneOf(*FEATURE_LOSSES),
+    "feature_factor": _FACTOR,
+    "attention_factor": _FACTOR,
+    "relation_factor": _FACTOR,
+    "relation_heads": COUNT,
+    "embedding_factor": _FACTOR,
+    "direction_factor": _FACTOR,
+    "similarity_factor": _FACTOR,
+    "words_factor": _FACTOR,
+    "words_alpha": Number(0.001, 0.999),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DistilSettings:
+    """Settings of one distillation. A step is an update with `batch_size` texts.
+
+    student_config: the student; pairs: of layers, from layer_pairs; pooling: how the teacher makes one vector of a text
+    """
+
+    student_config: ModelConfig
+    pairs: tuple
+    pooling: str = "mean"
+    seed: int = 1
+    precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
+    strategy: str = "joint"  # "progressive": layer by layer first, in `progressive_fraction` of the steps
+    layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
+    steps: int = 1500
+    batch_size: int = 64
+    max_length: int = 64  # pieces of a text; longer ones are cut
+    learning_rate: float = 2e-3
+    warmup_fraction: float = 0.05
+    progressive_fraction: float = 0.3
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    feature_loss: str = "paper"
+    feature_factor: float = 1.0
+    attention_factor: float = 1.0
+    relation_factor: float = 0.0
+    relation_heads: int = 1
+    embedding_factor: float = 1.0
+    direction_factor: float = 5.0
+    similarity_factor: float = 0.0
+    words_factor: float = 0.0
+    words_alpha: float = 0.5
+
+    def __post_init__(self):
+        check_values(self, _SHAPES)
+
+    @property
+    def transfer(self):
+        """The loss of the main stage -> EncoderTransfer"""
+        return EncoderTransfer(self.pairs, **{
+            name: getattr(self, name) for name in EncoderTransfer._fields if name != "pairs"
+        })  # fmt: skip
+
+    @property
+    def only_vectors(self):
+        """The ablation: the same loss without what compares layers or embeddings -> EncoderTransfer"""
+        nothing = dict.fromkeys(("feature_factor", "attention_factor", "relation_factor", "embedding_factor"), 0.0)
+        return self.transfer._replace(**nothing)
+
+    @property
+    def progressive_steps(self):
+        """Updates of the stage that goes layer by layer; the same number for each layer"""
+        if self.strategy == "joint":
+            return 0
+        layers = len(self.pairs)
+        return max(int(self.steps * self.progressive_fraction) // layers, 1) * layers
+
+    @property
+    def has_words(self):
+        """True if the student learns masked words from the teacher."""
+        return self.words_factor > 0.0
+
+    def described(self):
+        """-> {name: value} for config.json; the student's fields are student.NAME"""
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name not in ("student_config", "pairs")}
+        return values | {f"student.{name}": value for name, value in dataclasses.asdict(self.student_config).items()}
+
+
+def _automatic(config, teacher, teacher_has_words):
+    """The factors that the two models allow -> {name: value}"""
+    same_width, same_heads = (
+        getattr(config, name) == getattr(teacher, name) for name in ("hidden_size", "num_attention_heads")
+    )
+    return {
+        "feature_factor": float(same_width),
+        "attention_factor": float(same_heads),
+        "relation_factor": float(not same_heads),
+        "embedding_factor": float(same_width),
+        "direction_factor": DistilSettings.direction_factor if same_width else 0.0,
+        "similarity_factor": 0.0 if same_width else 10.0,
+        "words_factor": float(teacher_has_words),
+    }
+
+
+def _largest_common_divisor(a, b):
+    while b:
+        a, b = b, a % b
+    return a
+
+
+def _check_possible(settings, teacher, teacher_has_words):
+    """ConfigError for a term that the two models do not allow."""
+    config = settings.student_config
+    for name in ("feature_factor", "embedding_factor", "direction_factor"):
+        if getattr(settings, name) and config.hidden_size != teacher.hidden_size:
+            raise ConfigError(f"{name}: found {getattr(settings, name)} with widths {config.hidden_size} and"
+                              f" {teacher.hidden_size}, expected 0: only equal widths can be compared")  # fmt: skip
+    if settings.attention_factor and config.num_attention_heads != teacher.num_attention_heads:
+        raise ConfigError(
+            f"attention_factor: found {settings.attention_factor} with {config.num_attention_heads} and"
+            f" {teacher.num_attention_heads} heads, expected 0: use relation_factor, which needs no equal heads"
+        )
+    if settings.relation_factor:
+        try:
+            check_relation_heads(settings.relation_heads, config.inner_size, teacher.inner_size)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    if settings.words_factor and not teacher_has_words:
+        raise ConfigError("words_factor: found it above 0, expected 0: the teacher has no head for masked words")
+    if config.vocab_size != teacher.vocab_size:
+        raise ConfigError(f"vocab_size: found {config.vocab_size}, expected the teacher's {teacher.vocab_size}")
+    for name in ("max_position_embeddings",):
+        if settings.max_length > min(getattr(config, name), getattr(teacher, name)):
+            raise ConfigError(f"max_length: found {settings.max_length}, expected at most"
+                              f" {min(getattr(config, name), getattr(teacher, name))} (the models' positions)")  # fmt: skip
+    if not any(getattr(settings, name) for name in _SHAPES if name.endswith("_factor")):
+        raise ConfigError("found every factor 0, expected a term to learn from")
+
+
+def settings_for(teacher, teacher_has_words, *, student="mobile", seed=1, changes=None, pooling="mean", **options):
+    """DistilSettings for a teacher; ConfigError or ValueError for an unknown name or a bad value.
+
+    teacher: ModelConfig; student: a name of students.NAMES; changes: {name: text} of `--set`, for settings and for fields
+    of the student's ModelConfig; options: settings that have an option of their own, or None
+    """
+    changes = dict(changes or {})
+    own = {name: changes.pop(name) for name in list(changes) if name in _SHAPES}
+    config = config_from_strings(named_student(student, teacher), changes)
+    values = values_from_strings(own, _SHAPES, seed)
+    values |= {name: value for name, value in options.items() if value is not None}
+    values.setdefault("max_length", min(DistilSettings.max_length, teacher.max_position_embeddings))
+    values.setdefault("relation_heads", _largest_common_divisor(config.inner_size, teacher.inner_size))
+    automatic = _automatic(config, teacher, teacher_has_words)
+    values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
+    pairs = layer_pairs(values.get("layers", UNIFORM), config.num_hidden_layers, teacher.num_hidden_layers)
+    settings = DistilSettings(config, pairs, pooling, **values)
+    _check_possible(settings, teacher, teacher_has_words)
+    return settings
