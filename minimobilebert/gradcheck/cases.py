@@ -28,6 +28,7 @@ from ..ops import (
     layernorm,
     linear,
     nonorm,
+    pooling,
     relu,
     softmax,
     tanh,
@@ -230,6 +231,30 @@ def embedding_backward(rng):
 def trigram_backward(rng):
     shape = (*rng.integers(1, 5, 2), _features(rng))
     return Case(trigram.trigram_forward, trigram.trigram_backward, {"x": rng.normal(size=shape)})
+
+
+@_case
+def pool_backward(rng):
+    batch, tokens, size = (int(n) for n in rng.integers(1, 5, 3))
+    mask, mode = _mask(rng, batch, tokens), str(rng.choice(pooling.POOLINGS))
+    hidden = rng.normal(size=(batch, tokens, size))
+
+    def differences(hidden):
+        """Between each two tokens: where one changes its sign, another token may become the maximum."""
+        return hidden[:, :, None] - hidden[:, None, :]
+
+    return Case(
+        lambda hidden: pooling.pool_forward(hidden, mask, mode), pooling.pool_backward, {"hidden": hidden},
+        differences if mode == "max" else None,
+    )  # fmt: skip
+
+
+@_case
+def normalize_backward(rng):
+    return Case(
+        pooling.normalize_forward, pooling.normalize_backward,
+        {"x": rng.normal(size=(*_tokens(rng), _features(rng, 2)))},
+    )  # fmt: skip
 
 
 @_case
