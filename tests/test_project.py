@@ -44,6 +44,8 @@ ROOMS = {
     "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}
     | GROUND,
 }
+ROOMS["distilling"] = {"pipeline", "distillation", "inference", "training", "tasks", "model", "ops", "kernels",
+                       "text"} | GROUND  # fmt: skip
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip
 ROOMS["gradcheck"] = {"distillation", "model", "ops", "kernels"} | GROUND

@@ -1,14 +1,14 @@
 """What the student starts from: as much of the teacher as fits.
 
-    word table        E equal: the teacher's. Narrower: X V, the coordinates along its principal directions V [E', E]
-    to the width H    the teacher's map of word vectors W (the identity where it has none) after V: W V, in the middle
-                      third of a trigram's input; the neighbours' thirds start at 0
-    positions,        the teacher's, if H is equal
-    segments
-    embedding norm    the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
-                      (input of the norm, output of the teacher's) of some text, for each feature
-    blocks            the teacher's, if the shapes are equal (a student that only has fewer layers); else random
-    heads             the teacher's, if the shapes are equal
+word table        E equal: the teacher's. Narrower: X V, the coordinates along its principal directions V [E', E]
+to the width H    the teacher's map of word vectors W (the identity where it has none) after V: W V, in the middle
+                  third of a trigram's input; the neighbours' thirds start at 0
+positions,        the teacher's, if H is equal
+segments
+embedding norm    the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
+                  (input of the norm, output of the teacher's) of some text, for each feature
+blocks            the teacher's, if the shapes are equal (a student that only has fewer layers); else random
+heads             the teacher's, if the shapes are equal
 """
 
 from typing import NamedTuple
@@ -48,7 +48,9 @@ def _start_words(student, config, teacher, teacher_config):
         return
     maps = [np.eye(words.shape[1], dtype=words.dtype)]  # of the word itself; with trigrams of its neighbours too
     if teacher_config.has_embedding_transformation:
-        maps = np.split(teacher[f"{teacher_name}.embedding_transformation.weight"], 3 if teacher_config.trigram_input else 1, axis=1)
+        maps = np.split(
+            teacher[f"{teacher_name}.embedding_transformation.weight"], 3 if teacher_config.trigram_input else 1, axis=1
+        )
         student[f"{name}.embedding_transformation.bias"][...] = teacher[f"{teacher_name}.embedding_transformation.bias"]
     if not config.trigram_input and len(maps) == 3:
         maps = maps[1:2]
@@ -57,7 +59,9 @@ def _start_words(student, config, teacher, teacher_config):
         third[...] = 0.0
     for third, weight in zip(thirds if len(maps) == len(thirds) else thirds[1:2], maps, strict=True):
         third[...] = weight if directions is None else matmul(np.ascontiguousarray(weight), directions)
-    yield Start("map to the width", "the teacher's" if teacher_config.has_embedding_transformation else "the directions")
+    yield Start(
+        "map to the width", "the teacher's" if teacher_config.has_embedding_transformation else "the directions"
+    )
 
 
 def _fitted_nonorm(student, config, teacher, teacher_config, batch):
@@ -87,10 +91,15 @@ def _start_norm(student, config, teacher, teacher_config, batch):
 def _start_blocks(student, config, teacher, teacher_config, pairs):
     started = []
     for layer, of_teacher in pairs:
-        prefix, teacher_prefix = f"{config.prefix}.encoder.layer.{layer}.", f"{teacher_config.prefix}.encoder.layer.{of_teacher}."
+        prefix, teacher_prefix = (
+            f"{config.prefix}.encoder.layer.{layer}.",
+            f"{teacher_config.prefix}.encoder.layer.{of_teacher}.",
+        )
         own = {name: array.shape for name, array in student.items() if name.startswith(prefix)}
         others = {
-            prefix + name.removeprefix(teacher_prefix): array for name, array in teacher.items() if name.startswith(teacher_prefix)
+            prefix + name.removeprefix(teacher_prefix): array
+            for name, array in teacher.items()
+            if name.startswith(teacher_prefix)
         }
         if own == {name: array.shape for name, array in others.items()} and _same_blocks(config, teacher_config):
             for name in own:
@@ -125,7 +134,10 @@ def start_from_teacher(student, config, teacher, teacher_config, pairs, batch):
     starts = list(_start_words(student, config, teacher, teacher_config))
     if config.hidden_size == teacher_config.hidden_size:
         count = min(config.max_position_embeddings, teacher_config.max_position_embeddings)
-        for part, rows in (("position", count), ("token_type", min(config.type_vocab_size, teacher_config.type_vocab_size))):
+        for part, rows in (
+            ("position", count),
+            ("token_type", min(config.type_vocab_size, teacher_config.type_vocab_size)),
+        ):
             of_teacher = teacher[f"{teacher_config.prefix}.embeddings.{part}_embeddings.weight"]
             student[f"{config.prefix}.embeddings.{part}_embeddings.weight"][:rows] = of_teacher[:rows]
         starts.append(Start("positions, segments", "the teacher's"))

@@ -19,8 +19,7 @@ def layer_pairs(layers, student_layers, teacher_layers):
     if layers == UNIFORM:
         if student_layers > teacher_layers:
             raise ValueError(
-                f"num_hidden_layers: found {student_layers}, expected at most the teacher's {teacher_layers} (or name the"
-                " teacher's layers with --layers)"
+                f"num_hidden_layers: found {student_layers}, expected at most the teacher's {teacher_layers}"
             )
         return tuple((i, -(-(i + 1) * teacher_layers // student_layers) - 1) for i in range(student_layers))
     chosen = numbers_of(layers, COUNT, "--layers")

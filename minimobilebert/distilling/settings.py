@@ -1,4 +1,4 @@
-"""All settings of `distil`. Each can be changed with `--set NAME=VALUE`; so can each field of the student's ModelConfig.
+"""All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
@@ -11,6 +11,7 @@ A factor is the weight of one term of the loss (distillation/encoder_transfer.py
 """
 
 import dataclasses
+import functools
 
 from ..config import ConfigError, ModelConfig, config_from_strings
 from ..distillation.encoder_transfer import EncoderTransfer
@@ -55,11 +56,11 @@ _SHAPES = {
 class DistilSettings:
     """Settings of one distillation. A step is an update with `batch_size` texts.
 
-    student_config: the student; pairs: of layers, from layer_pairs; pooling: how the teacher makes one vector of a text
+    student_config: the student; teacher_layers: their number; pooling: how the teacher makes one vector of a text
     """
 
     student_config: ModelConfig
-    pairs: tuple
+    teacher_layers: int
     pooling: str = "mean"
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
@@ -86,13 +87,17 @@ class DistilSettings:
 
     def __post_init__(self):
         check_values(self, _SHAPES)
+        _ = self.pairs  # ValueError if the layers do not fit
+
+    @functools.cached_property
+    def pairs(self):
+        """The layers that are compared, from layer_pairs"""
+        return layer_pairs(self.layers, self.student_config.num_hidden_layers, self.teacher_layers)
 
     @property
     def transfer(self):
         """The loss of the main stage -> EncoderTransfer"""
-        return EncoderTransfer(self.pairs, **{
-            name: getattr(self, name) for name in EncoderTransfer._fields if name != "pairs"
-        })  # fmt: skip
+        return EncoderTransfer(**{name: getattr(self, name) for name in EncoderTransfer._fields})
 
     @property
     def only_vectors(self):
@@ -115,7 +120,7 @@ class DistilSettings:
 
     def described(self):
         """-> {name: value} for config.json; the student's fields are student.NAME"""
-        values = {name: value for name, value in dataclasses.asdict(self).items() if name not in ("student_config", "pairs")}
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name != "student_config"}
         return values | {f"student.{name}": value for name, value in dataclasses.asdict(self.student_config).items()}
 
 
@@ -162,10 +167,9 @@ def _check_possible(settings, teacher, teacher_has_words):
         raise ConfigError("words_factor: found it above 0, expected 0: the teacher has no head for masked words")
     if config.vocab_size != teacher.vocab_size:
         raise ConfigError(f"vocab_size: found {config.vocab_size}, expected the teacher's {teacher.vocab_size}")
-    for name in ("max_position_embeddings",):
-        if settings.max_length > min(getattr(config, name), getattr(teacher, name)):
-            raise ConfigError(f"max_length: found {settings.max_length}, expected at most"
-                              f" {min(getattr(config, name), getattr(teacher, name))} (the models' positions)")  # fmt: skip
+    positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
+    if settings.max_length > positions:
+        raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")
     if not any(getattr(settings, name) for name in _SHAPES if name.endswith("_factor")):
         raise ConfigError("found every factor 0, expected a term to learn from")
 
@@ -173,8 +177,8 @@ def _check_possible(settings, teacher, teacher_has_words):
 def settings_for(teacher, teacher_has_words, *, student="mobile", seed=1, changes=None, pooling="mean", **options):
     """DistilSettings for a teacher; ConfigError or ValueError for an unknown name or a bad value.
 
-    teacher: ModelConfig; student: a name of students.NAMES; changes: {name: text} of `--set`, for settings and for fields
-    of the student's ModelConfig; options: settings that have an option of their own, or None
+    teacher: ModelConfig; student: a name of students.NAMES; options: settings that have an option of their own, or None
+    changes: {name: text} of `--set`, for settings and for fields of the student's ModelConfig
     """
     changes = dict(changes or {})
     own = {name: changes.pop(name) for name in list(changes) if name in _SHAPES}
@@ -185,7 +189,6 @@ def settings_for(teacher, teacher_has_words, *, student="mobile", seed=1, change
     values.setdefault("relation_heads", _largest_common_divisor(config.inner_size, teacher.inner_size))
     automatic = _automatic(config, teacher, teacher_has_words)
     values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
-    pairs = layer_pairs(values.get("layers", UNIFORM), config.num_hidden_layers, teacher.num_hidden_layers)
-    settings = DistilSettings(config, pairs, pooling, **values)
+    settings = DistilSettings(config, teacher.num_hidden_layers, pooling, **values)
     _check_possible(settings, teacher, teacher_has_words)
     return settings

@@ -77,6 +77,15 @@ def lying_bars(rows, x_label, marks=()):
     return as_svg(plt, figure)
 
 
+def scatter(x, y, x_label, y_label, colour):
+    """Points; x, y [N] -> svg"""
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(3.4, 2.8))
+    axes.plot(x, y, ".", color=colour, markersize=3, alpha=0.35, markeredgewidth=0.0)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    return as_svg(plt, figure)
+
+
 def attention_grid(tokens, teacher_maps, student_maps):
     """The maps of all heads and layers, the teacher's to the left of the student's -> html image"""
     plt = pyplot()

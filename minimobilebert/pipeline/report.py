@@ -3,9 +3,9 @@
 import html
 import pathlib
 
-from ..support.files import write_text
 from ..support.tables import aligned
 from .figures import COLOURS, LABELS, attention_grid, bars, curves
+from .page import figures, html_table, write_page
 from .result_files import read_metrics
 
 MODELS = ("teacher", "student", "student_from_scratch")
@@ -16,14 +16,6 @@ COLUMNS = (
     ("nsp_accuracy", "next-sentence accuracy", "{:.3f}"),
     ("task_accuracy", "era accuracy", "{:.3f}"),
 )
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; } figure { margin: .5rem 0; display: inline-block; }
-img, svg { max-width: 100%; height: auto; } p { max-width: 46rem; } code { background: #f3f3f3; padding: 0 .2rem; }
-"""
 
 
 def _cell(value, form):
@@ -46,14 +38,8 @@ def format_table(rows):
     return "\n".join(aligned(rows, ruled=True))
 
 
-def _html_table(rows):
-    def line(row, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
-
-    return f"<table>{line(rows[0], 'th')}{''.join(line(row, 'td') for row in rows[1:])}</table>"
-
-
-def _series(metrics, key, label, colour, offset=0):
+def series(metrics, key, label, colour, offset=0):
+    """One line of `curves`: a key of metrics.jsonl by step -> {label: (x, y, colour)}, empty if no line has the key"""
     points = [(line["step"] + offset, line[key]) for line in metrics if key in line]
     return {label: ([x for x, _ in points], [y for _, y in points], colour)} if points else {}
 
@@ -74,13 +60,13 @@ def _loss_curves(folder, summary):
     layers = len(summary["transfer_after"]["feature_map_transfer"])
     yield (
         "Teacher: pre-training losses (masked words, next sentence) on the training text.",
-        curves(_series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
-               | _series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]),
+        curves(series(teacher, "mlm_loss", "masked words", COLOURS["teacher"])
+               | series(teacher, "nsp_loss", "next sentence", COLOURS["student_from_scratch"]),
                "update", "loss (nats)"),
     )  # fmt: skip
     taught = transfer or student
-    transfer_losses = _series(taught, "feature_map_transfer", "feature maps", COLOURS["student"])
-    transfer_losses |= _series(taught, "attention_transfer", "attention maps (KL)", COLOURS["teacher"])
+    transfer_losses = series(taught, "feature_map_transfer", "feature maps", COLOURS["student"])
+    transfer_losses |= series(taught, "attention_transfer", "attention maps (KL)", COLOURS["teacher"])
     if transfer_losses:
         yield (
             _TRANSFER_CAPTIONS[strategy],
@@ -90,8 +76,8 @@ def _loss_curves(folder, summary):
     yield (
         "The two students over the same number of updates. The distilled student spends the first updates on transfer."
         " Its curve is the distillation loss, whose minimum is the entropy of the targets, not 0.",
-        curves(_series(scratch, "mlm_loss", "from scratch: masked words", COLOURS["student_from_scratch"])
-               | _series(student, "distillation_loss", "distilled: mixed targets", COLOURS["student"],
+        curves(series(scratch, "mlm_loss", "from scratch: masked words", COLOURS["student_from_scratch"])
+               | series(student, "distillation_loss", "distilled: mixed targets", COLOURS["student"],
                          offset=steps_per_layer * layers if transfer else 0), "update", "loss (nats)"),
     )  # fmt: skip
 
@@ -125,29 +111,20 @@ def write_report(folder, summary, attention):
     """
     folder = pathlib.Path(folder)
 
-    def figures(pairs):
-        return "".join(
-            f"<figure>{figure}<figcaption>{html.escape(text)}</figcaption></figure>" for text, figure in pairs
-        )
-
     seconds = [["stage", "seconds"], *([name, f"{value:.1f}"] for name, value in summary["seconds"].items())]
     settings = [["setting", "value"], *([name, value] for name, value in summary["settings"].items())]
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>minimobilebert: seed {summary["seed"]}</title>
-<style>{_STYLE}</style></head><body>
-<h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
+    body = f"""<h1>MobileBERT at classroom size, seed {summary["seed"]}</h1>
 <p>We pre-trained a small inverted-bottleneck teacher, transferred its knowledge to a thin MobileBERT student (strategy:
 {summary["settings"]["strategy"]}), and distilled the student. For comparison, we trained the same student from scratch
 with the same number of updates. All scores are on held-out documents, at the same masked positions for all models.</p>
-<h2>Results</h2>{_html_table(results_table(summary))}
+<h2>Results</h2>{html_table(results_table(summary))}
 <h2>Loss of each stage</h2>{figures(_loss_curves(folder, summary))}
 <h2>Effect of transfer on each layer</h2>{figures(_layer_bars(summary))}
 <h2>Attention maps</h2><p>Teacher and distilled student side by side, layer.head, for the sentence
 <q>{html.escape(attention["sentence"])}</q> Rows are queries, columns are keys.</p>
 {attention_grid(attention["tokens"], attention["teacher"], attention["student"])}
 <h2>Activation scale</h2>{figures(_activation_bars(summary))}
-<h2>Time</h2>{_html_table(seconds)}
-<h2>Settings</h2>{_html_table(settings)}
-</body></html>
+<h2>Time</h2>{html_table(seconds)}
+<h2>Settings</h2>{html_table(settings)}
 """
-    write_text(folder / "report.html", page)
+    write_page(folder / "report.html", f"minimobilebert: seed {summary['seed']}", body)

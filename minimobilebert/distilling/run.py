@@ -1,0 +1,129 @@
+"""`distil`: a student for a teacher of the reader's own, from text alone.
+
+    out/config.json             the settings; a run with other settings in the same folder is an error
+    out/vocab.txt               the teacher's
+    out/transfer/               the stages (stages.py); student/ is what `--model OUT` loads
+    out/student/
+    out/student_vectors_only/   with --vectors-only
+    out/student_scratch/        with --baseline
+    out/summary.json, out/report.html, out/manifest.json
+
+After an interruption, even by `kill -9`, the same command resumes from the last checkpoint and ends with the same bits.
+A finished run can be measured again: with other pairs, another sentence, more students beside it.
+"""
+
+import pathlib
+from typing import Any, NamedTuple
+
+from ..kernels.runtime.precision import use_precision
+from ..pipeline.needs import check_distillation
+from ..pipeline.result_files import DISTILLATION_SUMMARY, read_result
+from ..pipeline.run import CONFIG, VOCABULARY, RunFolder, begun_with, check_same_contents, text_folders
+from ..pipeline.text_data import documents_of
+from ..support.files import name_of, sha256_of, write_json
+from ..support.locks import claimed
+from ..support.tables import aligned
+from ..support.terminal import say
+from ..training.manifest import is_finished
+from ..training.model_folder import load_model
+from . import stages
+from .first_values import start_from_teacher
+from .settings import settings_for
+from .sizes import rows_of_sizes, sizes_beside_teacher
+from .summary import summarise
+from .texts import fingerprint_of_teacher, read_text
+
+SUMMARY = "summary.json"
+EXAMPLE_SENTENCE = "The people of the United States have a right to expect that their government will be honest."
+
+
+class Wanted(NamedTuple):
+    """What the report shows beside the student; it does not change the student."""
+
+    sentence: str = EXAMPLE_SENTENCE
+    baseline: bool = False
+    vectors_only: bool = False
+    pairs: Any = None  # Pairs
+
+    def described(self):
+        """-> a JSON value: equal for equal reports"""
+        pairs = self.pairs and {"name": self.pairs.name, "files": [sha256_of(path)[:16] for path in self.pairs.files]}
+        return {"sentence": self.sentence, "baseline": self.baseline, "vectors_only": self.vectors_only, "pairs": pairs}
+
+
+def run(*, teacher, out, text=None, wanted=None, student="mobile", seed=1, settings=None, layers=None, steps=None):
+    """The command `distil`.
+
+    teacher: a model folder or a run; text: folders (None: the shipped texts); wanted: Wanted
+    student: a name of students.NAMES; settings: {name: text} from `--set`; layers, steps: options of their own
+    -> the summary, a dict. ValueError for bad input, before anything is written.
+    """
+    out, wanted = pathlib.Path(out), wanted or Wanted()
+    saved = load_model(teacher)
+    chosen = settings_for(
+        saved.config, saved.head in ("pretraining", "masked-words"), student=student, seed=seed, changes=settings,
+        layers=layers, steps=steps,
+    )  # fmt: skip
+    folders = [name_of(path) for path in text_folders(text)]
+    asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": folders or "shipped"}
+    distillation = RunFolder(out, chosen, asked)
+    of_teacher = fingerprint_of_teacher(saved)
+    if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
+        known = read_result(out / SUMMARY, DISTILLATION_SUMMARY)
+        if known["wanted"] == wanted.described():
+            contents = {**begun_with(out), "text": documents_of(text)[1], "teacher": of_teacher}
+            check_same_contents(out, contents)
+            say(f"{out} holds this run already; delete the folder to run it again")
+            return known
+    with claimed(out), use_precision(chosen.precision):
+        check_distillation(out, chosen, saved.config)
+        return _distil(distillation, saved, of_teacher, text, wanted)
+
+
+def _distil(distillation, saved, of_teacher, text, wanted):
+    """Run the unfinished stages -> the summary"""
+    settings, teacher = distillation.settings, (saved.params, saved.config)
+    distillation.begin(distillation.timed("text", read_text, text, saved.tokenizer, settings), teacher=of_teacher)
+    sizes = sizes_beside_teacher(saved.config, distillation.asked["student"], settings.student_config)
+    say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
+    first, starts = distillation.timed("first values", _first_values, distillation, teacher)
+    for start in starts:
+        say(f"start: {start.part}: {start.origin}")
+    for line in _lines_of_loss(settings, saved.config):
+        say(line)
+    models = {"student": stages.teach(distillation, stages.student_stages(settings, teacher), first, saved.params)}
+    if wanted.vectors_only:
+        models[stages.VECTORS_ONLY] = stages.teach_vectors_only(distillation, first, teacher)
+    if wanted.baseline:
+        models[stages.SCRATCH] = stages.train_from_scratch(distillation)
+    summary = summarise(distillation, saved, models, sizes, starts, wanted)
+    write_json(distillation.folder / SUMMARY, summary)
+    distillation.finish(SUMMARY, "report.html")
+    return summary
+
+
+def _first_values(distillation, teacher):
+    """The student before training -> parameters, list of Start"""
+    settings = distillation.settings
+    student = stages.random_student(settings, "masked-words" if settings.has_words else None)
+    batch = distillation.data.batches(0)
+    starts = start_from_teacher(student, settings.student_config, *teacher, settings.pairs, batch)
+    return student, starts
+
+
+def _lines_of_loss(settings, teacher):
+    """What is compared with what, aloud -> lines"""
+    config, transfer = settings.student_config, settings.transfer
+    pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in transfer.pairs)
+    yield f"layers: student's with teacher's: {pairs}"
+    terms = {name: getattr(transfer, name) for name in transfer._fields if name.endswith("_factor")}
+    yield "loss: " + ", ".join(
+        f"{factor:g} x {name.removesuffix('_factor')}" for name, factor in terms.items() if factor
+    )
+    if config.num_attention_heads != teacher.num_attention_heads:
+        heads = f"{config.num_attention_heads} heads and the teacher's {teacher.num_attention_heads}"
+        yield (f"note: {heads}: relations of queries, keys and values instead of attention maps"
+               f" ({transfer.relation_heads} relation heads)")  # fmt: skip
+    if config.hidden_size != teacher.hidden_size:
+        yield (f"note: widths {config.hidden_size} and the teacher's {teacher.hidden_size}: no feature maps, and"
+               " similarities of sentence vectors instead of directions")  # fmt: skip

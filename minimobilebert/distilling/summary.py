@@ -1,0 +1,81 @@
+"""What a finished distillation measured: losses by layer, sizes, retention; written to summary.json and report.html."""
+
+import dataclasses
+
+from ..distillation.encoder_transfer import encoder_transfer_losses
+from ..model.encoder import encoder_forward
+from ..pipeline.measurements import attention_maps
+from . import stages
+from .first_values import start_from_teacher
+from .measure import cosines, retention
+from .report import write_distillation_report
+
+_HEADS = 4  # whose maps are drawn
+_BATCHES = 4  # of the text on which the terms of the loss are measured after training
+
+
+def _losses_by_layer(params, config, teacher, data, transfer):
+    """Each term of each pair of layers, before or after training -> {term: [one number a pair]}"""
+    found = {}
+    for step in range(_BATCHES):
+        batch = data.batches(step)
+        inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        output, _ = encoder_forward(params, config, *inputs)
+        of_teacher, _ = encoder_forward(*teacher, *inputs)
+        for index, pair in enumerate(transfer.pairs):
+            single = transfer._replace(pairs=(pair,), embedding_factor=0.0, direction_factor=0.0, similarity_factor=0.0)
+            values, _ = encoder_transfer_losses(output, of_teacher, batch.attention_mask, single)
+            for name, value in values.items():
+                if name != "loss":
+                    found.setdefault(name, [0.0] * len(transfer.pairs))[index] += value / _BATCHES
+    return found
+
+
+def _attention(student, settings, teacher, tokenizer, sentence):
+    """Maps of a sentence in the paired layers, side by side: of some heads, or their means if the heads differ"""
+    config, teacher_config = settings.student_config, teacher[1]
+    tokens, of_teacher = attention_maps(*teacher, tokenizer, sentence)
+    _, of_student = attention_maps(student, config, tokenizer, sentence)
+    of_teacher = [of_teacher[pair[1]] for pair in settings.pairs]
+    of_student = [of_student[pair[0]] for pair in settings.pairs]
+    heads = min(config.num_attention_heads, _HEADS)
+    note = f"The first {heads} heads of the layers that were compared: layer.head."
+    if config.num_attention_heads != teacher_config.num_attention_heads:
+        of_teacher, of_student = (
+            [maps.mean(axis=0, keepdims=True) for maps in each] for each in (of_teacher, of_student)
+        )
+        heads, note = (
+            1,
+            "The mean over all heads of the layers that were compared, because the numbers of heads differ.",
+        )
+    maps = {"teacher": [each[:heads] for each in of_teacher], "student": [each[:heads] for each in of_student]}
+    return {"sentence": sentence, "tokens": tokens, "note": note, **maps}
+
+
+def summarise(distillation, saved, models, sizes, starts, wanted):
+    """Measure the models and write report.html -> the summary, a JSON value
+
+    saved: the teacher, a SavedModel; models: {stage: parameters of the student after it}
+    """
+    settings, data, config = distillation.settings, distillation.data, distillation.settings.student_config
+    teacher = saved.params, saved.config
+    first = stages.random_student(settings, None)
+    start_from_teacher(first, config, *teacher, settings.pairs, data.batches(0))
+    summary = {
+        "seed": settings.seed, "texts": data.texts, "steps": settings.steps,
+        "steps_of_stages": {stages.TRANSFER: settings.progressive_steps},
+        "teacher": distillation.asked["teacher"], "student": distillation.asked["student"], "settings": dataclasses.asdict(settings),
+        "wanted": wanted.described(), "sizes": sizes, "starts": [list(start) for start in starts],
+        "before": _losses_by_layer(first, config, teacher, data, settings.transfer),
+        "after": _losses_by_layer(models["student"], config, teacher, data, settings.transfer),
+    }  # fmt: skip
+    summary["retention"], points = {}, {}
+    if wanted.pairs:
+        everyone = {"teacher": teacher, **{name: (params, config) for name, params in models.items()}}
+        for name, (params, of_model) in everyone.items():
+            points[name] = cosines(params, of_model, saved.tokenizer, wanted.pairs, settings.pooling)
+            summary["retention"][name] = retention(points[name], wanted.pairs.labels)
+    summary["seconds"] = {**distillation.seconds, "total": sum(distillation.seconds.values())}
+    attention = _attention(models[stages.STUDENT], settings, teacher, saved.tokenizer, wanted.sentence)
+    write_distillation_report(distillation.folder, summary, attention, wanted.pairs, points)
+    return summary
