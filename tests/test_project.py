@@ -44,7 +44,7 @@ ROOMS = {
     "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}
     | GROUND,
 }
-ROOMS["distilling"] = {"pipeline", "distillation", "inference", "training", "tasks", "model", "ops", "kernels",
+ROOMS["distilling"] = {"pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
                        "text"} | GROUND  # fmt: skip
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip

@@ -18,6 +18,10 @@ def distil(arguments):
     columns = names_of(arguments.columns or "", "--columns")
     measured = read_pairs(arguments.measure, arguments.data, columns) if arguments.measure else None
     wanted = Wanted(arguments.sentence or EXAMPLE_SENTENCE, arguments.baseline, arguments.vectors_only, measured)
+    if arguments.teacher is None:
+        from ..distilling.example_teacher import example_teacher
+
+        arguments.teacher = example_teacher()
     summary = run(
         teacher=arguments.teacher, out=arguments.out, text=arguments.text, wanted=wanted, student=arguments.student,
         seed=arguments.seed, settings=pairs(arguments.set), layers=arguments.layers, steps=arguments.steps,
@@ -32,11 +36,18 @@ def distil(arguments):
 
 
 def _distil_arguments(parser):
-    parser.add_argument("--teacher", required=True, type=file_name, metavar="FOLDER",
-                        help="a converted encoder, or a run or a stage of it")  # fmt: skip
+    parser.add_argument("--teacher", type=file_name, metavar="FOLDER",
+                        help="a converted encoder, or a run or a stage of it (default: all-MiniLM-L6-v2, which is"
+                        " downloaded and converted to runs/minilm)")  # fmt: skip
     parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
                         help="texts to learn from, without labels (default: the shipped texts)")  # fmt: skip
-    parser.add_argument("--out", required=True, type=file_name, metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--out",
+        default="runs/distilled",
+        type=file_name,
+        metavar="FOLDER",
+        help="where to write (default runs/distilled)",
+    )
     parser.add_argument("--student", default="mobile", choices=_STUDENTS, help="its size (default mobile)")
     parser.add_argument("--steps", type=option(COUNT), metavar="N", help="updates of the student")
     parser.add_argument("--layers", metavar="LIST",

@@ -83,7 +83,7 @@ def run(*, teacher, out, text=None, wanted=None, student="mobile", seed=1, setti
 def _distil(distillation, saved, of_teacher, text, wanted):
     """Run the unfinished stages -> the summary"""
     settings, teacher = distillation.settings, (saved.params, saved.config)
-    distillation.begin(distillation.timed("text", read_text, text, saved.tokenizer, settings), teacher=of_teacher)
+    distillation.start(distillation.timed("text", read_text, text, saved.tokenizer, settings), teacher=of_teacher)
     sizes = sizes_beside_teacher(saved.config, distillation.asked["student"], settings.student_config)
     say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
     first, starts = distillation.timed("first values", _first_values, distillation, teacher)

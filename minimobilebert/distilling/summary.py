@@ -64,7 +64,8 @@ def summarise(distillation, saved, models, sizes, starts, wanted):
     summary = {
         "seed": settings.seed, "texts": data.texts, "steps": settings.steps,
         "steps_of_stages": {stages.TRANSFER: settings.progressive_steps},
-        "teacher": distillation.asked["teacher"], "student": distillation.asked["student"], "settings": dataclasses.asdict(settings),
+        "teacher": distillation.asked["teacher"], "student": distillation.asked["student"],
+        "settings": dataclasses.asdict(settings),
         "wanted": wanted.described(), "sizes": sizes, "starts": [list(start) for start in starts],
         "before": _losses_by_layer(first, config, teacher, data, settings.transfer),
         "after": _losses_by_layer(models["student"], config, teacher, data, settings.transfer),

@@ -111,7 +111,7 @@ class RunFolder:
     folder    all files of the run are in it
     settings  the settings of the training stages (stages.py), a dataclass
     asked     {name: value} of config.json
-    data      what the stages read, with `tokenizer` and `fingerprint`; None until `begin`
+    data      what the stages read, with `tokenizer` and `fingerprint`; None until `start`
     seconds   {stage: seconds}
     """
 
@@ -126,7 +126,7 @@ class RunFolder:
         """True if the run is finished and none of its files is missing. DamagedRun if one was modified."""
         return is_finished(self.folder, [CONFIG, VOCABULARY, result])
 
-    def begin(self, data, **contents):
+    def start(self, data, **contents):
         """Set the data and write config.json and the vocabulary. Nothing is written if an input is another one.
 
         contents: fingerprints of more inputs than the text and the vocabulary
@@ -171,7 +171,7 @@ class RunFolder:
         return result
 
     def note_seconds(self, name, seconds):
-        """Record the duration of a stage; on disk only after `begin` has written config.json."""
+        """Record the duration of a stage; on disk only after `start` has written config.json."""
         self.seconds[name] = seconds
         if (self.folder / CONFIG).exists():
             write_json(self._seconds_file, self.seconds)
@@ -185,6 +185,6 @@ class Run(RunFolder):
         super().__init__(folder, settings, {**dataclasses.asdict(settings), "text": folders or "shipped"})
 
     def use_text(self, data):
-        """`begin` with TextData"""
-        self.begin(data)
+        """`start` with TextData"""
+        self.start(data)
         self.settings = dataclasses.replace(self.settings, vocab_size=data.tokenizer.vocab_size)

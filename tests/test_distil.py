@@ -1,0 +1,351 @@
+"""`distil`, very small: students of a BERT with random weights, stopped and resumed, measured, and fed with nonsense."""
+
+import html.parser
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_glue, write_model
+from tiny_models import CONFIGS, random_batch, random_parameters
+
+from minimobilebert.cli import main
+from minimobilebert.config import ConfigError
+from minimobilebert.distilling import run as module
+from minimobilebert.distilling import stages
+from minimobilebert.distilling.first_values import start_from_teacher
+from minimobilebert.distilling.layer_mapping import layer_pairs
+from minimobilebert.distilling.settings import settings_for
+from minimobilebert.distilling.students import NAMES as STUDENTS
+from minimobilebert.distilling.students import named_student
+from minimobilebert.inference.embed import embed
+from minimobilebert.inference.model import Model
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.model.embeddings import embeddings_forward
+from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
+from minimobilebert.training import loop
+from minimobilebert.training.checkpoints import load_checkpoint
+
+MINILM = BERT.replace(
+    vocab_size=30522, hidden_size=384, embedding_size=384, intra_bottleneck_size=384, intermediate_size=1536,
+    num_hidden_layers=6, num_attention_heads=12, max_position_embeddings=512,
+)  # fmt: skip
+SMALL = "batch_size=6 max_length=10 learning_rate=5e-3".split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Teachers, texts and pairs."""
+    folder = tmp_path_factory.mktemp("distil")
+    write_model(folder / "bert", no_dropout(BERT))
+    write_model(folder / "words", no_dropout(BERT), head="masked-words")
+    write_glue(folder / "glue", count=12)
+    rng = np.random.default_rng(3)
+    (folder / "text").mkdir()
+    lines = [f"{rng.choice(NAMES)} eats {' '.join(rng.choice(THINGS, rng.integers(1, 9)))}." for _ in range(40)]
+    (folder / "text" / "one.txt").write_text("\n".join(lines[:20]) + "\n", encoding="utf-8")
+    (folder / "text" / "two.txt").write_text("\n".join(lines[20:]) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Random models are as fast as they are; the latency of each is measured once."""
+    monkeypatch.setattr("minimobilebert.distilling.sizes._TURNS", 1)
+    with use_backend("numpy"):
+        yield
+
+
+def words(folder, out, *more, teacher="bert", steps=4):
+    return ["distil", "--teacher", str(folder / teacher), "--text", str(folder / "text"), "--out", str(out),
+            "--steps", str(steps), "--set", *SMALL, *more]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """A whole run with everything in its report -> run folder, what it printed on stderr and stdout"""
+    out = tmp_path_factory.mktemp("distilled") / "run"
+    more = [
+        "--measure",
+        "stsb",
+        "--data",
+        str(folder / "glue"),
+        "--baseline",
+        "--vectors-only",
+        "--sentence",
+        "ada eats <b>",
+        "--set",
+        "embedding_size=16",
+    ]
+    with pytest.MonkeyPatch.context() as patch, use_backend("numpy"):
+        patch.setattr("minimobilebert.distilling.sizes._TURNS", 1)
+        assert main(words(folder, out, *more)) == 0
+    return out, more
+
+
+def weights(out, stage="student"):
+    return load_checkpoint(out / stage / "checkpoint-final.npz")[0]
+
+
+def equal(a, b):
+    return set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def refused(capsys, arguments, *parts):
+    assert main(arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minimobilebert")]
+    assert len(lines) == 1 and all(part in lines[0] for part in parts), lines
+
+
+def test_sizes_are_derived_from_the_teacher():
+    parameters = {name: count_parameters(parameter_shapes(named_student(name, MINILM))) for name in STUDENTS}
+    assert parameters == {"mobile": 7_102_848, "mobile-thin": 3_170_304, "mobile-shallow": 5_677_824, "tiny": 3_009_888}
+    mobile = named_student("mobile", MINILM)
+    assert (mobile.intra_bottleneck_size, mobile.intermediate_size, mobile.num_hidden_layers) == (96, 384, 6)
+    assert (mobile.hidden_size, mobile.embedding_size, mobile.num_attention_heads) == (384, 128, 12)
+    for teacher in (BERT, BERT.replace(num_attention_heads=16), CONFIGS["ib-bert"], CONFIGS["mobilebert-tiny"]):
+        for name in STUDENTS:  # any teacher has students: heads divide the width
+            student = named_student(name, teacher)
+            assert student.inner_size % student.num_attention_heads == 0 and student.hidden_size == teacher.hidden_size
+
+
+def test_layers_are_paired_evenly_or_as_given():
+    def teachers(*arguments):
+        return [pair[1] + 1 for pair in layer_pairs(*arguments)]
+
+    assert teachers("uniform", 6, 6) == [1, 2, 3, 4, 5, 6]
+    assert teachers("uniform", 3, 6) == [2, 4, 6]
+    assert teachers("uniform", 4, 6) == [2, 3, 5, 6]
+    assert teachers("uniform", 1, 12) == [12]
+    assert teachers("1,3,5", 3, 6) == [1, 3, 5]
+    for layers, count in (("1,3", 3), ("3,1", 2), ("1,7", 2), ("0,1", 2), ("1,x", 2), ("2,2", 2)):
+        with pytest.raises(ValueError, match="--layers: found"):
+            layer_pairs(layers, count, 6)
+    with pytest.raises(ValueError, match="expected at most the teacher's 6"):
+        layer_pairs("uniform", 7, 6)
+
+
+def test_a_run_leaves_a_model_a_summary_and_a_report(folder, finished, capsys):
+    out, _ = finished
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert set(summary["retention"]) == {"teacher", "student", "student_vectors_only", "student_scratch"}
+    assert all(np.isfinite(list(found.values())).all() for found in summary["retention"].values())
+    assert set(summary["after"]) == {"feature_map_transfer", "attention_transfer"}
+    model = Model.load(out)
+    assert model.config == settings_for(BERT, False, changes={"embedding_size": "16"}).student_config
+    assert embed(model, ["ada eats tea."]).shape == (1, 32)
+    assert main(["embed", "ada eats tea.", "ben eats milk.", "--model", str(out)]) == 0
+    for stage, head in (("student", None), ("student_scratch", "masked-words")):
+        assert Model.load(out / stage).head == head
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        assert not any(name in ("src", "href") and value.startswith("http") for name, value in attributes if value)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_report_is_one_page_and_the_readers_sentence_is_only_text(finished):
+    text = (finished[0] / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "ada eats <b>" in page.texts and "b" not in page.tags
+    assert page.tags.count("svg") >= 7 and "img" in page.tags and "script" not in page.tags
+    everything = " ".join(page.texts)
+    for part in (
+        "distilled student",
+        "without a teacher",
+        "sentence vectors only",
+        "principal directions",
+        "STS-B dev",
+    ):
+        assert part in everything
+
+
+def test_a_finished_run_is_only_measured_again(folder, finished, capsys):
+    out, more = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert main(words(folder, out, *more)) == 0
+    assert "holds this run already" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    copy = shutil.copytree(out, out.parent / "copy")
+    assert main(words(folder, copy, "--sentence", "ben eats milk.", "--set", "embedding_size=16")) == 0
+    assert equal(weights(copy), weights(out))
+    assert "ben eats milk." in (copy / "report.html").read_text(encoding="utf-8")
+    assert json.loads((copy / "summary.json").read_text(encoding="utf-8"))["retention"] == {}
+
+
+class Killed(BaseException):
+    """Like kill -9: nobody handles it."""
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_stopped_at_any_step_it_ends_with_the_same_bits(folder, tmp_path, monkeypatch, at):
+    """Progressive, so that one stop is between the stages; every step has a checkpoint."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {"stop": 1})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    monkeypatch.setattr(loop.Records, "__new__", _every_step(loop.Records.__new__))
+    more = ["strategy=progressive", "progressive_fraction=0.5"]
+
+    def run(out):
+        arguments = dict(word.split("=") for word in [*SMALL, *more])
+        module.run(teacher=folder / "bert", out=out, text=[folder / "text"], settings=arguments, steps=8)
+
+    run(tmp_path / "whole")
+    calls, step = [], stages.encoder_transfer_step
+
+    def stops(*arguments):
+        calls.append(1)
+        if len(calls) > at:
+            raise Killed
+        return step(*arguments)
+
+    monkeypatch.setattr(stages, "encoder_transfer_step", stops)
+    with pytest.raises(Killed):
+        run(tmp_path / "stopped")
+    monkeypatch.setattr(stages, "encoder_transfer_step", step)
+    run(tmp_path / "stopped")
+    for stage in (stages.TRANSFER, stages.STUDENT):
+        assert equal(weights(tmp_path / "stopped", stage), weights(tmp_path / "whole", stage))
+        lines = [
+            [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in file.read_text().splitlines()]
+            for file in (tmp_path / run / stage / "metrics.jsonl" for run in ("stopped", "whole"))
+        ]
+        assert lines[0] == lines[1]
+
+
+def _every_step(new):
+    def make(cls, folder, configuration, log_every=1, checkpoint_seconds=-1.0):
+        return new(cls, folder, configuration, 1, -1.0)
+
+    return make
+
+
+def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path, capsys):
+    out, more = finished
+    capsys.readouterr()
+    refused(capsys, words(folder, out, *more, steps=5), "steps = 4", "steps = 5")
+    refused(capsys, [*words(folder, out, *more), "--student", "tiny"], "student = mobile")
+    refused(capsys, [*words(folder, out, *more), "--set", "num_feedforward_networks=3"], "student.num_feedforward")
+    home = shutil.copytree(folder, tmp_path / "home")
+    other = shutil.copytree(out, tmp_path / "run")
+    config = (other / "config.json").read_text(encoding="utf-8").replace(str(folder), str(home))
+    (other / "config.json").write_text(config, encoding="utf-8")
+    os.remove(other / "manifest.json")
+    with open(home / "text" / "two.txt", "a", encoding="utf-8") as file:
+        file.write("one more line.\n")
+    refused(capsys, words(home, other, *more), "text: found other contents")
+    shutil.copy(folder / "text" / "two.txt", home / "text" / "two.txt")
+    shutil.rmtree(home / "bert")
+    write_model(home / "bert", no_dropout(BERT), seed=2)
+    refused(capsys, words(home, other, *more), "teacher: found other contents")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"nonsense": "1"}, "unknown setting 'nonsense'"),
+        ({"learning_rate": "fast"}, "learning_rate: found 'fast'"),
+        ({"feature_loss": "best"}, "feature_loss: found 'best'"),
+        ({"trigram_input": "maybe"}, "trigram_input: found 'maybe', expected true or false"),
+        (
+            {"hidden_size": "16", "embedding_size": "16", "feature_factor": "1"},
+            "feature_factor: found 1.0 with widths 16",
+        ),
+        ({"num_attention_heads": "4", "attention_factor": "1"}, "attention_factor: found 1.0 with 4 and 2 heads"),
+        ({"relation_factor": "1", "relation_heads": "7"}, "relation_heads: found 7, expected a divisor of"),
+        ({"words_factor": "1"}, "words_factor: found it above 0"),
+        ({"vocab_size": "9"}, "vocab_size: found 9"),
+        ({"max_length": "500"}, "max_length: found 500, expected at most 48"),
+        (
+            {f"{name}_factor": "0" for name in ("feature", "attention", "embedding", "direction")},
+            "found every factor 0",
+        ),
+        ({"num_hidden_layers": "3"}, "num_hidden_layers: found 3, expected at most the teacher's 2"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_clear_line(settings, words):
+    with pytest.raises((ConfigError, ValueError), match=words):
+        settings_for(BERT, False, changes=settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--measure", "stsb"], "--data: found nothing"),
+        (["--measure", "pairs.csv"], "--columns: found nothing"),
+        (["--teacher", "nowhere"], "nowhere: found no folder"),
+        (["--text", "nowhere"], "nowhere: not found"),
+    ],
+)
+def test_unusable_options_are_one_clear_line_and_nothing_is_written(folder, tmp_path, capsys, arguments, part):
+    refused(capsys, [*words(folder, tmp_path / "run"), *arguments], part)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_of_another_width_and_with_other_heads_learns_relations_and_similarities(folder, tmp_path, capsys):
+    pairs = tmp_path / "pairs.csv"
+    rows = [f"{a} eats tea,{b} eats milk,{n / 8}\n" for n, (a, b) in enumerate(zip(NAMES[:8], NAMES[8:], strict=True))]
+    pairs.write_text("first,second,score\n" + "".join(rows), encoding="utf-8")
+    more = ["hidden_size=24", "embedding_size=16", "num_attention_heads=4", "intra_bottleneck_size=16", "precision=bfloat16",
+            "--measure", str(pairs), "--columns", "first,second,score", "--layers", "2", "--student", "tiny"]  # fmt: skip
+    out = tmp_path / "run"
+    assert main(words(folder, out, *more)) == 0
+    said = capsys.readouterr()
+    assert "4 heads and the teacher's 2: relations of queries, keys and values instead of attention maps" in said.err
+    assert "widths 24 and the teacher's 32" in said.err and "1 with 2" in said.err
+    assert "distilled student" in said.out
+    line = json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"relation_transfer", "sentence_similarities"} <= set(line)
+    assert not {"feature_map_transfer", "attention_transfer", "sentence_directions"} & set(line)
+
+
+def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(words(folder, out, teacher="words")) == 0
+    assert "masked-word head" in capsys.readouterr().err
+    assert Model.load(out).head == "masked-words"
+    assert "masked_words" in json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert main(["fill-mask", "ada eats [MASK].", "--model", str(out)]) == 0
+
+
+@pytest.mark.parametrize("name", ["bert", "ib-bert"])
+def test_the_embedding_output_starts_near_the_teachers(name):
+    """Equal where the word table is not narrower and the norms are the same; else the best line through the points."""
+    rng = np.random.default_rng(4)
+    teacher = CONFIGS[name]
+    of_teacher, batch = random_parameters(teacher, rng, None, dtype=np.float32), random_batch(teacher, rng)
+    inputs = batch.input_ids, batch.token_type_ids
+    expected, _ = embeddings_forward(of_teacher, teacher, *inputs)
+    same = named_student("mobile", teacher).replace(normalization_type="layer_norm")
+    errors = []
+    for config in (same, named_student("mobile", teacher), named_student("mobile", teacher).replace(embedding_size=3)):
+        params = init_parameters(parameter_shapes(config), config, rng)
+        pairs = layer_pairs("uniform", config.num_hidden_layers, teacher.num_hidden_layers)
+        starts = start_from_teacher(params, config, of_teacher, teacher, pairs, batch)
+        assert {"word table", "map to the width", "embedding norm", "blocks"} <= {start.part for start in starts}
+        found, _ = embeddings_forward(params, config, *inputs)
+        errors.append(((found - expected)[batch.attention_mask] ** 2).mean() / expected[batch.attention_mask].var())
+    assert errors[0] < 1e-10 and errors[0] < errors[1] < errors[2] < 1.0
+
+
+def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folder):
+    teacher = CONFIGS["bert"]
+    student, rng = teacher.replace(num_hidden_layers=2), np.random.default_rng(5)
+    of_teacher, batch = random_parameters(teacher, rng, None, dtype=np.float32), random_batch(teacher, rng)
+    params = init_parameters(parameter_shapes(student), student, rng)
+    starts = start_from_teacher(params, student, of_teacher, teacher, ((0, 0), (1, 2)), batch)
+    assert ("blocks", "the teacher's layers 1, 3") in [tuple(start) for start in starts]
+    for layer, source in ((0, 0), (1, 2)):
+        names = [name for name in params if f".layer.{layer}." in name]
+        assert names and all(
+            np.array_equal(params[n], of_teacher[n.replace(f".{layer}.", f".{source}.", 1)]) for n in names
+        )
