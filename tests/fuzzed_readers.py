@@ -24,9 +24,9 @@ from minimobilebert.tasks.glue import glue_task, read_split
 from minimobilebert.tasks.own_table import classes_of, read_texts
 from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds
-from minimobilebert.tasks.table_files import open_table
 from minimobilebert.tasks.tsv import read_rows
 from minimobilebert.text.corpus import read_documents
+from minimobilebert.text.table_files import open_table
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 SQUAD = {"version": "v2.0", "data": [{"title": "Boats", "paragraphs": [{"context": "The ship has two sails. And a cat é.", "qas": [

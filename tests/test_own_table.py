@@ -22,7 +22,7 @@ from minimobilebert.finetuning.table_evaluation import evaluate, format_evaluati
 from minimobilebert.finetuning.table_prediction import predict
 from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
-from minimobilebert.tasks.table_files import open_table, rows_of
+from minimobilebert.text.table_files import open_table, rows_of
 
 FAST = {"learning_rate": 3e-3, "batch_size": 8, "weight_decay": 0.0, "epochs": 6}
 

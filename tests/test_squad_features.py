@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from squad_examples import CHARACTERS, TOKENIZER, dataset
 
-from minimobilebert.tasks.length_batches import TrainingBatches, sorted_batches
 from minimobilebert.tasks.squad_batches import SquadExamples
 from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_features import answer_pieces, make_features
 from minimobilebert.tasks.squad_windows import max_context, windows_of
 from minimobilebert.text.encoding import encode_pair
+from minimobilebert.text.length_batches import TrainingBatches, sorted_batches
 from minimobilebert.text.wordpiece import WordPieceTokenizer
 
 DATA = os.environ.get("MINIMOBILEBERT_DATA")

@@ -11,9 +11,9 @@ from minimobilebert.pipeline.stages import fine_tune
 from minimobilebert.pipeline.text_data import TextData
 from minimobilebert.tasks.classification_batches import encode_texts
 from minimobilebert.tasks.eras import ERAS, EraTask, era_of, make_era_task, passages, split_addresses
-from minimobilebert.tasks.length_batches import TrainingBatches
 from minimobilebert.text.corpus import Document, shipped_documents, split_documents
 from minimobilebert.text.encoding import encode_pair, pad_batch
+from minimobilebert.text.length_batches import TrainingBatches
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.text.wordpiece_trainer import count_words, train_wordpiece
 from minimobilebert.training.model_folder import load_model

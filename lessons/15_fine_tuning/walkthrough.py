@@ -7,8 +7,8 @@
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
-from minimobilebert.tasks.length_batches import TrainingBatches
 from minimobilebert.tasks.metrics import accuracy, f1, matthews
+from minimobilebert.text.length_batches import TrainingBatches
 
 rng = np.random.default_rng(15)
 try:

@@ -9,8 +9,9 @@ The texts are not changed.
 
 import pathlib
 
+from ..support.columns import find_column
 from ..support.files import new_folder
-from ..tasks.tsv import find_column, read_rows
+from ..tasks.tsv import read_rows
 
 
 def _table(path):

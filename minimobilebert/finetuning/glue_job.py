@@ -9,8 +9,8 @@ from ..model.classification import classification_step, regression_step
 from ..support.terminal import say
 from ..tasks.classification_batches import encode_texts
 from ..tasks.glue import dev_splits_of, glue_task, read_split, split_path
-from ..tasks.length_batches import sorted_batches
 from ..tasks.metrics import glue_scores
+from ..text.length_batches import sorted_batches
 
 _EVALUATION_BATCH = 64
 

@@ -27,7 +27,7 @@ from ..pipeline.run import CONFIG, CONTENTS, check_same_contents, check_same_run
 from ..support.files import name_of, write_json
 from ..support.locks import claimed
 from ..support.terminal import say
-from ..tasks.length_batches import TrainingBatches
+from ..text.length_batches import TrainingBatches
 from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint

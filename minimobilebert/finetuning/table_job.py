@@ -12,7 +12,7 @@ from ..support.terminal import say
 from ..tasks.classification_batches import encode_texts
 from ..tasks.metrics import accuracy, confusion_matrix, macro_f1, pearson, spearman
 from ..tasks.own_table import TableTexts, classes_of, describe_classes, read_texts, split
-from ..tasks.table_files import open_table
+from ..text.table_files import open_table
 from .glue_job import predict_rows
 
 

@@ -18,6 +18,7 @@ import time
 
 from ..inference.logits import classification_logits
 from ..ops.softmax import softmax_forward
+from ..support.columns import find_column
 from ..support.files import sha256_of, write_json
 from ..support.locks import held
 from ..support.regular_files import MEBIBYTE, open_regular
@@ -26,8 +27,7 @@ from ..support.shapes import Integer
 from ..support.structured_files import read_json
 from ..support.terminal import progress_bar, say
 from ..tasks.classification_batches import encode_texts
-from ..tasks.table_files import open_table, rows_of, text_of
-from ..tasks.tsv import find_column
+from ..text.table_files import open_table, rows_of, text_of
 from ..training import fingerprints
 from .glue_job import predict_rows
 from .saved_model import load_for_table

@@ -9,11 +9,11 @@ counts in the window with the maximum context of its first piece.
 import numpy as np
 
 from ..support.terminal import progress_bar, say
-from ..tasks.length_batches import sorted_batches
 from ..tasks.squad_batches import SquadExamples
 from ..tasks.squad_data import single_question
 from ..tasks.squad_features import make_features
 from ..tasks.squad_search import best_answers_of_all
+from ..text.length_batches import sorted_batches
 from .logits import span_logits
 
 _BATCH = 32

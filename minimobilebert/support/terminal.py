@@ -48,6 +48,11 @@ class _Bar:
             self.bar.update(steps)
             return
         now = time.perf_counter()
+        if self.total is None:
+            if now - self.last_line >= _SECONDS_BETWEEN_LINES:
+                self.last_line = now
+                say(f"{self.name}: {now - self.start:.0f} s  {text}".rstrip())
+            return
         ended = self.done == self.total and now - self.start >= SHORT
         if now - self.last_line >= _SECONDS_BETWEEN_LINES or ended:
             self.last_line = now
@@ -62,7 +67,7 @@ class _Bar:
 
 @contextlib.contextmanager
 def progress_bar(name, total, first=0, unit="step"):
-    """`with progress_bar("teacher", 1000) as bar: ... bar.update("loss 4.2")`"""
+    """`with progress_bar("teacher", 1000) as bar: ... bar.update("loss 4.2")`; total: None if it is unknown"""
     bar = _Bar(name, total, first, unit)
     try:
         yield bar

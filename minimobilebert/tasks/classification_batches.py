@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..text.encoding import encode_pair
-from .length_batches import sorted_batches
+from ..text.length_batches import sorted_batches
 
 
 class ClassificationBatch(NamedTuple):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..text.length_batches import TrainingBatches
 from .classification_batches import all_batches, encode_texts
-from .length_batches import TrainingBatches
 
 ERAS = ("before 1860", "1860-1929", "1930 and later")
 FIRST_YEARS = (1860, 1930)

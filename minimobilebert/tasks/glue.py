@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..support.columns import find_column
 from ..support.numbers import parsed
 from ..support.shapes import shown
 from ..support.terminal import say
-from .tsv import find_column, read_rows
+from .tsv import read_rows
 
 _COLA_COLUMNS = ["source", "label", "mark", "sentence"]
 _MATCHED = ("dev_matched", "dev_mismatched"), ("test_matched", "test_mismatched")

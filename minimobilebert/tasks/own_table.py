@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..support.columns import find_column
 from ..support.numbers import parsed
 from ..support.shapes import shown
 from ..support.terminal import say
-from .table_files import rows_of, text_of
-from .tsv import find_column
+from ..text.table_files import rows_of, text_of
 
 DEV_SHARE, MOST_DEV = 0.1, 5000
 MOST_CLASSES = 1000

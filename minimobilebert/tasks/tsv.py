@@ -10,7 +10,6 @@ import pathlib
 from typing import NamedTuple
 
 from ..support.regular_files import open_regular
-from ..support.shapes import shown_key
 
 MOST_LINE = 2**24  # bytes; a file with longer lines is not a table
 
@@ -51,12 +50,3 @@ def read_rows(path):
             if "\0" in text:
                 raise ValueError(f"{path}: line {number}: found a NUL byte, expected text")
             yield Row(number, text.split("\t"))
-
-
-def find_column(path, columns, name):
-    """The index of the column `name`. ValueError unless the header has it exactly once."""
-    if columns.count(name) != 1:
-        found = "no column" if name not in columns else f"{columns.count(name)} columns"
-        among = ", ".join(map(shown_key, columns[:20])) + (", ..." if len(columns) > 20 else "")
-        raise ValueError(f"{path}: line 1: found {found} {name!r} among {among}, expected one")
-    return columns.index(name)

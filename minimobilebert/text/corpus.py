@@ -21,7 +21,7 @@ from ..support.project import ROOT
 from ..support.regular_files import decode_utf8, read_bytes
 from ..support.terminal import say
 from .sentences import split_sentences
-from .text_files import COPY, HIDDEN, OTHER, LeftOut, find_texts, is_companion, is_text_name
+from .text_files import COPY, HIDDEN, LeftOut, find_texts, is_companion, is_text_name, other
 
 SHIPPED_ARCHIVES = ("state-of-the-union.tar.bz2", "moby-dick.tar.bz2", "jane-austen.tar.bz2")
 DATA_FOLDER = ROOT / "data"
@@ -61,9 +61,9 @@ def _document(name, source, content, location):
     return Document(name, source, paragraphs)
 
 
-def _read_archive(path, left_out):
-    """The documents of a .tar or .zip archive in its order, by the rules for a folder."""
-    source, names = path.name.split(".tar")[0].removesuffix(".zip"), set()
+def texts_in_archive(path, left_out):
+    """Yield the name, location and content (bytes) of the texts in a .tar or .zip archive, by the rules for a folder"""
+    names = set()
     try:
         with open_archive(path) as archive:
             for member in archive.members:
@@ -73,7 +73,7 @@ def _read_archive(path, left_out):
                 if member.parts in names:
                     raise ValueError(f"{location}: found it a second time, expected every name once")
                 names.add(member.parts)
-                yield _document(member.name, source, archive.read(member, MOST_BYTES), location)
+                yield member.name, location, archive.read(member, MOST_BYTES)
     except ArchiveError as error:
         if is_text_name(path.name):
             raise ValueError(f"{path}: found a single text, expected the folder that holds it") from None
@@ -83,6 +83,12 @@ def _read_archive(path, left_out):
         ) from None
 
 
+def _read_archive(path, left_out):
+    source = path.name.split(".tar")[0].removesuffix(".zip")
+    for name, location, content in texts_in_archive(path, left_out):
+        yield _document(name, source, content, location)
+
+
 def _is_text(member, left_out):
     """True if a member of an archive is a text; else `left_out` counts it, unless it is a folder."""
     if member.kind == FOLDER:
@@ -90,7 +96,7 @@ def _is_text(member, left_out):
     if any(map(is_companion, member.parts)):
         left_out.add(HIDDEN, member.name)
     elif not is_text_name(member.parts[-1] if member.parts else ""):
-        left_out.add(OTHER, member.name)
+        left_out.add(other(), member.name)
     elif member.kind != FILE:
         left_out.add("a link or a device in an archive", member.name)
     else:
@@ -116,6 +122,13 @@ def _without_copies(documents, left_out):
             yield document
 
 
+def check_each_once(paths):
+    """ValueError if one of the paths is in another one, or is another one."""
+    for path, outer in itertools.permutations(paths, 2):
+        if path.resolve().is_relative_to(outer.resolve()):
+            raise ValueError(f"{path}: found a folder that is {outer} or inside it, expected each text once")
+
+
 def read_documents(*paths):
     """Read folders of .txt files (including subfolders) and archives of them, one document per file.
 
@@ -124,9 +137,7 @@ def read_documents(*paths):
     position), or if the text has only one sentence.
     """
     documents, left_out, paths = [], LeftOut(), list(map(pathlib.Path, paths))
-    for path, other in itertools.permutations(paths, 2):  # a text that is read twice could be trained on and held out
-        if path.resolve().is_relative_to(other.resolve()):
-            raise ValueError(f"{path}: found a folder that is {other} or inside it, expected each text once")
+    check_each_once(paths)  # a text that is read twice could be trained on and held out
     for path in paths:
         if not path.exists():
             raise ValueError(f"{path}: not found, expected a folder of .txt files")

@@ -12,12 +12,13 @@ import stat
 
 from ..support.regular_files import kind_of
 
+ENDINGS = (".txt",)
 _SYSTEM_FOLDERS = {"__macosx", "__pycache__", "$recycle.bin", "system volume information"}
 
 
-def is_text_name(name):
+def is_text_name(name, endings=ENDINGS):
     """True if the name is that of a text."""
-    return name.lower().endswith(".txt") and not is_companion(name)
+    return name.lower().endswith(endings) and not is_companion(name)
 
 
 def is_companion(name):
@@ -41,13 +42,18 @@ class LeftOut:
         return ", ".join(f"{count} {reason} ({example!r})" for reason, (count, example) in self._found.items())
 
 
-HIDDEN, OTHER, TWICE, COPY = "hidden or an editor's", "not named .txt", "linked a second time", "a copy of another text"
+HIDDEN, TWICE, COPY = "hidden or an editor's", "linked a second time", "a copy of another text"
 
 
-def find_texts(folder, left_out):
+def other(endings=ENDINGS):
+    """The reason why a file is left out that has none of the endings."""
+    return f"not named {', '.join(endings)}"
+
+
+def find_texts(folder, left_out, endings=ENDINGS):
     """The texts in a folder and its subfolders -> sorted paths; `left_out` counts the other files.
 
-    ValueError or OSError for a text or folder that cannot be read.
+    endings: of the names of texts. ValueError or OSError for a text or folder that cannot be read.
     """
     root, seen, texts = pathlib.Path(folder), set(), []
     folders, links = [root], []
@@ -62,7 +68,7 @@ def find_texts(folder, left_out):
         with os.scandir(current) as entries:
             names = sorted(entry.name for entry in entries)
         for path in [current / name for name in names]:
-            result = _classify(path, root, left_out)
+            result = _classify(path, root, left_out, endings)
             if result == "text":
                 texts.append(path)
             elif result == "folder":
@@ -70,7 +76,7 @@ def find_texts(folder, left_out):
     return sorted(texts)
 
 
-def _classify(path, root, left_out):
+def _classify(path, root, left_out, endings):
     """-> "text", "folder" or, if it is left out, None. ValueError for a text that cannot be read."""
     name, mode, problem = path.relative_to(root).as_posix(), 0, ""
     try:
@@ -81,8 +87,8 @@ def _classify(path, root, left_out):
         left_out.add(HIDDEN, name)
     elif stat.S_ISDIR(mode):
         return "folder"
-    elif not is_text_name(path.name):
-        left_out.add(OTHER, name)
+    elif not is_text_name(path.name, endings):
+        left_out.add(other(endings), name)
     elif stat.S_ISREG(mode):
         return "text"
     else:

@@ -7,8 +7,9 @@
     {"id": 7, "review": "Dull; and\\nlong", "stars": 1}        JSON lines: an object a line
 
 Nobody says in a file how it was written, so we look: the separator is the one that the first row has most often; the
-encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. A file is read row
-by row, so that a large one needs little memory. tsv.py reads GLUE's files, where a quotation mark is no special sign.
+encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. A file, which may
+be compressed (.gz), is read row by row, so that a large one needs little memory. tsv.py reads GLUE's files, where a
+quotation mark is no special sign.
 """
 
 import codecs
@@ -18,13 +19,17 @@ import pathlib
 import re
 from typing import NamedTuple
 
-from ..support.regular_files import MEBIBYTE, open_regular
-from ..support.shapes import shown, shown_key
+from ..support.columns import find_column
+from ..support.gzip_files import open_content, skip
+from ..support.regular_files import MEBIBYTE
+from ..support.shapes import ANY, shown, shown_key
 from ..support.structured_files import MOST_LINE, parse_json
 from ..support.terminal import say
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson")
+_FIELD = (str, int, float, bool, None)
+_ROW = {str: _FIELD}  # of JSON lines
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # Encodings to guess from: name, the letters that its texts consist of, least share of them among letters beyond ASCII,
 # least number of such letters in a row (Western texts have one now and then, others write whole words in them).
@@ -52,7 +57,7 @@ class TableRow(NamedTuple):
 def _first_invalid(path):
     """The offset of the first byte that is not UTF-8, or None"""
     decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
-    with open_regular(path) as file:
+    with open_content(path) as file:
         while True:
             chunk = file.read(MEBIBYTE)
             waiting = len(decoder.getstate()[0])
@@ -76,13 +81,13 @@ def _fits(text, letters, share, together):
 
 def _guess(path, offset):
     """The encoding of a file whose byte at `offset` is not UTF-8"""
-    with open_regular(path) as file:
-        file.seek(max(0, offset - MEBIBYTE // 2))
+    start = max(0, offset - MEBIBYTE // 2)
+    with open_content(path) as file:
+        skip(file, start)
         sample = file.read(MEBIBYTE)
-        file.seek(offset)
-        found = f"byte 0x{file.read(1)[0]:02x} at byte {offset}"
+        found = f"byte 0x{sample[offset - start]:02x} at byte {offset}"
     lines = sample.split(b"\n")
-    sample = b"\n".join(lines[1 if offset > MEBIBYTE // 2 else 0 : -1 if len(sample) == MEBIBYTE else None])
+    sample = b"\n".join(lines[1 if start else 0 : -1 if len(sample) == MEBIBYTE else None])
     for name, *rule in _GUESSES:
         try:
             text = sample.decode(name)
@@ -107,7 +112,7 @@ def _encoding(path, given):
             raise ValueError(
                 f"--encoding: found {shown(given)}, expected one that Python knows, such as cp949"
             ) from None
-    with open_regular(path) as file:
+    with open_content(path) as file:
         start = file.read(4096)
     for mark, name in _MARKS:
         if start.startswith(mark):
@@ -118,20 +123,18 @@ def _encoding(path, given):
     return "utf-8" if offset is None else _guess(path, offset)
 
 
-def _text_of(table):
-    """The open file as text, line ends as they are"""
-    return io.TextIOWrapper(open_regular(table.path), encoding=table.encoding, newline="")
-
-
 def _undecodable(table, where, error):
     return ValueError(
         f"{where}: found byte 0x{error.object[error.start]:02x}, expected {table.encoding} (--encoding names another)"
     )
 
 
-def _lines(table):
-    """Lines of the file, with their ends; ValueError for a NUL or another encoding"""
-    with _text_of(table) as file:
+def _lines(table, file=None):
+    """Lines of the file, with their ends; ValueError for a NUL or another encoding
+
+    file: the open file, which is read and closed; by default `table.path` is opened
+    """
+    with io.TextIOWrapper(file or open_content(table.path), encoding=table.encoding, newline="") as file:
         number = 0
         while True:
             number += 1
@@ -150,9 +153,9 @@ def _lines(table):
             yield line
 
 
-def _csv_rows(table):
+def _csv_rows(table, file=None):
     """(row number from 0, last line, fields) of a CSV file, without empty rows and the line `sep=;` of Excel"""
-    lines = _lines(table)
+    lines = _lines(table, file)
     reader = csv.reader(lines, delimiter=table.separator, strict=True)
     number = -1
     try:
@@ -184,8 +187,8 @@ def open_table(path, encoding=None):
     """Find out how a table is written -> TableFile. ValueError of one line if it cannot be read."""
     path = pathlib.Path(path)
     table = TableFile(path, _encoding(path, encoding), None, [])
-    if path.suffix.lower() in _JSON_LINES:
-        for _, value in _objects(table):
+    if path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
+        for _, value in _objects(table, shape={str: ANY}):
             return table._replace(columns=list(value))
         raise ValueError(f"{path}: found no object, expected one a line")
     table = table._replace(separator=_separator(table))
@@ -194,12 +197,11 @@ def open_table(path, encoding=None):
     raise ValueError(f"{path}: found an empty file, expected a row with the names of the columns")
 
 
-def _objects(table):
+def _objects(table, file=None, shape=_ROW):
     """(line, object) of JSON lines"""
-    for number, line in enumerate(_lines(table), start=1):
+    for number, line in enumerate(_lines(table, file), start=1):
         if line.strip():
-            scalar = (str, int, float, bool, None)
-            yield number, parse_json(line.removeprefix("\ufeff"), f"{table.path}: line {number}", {str: scalar})
+            yield number, parse_json(line.removeprefix("\ufeff"), f"{table.path}: line {number}", shape)
 
 
 def text_of(field):
@@ -209,18 +211,35 @@ def text_of(field):
     return str(field).lower() if isinstance(field, bool) else str(field).strip()
 
 
-def rows_of(table):
-    """Yield every TableRow below the names. ValueError, one line with row and line, for a row of another length."""
+def rows_of(table, file=None):
+    """Yield every TableRow below the names. ValueError, one line with row and line, for a row of another length.
+
+    file: the open file, which is read and closed; by default `table.path` is opened
+    """
     if table.separator is None:
-        for row, (line, value) in enumerate(_objects(table), start=1):
+        for row, (line, value) in enumerate(_objects(table, file), start=1):
             where = f"{table.path}: row {row} (line {line})"
             if unknown := [name for name in value if name not in table.columns]:
                 raise ValueError(f"{where}: found {shown_key(unknown[0])!r}, expected only names of the first row")
             yield TableRow(where, [value.get(name) for name in table.columns])
         return
-    for row, line, fields in _csv_rows(table):
+    for row, line, fields in _csv_rows(table, file):
         where = f"{table.path}: row {row} (line {line})"
         if row and len(fields) != len(table.columns):
             raise ValueError(f"{where}: found {len(fields)} fields, expected {len(table.columns)}, as in the first row")
         if row:
             yield TableRow(where, fields)
+
+
+def column_of(table, name, file=None):
+    """Yield the fields of the column `name` as text, "" where there is nothing. Other fields of JSON may be anything.
+
+    file: as in `rows_of`
+    """
+    index = find_column(table.path, table.columns, name)
+    if table.separator is None:
+        for _, value in _objects(table, file, {f"{name}?": _FIELD, str: ANY}):
+            yield text_of(value.get(name))
+        return
+    for row in rows_of(table, file):
+        yield text_of(row.fields[index])

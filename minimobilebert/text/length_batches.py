@@ -25,6 +25,19 @@ def sorted_batches(lengths, batch_size):
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
+def pooled_batches(rows, lengths, batch_size, rng):
+    """Steps 2 and 3: batches of similar lengths in random order
+
+    rows [N]: row indices in random order; lengths [N]: those of the rows, in the same order
+    -> list of arrays of row indices
+    """
+    size, batches = POOL * batch_size, []
+    for start in range(0, len(rows), size):
+        pool = slice(start, start + size)
+        batches += [rows[pool][part] for part in sorted_batches(lengths[pool], batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
 class TrainingBatches:
     """Endless training batches: `batches(step)` -> `examples.batch(rows)`, a pure function of (seed, step).
 
@@ -46,12 +59,7 @@ class TrainingBatches:
     def _order(self, epoch):
         rng = np.random.default_rng([self.seed, _ORDER_STREAM, epoch])
         rows = rng.permutation(len(self.examples.lengths))
-        size = POOL * self.batch_size
-        batches = []
-        for start in range(0, len(rows), size):
-            pool = rows[start : start + size]
-            batches += [pool[part] for part in sorted_batches(self.examples.lengths[pool], self.batch_size)]
-        return [batches[i] for i in rng.permutation(len(batches))]
+        return pooled_batches(rows, self.examples.lengths[rows], self.batch_size, rng)
 
     def rows(self, step):
         """The row indices of batch `step`."""

@@ -1,0 +1,12 @@
+"""Find a column of a table by its name."""
+
+from .shapes import shown_key
+
+
+def find_column(path, columns, name):
+    """The index of the column `name`. ValueError unless the header has it exactly once."""
+    if columns.count(name) != 1:
+        found = "no column" if name not in columns else f"{columns.count(name)} columns"
+        among = ", ".join(map(shown_key, columns[:20])) + (", ..." if len(columns) > 20 else "")
+        raise ValueError(f"{path}: line 1: found {found} {name!r} among {among}, expected one")
+    return columns.index(name)
