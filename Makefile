@@ -101,6 +101,7 @@ help:
 	@echo "With your own texts and folders; each explains itself with --help:"
 	@echo "fill-mask         predict the words at [MASK]                      python -m minimobilebert fill-mask TEXT"
 	@echo "embed             texts to vectors, and how alike they are         python -m minimobilebert embed TEXT TEXT ..."
+	@echo "similar           the lines of a file that are nearest to a text   python -m minimobilebert similar TEXT --texts FILE"
 	@echo "nsp               predict whether one text follows another         python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
 	@echo "finetune          one task, one model: any settings, or a search   python -m minimobilebert finetune"

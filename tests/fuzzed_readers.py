@@ -11,14 +11,18 @@ import fuzzed_checkpoints
 import numpy as np
 from fuzz_readers import Reader
 
+from minimobilebert.config import ModelConfig
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.recording import load_recordings, save_recording
 from minimobilebert.course.teacher.policy import load_policy
 from minimobilebert.course.teacher.submission import read_submission
 from minimobilebert.download.unpack import unpack
 from minimobilebert.finetuning.run import format_summary
+from minimobilebert.interop.sentence_folders import read_sentence_settings
 from minimobilebert.pipeline.result_files import FINE_TUNING_SUMMARY, read_result
 from minimobilebert.support.archives import ArchiveError, open_archive
+from minimobilebert.support.lines import lines_of
+from minimobilebert.support.npy import reading_rows, writing_rows
 from minimobilebert.support.structured_files import read_json, read_json_lines, read_toml
 from minimobilebert.tasks.glue import glue_task, read_split
 from minimobilebert.tasks.own_table import classes_of, read_texts
@@ -47,6 +51,53 @@ def read_own_table(path):
     """The texts and classes of a table"""
     texts = read_texts(open_table(path), "review", label="stars")
     return texts, classes_of(texts.labels, path)
+
+
+SENTENCE_FOLDER = {
+    "modules.json": [{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+                     {"idx": 1, "path": "pooling", "type": "sentence_transformers.models.Pooling"}],
+    "sentence_bert_config.json": {"max_seq_length": 128, "do_lower_case": False},
+    "config.json": {"word_embedding_dimension": 768, "pooling_mode_mean_tokens": True, "include_prompt": True},
+    "config_sentence_transformers.json": {"prompts": {"query": "q: ", "document": ""}, "default_prompt_name": "query"},
+}  # fmt: skip
+
+
+def of_sentence_folder(name):
+    """A sample: one of its files; the others are written beside it, those of pooling in their folder"""
+
+    def sample(folder):
+        (folder / "pooling").mkdir(exist_ok=True)
+        for other, value in SENTENCE_FOLDER.items():
+            (folder / "pooling" / other if other == "config.json" else folder / other).write_text(json.dumps(value))
+        return json.dumps(SENTENCE_FOLDER[name], indent=1).encode()
+
+    return sample
+
+
+def read_sentence_folder(path):
+    """The settings; of pooling the damaged file, which is written beside the others"""
+    if path.name == "config.json":
+        (path.parent / "pooling" / path.name).write_bytes(path.read_bytes())
+    return read_sentence_settings(path.parent, ModelConfig())
+
+
+def of_vectors(folder):
+    """A sample: vectors as `embed --out` writes them"""
+    with writing_rows(folder / "sound.npy", 3) as write:
+        write(np.arange(12.0).reshape(4, 3))
+    return (folder / "sound.npy").read_bytes()
+
+
+def read_vectors(path):
+    """All rows"""
+    with reading_rows(path, 3) as rows:
+        return rows.read(2), rows.read(2)
+
+
+def read_lines(path):
+    """All lines"""
+    with open(path, "rb") as file:
+        return list(lines_of(file, path))
 
 
 def of_json(value):
@@ -207,6 +258,10 @@ READERS = {reader.name: reader for reader in [
     Reader("submitted file", "nonorm.py", of_bytes(b"def nonorm_forward(x, weight, bias):\n    return weight * x + bias\n"),
            lambda path: read_submission(path, {TASK: ""}, {TASK: ["nonorm_forward"]}), has_files_or_a_reason),
     Reader("downloaded zip", "RTE.zip", of_zip(8), unpacked),
+    Reader("vectors", "v.npy", of_vectors, read_vectors),
+    Reader("lines", "a.txt", of_bytes("One ship.\n\nA cat é came.\r\n".encode()), read_lines),
+    *(Reader(f"sentence folder, {name}", name, of_sentence_folder(name), read_sentence_folder, names_folder=True)
+      for name in SENTENCE_FOLDER),
     Reader("recording", "recorded.npz", of_recording, read_recording),
     *fuzzed_checkpoints.READERS,
 ]}  # fmt: skip

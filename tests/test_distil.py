@@ -2,7 +2,6 @@
 
 import html.parser
 import json
-import os
 import shutil
 
 import numpy as np
@@ -26,6 +25,7 @@ from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
+from minimobilebert.training.model_folder import SavedModel
 
 MINILM = BERT.replace(
     vocab_size=30522, hidden_size=384, embedding_size=384, intra_bottleneck_size=384, intermediate_size=1536,
@@ -55,6 +55,11 @@ def quick(monkeypatch):
     monkeypatch.setattr("minimobilebert.distilling.sizes._TURNS", 1)
     with use_backend("numpy"):
         yield
+
+
+def saved(config, head=None):
+    """A teacher without parameters, for settings"""
+    return SavedModel(None, config, head, None, None, None)
 
 
 def words(folder, out, *more, teacher="bert", steps=4):
@@ -133,7 +138,7 @@ def test_a_run_leaves_a_model_a_summary_and_a_report(folder, finished, capsys):
     assert all(np.isfinite(list(found.values())).all() for found in summary["retention"].values())
     assert set(summary["after"]) == {"feature_map_transfer", "attention_transfer"}
     model = Model.load(out)
-    assert model.config == settings_for(BERT, False, changes={"embedding_size": "16"}).student_config
+    assert model.config == settings_for(saved(BERT), changes={"embedding_size": "16"}).student_config
     assert embed(model, ["ada eats tea."]).shape == (1, 32)
     assert main(["embed", "ada eats tea.", "ben eats milk.", "--model", str(out)]) == 0
     for stage, head in (("student", None), ("student_scratch", "masked-words")):
@@ -235,18 +240,16 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
     refused(capsys, words(folder, out, *more, steps=5), "steps = 4", "steps = 5")
     refused(capsys, [*words(folder, out, *more), "--student", "tiny"], "student = mobile")
     refused(capsys, [*words(folder, out, *more), "--set", "num_feedforward_networks=3"], "student.num_feedforward")
-    home = shutil.copytree(folder, tmp_path / "home")
-    other = shutil.copytree(out, tmp_path / "run")
-    config = (other / "config.json").read_text(encoding="utf-8").replace(str(folder), str(home))
-    (other / "config.json").write_text(config, encoding="utf-8")
-    os.remove(other / "manifest.json")
-    with open(home / "text" / "two.txt", "a", encoding="utf-8") as file:
-        file.write("one more line.\n")
-    refused(capsys, words(home, other, *more), "text: found other contents")
-    shutil.copy(folder / "text" / "two.txt", home / "text" / "two.txt")
-    shutil.rmtree(home / "bert")
-    write_model(home / "bert", no_dropout(BERT), seed=2)
-    refused(capsys, words(home, other, *more), "teacher: found other contents")
+    other, file = shutil.copytree(out, tmp_path / "run"), folder / "text" / "two.txt"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text + "one more line.\n", encoding="utf-8")
+    refused(capsys, words(folder, other, *more), "text: found other contents than when the text")
+    file.write_text(text, encoding="utf-8")
+    shutil.move(folder / "bert", tmp_path / "bert")
+    write_model(folder / "bert", no_dropout(BERT), seed=2)
+    refused(capsys, words(folder, other, *more), "teacher: found other contents")
+    shutil.rmtree(folder / "bert")
+    shutil.move(tmp_path / "bert", folder / "bert")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +277,7 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
 )
 def test_settings_that_do_not_fit_are_one_clear_line(settings, words):
     with pytest.raises((ConfigError, ValueError), match=words):
-        settings_for(BERT, False, changes=settings)
+        settings_for(saved(BERT), changes=settings)
 
 
 @pytest.mark.parametrize(

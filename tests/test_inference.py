@@ -11,7 +11,7 @@ from tiny_models import random_parameters
 import minimobilebert
 from minimobilebert.cli import main
 from minimobilebert.config import preset
-from minimobilebert.inference.embed import embed
+from minimobilebert.inference.embed import POOLINGS, embed
 from minimobilebert.inference.fill_mask import fill_mask, masked_ids
 from minimobilebert.inference.model import Model, NoSuchHead
 from minimobilebert.inference.next_sentence import next_sentence
@@ -91,7 +91,7 @@ def test_masks_are_found_inside_words_and_in_a_row(model):
     assert masked_ids(model, "the[MASK]sea [MASK][MASK]") == [2, 5, 4, 6, 4, 4, 3]
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(model, pooling):
     texts = ["the sea", "a bird cried until the grey sea was calm", "nobody spoke", "a", "the bird"]
     together = embed(model, texts, pooling=pooling, batch_size=2)
@@ -99,7 +99,9 @@ def test_a_texts_vector_does_not_depend_on_the_texts_beside_it(model, pooling):
     np.testing.assert_allclose(together, alone, rtol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, rtol=1e-12)
     hidden = model.encode(["nobody spoke"])
-    expected = hidden.last_hidden[0].mean(axis=0) if pooling == "mean" else hidden.pooled[0]
+    states = hidden.last_hidden[0]
+    expected = {"mean": states.mean(axis=0), "cls": states[0], "max": states.max(axis=0), "pooler": hidden.pooled[0]}
+    expected = expected[pooling]
     np.testing.assert_allclose(together[2], expected / np.linalg.norm(expected), rtol=1e-12)
 
 
@@ -227,7 +229,7 @@ def test_embed_reads_lines_as_utf8_and_passes_over_empty_ones(folder, capsys, mo
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "text: found none, expected some as arguments or as lines of the standard input"),
+        (b"", "text: found none, expected some as arguments, in a file, or as lines of the standard input"),
         (b"\n \n", "text: found none"),
         (b"the sea\na caf\xe9\n", "standard input, line 2: found byte 0xe9, expected UTF-8"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimobilebert.cli import main
-from minimobilebert.commands import models
+from minimobilebert.commands import sentences
 from minimobilebert.inference.neighbours import nearest
 
 
@@ -89,7 +89,7 @@ def test_json_of_the_nearest(typed):
 
 
 def test_a_standard_input_without_end_is_refused(typed, monkeypatch):
-    monkeypatch.setattr(models, "_MOST_INPUT", 1_000)
+    monkeypatch.setattr(sentences, "_MOST_INPUT", 1_000)
     code, out, err = typed(b"ada\n" * 1_000)
     assert (code, out) == (2, "") and err == (
         "minimobilebert: error: standard input: found more than 1,000 bytes, expected fewer at a time\n"

@@ -24,7 +24,8 @@ def distil(arguments):
         arguments.teacher = example_teacher()
     summary = run(
         teacher=arguments.teacher, out=arguments.out, text=arguments.text, wanted=wanted, student=arguments.student,
-        seed=arguments.seed, settings=pairs(arguments.set), layers=arguments.layers, steps=arguments.steps,
+        column=arguments.column, seed=arguments.seed, settings=pairs(arguments.set), layers=arguments.layers,
+        steps=arguments.steps,
     )  # fmt: skip
     if arguments.json:
         print(json.dumps(summary, indent=2))
@@ -39,8 +40,10 @@ def _distil_arguments(parser):
     parser.add_argument("--teacher", type=file_name, metavar="FOLDER",
                         help="a converted encoder, or a run or a stage of it (default: all-MiniLM-L6-v2, which is"
                         " downloaded and converted to runs/minilm)")  # fmt: skip
-    parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
-                        help="texts to learn from, without labels (default: the shipped texts)")  # fmt: skip
+    parser.add_argument("--text", nargs="+", type=file_name, metavar="PATH",
+                        help="texts to learn from, without labels: prepared text, or what `prepare` reads (default: the"
+                        " shipped texts)")  # fmt: skip
+    parser.add_argument("--column", type=utf8_text, metavar="NAME", help="tables: the column with the text")
     parser.add_argument(
         "--out",
         default="runs/distilled",

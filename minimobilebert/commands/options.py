@@ -24,6 +24,13 @@ def model_option(parser):
                         help="a run, a stage of it, or a converted model (default runs/tiny)")  # fmt: skip
 
 
+def loaded_model(arguments):
+    """The Model that --model names"""
+    from ..inference.model import Model
+
+    return Model.load(arguments.model)
+
+
 def pairs(words):
     """["a=1", "b=x"] -> {"a": "1", "b": "x"}; ValueError for another format, or for a name that occurs twice"""
     pairs = {}

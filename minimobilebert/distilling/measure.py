@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..inference.embed import embed
+from ..inference.embed import Embedder
 from ..inference.model import Model
 from ..tasks.glue import glue_task, read_split, split_path
 from ..tasks.metrics import pearson, spearman
 from ..tasks.own_table import read_texts
-from ..tasks.table_files import open_table
+from ..text.table_files import open_table
 
 STSB = "stsb"
 
@@ -42,10 +42,11 @@ def read_pairs(measure, data=None, columns=None):
     return Pairs(path.name, texts.firsts, texts.seconds, np.array(texts.labels, np.float64), [path])
 
 
-def cosines(params, config, tokenizer, pairs, pooling):
-    """[N], the cosine of each pair"""
-    model = Model(params, config, None, None, tokenizer, None)
-    first, second = (embed(model, texts, pooling=pooling).astype(np.float64) for texts in (pairs.firsts, pairs.seconds))
+def cosines(params, config, tokenizer, pairs, sentence):
+    """[N], the cosine of each pair; sentence: SentenceSettings or None, the teacher's"""
+    model = Model(params, config, None, None, tokenizer, None, sentence)
+    embedder = Embedder(model, normalize=True)
+    first, second = (embedder(texts).astype(np.float64) for texts in (pairs.firsts, pairs.seconds))
     return (first * second).sum(axis=1)
 
 

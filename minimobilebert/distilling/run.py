@@ -12,14 +12,15 @@ After an interruption, even by `kill -9`, the same command resumes from the last
 A finished run can be measured again: with other pairs, another sentence, more students beside it.
 """
 
+import dataclasses
 import pathlib
+import time
 from typing import Any, NamedTuple
 
 from ..kernels.runtime.precision import use_precision
 from ..pipeline.needs import check_distillation
 from ..pipeline.result_files import DISTILLATION_SUMMARY, read_result
 from ..pipeline.run import CONFIG, VOCABULARY, RunFolder, begun_with, check_same_contents, text_folders
-from ..pipeline.text_data import documents_of
 from ..support.files import name_of, sha256_of, write_json
 from ..support.locks import claimed
 from ..support.tables import aligned
@@ -51,64 +52,85 @@ class Wanted(NamedTuple):
         return {"sentence": self.sentence, "baseline": self.baseline, "vectors_only": self.vectors_only, "pairs": pairs}
 
 
-def run(*, teacher, out, text=None, wanted=None, student="mobile", seed=1, settings=None, layers=None, steps=None):
+class Distillation(RunFolder):
+    """A run of `distil`; saved: the teacher, a SavedModel"""
+
+    def __init__(self, folder, settings, asked, saved):
+        super().__init__(folder, settings, asked)
+        self.saved = saved
+
+    @property
+    def teacher(self):
+        """Parameters, ModelConfig"""
+        return self.saved.params, self.saved.config
+
+    def configuration(self, *arguments, **read):
+        """As in RunFolder; the student makes vectors of texts as its teacher does."""
+        sentence = self.saved.sentence
+        return super().configuration(*arguments, **read) | (
+            {"sentence": dataclasses.asdict(sentence)} if sentence else {}
+        )
+
+
+def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", seed=1, settings=None, **options):
     """The command `distil`.
 
-    teacher: a model folder or a run; text: folders (None: the shipped texts); wanted: Wanted
-    student: a name of students.NAMES; settings: {name: text} from `--set`; layers, steps: options of their own
-    -> the summary, a dict. ValueError for bad input, before anything is written.
+    teacher: a model folder or a run; text: paths (None: the shipped texts); column: of tables; wanted: Wanted
+    student: a name of students.NAMES; settings: {name: text} from `--set`; options: layers, steps, or None
+    -> the summary, a dict. ValueError for bad input, before anything is trained.
     """
     out, wanted = pathlib.Path(out), wanted or Wanted()
     saved = load_model(teacher)
-    chosen = settings_for(
-        saved.config, saved.head in ("pretraining", "masked-words"), student=student, seed=seed, changes=settings,
-        layers=layers, steps=steps,
-    )  # fmt: skip
-    folders = [name_of(path) for path in text_folders(text)]
-    asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": folders or "shipped"}
-    distillation = RunFolder(out, chosen, asked)
-    of_teacher = fingerprint_of_teacher(saved)
-    if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
-        known = read_result(out / SUMMARY, DISTILLATION_SUMMARY)
-        if known["wanted"] == wanted.described():
-            contents = {**begun_with(out), "text": documents_of(text)[1], "teacher": of_teacher}
-            check_same_contents(out, contents)
-            say(f"{out} holds this run already; delete the folder to run it again")
-            return known
+    chosen = settings_for(saved, student=student, seed=seed, changes=settings, **options)
+    names = [name_of(path) for path in text_folders(text)]
+    asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": names or "shipped",
+             "column": column}  # fmt: skip
+    distillation = Distillation(out, chosen, asked, saved)
     with claimed(out), use_precision(chosen.precision):
         check_distillation(out, chosen, saved.config)
-        return _distil(distillation, saved, of_teacher, text, wanted)
+        start = time.perf_counter()
+        data = read_text(text_folders(text), saved.tokenizer, chosen, out, column)
+        reading = time.perf_counter() - start
+        contents = {"text": data.fingerprint, "teacher": fingerprint_of_teacher(saved)}
+        if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
+            check_same_contents(out, {**begun_with(out), **contents})
+            known = read_result(out / SUMMARY, DISTILLATION_SUMMARY)
+            if known["wanted"] == wanted.described():
+                say(f"{out} holds this run already; delete the folder to run it again")
+                return known
+        distillation.start(data, teacher=contents["teacher"])
+        distillation.note_seconds("text", reading)
+        return _distil(distillation, wanted)
 
 
-def _distil(distillation, saved, of_teacher, text, wanted):
+def _distil(distillation, wanted):
     """Run the unfinished stages -> the summary"""
-    settings, teacher = distillation.settings, (saved.params, saved.config)
-    distillation.start(distillation.timed("text", read_text, text, saved.tokenizer, settings), teacher=of_teacher)
-    sizes = sizes_beside_teacher(saved.config, distillation.asked["student"], settings.student_config)
+    settings, (teacher, teacher_config) = distillation.settings, distillation.teacher
+    sizes = sizes_beside_teacher(teacher_config, distillation.asked["student"], settings.student_config)
     say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
-    first, starts = distillation.timed("first values", _first_values, distillation, teacher)
+    first, starts = distillation.timed("first values", first_values, distillation)
     for start in starts:
         say(f"start: {start.part}: {start.origin}")
-    for line in _lines_of_loss(settings, saved.config):
+    for line in _lines_of_loss(settings, teacher_config):
         say(line)
-    models = {"student": stages.teach(distillation, stages.student_stages(settings, teacher), first, saved.params)}
+    of_student = stages.student_stages(settings, distillation.teacher)
+    models = {stages.STUDENT: stages.teach(distillation, of_student, first, teacher)}
     if wanted.vectors_only:
-        models[stages.VECTORS_ONLY] = stages.teach_vectors_only(distillation, first, teacher)
+        models[stages.VECTORS_ONLY] = stages.teach_vectors_only(distillation, first, distillation.teacher)
     if wanted.baseline:
         models[stages.SCRATCH] = stages.train_from_scratch(distillation)
-    summary = summarise(distillation, saved, models, sizes, starts, wanted)
+    summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
     write_json(distillation.folder / SUMMARY, summary)
     distillation.finish(SUMMARY, "report.html")
     return summary
 
 
-def _first_values(distillation, teacher):
+def first_values(distillation):
     """The student before training -> parameters, list of Start"""
     settings = distillation.settings
     student = stages.random_student(settings, "masked-words" if settings.has_words else None)
     batch = distillation.data.batches(0)
-    starts = start_from_teacher(student, settings.student_config, *teacher, settings.pairs, batch)
-    return student, starts
+    return student, start_from_teacher(student, settings.student_config, *distillation.teacher, settings.pairs, batch)
 
 
 def _lines_of_loss(settings, teacher):

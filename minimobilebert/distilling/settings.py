@@ -12,12 +12,14 @@ A factor is the weight of one term of the loss (distillation/encoder_transfer.py
 
 import dataclasses
 import functools
+import math
 
 from ..config import ConfigError, ModelConfig, config_from_strings
 from ..distillation.encoder_transfer import EncoderTransfer
 from ..distillation.layer_transfer import FEATURE_LOSSES
 from ..distillation.relation_transfer import check_relation_heads
 from ..kernels.runtime.precision import PRECISIONS
+from ..model.sentence_settings import SentenceSettings
 from ..pipeline.settings import check_values, values_from_strings
 from ..support.numbers import COUNT, FACTOR, RATE, SEED
 from ..support.shapes import Number, OneOf
@@ -140,12 +142,6 @@ def _automatic(config, teacher, teacher_has_words):
     }
 
 
-def _largest_common_divisor(a, b):
-    while b:
-        a, b = b, a % b
-    return a
-
-
 def _check_possible(settings, teacher, teacher_has_words):
     """ConfigError for a term that the two models do not allow."""
     config = settings.student_config
@@ -174,21 +170,24 @@ def _check_possible(settings, teacher, teacher_has_words):
         raise ConfigError("found every factor 0, expected a term to learn from")
 
 
-def settings_for(teacher, teacher_has_words, *, student="mobile", seed=1, changes=None, pooling="mean", **options):
+def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     """DistilSettings for a teacher; ConfigError or ValueError for an unknown name or a bad value.
 
-    teacher: ModelConfig; student: a name of students.NAMES; options: settings that have an option of their own, or None
+    saved: the teacher, a SavedModel; student: a name of students.NAMES
     changes: {name: text} of `--set`, for settings and for fields of the student's ModelConfig
+    options: settings that have an option of their own, or None
     """
+    teacher, sentence = saved.config, saved.sentence or SentenceSettings()
+    has_words = saved.head in ("pretraining", "masked-words")
     changes = dict(changes or {})
     own = {name: changes.pop(name) for name in list(changes) if name in _SHAPES}
     config = config_from_strings(named_student(student, teacher), changes)
     values = values_from_strings(own, _SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
-    values.setdefault("max_length", min(DistilSettings.max_length, teacher.max_position_embeddings))
-    values.setdefault("relation_heads", _largest_common_divisor(config.inner_size, teacher.inner_size))
-    automatic = _automatic(config, teacher, teacher_has_words)
+    values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
+    values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
+    automatic = _automatic(config, teacher, has_words)
     values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
-    settings = DistilSettings(config, teacher.num_hidden_layers, pooling, **values)
-    _check_possible(settings, teacher, teacher_has_words)
+    settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
+    _check_possible(settings, teacher, has_words)
     return settings

@@ -6,7 +6,6 @@ from ..distillation.encoder_transfer import encoder_transfer_losses
 from ..model.encoder import encoder_forward
 from ..pipeline.measurements import attention_maps
 from . import stages
-from .first_values import start_from_teacher
 from .measure import cosines, retention
 from .report import write_distillation_report
 
@@ -52,29 +51,30 @@ def _attention(student, settings, teacher, tokenizer, sentence):
     return {"sentence": sentence, "tokens": tokens, "note": note, **maps}
 
 
-def summarise(distillation, saved, models, sizes, starts, wanted):
+def summarise(distillation, first, models, said, wanted):
     """Measure the models and write report.html -> the summary, a JSON value
 
-    saved: the teacher, a SavedModel; models: {stage: parameters of the student after it}
+    first: the student's first parameters; models: {stage: the student's parameters after it}
+    said: {"sizes", "starts"}, which were said before training
     """
     settings, data, config = distillation.settings, distillation.data, distillation.settings.student_config
-    teacher = saved.params, saved.config
-    first = stages.random_student(settings, None)
-    start_from_teacher(first, config, *teacher, settings.pairs, data.batches(0))
+    saved, teacher = distillation.saved, distillation.teacher
+    by_layer = [
+        _losses_by_layer(params, config, teacher, data, settings.transfer) for params in (first, models[stages.STUDENT])
+    ]
     summary = {
         "seed": settings.seed, "texts": data.texts, "steps": settings.steps,
         "steps_of_stages": {stages.TRANSFER: settings.progressive_steps},
         "teacher": distillation.asked["teacher"], "student": distillation.asked["student"],
-        "settings": dataclasses.asdict(settings),
-        "wanted": wanted.described(), "sizes": sizes, "starts": [list(start) for start in starts],
-        "before": _losses_by_layer(first, config, teacher, data, settings.transfer),
-        "after": _losses_by_layer(models["student"], config, teacher, data, settings.transfer),
+        "settings": dataclasses.asdict(settings), "wanted": wanted.described(), "sizes": said["sizes"],
+        "starts": [list(start) for start in said["starts"]], "before": by_layer[0], "after": by_layer[1],
+        "retention": {},
     }  # fmt: skip
-    summary["retention"], points = {}, {}
+    points = {}
     if wanted.pairs:
         everyone = {"teacher": teacher, **{name: (params, config) for name, params in models.items()}}
         for name, (params, of_model) in everyone.items():
-            points[name] = cosines(params, of_model, saved.tokenizer, wanted.pairs, settings.pooling)
+            points[name] = cosines(params, of_model, saved.tokenizer, wanted.pairs, saved.sentence)
             summary["retention"][name] = retention(points[name], wanted.pairs.labels)
     summary["seconds"] = {**distillation.seconds, "total": sum(distillation.seconds.values())}
     attention = _attention(models[stages.STUDENT], settings, teacher, saved.tokenizer, wanted.sentence)

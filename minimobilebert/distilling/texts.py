@@ -1,18 +1,24 @@
-"""From `--text` to batches: one text a row, without labels; a batch is a pure function of (seed, step)."""
+"""From `--text` to batches: texts without labels, a row each; a batch is a pure function of (seed, step).
 
+folders, files, tables, archives    prepared first, into the folder `text` of the run (text/prepare.py)
+prepared text                       read where it is, if it was prepared with the teacher's vocabulary
+"""
+
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..pipeline.text_data import documents_of
 from ..support.terminal import say
-from ..tasks.classification_batches import encode_texts
-from ..tasks.length_batches import TrainingBatches
+from ..text.corpus import DATA_FOLDER, SHIPPED_ARCHIVES
 from ..text.masking import mask_tokens
+from ..text.prepare import Preparation, prepare
+from ..text.shards import MANIFEST, TextShards, names_of
 from ..training import fingerprints
 
 _MASK_STREAM = 431
 _MOST_MASKED = 20  # words of a text, as in BERT
+SHARDS = "text"  # the folder of prepared text in a run
 
 
 class MaskedBatch(NamedTuple):
@@ -46,21 +52,36 @@ class TextBatches(NamedTuple):
     texts: int
 
 
-def _sentences(text):
-    """-> sentences in order, each once; fingerprint"""
-    documents, fingerprint = documents_of(text)
-    return list(dict.fromkeys(each for document in documents for each in document.sentences())), fingerprint
+def _is_prepared(path):
+    """True for a folder of prepared text."""
+    return all((pathlib.Path(path) / name).exists() for name in (MANIFEST, names_of(0)[0]))
 
 
-def read_text(text, tokenizer, settings):
-    """text: folders, or None for the shipped texts; settings: DistilSettings -> TextBatches"""
-    sentences, fingerprint = _sentences(text)
-    encoded = encode_texts(tokenizer, sentences, None, None, settings.max_length)
-    plain = TrainingBatches(encoded, settings.batch_size, settings.seed)
+def _shards(text, tokenizer, out, column):
+    """The prepared text that the user named, or that is made from what the user named -> TextShards"""
+    if not text:
+        text = [DATA_FOLDER / name for name in SHIPPED_ARCHIVES]
+    if not any(map(_is_prepared, text)):
+        preparation = Preparation(unit="sentence", **({"column": column} if column else {}))
+        return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)
+    if len(text) > 1 or column:
+        found = "--column" if column else f"{len(text)} folders"
+        raise ValueError(f"--text: found {found} with prepared text, expected it alone: prepare all texts together")
+    shards = TextShards(text[0])
+    if shards.tokenizer.digest != tokenizer.digest:
+        raise ValueError(
+            f"{text[0]}: found text prepared with another vocabulary, expected the teacher's: prepare --vocab TEACHER"
+        )
+    return shards
+
+
+def read_text(text, tokenizer, settings, out, column=None):
+    """text: paths, none for the shipped texts; settings: DistilSettings; out: the run's folder -> TextBatches"""
+    shards = _shards(text, tokenizer, out, column)
+    plain = shards.batches(settings.seed, settings.batch_size, settings.max_length)
     masked = MaskedBatches(plain, tokenizer, settings.seed)
-    cut = f"; {encoded.cut:,} cut to {settings.max_length}" if encoded.cut else ""
-    say(f"text: {len(sentences):,} sentences, {len(encoded.ids):,} word pieces{cut}")
-    return TextBatches(tokenizer, masked if settings.has_words else plain, masked, fingerprint, len(sentences))
+    say(f"text: {shards.rows:,} rows, {shards.pieces:,} word pieces; a row is cut to {settings.max_length}")
+    return TextBatches(tokenizer, masked if settings.has_words else plain, masked, shards.fingerprint, shards.rows)
 
 
 def fingerprint_of_teacher(saved):

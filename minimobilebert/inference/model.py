@@ -18,6 +18,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
+from ..model.sentence_settings import SentenceSettings
 from ..support.terminal import say
 from ..text.encoding import Encoding, encode_pair, pad_batch
 from ..text.wordpiece import WordPieceTokenizer
@@ -48,6 +49,7 @@ class Model:
     num_labels: int | None
     tokenizer: WordPieceTokenizer
     labels: list[str] | None
+    sentence: SentenceSettings | None = None  # how `embed` makes vectors; None: mean of the tokens, length 1
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Model":

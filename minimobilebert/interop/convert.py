@@ -1,4 +1,4 @@
-"""`convert`: a Hugging Face folder to a model folder of this project, and back.
+"""`convert`: a folder of Hugging Face or sentence-transformers to a model folder of this project, and back.
 
 We read and check everything before we write, and write the new folder atomically.
 """
@@ -18,6 +18,7 @@ from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_h
 from .hf_names import match_parameters, tensors_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
 from .safetensors_files import InteropError, read_tensors, write_tensors
+from .sentence_folders import encoder_folder, read_sentence_settings, write_sentence_settings
 
 
 class Converted(NamedTuple):
@@ -101,10 +102,11 @@ def from_hf(folder, out):
     check_new_folder(out)
     check_writable(out)
     require("safetensors", "interop")
-    params, config, head, tokenizer, labels, notes = read_hf(folder)
+    params, config, head, tokenizer, labels, notes = read_hf(encoder_folder(folder))
+    sentence, sentence_notes = read_sentence_settings(folder, config)
     check_disk(out, sum(array.nbytes for array in params.values()), "the model")
-    save_model(out, params, config, tokenizer, labels)
-    return Converted(config, head, len(params), notes)
+    save_model(out, params, config, tokenizer, labels, sentence)
+    return Converted(config, head, len(params), [*notes, *sentence_notes])
 
 
 def to_hf(folder, out):
@@ -124,6 +126,8 @@ def to_hf(folder, out):
         write_tokenizer(unfinished, saved.tokenizer, saved.config)
         write_tensors(unfinished, tensors)
         write_json(unfinished / "config.json", settings)
+        if saved.sentence:
+            write_sentence_settings(unfinished, saved.sentence, saved.config)
     names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
     parameters = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
     notes = [f"left out {name}: transformers' class has none" for name in sorted(parameters - names)]

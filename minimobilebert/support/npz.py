@@ -8,22 +8,16 @@ the file before we allocate memory.
 import errno
 import math
 import os
-import re
 import struct
 import zipfile
 
 import numpy as np
 
+from .npy import read_header
 from .regular_files import open_regular
 
 _ENCRYPTED = 0x1
 _CHUNK = 2**22
-_MAGIC = b"\x93NUMPY\x01\x00"
-# The header that NumPy writes for numbers. NumPy's reader runs Python's parser on it, which fails for 5,000 brackets.
-_HEADER = re.compile(
-    rb"\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,19}, ){0,31}(?:\d{1,19},?)?)\), \}[ \n]*"
-)
 
 # The errors of Python's zip reader for damaged files.
 _DAMAGE = (ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, RuntimeError, NotImplementedError,
@@ -40,12 +34,10 @@ def _read_array(archive, member):
     if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
         raise DamagedFile(f"{member.filename} is compressed")
     with archive.open(member) as file:
-        start = file.read(len(_MAGIC) + 2)
-        header = file.read(int.from_bytes(start[-2:], "little")) if start[:-2] == _MAGIC else b""
-        found = _HEADER.fullmatch(header)
+        found = read_header(file)
         if not found:
             raise DamagedFile(f"{member.filename} is no array of plain numbers")
-        dtype, shape = np.dtype(found[1].decode()), tuple(map(int, re.findall(rb"\d+", found[3])))
+        dtype, shape, columns_first = found
         size = math.prod(shape) * dtype.itemsize  # Python integers do not overflow
         if size != member.file_size - file.tell() or max(shape, default=0) >= 2**62:
             raise DamagedFile(f"{member.filename} says {list(shape)} of {dtype} and has other bytes")
@@ -54,7 +46,7 @@ def _read_array(archive, member):
             array[start : start + _CHUNK] = np.frombuffer(file.read(min(_CHUNK, size - start)), np.uint8)
         if file.read(1):  # reading to the end also verifies the checksum
             raise DamagedFile(f"{member.filename} goes on behind its numbers")
-    return array.view(dtype).reshape(shape, order="F" if found[2] == b"True" else "C")
+    return array.view(dtype).reshape(shape, order="F" if columns_first else "C")
 
 
 def read_npz(path):

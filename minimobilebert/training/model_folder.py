@@ -14,6 +14,8 @@ import numpy as np
 
 from ..config import ConfigError, ModelConfig, config_from_dict
 from ..model.parameters import parameter_shapes
+from ..model.sentence_settings import SHAPE as SENTENCE_SHAPE
+from ..model.sentence_settings import SentenceSettings, sentence_settings_from
 from ..support.files import new_folder
 from ..support.shapes import ANY, ShapeError, check
 from ..text.wordpiece import WordPieceTokenizer
@@ -21,7 +23,8 @@ from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .manifest import check_listed
 
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
-_CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None), str: ANY}
+_CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None),
+                        "sentence?": (SENTENCE_SHAPE, None), str: ANY}  # fmt: skip
 
 # The parameter that identifies each head; the first match counts.
 _HEAD_BY_PARAMETER = {
@@ -39,6 +42,7 @@ class SavedModel(NamedTuple):
     num_labels: int | None  # of a classification head
     tokenizer: Any
     labels: list | None  # names of the classes, if known
+    sentence: SentenceSettings | None = None  # how texts become vectors, if the model was made for that
 
 
 def head_of(names):
@@ -49,9 +53,11 @@ def head_of(names):
     return None
 
 
-def save_model(folder, params, config, tokenizer, labels=None):
-    """Write a model folder atomically; it must be new or empty."""
+def save_model(folder, params, config, tokenizer, labels=None, sentence=None):
+    """Write a model folder atomically; it must be new or empty. sentence: SentenceSettings or None"""
     configuration = {"model": dataclasses.asdict(config), "labels": labels, "vocabulary": tokenizer.digest}
+    if sentence is not None:
+        configuration["sentence"] = dataclasses.asdict(sentence)
     with new_folder(folder) as unfinished:
         tokenizer.save(unfinished / VOCABULARY)
         save_checkpoint(unfinished / CHECKPOINT, params, {"step": 0, "seconds": 0.0, "configuration": configuration})
@@ -81,10 +87,11 @@ def find_checkpoint(folder):
 
 
 def _configuration(path, metadata):
-    """-> ModelConfig, labels or None, digest of the vocabulary"""
+    """-> ModelConfig, labels or None, SentenceSettings or None, digest of the vocabulary"""
     try:
         found = check(metadata["configuration"], _CONFIGURATION_SHAPE, "configuration")
-        return config_from_dict(found["model"]), found.get("labels"), found["vocabulary"]
+        sentence = sentence_settings_from(found.get("sentence"), "sentence")
+        return config_from_dict(found["model"]), found.get("labels"), sentence, found["vocabulary"]
     except (ShapeError, ConfigError) as error:
         raise CheckpointError(f"{path}: found no usable configuration ({error}), expected one") from None
 
@@ -124,11 +131,11 @@ def load_model(folder):
     path = find_checkpoint(folder)
     check_listed(path)
     params, metadata = load_checkpoint(path)
-    config, labels, digest = _configuration(path, metadata)
+    config, labels, sentence, digest = _configuration(path, metadata)
     head, num_labels = head_of(params), None
     if head == "classification":
         num_labels = len(np.atleast_1d(params["classifier.weight"]))
     _check_parameters(path, params, config, head, num_labels)
     if labels and len(labels) != num_labels:
         raise CheckpointError(f"{path}: found {len(labels)} names of classes, expected {num_labels}")
-    return SavedModel(params, config, head, num_labels, _load_vocabulary(path, config, digest), labels)
+    return SavedModel(params, config, head, num_labels, _load_vocabulary(path, config, digest), labels, sentence)
