@@ -126,9 +126,7 @@ train-tiny: setup
 	@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
 
 distil: setup
-	@$(MINI) distil $(call option,--teacher,MODEL) --seed $(call value_or,SEED,1) --out $(call value_or,OUT,runs/distilled) \
-		$(call several,--text,TEXT) $(call several,--set,SET) $(if $(call given,DATA),--measure stsb) \
-		$(call option,--data,DATA) $(call several,,ARGS)
+	@$(MINI) distil --seed $(call value_or,SEED,1) --out $(call value_or,OUT,runs/distilled) $(call option,--teacher,MODEL) $(call several,--text,TEXT) $(call several,--set,SET) $(call option,--measure stsb --data,DATA) $(call several,,ARGS)
 
 seeds: setup
 	@$(MINI) seeds $(call several,--set,SET)
