@@ -52,76 +52,93 @@ class EncoderTransfer(NamedTuple):
 
 
 class EncoderGradients(NamedTuple):
+    """What goes into the student's `encoder_backward`."""
+
     hidden_states: dict  # {index into hidden_states: [B, T, H]}
     scores: dict  # {layer: [B, A, T, T]}
     projections: dict  # {layer: Projections}
 
     def add_hidden(self, index, gradient):
-        """Add to the gradient of a hidden state."""
+        """Add to the gradient of a hidden state: several terms may read the same one."""
         known = self.hidden_states.get(index)
         self.hidden_states[index] = gradient if known is None else known + gradient
 
 
-def _layer_terms(student, teacher, mask, transfer, pair):
-    """The terms of one pair of layers; yields (name, factor, loss, where the gradient goes, its backward, cache)"""
+class _Losses:
+    """The sum of the terms, and the value of each."""
+
+    def __init__(self):
+        self.values = {"loss": 0.0}
+
+    def add(self, name, value, factor):
+        """factor: the weight in the sum"""
+        self.values[name] = value
+        self.values["loss"] += factor * value
+
+
+def _layer_losses(student, teacher, mask, transfer, pair, gradients):
+    """The terms of one pair of layers -> {name: loss}; adds their gradients, with the share of one pair"""
     layer, of_teacher = pair
+    share, found = 1.0 / len(transfer.pairs), {}
     if transfer.feature_factor:
         forward, backward = FEATURE_LOSSES[transfer.feature_loss]
         loss, cache = forward(student.hidden_states[layer + 1], teacher.hidden_states[of_teacher + 1], mask)
-        yield "feature_map_transfer", transfer.feature_factor, loss, "hidden_states", backward, cache
+        gradients.add_hidden(layer + 1, backward(share * transfer.feature_factor, cache))
+        found["feature_map_transfer"] = loss
     if transfer.attention_factor:
-        scores, teacher_scores = student.attention_scores[layer], teacher.attention_scores[of_teacher]
-        loss, cache = attention_transfer_forward(scores, teacher_scores, mask)
-        yield "attention_transfer", transfer.attention_factor, loss, "scores", attention_transfer_backward, cache
+        scores, target = student.attention_scores[layer], teacher.attention_scores[of_teacher]
+        loss, cache = attention_transfer_forward(scores, target, mask)
+        gradients.scores[layer] = attention_transfer_backward(share * transfer.attention_factor, cache)
+        found["attention_transfer"] = loss
     if transfer.relation_factor:
-        projections, of_teacher = student.projections[layer], teacher.projections[of_teacher]
-        loss, cache = relation_transfer_forward(projections, of_teacher, mask, transfer.relation_heads)
-        yield "relation_transfer", transfer.relation_factor, loss, "projections", relation_transfer_backward, cache
+        projections, target = student.projections[layer], teacher.projections[of_teacher]
+        loss, cache = relation_transfer_forward(projections, target, mask, transfer.relation_heads)
+        gradients.projections[layer] = relation_transfer_backward(share * transfer.relation_factor, cache)
+        found["relation_transfer"] = loss
+    return found
 
 
-def _vector_terms(student, teacher, transfer):
-    """The terms of the sentence vectors; student, teacher [B, H]; yields (name, factor, loss, backward, cache)"""
-    if transfer.direction_factor:
-        yield ("sentence_directions", transfer.direction_factor,
-               *_with(direction_transfer_backward, direction_transfer_forward(student, teacher)))  # fmt: skip
-    if transfer.similarity_factor:
-        yield ("sentence_similarities", transfer.similarity_factor,
-               *_with(similarity_transfer_backward, similarity_transfer_forward(student, teacher)))  # fmt: skip
+def _vector_losses(student, teacher, mask, transfer, gradients):
+    """The terms of the sentence vectors; yields (name, loss, factor) and adds their gradients
 
-
-def _with(backward, loss_and_cache):
-    loss, cache = loss_and_cache
-    return loss, backward, cache
+    student, teacher: the last hidden states [B, T, H] and [B, T, H']
+    """
+    vectors, pooling = pool_forward(student.hidden_states[-1], mask, transfer.pooling)
+    target, _ = pool_forward(teacher.hidden_states[-1], mask, transfer.pooling)
+    top = len(student.hidden_states) - 1
+    if factor := transfer.direction_factor:
+        loss, cache = direction_transfer_forward(vectors, target)
+        gradients.add_hidden(top, pool_backward(direction_transfer_backward(factor, cache), pooling))
+        yield "sentence_directions", loss, factor
+    if factor := transfer.similarity_factor:
+        loss, cache = similarity_transfer_forward(vectors, target)
+        gradients.add_hidden(top, pool_backward(similarity_transfer_backward(factor, cache), pooling))
+        yield "sentence_similarities", loss, factor
 
 
 def encoder_transfer_losses(student, teacher, mask, transfer):
     """All terms except masked words, and their gradients.
 
     student, teacher: EncoderOutput; mask [B, T] bool; transfer: EncoderTransfer
-    -> {"loss", and the mean of each term}, EncoderGradients
+    -> {"loss", and each term: layers' terms as the mean over the pairs}, EncoderGradients
     """
-    values, gradients, total = {}, EncoderGradients({}, {}, {}), 0.0
-    share = 1.0 / max(len(transfer.pairs), 1)
-    for pair in transfer.pairs:
-        for name, factor, loss, where, backward, cache in _layer_terms(student, teacher, mask, transfer, pair):
-            index = pair[0] + 1 if where == "hidden_states" else pair[0]
-            getattr(gradients, where)[index] = backward(share * factor, cache)
-            values[name] = values.get(name, 0.0) + share * loss
-            total += share * factor * loss
-    if transfer.embedding_factor:
+    losses, gradients = _Losses(), EncoderGradients({}, {}, {})
+    by_pair = [_layer_losses(student, teacher, mask, transfer, pair, gradients) for pair in transfer.pairs]
+    for name, factor in (
+        ("feature_map_transfer", transfer.feature_factor),
+        ("attention_transfer", transfer.attention_factor),
+        ("relation_transfer", transfer.relation_factor),
+    ):
+        if factor and by_pair:
+            losses.add(name, sum(found[name] for found in by_pair) / len(by_pair), factor)
+    if factor := transfer.embedding_factor:
         loss, cache = feature_map_transfer_forward(student.hidden_states[0], teacher.hidden_states[0], mask)
-        gradients.add_hidden(0, feature_map_transfer_backward(transfer.embedding_factor, cache))
-        values["embedding_transfer"] = loss
-        total += transfer.embedding_factor * loss
+        gradients.add_hidden(0, feature_map_transfer_backward(factor, cache))
+        losses.add("embedding_transfer", loss, factor)
     if transfer.direction_factor or transfer.similarity_factor:
-        vectors, pooling = pool_forward(student.hidden_states[-1], mask, transfer.pooling)
-        teacher_vectors, _ = pool_forward(teacher.hidden_states[-1], mask, transfer.pooling)
-        top = len(student.hidden_states) - 1
-        for name, factor, loss, backward, cache in _vector_terms(vectors, teacher_vectors, transfer):
-            gradients.add_hidden(top, pool_backward(backward(factor, cache), pooling))
-            values[name] = loss
-            total += factor * loss
-    return {"loss": total, **values}, gradients
+        for name, loss, factor in _vector_losses(student, teacher, mask, transfer, gradients):
+            losses.add(name, loss, factor)
+    return losses.values, gradients
 
 
 def encoder_transfer_step(params, config, teacher, teacher_config, batch, transfer, rng=None):
