@@ -12,7 +12,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.cli import main
 from minimobilebert.config import ConfigError
 from minimobilebert.distilling import run as module
-from minimobilebert.distilling import stages
+from minimobilebert.distilling import stages, teacher_vectors
 from minimobilebert.distilling.first_values import start_from_teacher
 from minimobilebert.distilling.layer_mapping import layer_pairs
 from minimobilebert.distilling.settings import settings_for
@@ -22,7 +22,9 @@ from minimobilebert.inference.embed import embed
 from minimobilebert.inference.model import Model
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.embeddings import embeddings_forward
+from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
+from minimobilebert.ops.pooling import pool_forward
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
 from minimobilebert.training.model_folder import SavedModel
@@ -198,7 +200,7 @@ def test_stopped_at_any_step_it_ends_with_the_same_bits(folder, tmp_path, monkey
     monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {"stop": 1})
     monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
     monkeypatch.setattr(loop.Records, "__new__", _every_step(loop.Records.__new__))
-    more = ["strategy=progressive", "progressive_fraction=0.5"]
+    more = ["strategy=progressive", "transfer_fraction=0.5"]
 
     def run(out):
         arguments = dict(word.split("=") for word in [*SMALL, *more])
@@ -306,9 +308,65 @@ def test_a_student_of_another_width_and_with_other_heads_learns_relations_and_si
     assert "4 heads and the teacher's 2: relations of queries, keys and values instead of attention maps" in said.err
     assert "widths 24 and the teacher's 32" in said.err and "1 with 2" in said.err
     assert "distilled student" in said.out
-    line = json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert {"relation_transfer", "sentence_similarities"} <= set(line)
-    assert not {"feature_map_transfer", "attention_transfer", "sentence_directions"} & set(line)
+    assert set(losses(out, "transfer")) == {"relation_transfer"}
+    assert set(losses(out, "student")) == {"sentence_similarities"}
+
+
+def losses(out, stage):
+    """The terms of the loss in the last line of a stage's metrics"""
+    line = json.loads((out / stage / "metrics.jsonl").read_text().splitlines()[-1])
+    return [name for name in line if name not in ("step", "loss", "learning_rate", "gradient_norm", "seconds")]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "transfer", "student"),
+    [
+        ("progressive", ["feature_map_transfer", "attention_transfer"], ["sentence_directions"]),
+        ("joint", ["feature_map_transfer", "attention_transfer", "embedding_transfer"], ["sentence_directions"]),
+        ("auxiliary", None,
+         ["feature_map_transfer", "attention_transfer", "embedding_transfer", "sentence_directions"]),
+        ("none", None, ["sentence_directions"]),
+    ],
+)  # fmt: skip
+def test_strategies_have_the_papers_stages(folder, tmp_path, monkeypatch, strategy, transfer, student):
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    out = tmp_path / "run"
+    assert main(words(folder, out, f"strategy={strategy}", "--json")) == 0
+    assert (out / "transfer").exists() == (transfer is not None)
+    assert losses(out, "student") == student and (transfer is None or losses(out, "transfer") == transfer)
+
+
+def test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than_once(
+    folder, tmp_path, monkeypatch, capsys
+):
+    """Each batch has the vectors of its own rows; parts are finished one by one, and a changed one is noticed."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    monkeypatch.setattr(teacher_vectors, "PART", 16)
+    out, seen, step = tmp_path / "run", [], stages.encoder_transfer_step
+
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+        if hasattr(batch, "teacher_vectors"):
+            hidden = encoder_forward(teacher, teacher_config, *batch[:3])[0].hidden_states[-1]
+            expected, _ = pool_forward(hidden, batch.attention_mask, "mean")
+            np.testing.assert_allclose(batch.teacher_vectors, expected, rtol=1e-4, atol=1e-5)
+            seen.append(1)
+        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+
+    monkeypatch.setattr(stages, "encoder_transfer_step", watched)
+    command = words(folder, out, "--json", steps=12)
+    assert main(command) == 0
+    parts = sorted((out / "teacher_vectors").glob("*.npy"))
+    assert len(parts) == 3 and len(seen) == 9  # the transfer stage has the first 3 steps
+    before, vectors = weights(out), [part.read_bytes() for part in parts]
+    shutil.rmtree(out / "student")
+    parts[2].unlink()
+    assert main(command) == 0
+    assert equal(weights(out), before) and [part.read_bytes() for part in parts] == vectors
+    shutil.rmtree(out / "student")
+    parts[1].write_bytes(parts[0].read_bytes())
+    refused(capsys, command, "00001.npy: found other contents")
 
 
 def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, capsys):

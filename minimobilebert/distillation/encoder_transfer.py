@@ -50,6 +50,12 @@ class EncoderTransfer(NamedTuple):
         """True if a term needs the last layers of both models."""
         return bool(self.direction_factor or self.similarity_factor or self.words_factor)
 
+    @property
+    def only_vectors(self):
+        """True if no term reads more of the teacher than its sentence vectors."""
+        layers = self.feature_factor or self.attention_factor or self.relation_factor
+        return not (layers or self.embedding_factor or self.words_factor)
+
 
 class EncoderGradients(NamedTuple):
     """What goes into the student's `encoder_backward`."""
@@ -98,13 +104,12 @@ def _layer_losses(student, teacher, mask, transfer, pair, gradients):
     return found
 
 
-def _vector_losses(student, teacher, mask, transfer, gradients):
+def _vector_losses(student, target, mask, transfer, gradients):
     """The terms of the sentence vectors; yields (name, loss, factor) and adds their gradients
 
-    student, teacher: the last hidden states [B, T, H] and [B, T, H']
+    student: EncoderOutput; target [B, H']: the teacher's vectors
     """
     vectors, pooling = pool_forward(student.hidden_states[-1], mask, transfer.pooling)
-    target, _ = pool_forward(teacher.hidden_states[-1], mask, transfer.pooling)
     top = len(student.hidden_states) - 1
     if factor := transfer.direction_factor:
         loss, cache = direction_transfer_forward(vectors, target)
@@ -116,10 +121,11 @@ def _vector_losses(student, teacher, mask, transfer, gradients):
         yield "sentence_similarities", loss, factor
 
 
-def encoder_transfer_losses(student, teacher, mask, transfer):
+def encoder_transfer_losses(student, teacher, mask, transfer, teacher_vectors=None):
     """All terms except masked words, and their gradients.
 
     student, teacher: EncoderOutput; mask [B, T] bool; transfer: EncoderTransfer
+    teacher_vectors [B, H'], if they are known already; if no other term reads the teacher, `teacher` may then be None
     -> {"loss", and each term: layers' terms as the mean over the pairs}, EncoderGradients
     """
     losses, gradients = _Losses(), EncoderGradients({}, {}, {})
@@ -136,7 +142,9 @@ def encoder_transfer_losses(student, teacher, mask, transfer):
         gradients.add_hidden(0, feature_map_transfer_backward(factor, cache))
         losses.add("embedding_transfer", loss, factor)
     if transfer.direction_factor or transfer.similarity_factor:
-        for name, loss, factor in _vector_losses(student, teacher, mask, transfer, gradients):
+        if teacher_vectors is None:
+            teacher_vectors, _ = pool_forward(teacher.hidden_states[-1], mask, transfer.pooling)
+        for name, loss, factor in _vector_losses(student, teacher_vectors, mask, transfer, gradients):
             losses.add(name, loss, factor)
     return losses.values, gradients
 
@@ -144,7 +152,8 @@ def encoder_transfer_losses(student, teacher, mask, transfer):
 def encoder_transfer_step(params, config, teacher, teacher_config, batch, transfer, rng=None):
     """Losses and gradients of one step; the teacher runs without dropout.
 
-    batch: input_ids, token_type_ids, attention_mask; for masked words also masked_positions and masked_labels
+    batch: input_ids, token_type_ids, attention_mask; for masked words also masked_positions and masked_labels; perhaps
+        teacher_vectors [B, H']: the teacher runs only if a term needs more than these
     -> {"loss", and the mean of each term}, gradients
     """
     inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
@@ -152,9 +161,13 @@ def encoder_transfer_step(params, config, teacher, teacher_config, batch, transf
     if not transfer.reads_output:
         tops = [max((pair[side] + 1 for pair in transfer.pairs), default=0) for side in (0, 1)]
     keep_scores = bool(transfer.attention_factor)
-    teacher_output, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=tops[1], keep_scores=keep_scores)
+    teacher_output, vectors = None, getattr(batch, "teacher_vectors", None)
+    if vectors is None or not transfer.only_vectors:
+        teacher_output, _ = encoder_forward(
+            teacher, teacher_config, *inputs, num_layers=tops[1], keep_scores=keep_scores
+        )
     output, cache = encoder_forward(params, config, *inputs, num_layers=tops[0], rng=rng, keep_scores=keep_scores)
-    values, gradients = encoder_transfer_losses(output, teacher_output, batch.attention_mask, transfer)
+    values, gradients = encoder_transfer_losses(output, teacher_output, batch.attention_mask, transfer, vectors)
     grads, dwords = {}, None
     if transfer.words_factor:
         of_teacher = teacher, teacher_config, teacher_output.hidden_states[-1]

@@ -35,7 +35,7 @@ def _curves(folder, summary):
     marks = [offset] if offset else []
     caption = "The terms of the loss, without their factors."
     if offset:
-        caption += " Left of the dotted line the layers learn one after the other."
+        caption += " Left of the dotted line: transfer of the layers; right of it: distillation."
     yield caption, curves(terms, "update", "loss", log=True, marks=marks)
     scratch = series(
         read_metrics(folder / stages.SCRATCH), "masked_words", "masked words", COLOURS["student_from_scratch"]

@@ -64,6 +64,10 @@ class Distillation(RunFolder):
         """Parameters, ModelConfig"""
         return self.saved.params, self.saved.config
 
+    def inputs(self):
+        """The inputs of the run -> {name: fingerprint}"""
+        return begun_with(self.folder)
+
     def configuration(self, *arguments, **read):
         """As in RunFolder; the student makes vectors of texts as its teacher does."""
         sentence = self.saved.sentence
@@ -105,7 +109,7 @@ def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", 
 
 def _distil(distillation, wanted):
     """Run the unfinished stages -> the summary"""
-    settings, (teacher, teacher_config) = distillation.settings, distillation.teacher
+    settings, teacher_config = distillation.settings, distillation.saved.config
     sizes = sizes_beside_teacher(teacher_config, distillation.asked["student"], settings.student_config)
     say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
     first, starts = distillation.timed("first values", first_values, distillation)
@@ -113,10 +117,9 @@ def _distil(distillation, wanted):
         say(f"start: {start.part}: {start.origin}")
     for line in _lines_of_loss(settings, teacher_config):
         say(line)
-    of_student = stages.student_stages(settings, distillation.teacher)
-    models = {stages.STUDENT: stages.teach(distillation, of_student, first, teacher)}
+    models = {stages.STUDENT: stages.teach(distillation, stages.student_stages(settings), first)}
     if wanted.vectors_only:
-        models[stages.VECTORS_ONLY] = stages.teach_vectors_only(distillation, first, distillation.teacher)
+        models[stages.VECTORS_ONLY] = stages.teach(distillation, [stages.vectors_only_stage(settings)], first)
     if wanted.baseline:
         models[stages.SCRATCH] = stages.train_from_scratch(distillation)
     summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)

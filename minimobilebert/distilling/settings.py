@@ -31,14 +31,14 @@ _FACTOR = (OneOf(AUTO), FACTOR)
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
-    "strategy": OneOf("joint", "progressive"),
+    "strategy": OneOf("progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "steps": COUNT,
     "batch_size": COUNT,
     "max_length": COUNT,
     "learning_rate": RATE,
     "warmup_fraction": Number(0.001, 0.999),
-    "progressive_fraction": Number(0.001, 0.999),
+    "transfer_fraction": Number(0.001, 0.999),
     "weight_decay": FACTOR,
     "clip_norm": RATE,
     "feature_loss": OneOf(*FEATURE_LOSSES),
@@ -66,14 +66,14 @@ class DistilSettings:
     pooling: str = "mean"
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
-    strategy: str = "joint"  # "progressive": layer by layer first, in `progressive_fraction` of the steps
+    strategy: str = "joint"  # stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     steps: int = 1500
     batch_size: int = 64
     max_length: int = 64  # pieces of a text; longer ones are cut
     learning_rate: float = 2e-3
     warmup_fraction: float = 0.05
-    progressive_fraction: float = 0.3
+    transfer_fraction: float = 0.25  # of the steps: transfer, before distillation
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     feature_loss: str = "paper"
@@ -102,18 +102,29 @@ class DistilSettings:
         return EncoderTransfer(**{name: getattr(self, name) for name in EncoderTransfer._fields})
 
     @property
-    def only_vectors(self):
-        """The ablation: the same loss without what compares layers or embeddings -> EncoderTransfer"""
+    def transfer_of_layers(self):
+        """The loss of the transfer stage: layers and embedding outputs -> EncoderTransfer"""
+        return self.transfer._replace(direction_factor=0.0, similarity_factor=0.0, words_factor=0.0)
+
+    @property
+    def distillation(self):
+        """The loss of the last stage: sentence vectors and masked words -> EncoderTransfer"""
         nothing = dict.fromkeys(("feature_factor", "attention_factor", "relation_factor", "embedding_factor"), 0.0)
         return self.transfer._replace(**nothing)
 
     @property
-    def progressive_steps(self):
-        """Updates of the stage that goes layer by layer; the same number for each layer"""
-        if self.strategy == "joint":
+    def only_vectors(self):
+        """The ablation: sentence vectors alone -> EncoderTransfer"""
+        return self.distillation._replace(words_factor=0.0)
+
+    @property
+    def transfer_steps(self):
+        """Updates of the transfer stage; in progressive transfer the same number for each layer"""
+        if self.strategy in ("auxiliary", "none"):
             return 0
+        steps = max(int(self.steps * self.transfer_fraction), 1)
         layers = len(self.pairs)
-        return max(int(self.steps * self.progressive_fraction) // layers, 1) * layers
+        return max(steps // layers, 1) * layers if self.strategy == "progressive" else steps
 
     @property
     def has_words(self):

@@ -64,7 +64,7 @@ def summarise(distillation, first, models, said, wanted):
     ]
     summary = {
         "seed": settings.seed, "texts": data.texts, "steps": settings.steps,
-        "steps_of_stages": {stages.TRANSFER: settings.progressive_steps},
+        "steps_of_stages": {stages.TRANSFER: settings.transfer_steps},
         "teacher": distillation.asked["teacher"], "student": distillation.asked["student"],
         "settings": dataclasses.asdict(settings), "wanted": wanted.described(), "sizes": said["sizes"],
         "starts": [list(start) for start in said["starts"]], "before": by_layer[0], "after": by_layer[1],

@@ -46,7 +46,8 @@ class TextBatches(NamedTuple):
     """The text of a distillation."""
 
     tokenizer: Any
-    batches: Any  # step -> batch of the main stage
+    plain: Any  # ShardBatches
+    batches: Any  # step -> batch: plain, or masked if the teacher teaches masked words
     masked: MaskedBatches  # the same texts with masked words, for the student without a teacher
     fingerprint: str
     texts: int
@@ -81,7 +82,9 @@ def read_text(text, tokenizer, settings, out, column=None):
     plain = shards.batches(settings.seed, settings.batch_size, settings.max_length)
     masked = MaskedBatches(plain, tokenizer, settings.seed)
     say(f"text: {shards.rows:,} rows, {shards.pieces:,} word pieces; a row is cut to {settings.max_length}")
-    return TextBatches(tokenizer, masked if settings.has_words else plain, masked, shards.fingerprint, shards.rows)
+    return TextBatches(
+        tokenizer, plain, masked if settings.has_words else plain, masked, shards.fingerprint, shards.rows
+    )
 
 
 def fingerprint_of_teacher(saved):
