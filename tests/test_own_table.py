@@ -92,6 +92,22 @@ def test_a_late_byte_of_another_encoding_is_found(tmp_path, capsys):
     assert "read as cp949" in capsys.readouterr().err
 
 
+def test_tabs_without_quotation_marks_around_fields(tmp_path, capsys):
+    """Where marks are in pairs they are read as such; where not, they are letters. With commas it stays an error."""
+    lines = ["text\tstars", '"it is" what it is\t1', 'an 11" record\t5', '" open\t1', "plain\t5"]
+    (tmp_path / "a.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert fields(tmp_path / "a.tsv") == [line.split("\t") for line in lines]
+    assert "found quotation marks that are not in pairs" in capsys.readouterr().err
+    rows = [["text", "stars"], ['a\tb\n"c"', "1"]]
+    assert fields(write(tmp_path / "b.tsv", rows, "\t")) == rows and not capsys.readouterr().err
+    (tmp_path / "c.csv").write_text("\n".join(lines).replace("\t", ","), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"row 1 \(line 2\)"):
+        fields(tmp_path / "c.csv")
+    (tmp_path / "d.tsv").write_text("\n".join(lines) + "\nlonger\t1\t2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"row 1 \(line 2\)"):  # neither way
+        fields(tmp_path / "d.tsv")
+
+
 def test_excel_says_its_separator(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'sep=;\r\nid;text,with,commas\r\n\r\n1;"a;b"\r\n')
     assert fields(tmp_path / "a.csv") == [["id", "text,with,commas"], ["1", "a;b"]]

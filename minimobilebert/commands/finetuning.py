@@ -115,7 +115,7 @@ def finetune(arguments):
         return 0
     from ..finetuning.run import format_summary, run
 
-    summary = run(**common)
+    summary = run(report=True, **common)
     print(json.dumps(summary, indent=2) if arguments.json else format_summary(summary))
     return 0
 
@@ -149,6 +149,11 @@ def _use(arguments):
 
 def evaluate(arguments):
     common, table = _use(arguments)
+    if arguments.report:
+        from ..support.drawing import pyplot
+
+        pyplot()  # what is missing must not show after the work
+        common["report"] = arguments.report
     if table:
         from ..finetuning.table_evaluation import evaluate, format_evaluation
 
@@ -178,6 +183,7 @@ def _use_arguments(parser, columns):
 
 def _evaluate_arguments(parser):
     _use_arguments(parser, tuple(_COLUMNS))
+    parser.add_argument("--report", type=file_name, metavar="FILE", help="also write a page about it (extra plots)")
     json_option(parser)
 
 

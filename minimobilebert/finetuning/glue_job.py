@@ -11,6 +11,7 @@ from ..tasks.classification_batches import encode_texts
 from ..tasks.glue import dev_splits_of, glue_task, read_split, split_path
 from ..tasks.metrics import glue_scores
 from ..text.length_batches import sorted_batches
+from .details import class_details, regression_details
 
 _EVALUATION_BATCH = 64
 
@@ -74,6 +75,20 @@ class GlueJob:
         """-> {dev split: GLUE's metrics}"""
         return {split: glue_scores(self.task, self.answers(logits, texts), texts.labels)
                 for split, texts in self.dev.items()}  # fmt: skip
+
+    def details(self, logits):
+        """-> {dev split: scores, number of rows, what is right and wrong (details.py)}"""
+        details = {}
+        for split, texts in self.dev.items():
+            found, examples = predict_rows(logits, texts), read_split(self.task, self.data, split)
+            answers = found[:, 0] if self.labels is None else found.argmax(axis=1)
+            result = {"scores": glue_scores(self.task, answers, texts.labels), "rows": len(found)}
+            pairs = examples.firsts, examples.seconds
+            if self.labels is None:
+                details[split] = result | regression_details(answers, texts.labels, pairs)
+            else:
+                details[split] = result | class_details(found, texts.labels, self.labels, pairs)
+        return details
 
     def selection(self, scores):
         """The mean of the task's scores over the dev splits."""

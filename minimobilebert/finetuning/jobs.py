@@ -65,6 +65,9 @@ class Job(Protocol):
     def evaluate(self, logits: Callable[[NamedTuple], np.ndarray]) -> Scores:
         """logits: the function that `logits` returns -> the scores on each dev split"""
 
+    def details(self, logits: Callable[[NamedTuple], np.ndarray]) -> dict[str, dict[str, Any]]:
+        """The same with what is right and wrong: {dev split: {"scores", "rows", and what details.py lists}}"""
+
     def selection(self, scores: Scores) -> float:
         """The score that selects the best parameters; larger is better."""
 

@@ -7,6 +7,7 @@
     out/best.npz               the best parameters so far; at the end they become checkpoint-final.npz
     out/checkpoint-*.npz       while it runs: the same command resumes from it after Ctrl-C or a kill
     out/summary.json           the best scores, seconds, settings
+    out/report.html            curves, classes, confusion matrix, calibration, the worst mistakes
     out/manifest.json          the sha256 of each file of the finished run
 
 The folder of a finished run is a model folder for Model.load, evaluate, predict, answer and convert.
@@ -24,6 +25,8 @@ from ..model.parameters import init_parameters, parameter_shapes
 from ..pipeline.needs import check_fine_tuning
 from ..pipeline.result_files import FINE_TUNING_SUMMARY, read_result
 from ..pipeline.run import CONFIG, CONTENTS, check_same_contents, check_same_run
+from ..support.drawing import pyplot
+from ..support.extras import MissingExtra
 from ..support.files import name_of, write_json
 from ..support.locks import claimed
 from ..support.terminal import say
@@ -31,11 +34,13 @@ from ..text.length_batches import TrainingBatches
 from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
+from ..training.checkpoints import load_checkpoint
 from ..training.loop import Records, UpdateRule, train
 from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
 from ..training.schedules import WarmupLinearDecay
 from .jobs import Job, make_job
+from .report import REPORT, write_run_report
 from .settings import SQUAD, usual_settings
 
 SUMMARY = "summary.json"
@@ -139,11 +144,11 @@ def format_scores(scores):
     )
 
 
-def run(*, task, model, out, files, trainer=train_plan, **changes):
+def run(*, task, model, out, files, trainer=train_plan, report=False, **changes):
     """Fine-tune the model folder `model` on a task, in the folder `out` -> the summary, a dict
 
     files: TaskFiles; changes: fields of FineTuningSettings; None is the default of the task
-    trainer: a function with the signature of `train_plan`
+    trainer: a function with the signature of `train_plan`; report: also write report.html (extra `plots`)
     ValueError for invalid input, before anything is written.
     """
     out = pathlib.Path(out)
@@ -161,11 +166,26 @@ def run(*, task, model, out, files, trainer=train_plan, **changes):
         say(f"{out} holds this run already; delete the folder to run it again")
         return read_result(out / SUMMARY, FINE_TUNING_SUMMARY)
     with claimed(out), use_precision(settings.precision):
-        return _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
+        plan, summary = _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
+        if report:
+            _write_report(out, plan, summary)
+        note_finished(out)
+        return summary
+
+
+def _write_report(out, plan, summary):
+    """report.html, from the kept parameters; a line says so where nothing can draw it."""
+    try:
+        pyplot()
+    except MissingExtra as error:
+        say(f"note: no {REPORT}: {error}")
+        return
+    params, _ = load_checkpoint(out / CHECKPOINT)
+    write_run_report(out, summary, plan.job.details(plan.job.logits(params, plan.config)))
 
 
 def _run(out, saved, files, settings, asked, trainer):
-    """Train or resume, and write all files -> the summary"""
+    """Train or resume, and write all files -> Plan, the summary"""
     start = time.perf_counter()
     # Check again: another process may have started a run in this folder meanwhile.
     check_same_run(out, {name: value for name, value in asked.items() if name != CONTENTS})
@@ -182,13 +202,12 @@ def _run(out, saved, files, settings, asked, trainer):
         "seconds": {"reading": reading, "training": training, "evaluation": evaluating},
     }  # fmt: skip
     write_json(out / SUMMARY, summary)
-    note_finished(out)
-    return summary
+    return plan, summary
 
 
 def note_finished(folder, weights=True):
     """Write the manifest of a run: all its existing files, with or without the parameters."""
-    names = [CONFIG, VOCABULARY, SUMMARY, EVALUATIONS, "metrics.jsonl", *([CHECKPOINT] if weights else [])]
+    names = [CONFIG, VOCABULARY, SUMMARY, EVALUATIONS, REPORT, "metrics.jsonl", *([CHECKPOINT] if weights else [])]
     write_manifest(folder, [name for name in names if (folder / name).exists()])  # PyTorch's trainer saves only scores
 
 

@@ -16,6 +16,7 @@ from ..tasks.squad_files import write_answers
 from ..training.manifest import check_listed
 from ..training.model_folder import load_model
 from .jobs import make_job
+from .report import write_evaluation_report
 from .settings import SQUAD, TABLE, usual_settings
 
 
@@ -83,10 +84,14 @@ def load_for_table(folder, files, changes):
     return saved, files, settings, trained
 
 
-def evaluate(*, task, model, files, **changes):
-    """Official scores on each existing dev split -> {split: {score: number}}"""
+def evaluate(*, task, model, files, report=None, **changes):
+    """Official scores on each existing dev split -> {split: {score: number}}; report: an HTML page to write, or None"""
     job, logits = _load(task, model, files, changes)
-    return job.evaluate(logits)
+    if not report:
+        return job.evaluate(logits)
+    details = job.details(logits)
+    write_evaluation_report(report, model, details)
+    return {split: found["scores"] for split, found in details.items()}
 
 
 def predict(*, task, model, files, out, **changes):

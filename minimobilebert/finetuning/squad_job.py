@@ -12,6 +12,7 @@ from ..tasks.squad_data import read_ids, read_squad, split_by_article
 from ..tasks.squad_decoding import decode
 from ..tasks.squad_features import make_features
 from ..tasks.squad_scores import squad_scores
+from .details import question_details
 
 _VERSIONS = {"squad1": "1.1", "squad2": "2.0"}
 _NULL_THRESHOLD = 0.0  # as in the released code: "no answer" if it scores higher than the best answer
@@ -82,10 +83,22 @@ class SquadJob:
         """The answers to all questions -> SquadAnswers"""
         return decode(features, span_scores_of(logits, features), null_threshold=null_threshold)
 
+    def _best_answers(self, logits):
+        """The best answers of the dev split, also where "no answer" has more points: the scores abstain"""
+        return self.decoded(logits, self.dev, null_threshold=float("inf"))
+
+    def _scores(self, found):
+        return squad_scores(self.dev.dataset, found.answers, found.null_odds, _NULL_THRESHOLD)
+
     def evaluate(self, logits):
         """-> {"dev": exact match, F1 and what they are made of}"""
-        found = self.decoded(logits, self.dev, null_threshold=float("inf"))  # the best answers: `squad_scores` abstains
-        return {"dev": squad_scores(self.dev.dataset, found.answers, found.null_odds, _NULL_THRESHOLD)}
+        return {"dev": self._scores(self._best_answers(logits))}
+
+    def details(self, logits):
+        """-> {"dev": scores, number of questions, what is right and wrong (details.py)}"""
+        found, dataset = self._best_answers(logits), self.dev.dataset
+        result = {"scores": self._scores(found), "rows": len(dataset.questions)}
+        return {"dev": result | question_details(dataset, found, _NULL_THRESHOLD)}
 
     def selection(self, scores):
         """F1"""

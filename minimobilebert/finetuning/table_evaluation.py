@@ -1,25 +1,18 @@
 """`evaluate` for a model that was fine-tuned on a table of the reader's own (table_job.py).
 
-The rows that the run kept for scoring, or another labelled table: scores, precision, recall and F1 of each class,
-confusion matrix, how often the model is right at each confidence, and the mistakes that it was surest of.
+The rows that the run kept for scoring, or another labelled table: scores, and what details.py lists.
 """
 
 import dataclasses
 import pathlib
 
-import numpy as np
-
 from ..inference.logits import classification_logits
-from ..ops.softmax import softmax_forward
 from ..pipeline.run import begun_with
 from ..support.files import path_of
 from ..support.tables import aligned
-from ..tasks.metrics import class_scores, confusion_matrix
-from .glue_job import predict_rows
+from .report import write_evaluation_report
 from .saved_model import load_for_table
 from .table_job import TableJob
-
-BINS, WORST = 10, 10  # ranges of confidence; mistakes that are shown
 
 
 def _as_in_training(files, trained, model):
@@ -37,9 +30,10 @@ def _as_in_training(files, trained, model):
     return files
 
 
-def evaluate(*, model, files, **changes):
+def evaluate(*, model, files, report=None, **changes):
     """Score a model on a labelled table, or on what its run kept for scoring -> dict; see `format_evaluation`
 
+    report: the path of an HTML page to write about it, or None
     changes: fields of FineTuningSettings; None is the value of the run
     """
     saved, files, settings, trained = load_for_table(model, files, changes)
@@ -49,35 +43,14 @@ def evaluate(*, model, files, **changes):
     else:
         files = _as_in_training(files, trained, model)
     job = TableJob(settings, files, saved.tokenizer, all_for_scoring=classes)
-    found = predict_rows(classification_logits(saved.params, saved.config), job.dev)
-    result = {"rows": len(found), **job.scores(found)}
-    return result if job.labels is None else result | _details(found, job)
-
-
-def _details(logits, job):
-    """logits [N, C] -> confusion matrix, scores of each class, calibration, and the surest mistakes"""
-    shares, _ = softmax_forward(logits)
-    found, sure, labels, classes = shares.argmax(axis=1), shares.max(axis=1), job.dev.labels, job.labels
-    confusion = confusion_matrix(found, labels, len(classes))
-    scores = zip(*class_scores(confusion), strict=True)
-    bins = np.minimum((BINS * sure).astype(int), BINS - 1)
-    calibration = [
-        {"rows": int(inside.sum()), "confidence": float(sure[inside].mean()),
-         "accuracy": float((found == labels)[inside].mean())}
-        for inside in (bins == b for b in range(BINS)) if inside.any()
-    ]  # fmt: skip
-    wrong = np.flatnonzero(found != labels)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
-    return {
-        "classes": [
-            {"name": name, "rows": int(rows), "precision": float(p), "recall": float(r), "f1": float(f)}
-            for name, rows, (p, r, f) in zip(classes, confusion.sum(axis=1), scores, strict=True)
-        ],
-        "confusion": confusion.tolist(),
-        "calibration": calibration,
-        "worst": [{"text": job.parts[1].firsts[i], "label": classes[labels[i]], "prediction": classes[found[i]],
-                   "confidence": float(sure[i])} for i in worst],
-    }  # fmt: skip
+    details = job.details(classification_logits(saved.params, saved.config))
+    if report:
+        write_evaluation_report(report, model, details)
+    found = details["dev"]
+    result = {"rows": found["rows"], **found["scores"]}
+    if job.labels is not None:
+        result |= {name: found[name] for name in ("classes", "confusion", "calibration", "worst")}
+    return result
 
 
 def format_evaluation(result):

@@ -13,6 +13,7 @@ from ..tasks.classification_batches import encode_texts
 from ..tasks.metrics import accuracy, confusion_matrix, macro_f1, pearson, spearman
 from ..tasks.own_table import TableTexts, classes_of, describe_classes, read_texts, split
 from ..text.table_files import open_table
+from .details import class_details, regression_details
 from .glue_job import predict_rows
 
 
@@ -121,6 +122,14 @@ class TableJob:
     def evaluate(self, logits):
         """-> {"dev": scores}"""
         return {"dev": self.scores(predict_rows(logits, self.dev))}
+
+    def details(self, logits):
+        """-> {"dev": scores, number of rows, what is right and wrong (details.py)}"""
+        found, (firsts, seconds, _) = predict_rows(logits, self.dev), self.parts[1]
+        result = {"scores": self.scores(found), "rows": len(found)}
+        if self.labels is None:
+            return {"dev": result | regression_details(found[:, 0], self.dev.labels, (firsts, seconds))}
+        return {"dev": result | class_details(found, self.dev.labels, self.labels, (firsts, seconds))}
 
     def selection(self, scores):
         """Macro F1, which counts rare classes as much as frequent ones; or the mean correlation."""

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import time
 
 from ..inference.logits import classification_logits
@@ -42,6 +43,8 @@ def _written(table, fields, added):
     """One row of the output as text; fields: those of the input"""
     if table.separator is None:
         return json.dumps({**dict(zip(table.columns, fields, strict=True)), **added}, ensure_ascii=False) + "\n"
+    if not table.quoted:
+        return "\t".join([*fields, *(re.sub(r"\s", " ", value) for value in added.values())]) + "\r\n"
     text = io.StringIO()
     csv.writer(text, delimiter=table.separator, lineterminator="\r\n").writerow([*fields, *added.values()])
     return text.getvalue()

@@ -26,18 +26,23 @@ def smooth(values, width):
     return (total[ends] - total[starts]) / (ends - starts)
 
 
-def curves(series, x_label, y_label, *, width=5, log=False, marks=()):
-    """Lines over steps. series: {label: (x values, y values, colour)}; marks: x positions of vertical lines -> svg"""
+def curves(series, x_label, y_label, *, width=5, log=False, marks=(), few=False):
+    """Lines over steps. series: {label: (x values, y values, colour)}; marks: x positions of vertical lines -> svg
+
+    few: the steps are few whole numbers, such as epochs; each one is marked
+    """
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6.2, 3.2))
     for label, (x, y, colour) in series.items():
         axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
-        axes.plot(x, smooth(y, width), color=colour, linewidth=1.6, label=label)
+        axes.plot(x, smooth(y, width), "o-" if few else "-", color=colour, linewidth=1.6, markersize=4, label=label)
     for x in marks:
         axes.axvline(x, color=INK, linewidth=0.7, linestyle=":")
     axes.set(xlabel=x_label, ylabel=y_label)
     if log:
         axes.set_yscale("log")
+    if few:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return as_svg(plt, figure)
 
@@ -83,6 +88,19 @@ def scatter(x, y, x_label, y_label, colour):
     figure, axes = plt.subplots(figsize=(3.4, 2.8))
     axes.plot(x, y, ".", color=colour, markersize=3, alpha=0.35, markeredgewidth=0.0)
     axes.set(xlabel=x_label, ylabel=y_label)
+    return as_svg(plt, figure)
+
+
+def reliability(bins):
+    """Accuracy by confidence, and how many rows have it. bins: [{"rows", "confidence", "accuracy"}] -> svg"""
+    plt = pyplot()
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(3.4, 3.6), sharex=True, height_ratios=(3, 1))
+    sure = [one["confidence"] for one in bins]
+    upper.plot([0, 1], [0, 1], color=INK, linewidth=0.7, linestyle=":")
+    upper.plot(sure, [one["accuracy"] for one in bins], "o-", color=COLOURS["student"], markersize=4)
+    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    lower.bar(sure, [one["rows"] for one in bins], 0.06, color=COLOURS["student_from_scratch"])
+    lower.set(xlabel="confidence", ylabel="rows")
     return as_svg(plt, figure)
 
 

@@ -9,34 +9,34 @@ A file without blank lines has a paragraph on each line. Which of the two it is,
 look for a blank line first.
 """
 
+import codecs
+import re
+
+from ..support.lines import lines_of
+from ..support.regular_files import MEBIBYTE
+
 MOST_ROW = 2**24  # bytes of a line, or characters of a paragraph or document: two long novels
 
 
-def lines_of(file, location):
+def text_lines(file, location):
     """Lines of a binary file in UTF-8, without a byte-order mark. ValueError with the line for one that is no text."""
-    for number, line in enumerate(iter(lambda: file.readline(MOST_ROW + 1), b""), start=1):
-        where = f"{location}: line {number}"
-        if len(line) > MOST_ROW:
-            raise ValueError(f"{where}: found more than {MOST_ROW:,} bytes, expected a shorter line")
-        if b"\0" in line:
-            raise ValueError(f"{where}: found a NUL byte, expected text in UTF-8")
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            found = error.object[error.start]
-            raise ValueError(f"{where}: found byte 0x{found:02x}, expected text in UTF-8") from None
+    for number, line in enumerate(lines_of(file, location, MOST_ROW), start=1):
+        if "\0" in line.text:
+            raise ValueError(f"{location}, line {number}: found a NUL character, expected text")
+        yield line.text
 
 
-def has_blank_line(lines):
-    """True if a blank line separates others"""
-    words = blank = False  # any so far; the last line is blank and words are before it
-    for line in lines:
-        if line.isspace():
-            blank = words
-        elif blank:
+def has_blank_line(file):
+    """True if a blank line separates others in a binary file. Bytes that are no text do not matter here."""
+    decoder, spaces, words = codecs.getincrementaldecoder("utf-8-sig")("replace"), "", False
+    while block := file.read(MEBIBYTE):
+        text = spaces + decoder.decode(block)
+        text = text if words else text.lstrip()
+        stripped = text.rstrip()
+        if re.search(r"\n\s*\n", stripped):
             return True
-        else:
-            words = True
+        words = words or bool(stripped)
+        spaces = "\n" * min(2, text.count("\n", len(stripped)))  # as good as all that are there
     return False
 
 
@@ -60,7 +60,7 @@ class _Text:
 
 
 def paragraphs_of(lines, by_blank_lines, location):
-    """Yield the paragraphs, each with single spaces between its words; by_blank_lines: of `has_blank_line`"""
+    """Yield the paragraphs, each with single spaces between its words; by_blank_lines: as `has_blank_line` says"""
     text = _Text("paragraph", location)
     for line in lines:
         words = " ".join(line.split())

@@ -128,6 +128,8 @@ def _known_state(out, inputs):
             raise ValueError(f"{out}: found {others[0]} there, expected a new or empty folder, or prepared text")
         return None
     state = read_state(path)
+    if path.name == UNFINISHED:
+        state["end"] = None
     if not state["shards"]:
         return None
     _check_inputs(path, state["inputs"], inputs)
@@ -153,17 +155,14 @@ def _read_again(rows, end, out):
 
 def _write_shards(rows, writer, total):
     """Make all shards behind those of the writer's state; total: bytes of all files, None if unknown"""
-    shard, start, first = writer.new_shard(), time.perf_counter(), rows.reader.position // _MEGABYTE
-    done, pieces = first, 0
+    shard, first = writer.new_shard(), rows.reader.position // _MEGABYTE
+    done, pieces, start = first, 0, time.perf_counter()
     with progress_bar("prepare", total and max(1, total // _MEGABYTE), first, unit="MB") as bar:
         for chunk in rows:
-            before = len(shard.pieces)
-            shard.add(chunk)
-            pieces += len(shard.pieces) - before
-            speed = f"{pieces / (time.perf_counter() - start):,.0f} pieces/s"
+            pieces += shard.add(chunk)
             megabytes = rows.reader.position // _MEGABYTE
             if megabytes > done:
-                bar.update(speed, steps=megabytes - done)
+                bar.update(f"{pieces / (time.perf_counter() - start):,.0f} word pieces/s", steps=megabytes - done)
                 done = megabytes
             if len(shard.pieces) >= SHARD_PIECES:
                 writer.add(shard, rows.end)
@@ -197,6 +196,7 @@ def prepare(texts, out, tokenizer, preparation=None):
         rows = _Rows(reader, preparation.keep_duplicates)
         from_input = any(source.name == STANDARD_INPUT for source in sources)
         if known and known["end"]:
+            (out / UNFINISHED).unlink(missing_ok=True)  # a kill may have left it
             say(f"{out}: it is prepared already; its checksums are right")
             if from_input:  # is it the same text?
                 _read_again(rows, known["end"], out)
@@ -215,12 +215,15 @@ def prepare(texts, out, tokenizer, preparation=None):
 def load_vocabulary(path):
     """The vocabulary of a run, a model folder or a vocab.txt -> WordPieceTokenizer"""
     path = pathlib.Path(path)
-    if not path.is_dir():
+    expected = f"expected a run, a converted model or a {VOCABULARY}; `make train-tiny` makes a run in runs/tiny"
+    if not path.exists():
+        raise ValueError(f"{path}: not found, {expected}")
+    if path.is_file():
         return WordPieceTokenizer.load(path)
     for folder in (path, path.parent):  # the vocabulary of a stage is that of its run
         if (folder / VOCABULARY).exists():
             return WordPieceTokenizer.load(folder / VOCABULARY)
-    raise ValueError(f"{path}: found no {VOCABULARY}, expected a run, a converted model, or the name of a {VOCABULARY}")
+    raise ValueError(f"{path}: found no {VOCABULARY}, {expected}")
 
 
 def format_counts(shards):

@@ -5,7 +5,7 @@ import array
 import numpy as np
 
 from ..support.files import replacing, sha256_of
-from .shards import MANIFEST, UNFINISHED, VOCABULARY, dtype_of, names_of, npy_header, write_state
+from .shards import MANIFEST, UNFINISHED, VOCABULARY, dtype_of, names_of, write_state
 
 COUNTS = ("rows", "pieces", "cut", "blank", "unknown")  # of a shard
 
@@ -20,6 +20,8 @@ class NewShard:
         self.cut = self.blank = 0
 
     def add(self, rows):
+        """list of str -> the number of their pieces"""
+        before = len(self.pieces)
         for row in rows:
             ids = self._tokenizer.encode(row)
             if not ids:
@@ -30,6 +32,7 @@ class NewShard:
                 ids = ids[: self._most]
             self.pieces.extend(ids)
             self.stops.append(len(self.pieces))
+        return len(self.pieces) - before
 
     def write(self, folder, number):
         """Write both files -> its record, without `end`"""
@@ -37,8 +40,7 @@ class NewShard:
         arrays = (pieces, np.array(self.stops, "<u4"))
         for name, values in zip(names_of(number), arrays, strict=True):
             with replacing(folder / name) as file:
-                file.write(npy_header(values.dtype, len(values)))
-                file.write(values.data)
+                np.save(file, values)
         return {
             "rows": len(self.stops) - 1, "pieces": len(pieces), "cut": self.cut, "blank": self.blank,
             "unknown": int(np.count_nonzero(pieces == self._tokenizer.unk_id)),

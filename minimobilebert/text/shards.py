@@ -12,14 +12,16 @@ in place of the manifest, has the shards that an interrupted `prepare` has finis
 
 import functools
 import hashlib
-import io
 import json
+import os
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
 from ..support.files import sha256_of, write_json
+from ..support.npy import read_header
+from ..support.regular_files import open_regular
 from ..support.shapes import ANY, Integer, OneOf
 from ..support.structured_files import read_json
 from .shard_batches import ShardBatches
@@ -79,22 +81,13 @@ def check_shard(folder, number, record):
             )
 
 
-def npy_header(dtype, count):
-    """The start of a .npy file with an array of `count` numbers -> bytes"""
-    file = io.BytesIO()
-    fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, fields)
-    return file.getvalue()
-
-
 def _mapped(path, dtype, count):
     """The array of a .npy file, memory-mapped. DamagedShards if it is another one."""
-    header = npy_header(dtype, count)
-    with open(path, "rb") as file:
-        found = file.read(len(header))
-    if found != header or path.stat().st_size != len(header) + count * np.dtype(dtype).itemsize:
+    with open_regular(path) as file:
+        found, offset, size = read_header(file), file.tell(), os.fstat(file.fileno()).st_size
+    if found != (dtype, (count,), False) or size != offset + count * dtype.itemsize:
         raise DamagedShards(f"{path}: found another array, expected {count:,} numbers of type {dtype}")
-    return np.memmap(path, dtype, "r", offset=len(header), shape=(count,))
+    return np.memmap(path, dtype, "r", offset=offset, shape=(count,))
 
 
 class _Shard(NamedTuple):

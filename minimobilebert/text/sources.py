@@ -26,7 +26,7 @@ from ..support.gzip_files import content_of, open_content
 from ..support.regular_files import open_regular
 from ..support.terminal import progress_bar, say
 from .corpus import check_each_once, split_paragraphs, texts_in_archive
-from .paragraphs import has_blank_line, joined, lines_of, paragraphs_of
+from .paragraphs import has_blank_line, joined, paragraphs_of, text_lines
 from .sentences import split_sentences
 from .table_files import JSON_LINES, column_of, open_table
 from .text_files import LeftOut, find_texts
@@ -120,7 +120,7 @@ class RowReader:
     def __iter__(self):
         for source in self.sources:
             if source.name == STANDARD_INPUT:
-                for number, line in enumerate(lines_of(_standard_input(), "standard input"), start=1):
+                for number, line in enumerate(text_lines(_standard_input(), "standard input"), start=1):
                     yield from self._rows(split_paragraphs(line), f"standard input: line {number}")
             for path in source.files:
                 size = path.stat().st_size
@@ -135,15 +135,15 @@ class RowReader:
                 yield from self._rows(split_paragraphs(text), f"{path}: row {number}")
         elif path.name.lower().endswith(ENDINGS):
             with open_content(path) as file:
-                by_blank_lines = has_blank_line(lines_of(file, path))
+                by_blank_lines = has_blank_line(file)
             yield from self._rows_of_text(content_of(self._file, path), by_blank_lines, path)
         else:
             for _, location, content in texts_in_archive(path, LeftOut()):
-                by_blank_lines = has_blank_line(lines_of(io.BytesIO(content), location))
+                by_blank_lines = has_blank_line(io.BytesIO(content))
                 yield from self._rows_of_text(io.BytesIO(content), by_blank_lines, location)
 
     def _rows_of_text(self, file, by_blank_lines, location):
-        yield from self._rows(paragraphs_of(lines_of(file, location), by_blank_lines, location), location)
+        yield from self._rows(paragraphs_of(text_lines(file, location), by_blank_lines, location), location)
 
     def _rows(self, paragraphs, location):
         """The rows of one document"""

@@ -7,9 +7,10 @@
     {"id": 7, "review": "Dull; and\\nlong", "stars": 1}        JSON lines: an object a line
 
 Nobody says in a file how it was written, so we look: the separator is the one that the first row has most often; the
-encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. A file, which may
-be compressed (.gz), is read row by row, so that a large one needs little memory. tsv.py reads GLUE's files, where a
-quotation mark is no special sign.
+encoding is UTF-8 (UTF-16 after its mark) or, where that does not fit, a guess, which is said aloud. Some programs write
+tabs between fields and no quotation marks around them: where marks are in no pairs, they are letters like others. A
+file, which may be compressed (.gz), is read row by row, so that a large one needs little memory. tsv.py reads GLUE's
+files, where marks are always letters.
 """
 
 import codecs
@@ -47,6 +48,7 @@ class TableFile(NamedTuple):
     encoding: str
     separator: str | None  # None: JSON lines
     columns: list  # of str
+    quoted: bool = True  # False: quotation marks are letters
 
 
 class TableRow(NamedTuple):
@@ -156,7 +158,8 @@ def _lines(table, file=None):
 def _csv_rows(table, file=None):
     """(row number from 0, last line, fields) of a CSV file, without empty rows and the line `sep=;` of Excel"""
     lines = _lines(table, file)
-    reader = csv.reader(lines, delimiter=table.separator, strict=True)
+    quoting = csv.QUOTE_MINIMAL if table.quoted else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=table.separator, strict=True, quoting=quoting)
     number = -1
     try:
         for fields in reader:
@@ -183,6 +186,14 @@ def _separator(table):
     raise ValueError(f"{table.path}: found an empty file, expected a row with the names of the columns")
 
 
+def _reads(table):
+    """Whether all rows are as long as the first one"""
+    try:
+        return len({len(fields) for _, _, fields in _csv_rows(table)}) <= 1
+    except ValueError:
+        return False
+
+
 def open_table(path, encoding=None):
     """Find out how a table is written -> TableFile. ValueError of one line if it cannot be read."""
     path = pathlib.Path(path)
@@ -192,6 +203,9 @@ def open_table(path, encoding=None):
             return table._replace(columns=list(value))
         raise ValueError(f"{path}: found no object, expected one a line")
     table = table._replace(separator=_separator(table))
+    if table.separator == "\t" and not _reads(table) and _reads(table._replace(quoted=False)):
+        table = table._replace(quoted=False)
+        say(f"note: {path}: found quotation marks that are not in pairs; they are read as part of the text")
     for _, _, fields in _csv_rows(table):
         return table._replace(columns=[fields[0].removeprefix("\ufeff"), *fields[1:]])
     raise ValueError(f"{path}: found an empty file, expected a row with the names of the columns")

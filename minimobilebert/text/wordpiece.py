@@ -94,7 +94,7 @@ class WordPieceTokenizer:
             chunk_ids = cache.get(chunk)
             if chunk_ids is None:
                 chunk_ids = [i for word in basic_tokenize(chunk) for i in self._cut(word)[0]]
-                if len(cache) < _MAX_CACHED_WORDS:
+                if len(chunk) <= MAX_INPUT_CHARS_PER_WORD and len(cache) < _MAX_CACHED_WORDS:
                     cache[chunk] = chunk_ids
             ids += chunk_ids
         return ids
@@ -113,7 +113,7 @@ class WordPieceTokenizer:
             found = cache.get(chunk)
             if found is None:
                 found = self._cut_with_spans(chunk)
-                if len(cache) < _MAX_CACHED_WORDS:
+                if len(chunk) <= MAX_INPUT_CHARS_PER_WORD and len(cache) < _MAX_CACHED_WORDS:
                     cache[chunk] = found
             chunk_ids, spans = found
             ids += chunk_ids
