@@ -5,10 +5,13 @@ import numpy as np
 from minimobilebert.course.sandbox.wire import fields_of
 from minimobilebert.course.shared.bundles import backward_properties
 from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.returned import is_array
 from minimobilebert.course.shared.trial import reference
 
 SCORES = "minimobilebert/distillation/relation_transfer.py:relation_scores_forward"
 TRANSFER = "minimobilebert/distillation/relation_transfer.py:relation_transfer_forward"
+NORMALIZE = "minimobilebert/ops/pooling.py:normalize_forward"
+DIRECTION = "minimobilebert/distillation/sentence_vector_transfer.py:direction_transfer_forward"
 FIELDS = ["query", "key", "value"]
 
 
@@ -53,33 +56,12 @@ def many(rng):
     return vectors(rng, rng.integers(20, 33, 6), 32, 4, 16)
 
 
-backward_properties(
-    "19.1", draw, forward=SCORES, wrt=("x",), large=many,
-    edges=[padding, one_head, heads_of_one_number, one_token, padding_only, no_text],
-)  # fmt: skip
-
-
 def relations_of(t, args):
     """The reference's cache of step 1"""
     return t.expected(lambda: reference(SCORES)(**args)[1], [args["x"], args["mask"]])
 
 
-@prop("19.1", weight=3, essential=True)
-def padding_keys(t):
-    """the score of a padding key is a constant: its gradient goes nowhere, whatever it is"""
-    args = padding(t.rng)
-    cache, mask = relations_of(t, args), args["mask"]
-    dscores = t.rng.normal(size=(len(mask), args["heads"], 5, 5))
-    right = t.expected(lambda: reference(t.task.function)(dscores, cache))
-    found, after = t.call_keeping(dscores, cache)
-    t.equal("dx", found, right)
-    t.unchanged(("dscores", "cache"), (dscores, cache), after)
-    loud = np.where(mask[:, None, None, :], dscores, 1e3 * t.rng.normal(size=dscores.shape))
-    with t.case("other gradients at padding keys"):
-        t.equal("dx", t.call(loud, cache), right)
-
-
-@prop("19.1", weight=2)
+@prop("19.1", weight=2, essential=True)
 def one_pair(t):
     """the score of tokens i and j moves both vectors: x[i] along x[j], and x[j] along x[i]"""
     args = vectors(t.rng, (4,), 4, 1, 4)
@@ -92,7 +74,36 @@ def one_pair(t):
         right[0, first] += x[second]
         right[0, second] += x[first]
         with t.case(name):
-            t.equal("dx", t.call(dscores, cache), right)
+            found = t.call(dscores, cache)
+            is_array("dx", found, right.shape)
+            for token, what in ((first, "row"), (second, "column")):
+                text = f"x[{token}] has no gradient, though it makes {what} {token} of the scores"
+                t.require(found[0, token].any(), text, "dx")
+                text = f"x[{token}] goes the wrong way: a larger score needs a vector that is more like the other"
+                t.require((found[0, token] * right[0, token]).sum() > 0.0, text, "dx")
+            t.equal("dx", found, right)
+
+
+@prop("19.1", weight=3, essential=True)
+def padding_keys(t):
+    """the score of a padding key is a constant: its gradient goes nowhere, whatever it is"""
+    args = padding(t.rng)
+    cache, mask = relations_of(t, args), args["mask"]
+    dscores = t.rng.normal(size=(len(mask), args["heads"], 5, 5))
+    right = t.expected(lambda: reference(t.task.function)(dscores, cache))
+    found, after = t.call_keeping(dscores, cache)
+    t.unchanged(("dscores", "cache"), (dscores, cache), after)
+    is_array("dx", found, right.shape)
+    without = t.call(np.where(mask[:, None, None, :], dscores, 0.0), cache)
+    text = "dx depends on dscores at padding keys (columns of the scores), though their scores are constants"
+    t.require(np.abs(found - without).max() < 1e-10, text, "dx")
+    t.equal("dx", found, right)
+
+
+backward_properties(
+    "19.1", draw, forward=SCORES, wrt=("x",), large=many,
+    edges=[padding, one_head, heads_of_one_number, one_token, padding_only, no_text],
+)  # fmt: skip
 
 
 # --- 19.2
@@ -150,6 +161,7 @@ def differences(t):
                 losses.append(reference(TRANSFER)(Projections(*moved), *others)[0])
             return dloss * (losses[0] - losses[1]) / 2e-5
 
+        is_array(name, found[name], direction.shape)
         along = (found[name] * direction).sum()
         t.equal(f"{name} along a direction", along, t.expected(slope), 1e-5)  # a difference has six digits
 
@@ -178,6 +190,7 @@ def agreement(t):
                                     mask, heads)[1]
     )  # fmt: skip
     for name, found in named(t, t.call(1.3, cache)).items():
+        is_array(name, found, (4, 5, 10))
         t.require(np.abs(found).max() < 1e-12, f"found {np.abs(found).max():.3g}, expected 0", name)
     compared(t, projections(t.rng), 1.0)
 
@@ -247,8 +260,28 @@ def no_vector(rng):
     return rows(rng, (0, 4))
 
 
+@prop("19.3", weight=2, essential=True)
+def geometry(t):
+    """a move along the vector changes nothing, one at a right angle turns it: the less, the longer it is"""
+    args = rows(t.rng, (1, 4), 5.0)
+    cache = t.expected(lambda: reference(NORMALIZE)(**args)[1])
+    y, length = cache.y, float(cache.length[0, 0])
+    along = t.call(3.0 * y, cache)
+    is_array("dx", along, y.shape)
+    text = "for dy along y, dx is not 0: only the length of x would change, and y does not see it"
+    t.require(np.abs(along).max() < 1e-10, text, "dx")
+    dy = t.rng.normal(size=(1, 4))
+    dy -= y * (dy * y).sum()
+    found = t.call(dy, cache)
+    is_array("dx", found, y.shape)
+    size = float(np.sqrt((found**2).sum() / (dy**2).sum()))
+    text = f"for dy at a right angle to y, dx is {size:.4g} times as long as dy; x is {length:.4g} long: divided by it?"
+    t.require(abs(size * length - 1.0) < 1e-9, text, "dx")
+    t.equal("dx", found, dy / length)
+
+
 backward_properties(
-    "19.3", rows, forward="minimobilebert/ops/pooling.py:normalize_forward", wrt=("x",),
+    "19.3", rows, forward=NORMALIZE, wrt=("x",),
     edges=[long_vectors, short_vectors, shorter_than_eps, one_shorter_than_eps, a_vector_of_zeros, one_number,
            leading_axes, no_vector],
     large=lambda rng: rows(rng, (64, 128)),
@@ -261,13 +294,13 @@ def other_lengths(t):
     for length in (0.01, 3.0, 500.0):
         with t.case(f"about {length:g} long"):
             args = {"x": t.rng.uniform(0.2, 9.0, (4, 1)) * length * t.rng.normal(size=(4, 6))}
-            forward = "minimobilebert/ops/pooling.py:normalize_forward"
-            cache = t.expected(lambda args=args, forward=forward: reference(forward)(**args)[1])
+            cache = t.expected(lambda args=args: reference(NORMALIZE)(**args)[1])
             dy = t.rng.normal(size=(4, 6))
             right = t.expected(lambda dy=dy, cache=cache: reference(t.task.function)(dy, cache))
             found = t.call(dy, cache)
+            is_array("dx", found, right.shape)
             for row in range(4):  # each with its own scale
-                t.equal("dx", found[row] if np.shape(found) == (4, 6) else found, right[row])
+                t.equal("dx", found[row], right[row])
 
 
 # --- 19.4
@@ -310,8 +343,27 @@ def very_long_vectors(rng):
     return {**args, "student": 1e8 * args["student"]}
 
 
+@prop("19.4", weight=2, essential=True)
+def turns(t):
+    """a step down the gradient turns the student's vector towards the teacher's and leaves its length alone"""
+    args = pair(t.rng, 1, 4)
+    args["student"] = args["student"] / np.abs(args["student"]).max() * 3.0
+    cache = t.expected(lambda: reference(DIRECTION)(**args)[1])
+    right = t.expected(lambda: reference(t.task.function)(1.7, cache))
+    found = t.call(1.7, cache)
+    is_array("dstudent", found, right.shape)
+    text = "0, though the vectors differ: which of the two is the derivative of n . t by n?"
+    t.require(found.any(), text, "dstudent")
+    text = "a step down the gradient turns away from the teacher's vector: the loss is 1 MINUS the cosine"
+    t.require((found * right).sum() > 0.0, text, "dstudent")
+    part = abs(float((found * args["student"]).sum())) / float(np.sqrt((found**2).sum() * (args["student"] ** 2).sum()))
+    text = f"{part:.2g} of the gradient points along the student's vector: n = u / |u| does not see that part"
+    t.require(part < 1e-9, text, "dstudent")
+    t.equal("dstudent", found, right)
+
+
 backward_properties(
-    "19.4", pair, forward="minimobilebert/distillation/sentence_vector_transfer.py:direction_transfer_forward",
+    "19.4", pair, forward=DIRECTION,
     wrt=("student",),
     edges=[one_text, none, one_feature, opposite, student_is_the_teacher, a_student_of_zeros, very_long_vectors],
     large=lambda rng: pair(rng, 64, 128),
