@@ -145,7 +145,7 @@ TEACHER = ModelConfig(
     intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=16,
     hidden_act="gelu_tanh", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
-GRID = 2.0**-16  # gradients are rounded to multiples of it: processors add in different orders (lesson 18)
+GRID = 2.0**-16  # gradients are rounded to multiples of it, because processors add in different orders (lesson 18)
 
 
 def on_grid(params):
@@ -164,7 +164,7 @@ def train(params, step_function, stream, steps, rate, watch=lambda params, step:
         _, gradients = step_function(double(params), draw(stream, step), step)
         gradients = on_grid(gradients)
         _, factor = clip_by_global_norm(gradients, 1.0)
-        optimiser.step(params, gradients, schedule(step), factor=factor)
+        optimiser.step(params, gradients, schedule(step), factor=round(factor, 4))
     watch(params, steps)
 
 
