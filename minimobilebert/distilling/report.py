@@ -49,7 +49,8 @@ def _layer_bars(summary):
     numbers = [str(layer + 1) for layer in range(len(next(iter(before.values()), [])))]
     for name, values in before.items():
         groups = {"before": (values, COLOURS["student_from_scratch"]), "after": (after[name], COLOURS["student"])}
-        yield f"{_TERMS[name]}, by layer of the student, on training text.", bars(groups, numbers, "layer", "loss")
+        term = _TERMS[name][:1].upper() + _TERMS[name][1:]
+        yield f"{term}, by layer of the student, on training text.", bars(groups, numbers, "layer", "loss")
 
 
 def _scatters(summary, labels, points):
@@ -89,6 +90,7 @@ fine-tuning.</p>{html_table(rows_of_retention(summary))}{figures(_scatters(summa
 <p>We trained a small MobileBERT on {summary["texts"]:,} texts without labels, with {summary["steps"]:,} updates. It
 learned what its teacher computes: the terms of the loss are below.</p>
 <h2>Sizes</h2>{html_table(rows_of_sizes(summary["sizes"]))}
+<p>MB of float32 weights. A training step with both models needs {summary["step_megabytes"]:,.0f} MB.</p>
 {measured}
 <h2>Loss by update</h2>{figures(_curves(folder, summary))}
 <h2>Layer by layer</h2>{figures(_layer_bars(summary))}

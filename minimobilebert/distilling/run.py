@@ -30,7 +30,7 @@ from ..training.model_folder import load_model
 from . import stages
 from .first_values import start_from_teacher
 from .settings import settings_for
-from .sizes import rows_of_sizes, sizes_beside_teacher
+from .sizes import rows_of_sizes, sizes_beside_teacher, step_megabytes
 from .summary import summarise
 from .texts import fingerprint_of_teacher, read_text
 
@@ -112,6 +112,7 @@ def _distil(distillation, wanted):
     settings, teacher_config = distillation.settings, distillation.saved.config
     sizes = sizes_beside_teacher(teacher_config, distillation.asked["student"], settings.student_config)
     say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
+    say(f"memory: a training step needs {step_megabytes(settings, teacher_config):,.0f} MB")
     first, starts = distillation.timed("first values", first_values, distillation)
     for start in starts:
         say(f"start: {start.part}: {start.origin}")
