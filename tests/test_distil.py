@@ -268,6 +268,7 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
         ({"num_attention_heads": "4", "attention_factor": "1"}, "attention_factor: found 1.0 with 4 and 2 heads"),
         ({"relation_factor": "1", "relation_heads": "7"}, "relation_heads: found 7, expected a divisor of"),
         ({"words_factor": "1"}, "words_factor: found it above 0"),
+        ({"hidden_size": "64", "embedding_size": "64"}, "embedding_size: found 64, expected at most the teacher's 32"),
         ({"vocab_size": "9"}, "vocab_size: found 9"),
         ({"max_length": "500"}, "max_length: found 500, expected at most 48"),
         (

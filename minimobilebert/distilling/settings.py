@@ -174,6 +174,10 @@ def _check_possible(settings, teacher, teacher_has_words):
         raise ConfigError("words_factor: found it above 0, expected 0: the teacher has no head for masked words")
     if config.vocab_size != teacher.vocab_size:
         raise ConfigError(f"vocab_size: found {config.vocab_size}, expected the teacher's {teacher.vocab_size}")
+    if config.embedding_size > teacher.embedding_size:
+        raise ConfigError(
+            f"embedding_size: found {config.embedding_size}, expected at most the teacher's {teacher.embedding_size}"
+        )
     positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
     if settings.max_length > positions:
         raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")
