@@ -25,6 +25,7 @@ from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
 from minimobilebert.ops.pooling import pool_forward
+from minimobilebert.text.wordpiece import SPECIAL_TOKENS
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
 from minimobilebert.training.model_folder import SavedModel
@@ -368,6 +369,26 @@ def test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than
     shutil.rmtree(out / "student")
     parts[1].write_bytes(parts[0].read_bytes())
     refused(capsys, command, "00001.npy: found other contents")
+
+
+def test_prepared_text_is_read_where_it_is(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    shards, text = tmp_path / "shards", str(folder / "text")
+    prepare = ["prepare", "--text", text, "--unit", "sentence", "--vocab", str(folder / "bert"), "--out", str(shards)]
+    assert main(prepare) == 0
+    assert main([*words(folder, tmp_path / "prepared", "--json"), "--text", str(shards)]) == 0
+    assert main(words(folder, tmp_path / "direct", "--json")) == 0
+    assert equal(weights(tmp_path / "prepared"), weights(tmp_path / "direct"))
+    assert not (tmp_path / "prepared" / "text").exists()
+    capsys.readouterr()
+    both = [*words(folder, tmp_path / "both"), "--text", str(shards), text]
+    refused(capsys, both, "--text: found 2 folders with prepared text")
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "ada", "eats"]), encoding="utf-8")
+    assert main([*prepare, "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "other")]) == 0
+    capsys.readouterr()
+    other = [*words(folder, tmp_path / "no"), "--text", str(tmp_path / "other")]
+    refused(capsys, other, "other: found text prepared with another vocabulary, expected the teacher's")
 
 
 def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, capsys):

@@ -116,7 +116,7 @@ def _distil(distillation, wanted):
     first, starts = distillation.timed("first values", first_values, distillation)
     for start in starts:
         say(f"start: {start.part}: {start.origin}")
-    for line in _lines_of_loss(settings, teacher_config):
+    for line in _lines_of_loss(settings, teacher_config, distillation.saved.sentence):
         say(line)
     models = {stages.STUDENT: stages.teach(distillation, stages.student_stages(settings), first)}
     if wanted.vectors_only:
@@ -137,9 +137,11 @@ def first_values(distillation):
     return student, start_from_teacher(student, settings.student_config, *distillation.teacher, settings.pairs, batch)
 
 
-def _lines_of_loss(settings, teacher):
+def _lines_of_loss(settings, teacher, sentence):
     """What is compared with what, aloud -> lines"""
     config, transfer = settings.student_config, settings.transfer
+    if sentence and sentence.prompt:
+        yield f"note: the teacher expects {sentence.prompt!r} before a text, which the training text does not have"
     pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in transfer.pairs)
     yield f"layers: student's with teacher's: {pairs}"
     terms = {name: getattr(transfer, name) for name in transfer._fields if name.endswith("_factor")}
