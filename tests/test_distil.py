@@ -12,7 +12,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.cli import main
 from minimobilebert.config import ConfigError
 from minimobilebert.distilling import run as module
-from minimobilebert.distilling import stages, teacher_vectors
+from minimobilebert.distilling import stages, teacher_vectors, word_vectors
 from minimobilebert.distilling.first_values import start_from_teacher
 from minimobilebert.distilling.layer_mapping import layer_pairs
 from minimobilebert.distilling.settings import settings_for
@@ -413,11 +413,32 @@ def test_the_embedding_output_starts_near_the_teachers(name):
     for config in (same, named_student("mobile", teacher), named_student("mobile", teacher).replace(embedding_size=3)):
         params = init_parameters(parameter_shapes(config), config, rng)
         pairs = layer_pairs("uniform", config.num_hidden_layers, teacher.num_hidden_layers)
-        starts = start_from_teacher(params, config, of_teacher, teacher, pairs, batch)
+        starts = start_from_teacher((params, config, of_teacher, teacher), pairs, batch)
         assert {"word table", "map to the width", "embedding norm", "blocks"} <= {start.part for start in starts}
         found, _ = embeddings_forward(params, config, *inputs)
         errors.append(((found - expected)[batch.attention_mask] ** 2).mean() / expected[batch.attention_mask].var())
     assert errors[0] < 1e-10 and errors[0] < errors[1] < errors[2] < 1.0
+
+
+def test_words_start_with_what_the_teacher_makes_of_them_alone(folder):
+    """Hidden states of [CLS] w [SEP], frequent words shorter; in a table that is not narrower nothing is lost."""
+    teacher = Model.load(folder / "bert")
+    counts = np.zeros(BERT.vocab_size)
+    counts[[7, 9]] = 990, 10
+    vectors = word_vectors.output_word_vectors(teacher.params, teacher.config, teacher.tokenizer, counts)
+    for word, share in ((7, 0.991), (9, 0.011), (20, 0.001)):
+        text = " ".join(teacher.tokenizer.vocab[word : word + 1])
+        hidden = teacher.encode([text]).last_hidden[0, 1]
+        np.testing.assert_allclose(vectors[word], hidden * 1e-3 / (1e-3 + share), rtol=1e-4, atol=1e-6)
+    ids = np.array([[7, 9, 20]], np.int32)
+    for embedding_size, exact in ((32, True), (16, False)):
+        config = named_student("mobile", BERT).replace(embedding_size=embedding_size)
+        params = init_parameters(parameter_shapes(config), config, np.random.default_rng(6))
+        (start, _) = start_from_teacher((params, config, teacher.params, BERT), ((0, 0),), None, vectors)
+        assert "outputs for single words" in start.origin
+        found, _ = embeddings_forward(params, config, ids, np.zeros_like(ids))
+        error = np.abs(found[0] - vectors[ids[0]]).max() / np.abs(vectors[ids[0]]).max()
+        assert (error < 1e-5) == exact and error < 0.8
 
 
 def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folder):
@@ -425,7 +446,7 @@ def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folde
     student, rng = teacher.replace(num_hidden_layers=2), np.random.default_rng(5)
     of_teacher, batch = random_parameters(teacher, rng, None, dtype=np.float32), random_batch(teacher, rng)
     params = init_parameters(parameter_shapes(student), student, rng)
-    starts = start_from_teacher(params, student, of_teacher, teacher, ((0, 0), (1, 2)), batch)
+    starts = start_from_teacher((params, student, of_teacher, teacher), ((0, 0), (1, 2)), batch)
     assert ("blocks", "the teacher's layers 1, 3") in [tuple(start) for start in starts]
     for layer, source in ((0, 0), (1, 2)):
         names = [name for name in params if f".layer.{layer}." in name]

@@ -1,14 +1,22 @@
 """What the student starts from: as much of the teacher as fits.
 
-word table        E equal: the teacher's. Narrower: X V, the coordinates along its principal directions V [E', E]
-to the width H    the teacher's map of word vectors W (the identity where it has none) after V: W V, in the middle
-                  third of a trigram's input; the neighbours' thirds start at 0
-positions,        the teacher's, if H is equal
-segments
-embedding norm    the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
-                  (input of the norm, output of the teacher's) of some text, for each feature
-blocks            the teacher's, if the shapes are equal (a student that only has fewer layers); else random
-heads             the teacher's, if the shapes are equal
+    word table       the coordinates X V of word vectors X along their principal directions V [E, E']. X is the word
+                     table of the teacher, or its outputs for single words (word_vectors.py). A student with vectors as
+                     wide as the teacher's gets a copy of the table.
+    map to width H   what the teacher does to its word vectors, W (the identity where it has no map), after V: W V, in
+                     the middle third of a trigram's input; the neighbours' thirds start at 0
+
+The rest depends on what X is. If X is the teacher's word table:
+
+    positions,       the teacher's, if H is equal
+    segments
+    embedding norm   the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
+                     (input of the norm, output of the teacher's) of some text, for each feature
+
+If X are outputs, they are hidden states already: positions and segments are 0, and the norm is 1 and 0.
+
+    blocks           the teacher's, if the shapes are equal (a student that only has fewer layers); else random
+    heads            the teacher's, if the shapes are equal
 """
 
 from typing import NamedTuple
@@ -64,6 +72,20 @@ def _start_map(student, config, teacher, teacher_config, directions):
     for own, other in zip(maps, of_teacher, strict=True):
         own[...] = other if directions is None else matmul(np.ascontiguousarray(other), directions)
     return Start("map to the width", origin)
+
+
+def _start_from_outputs(student, config, outputs):
+    """All embeddings, in place, from word vectors of the teacher's width [V, H'] -> Start"""
+    name = f"{config.prefix}.embeddings"
+    directions, kept = principal_directions(outputs, config.embedding_size)
+    student[f"{name}.word_embeddings.weight"][...] = matmul(outputs, directions)
+    for part in ("position_embeddings", "token_type_embeddings", "embedding_transformation"):
+        student[f"{name}.{part}.weight"][...] = 0.0
+    maps = _maps_by_neighbour(student[f"{name}.embedding_transformation.weight"], config)
+    same_width = config.hidden_size == outputs.shape[1]
+    maps[len(maps) // 2][...] = directions if same_width else np.eye(config.hidden_size, config.embedding_size)
+    found = f"{config.embedding_size} principal directions of {outputs.shape[1]} keep {kept:.1%} of the squares"
+    return Start("embeddings", f"the teacher's outputs for single words: {found}")
 
 
 def _fitted_nonorm(student, config, teacher, teacher_config, batch):
@@ -137,18 +159,30 @@ def _start_positions(student, config, teacher, teacher_config):
     return Start("positions, segments", "the teacher's")
 
 
-def start_from_teacher(student, config, teacher, teacher_config, pairs, batch):
-    """Overwrite the student's first values in place with those of the teacher that fit -> list of Start
-
-    student, teacher: parameters; pairs: of layers, from layer_pairs; batch: the text to which NoNorm is fitted
-    """
+def _start_embeddings(student, config, teacher, teacher_config, batch):
+    """All embeddings, in place, from the teacher's; yields Start"""
     models = student, config, teacher, teacher_config
     words, directions = _start_words(*models)
-    starts = [words]
-    if config.hidden_size == teacher_config.hidden_size:
-        if config.has_embedding_transformation:
-            starts.append(_start_map(*models, directions))
-        starts += [_start_positions(*models), _start_norm(*models, batch)]
+    yield words
+    if config.hidden_size != teacher_config.hidden_size:
+        yield Start("the other embeddings", "random: another width than the teacher's")
+        return
+    if config.has_embedding_transformation:
+        yield _start_map(*models, directions)
+    yield _start_positions(*models)
+    yield _start_norm(*models, batch)
+
+
+def start_from_teacher(models, pairs, batch, outputs=None):
+    """Overwrite the student's first values in place with those of the teacher that fit -> list of Start
+
+    models: the student's parameters and ModelConfig, the teacher's parameters and ModelConfig
+    pairs: of layers, from layer_pairs; batch: the text to which NoNorm is fitted
+    outputs [V, H'], from word_vectors.py; None: the embeddings start from the teacher's
+    """
+    student, config, teacher, _ = models
+    if outputs is None:
+        starts = list(_start_embeddings(*models, batch))
     else:
-        starts.append(Start("the other embeddings", "random: another width than the teacher's"))
+        starts = [_start_from_outputs(student, config, outputs)]
     return [*starts, _start_blocks(*models, pairs), *_start_heads(student, config, teacher)]

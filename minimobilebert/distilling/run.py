@@ -2,6 +2,8 @@
 
     out/config.json             the settings; a run with other settings in the same folder is an error
     out/vocab.txt               the teacher's
+    out/text/                   the text in word pieces, unless it was prepared before
+    out/first_values.npz        the student before training
     out/transfer/               the stages (stages.py); student/ is what `--model OUT` loads
     out/student/
     out/student_vectors_only/   with --vectors-only
@@ -25,16 +27,19 @@ from ..support.files import name_of, sha256_of, write_json
 from ..support.locks import claimed
 from ..support.tables import aligned
 from ..support.terminal import say
+from ..training.checkpoints import load_checkpoint, save_checkpoint
 from ..training.manifest import is_finished
 from ..training.model_folder import load_model
+from ..training.stage_folder import check_same_configuration
 from . import stages
-from .first_values import start_from_teacher
-from .settings import settings_for
+from .first_values import Start, start_from_teacher
+from .settings import OUTPUTS, settings_for
 from .sizes import rows_of_sizes, sizes_beside_teacher, step_megabytes
 from .summary import summarise
 from .texts import fingerprint_of_teacher, read_text
+from .word_vectors import output_word_vectors
 
-SUMMARY = "summary.json"
+SUMMARY, FIRST_VALUES = "summary.json", "first_values.npz"
 EXAMPLE_SENTENCE = "The people of the United States have a right to expect that their government will be honest."
 
 
@@ -129,12 +134,29 @@ def _distil(distillation, wanted):
     return summary
 
 
-def first_values(distillation):
+def _made_first_values(distillation):
     """The student before training -> parameters, list of Start"""
-    settings = distillation.settings
+    settings, data, saved = distillation.settings, distillation.data, distillation.saved
     student = stages.random_student(settings, "masked-words" if settings.has_words else None)
-    batch = distillation.data.batches(0)
-    return student, start_from_teacher(student, settings.student_config, *distillation.teacher, settings.pairs, batch)
+    outputs = None
+    if settings.words_start == OUTPUTS:
+        counts = data.plain.shards.piece_counts()
+        outputs = output_word_vectors(saved.params, saved.config, saved.tokenizer, counts)
+    models = student, settings.student_config, saved.params, saved.config
+    return student, start_from_teacher(models, settings.pairs, data.batches(0), outputs)
+
+
+def first_values(distillation):
+    """The student before training, made once and kept in `first_values.npz` -> parameters, list of Start"""
+    path = distillation.folder / FIRST_VALUES
+    configuration = distillation.configuration(distillation.settings.student_config, "first values", {})
+    if path.exists():
+        params, metadata = load_checkpoint(path)
+        check_same_configuration(path, metadata["configuration"], configuration)
+        return params, [Start(*start) for start in metadata["starts"]]
+    params, starts = _made_first_values(distillation)
+    save_checkpoint(path, params, {"configuration": configuration, "starts": [list(start) for start in starts]})
+    return params, starts
 
 
 def _lines_of_loss(settings, teacher, sentence):

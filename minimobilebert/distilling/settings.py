@@ -26,13 +26,14 @@ from ..support.shapes import Number, OneOf
 from .layer_mapping import UNIFORM, layer_pairs
 from .students import named_student
 
-AUTO = "auto"
+AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
 _FACTOR = (OneOf(AUTO), FACTOR)
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
     "strategy": OneOf("progressive", "joint", "auxiliary", "none"),
     "layers": str,
+    "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
     "steps": COUNT,
     "batch_size": COUNT,
     "max_length": COUNT,
@@ -68,6 +69,7 @@ class DistilSettings:
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
     strategy: str = "joint"  # stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
+    words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
     steps: int = 1500
     batch_size: int = 64
     max_length: int = 64  # pieces of a text; longer ones are cut
@@ -202,6 +204,11 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
     values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
     automatic = _automatic(config, teacher, has_words)
+    if values.get("words_start", AUTO) == AUTO:
+        no_transfer = values.get("strategy") == "none"
+        values["words_start"] = OUTPUTS if no_transfer and sentence.pooling == "mean" else EMBEDDINGS
+    if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
+        automatic["embedding_factor"] = 0.0
     values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
     settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
     _check_possible(settings, teacher, has_words)
