@@ -25,6 +25,7 @@ from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
 from minimobilebert.ops.pooling import pool_forward
+from minimobilebert.text.prepare import prepare
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
@@ -375,8 +376,8 @@ def test_prepared_text_is_read_where_it_is(folder, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
     monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
     shards, text = tmp_path / "shards", str(folder / "text")
-    prepare = ["prepare", "--text", text, "--unit", "sentence", "--vocab", str(folder / "bert"), "--out", str(shards)]
-    assert main(prepare) == 0
+    command = ["prepare", "--text", text, "--unit", "sentence", "--vocab", str(folder / "bert"), "--out", str(shards)]
+    assert main(command) == 0
     assert main([*words(folder, tmp_path / "prepared", "--json"), "--text", str(shards)]) == 0
     assert main(words(folder, tmp_path / "direct", "--json")) == 0
     assert equal(weights(tmp_path / "prepared"), weights(tmp_path / "direct"))
@@ -385,7 +386,7 @@ def test_prepared_text_is_read_where_it_is(folder, tmp_path, monkeypatch, capsys
     both = [*words(folder, tmp_path / "both"), "--text", str(shards), text]
     refused(capsys, both, "--text: found 2 folders with prepared text")
     (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "ada", "eats"]), encoding="utf-8")
-    assert main([*prepare, "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "other")]) == 0
+    assert main([*command, "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "other")]) == 0
     capsys.readouterr()
     other = [*words(folder, tmp_path / "no"), "--text", str(tmp_path / "other")]
     refused(capsys, other, "other: found text prepared with another vocabulary, expected the teacher's")
@@ -453,3 +454,16 @@ def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folde
         assert names and all(
             np.array_equal(params[n], of_teacher[n.replace(f".{layer}.", f".{source}.", 1)]) for n in names
         )
+
+
+def test_pieces_are_counted_in_all_shards(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("minimobilebert.text.prepare.SHARD_PIECES", 50)
+    monkeypatch.setattr("minimobilebert.text.prepare.CHUNK_ROWS", 8)
+    tokenizer = Model.load(folder / "bert").tokenizer
+    shards = prepare([folder / "text"], tmp_path / "shards", tokenizer)
+    batches, counts = shards.batches(1, 7, 48), np.zeros(tokenizer.vocab_size, int)
+    for step in range(batches.steps_per_epoch):
+        batch = batches(step)
+        counts += np.bincount(batch.input_ids[batch.attention_mask], minlength=len(counts))
+    assert len(list((tmp_path / "shards").glob("*.pieces.npy"))) > 1
+    np.testing.assert_array_equal(shards.piece_counts(), counts)
