@@ -24,6 +24,7 @@ from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
+from minimobilebert.model.sentence_settings import SentenceSettings
 from minimobilebert.ops.pooling import pool_forward
 from minimobilebert.text.prepare import prepare
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS
@@ -105,6 +106,21 @@ def refused(capsys, arguments, *parts):
     assert main(arguments) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minimobilebert")]
     assert len(lines) == 1 and all(part in lines[0] for part in parts), lines
+
+
+def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
+    plain, words = settings_for(saved(BERT)), settings_for(saved(BERT, "masked-words"))
+    encoder = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="mean", max_length=40)))
+    by_cls = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="cls")))
+    assert [s.strategy for s in (plain, words, encoder, by_cls)] == ["joint", "joint", "none", "none"]
+    assert [s.words_start for s in (plain, words, encoder, by_cls)] == [
+        "embeddings",
+        "embeddings",
+        "outputs",
+        "embeddings",
+    ]
+    assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
+    assert encoder.max_length == 40 and by_cls.pooling == "cls" and by_cls.max_length == 48
 
 
 def test_sizes_are_derived_from_the_teacher():
@@ -292,6 +308,7 @@ def test_settings_that_do_not_fit_are_one_clear_line(settings, words):
         (["--measure", "pairs.csv"], "--columns: found nothing"),
         (["--teacher", "nowhere"], "nowhere: found no folder"),
         (["--text", "nowhere"], "nowhere: not found"),
+        (["--vectors-only", "--set", "strategy=none"], "--vectors-only: found it with strategy none"),
     ],
 )
 def test_unusable_options_are_one_clear_line_and_nothing_is_written(folder, tmp_path, capsys, arguments, part):

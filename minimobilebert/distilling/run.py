@@ -91,6 +91,8 @@ def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", 
     out, wanted = pathlib.Path(out), wanted or Wanted()
     saved = load_model(teacher)
     chosen = settings_for(saved, student=student, seed=seed, changes=settings, **options)
+    if wanted.vectors_only and chosen.strategy == "none" and not chosen.has_words:
+        raise ValueError("--vectors-only: found it with strategy none, which is the same, expected another one")
     names = [name_of(path) for path in text_folders(text)]
     asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": names or "shipped",
              "column": column}  # fmt: skip

@@ -1,5 +1,9 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
+The default "auto" of `strategy` is "none" for a sentence encoder, a teacher that was converted with settings for sentence
+vectors: these are all that its users read. For any other teacher it is "joint". That of `words_start` is "outputs" where
+only means of tokens are compared, else "embeddings".
+
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
 
@@ -31,7 +35,7 @@ _FACTOR = (OneOf(AUTO), FACTOR)
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
-    "strategy": OneOf("progressive", "joint", "auxiliary", "none"),
+    "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
     "steps": COUNT,
@@ -67,7 +71,7 @@ class DistilSettings:
     pooling: str = "mean"
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
-    strategy: str = "joint"  # stages.py describes the strategies
+    strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
     steps: int = 1500
@@ -204,9 +208,11 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
     values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
     automatic = _automatic(config, teacher, has_words)
+    if values.get("strategy", AUTO) == AUTO:
+        values["strategy"] = "none" if saved.sentence else "joint"
     if values.get("words_start", AUTO) == AUTO:
-        no_transfer = values.get("strategy") == "none"
-        values["words_start"] = OUTPUTS if no_transfer and sentence.pooling == "mean" else EMBEDDINGS
+        bag_of_words = values["strategy"] == "none" and not has_words and sentence.pooling == "mean"
+        values["words_start"] = OUTPUTS if bag_of_words else EMBEDDINGS
     if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
         automatic["embedding_factor"] = 0.0
     values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
