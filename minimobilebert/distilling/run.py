@@ -163,19 +163,23 @@ def first_values(distillation):
 
 def _lines_of_loss(settings, teacher, sentence):
     """What is compared with what, aloud -> lines"""
-    config, transfer = settings.student_config, settings.transfer
+    config, transfers = settings.student_config, {}
+    for stage in stages.student_stages(settings):
+        transfers[stage.name] = stage.transfer(0)
     if sentence and sentence.prompt:
         yield f"note: the teacher expects {sentence.prompt!r} before a text, which the training text does not have"
-    pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in transfer.pairs)
+    for name, transfer in transfers.items():
+        factors = {field: getattr(transfer, field) for field in transfer._fields if field.endswith("_factor")}
+        terms = [f"{factor:g} x {field.removesuffix('_factor')}" for field, factor in factors.items() if factor]
+        yield f"loss of {name}: {' + '.join(terms)}"
+    if not any(transfer.reads_layers for transfer in transfers.values()):
+        return
+    pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in settings.pairs)
     yield f"layers: student's with teacher's: {pairs}"
-    terms = {name: getattr(transfer, name) for name in transfer._fields if name.endswith("_factor")}
-    yield "loss: " + ", ".join(
-        f"{factor:g} x {name.removesuffix('_factor')}" for name, factor in terms.items() if factor
-    )
     if config.num_attention_heads != teacher.num_attention_heads:
         heads = f"{config.num_attention_heads} heads and the teacher's {teacher.num_attention_heads}"
         yield (f"note: {heads}: relations of queries, keys and values instead of attention maps"
-               f" ({transfer.relation_heads} relation heads)")  # fmt: skip
+               f" ({settings.relation_heads} relation heads)")  # fmt: skip
     if config.hidden_size != teacher.hidden_size:
         yield (f"note: widths {config.hidden_size} and the teacher's {teacher.hidden_size}: no feature maps, and"
                " similarities of sentence vectors instead of directions")  # fmt: skip

@@ -1,8 +1,8 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
-The default "auto" of `strategy` is "none" for a sentence encoder, a teacher that was converted with settings for sentence
-vectors: these are all that its users read. For any other teacher it is "joint". That of `words_start` is "outputs" where
-only means of tokens are compared, else "embeddings".
+The default "auto" of `strategy` is "none" for a sentence encoder, a teacher that was converted with settings for
+sentence vectors: these are all that its users read. For any other teacher it is "joint". That of `words_start` is
+"outputs" where only means of tokens are compared, else "embeddings".
 
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
