@@ -46,6 +46,7 @@ WITHOUT_EXTRAS = [
     ("parity", 2, 'pip install "minimobilebert[compare]"'),
     ("verify --nonsense", 2, "unrecognized arguments"),  # verify itself takes a minute, and reads nothing of the project
     ("bench --only ladder --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
+    ("evaluate --report x.html", 2, 'pip install "minimobilebert[plots]"'),
     ("train-tiny", 2, 'pip install "minimobilebert[plots]"'),
     (" ".join(["train-tiny --text text", *SMALL]), 2, 'pip install "minimobilebert[plots]"'),
     ("seeds", 2, 'pip install "minimobilebert[plots]"'),
@@ -53,6 +54,7 @@ WITHOUT_EXTRAS = [
     ("sweep", 2, "make train-tiny makes runs/tiny"),
     ("fill-mask [MASK]", 2, RUN),
     ("embed a b", 2, RUN),
+    ("similar a --texts text", 2, RUN),
     ("nsp a b", 2, RUN),
     ("convert --from-hf x --to y", 2, 'pip install "minimobilebert[interop]"'),
     ("finetune --task rte --out x", 2, RUN),
