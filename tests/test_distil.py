@@ -154,7 +154,13 @@ def test_layers_are_paired_evenly_or_as_given():
 def test_a_run_leaves_a_model_a_summary_and_a_report(folder, finished, capsys):
     out, _ = finished
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary["retention"]) == {"teacher", "student", "student_vectors_only", "student_scratch"}
+    assert set(summary["retention"]) == {
+        "teacher",
+        "first_values",
+        "student",
+        "student_vectors_only",
+        "student_scratch",
+    }
     assert all(np.isfinite(list(found.values())).all() for found in summary["retention"].values())
     assert set(summary["after"]) == {"feature_map_transfer", "attention_transfer"}
     model = Model.load(out)

@@ -8,7 +8,7 @@ from ..pipeline.page import figures, html_table, write_page
 from ..pipeline.report import series
 from ..pipeline.result_files import read_metrics
 from . import stages
-from .names import LABELS
+from .names import FIRST, LABELS, TEACHER
 from .sizes import rows_of_sizes
 
 _TERMS = {  # in metrics.jsonl -> in the legend
@@ -21,7 +21,7 @@ _TERMS = {  # in metrics.jsonl -> in the legend
     "masked_words": "masked words (nats)",
 }
 _PALETTE = ("#c4531b", "#1b6ca8", "#3b8f4a", "#8a4fa3", "#b08a1e", "#4f5d75", "#a3335a")
-_OTHERS = {stages.VECTORS_ONLY: "#3b8f4a", stages.SCRATCH: COLOURS["student_from_scratch"]}
+_OTHERS = {FIRST: "#b08a1e", stages.VECTORS_ONLY: "#3b8f4a", stages.SCRATCH: COLOURS["student_from_scratch"]}
 
 
 def _curves(folder, summary):
@@ -63,7 +63,7 @@ def _scatters(summary, labels, points):
 def rows_of_retention(summary):
     """Each model beside the teacher, as rows of text."""
     rows = [["", "Spearman", "Pearson", "of the teacher's"]]
-    best = summary["retention"]["teacher"]["spearman"]
+    best = summary["retention"][TEACHER]["spearman"]
     for name, found in summary["retention"].items():
         share = f"{found['spearman'] / best:.1%}" if best > 0.0 else "-"
         rows.append([LABELS[name], f"{found['spearman']:.4f}", f"{found['pearson']:.4f}", share])

@@ -5,6 +5,7 @@ from ..model.encoder import encoder_forward
 from ..pipeline.measurements import attention_maps
 from . import stages
 from .measure import cosines, retention
+from .names import FIRST, TEACHER
 from .report import write_distillation_report
 from .sizes import step_megabytes
 
@@ -72,7 +73,8 @@ def summarise(distillation, first, models, said, wanted):
     }  # fmt: skip
     points = {}
     if wanted.pairs:
-        everyone = {"teacher": teacher, **{name: (params, config) for name, params in models.items()}}
+        students = {FIRST: first, **models}
+        everyone = {TEACHER: teacher, **{name: (params, config) for name, params in students.items()}}
         for name, (params, of_model) in everyone.items():
             points[name] = cosines(params, of_model, saved.tokenizer, wanted.pairs, saved.sentence)
             summary["retention"][name] = retention(points[name], wanted.pairs.labels)
