@@ -30,7 +30,7 @@ from minimobilebert.text.prepare import prepare
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
-from minimobilebert.training.model_folder import SavedModel
+from minimobilebert.training.model_folder import SavedModel, save_model
 
 MINILM = BERT.replace(
     vocab_size=30522, hidden_size=384, embedding_size=384, intra_bottleneck_size=384, intermediate_size=1536,
@@ -112,7 +112,7 @@ def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
     plain, words = settings_for(saved(BERT)), settings_for(saved(BERT, "masked-words"))
     encoder = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="mean", max_length=40)))
     by_cls = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="cls")))
-    assert [s.strategy for s in (plain, words, encoder, by_cls)] == ["joint", "joint", "none", "none"]
+    assert [s.strategy for s in (plain, words, encoder, by_cls)] == ["joint", "joint", "auxiliary", "auxiliary"]
     assert [s.words_start for s in (plain, words, encoder, by_cls)] == [
         "embeddings",
         "embeddings",
@@ -121,6 +121,22 @@ def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
     ]
     assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
     assert encoder.max_length == 40 and by_cls.pooling == "cls" and by_cls.max_length == 48
+
+
+def test_a_student_makes_vectors_as_its_teacher_does(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    teacher, sentence = Model.load(folder / "bert"), SentenceSettings("mean", False, 9, "ada ")
+    save_model(tmp_path / "encoder", teacher.params, teacher.config, teacher.tokenizer, sentence=sentence)
+    command = [*words(folder, tmp_path / "run", "--json"), "--teacher", str(tmp_path / "encoder")]
+    command[command.index("max_length=10")] = "max_length=9"
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "the teacher's outputs for single words" in said and "the teacher expects 'ada ' before a text" in said
+    student = Model.load(tmp_path / "run")
+    assert student.sentence == sentence
+    first = load_checkpoint(tmp_path / "run" / "first_values.npz")[0]
+    assert main(command) == 0 and equal(load_checkpoint(tmp_path / "run" / "first_values.npz")[0], first)
 
 
 def test_sizes_are_derived_from_the_teacher():

@@ -1,8 +1,8 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
-The default "auto" of `strategy` is "none" for a sentence encoder, a teacher that was converted with settings for
-sentence vectors: these are all that its users read. For any other teacher it is "joint". That of `words_start` is
-"outputs" where only means of tokens are compared, else "embeddings".
+The default "auto" of two settings depends on whether the teacher is a sentence encoder, converted with settings for
+sentence vectors. If so, `strategy` is "auxiliary", because these vectors are what its users read, from the first update
+on; else it is "joint". If the vectors are means of tokens, `words_start` is "outputs", else "embeddings".
 
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
@@ -209,9 +209,9 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
     automatic = _automatic(config, teacher, has_words)
     if values.get("strategy", AUTO) == AUTO:
-        values["strategy"] = "none" if saved.sentence else "joint"
+        values["strategy"] = "auxiliary" if saved.sentence else "joint"
     if values.get("words_start", AUTO) == AUTO:
-        bag_of_words = values["strategy"] == "none" and not has_words and sentence.pooling == "mean"
+        bag_of_words = saved.sentence and sentence.pooling == "mean"
         values["words_start"] = OUTPUTS if bag_of_words else EMBEDDINGS
     if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
         automatic["embedding_factor"] = 0.0
