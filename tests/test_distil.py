@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_glue, write_model
+from fine_tuning_data import BERT, MOBILE, NAMES, THINGS, no_dropout, write_glue, write_model
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.cli import main
@@ -45,6 +45,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distil")
     write_model(folder / "bert", no_dropout(BERT))
     write_model(folder / "words", no_dropout(BERT), head="masked-words")
+    write_model(folder / "run", no_dropout(MOBILE), head="pretraining")
     write_glue(folder / "glue", count=12)
     rng = np.random.default_rng(3)
     (folder / "text").mkdir()
@@ -438,6 +439,16 @@ def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, c
     assert Model.load(out).head == "masked-words"
     assert "masked_words" in json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
     assert main(["fill-mask", "ada eats [MASK].", "--model", str(out)]) == 0
+
+
+def test_a_mobilebert_with_its_pretraining_heads_teaches_too(folder, tmp_path, monkeypatch):
+    """Its embeddings have a map from trigrams; next sentences have no part in a text of single rows."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    out = tmp_path / "run"
+    assert main(words(folder, out, "embedding_size=16", "--json", teacher="run")) == 0
+    assert Model.load(out).head == "masked-words" and losses(out, "student") == ["sentence_directions", "masked_words"]
+    assert not (out / "teacher_vectors").exists()
 
 
 @pytest.mark.parametrize("name", ["bert", "ib-bert"])
