@@ -314,8 +314,10 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
         ({"max_length": "500"}, "max_length: found 500, expected at most 48"),
         (
             {f"{name}_factor": "0" for name in ("feature", "attention", "embedding", "direction")},
-            "found every factor 0",
+            "strategy joint: found every factor of transfer 0",
         ),
+        ({"strategy": "none", "direction_factor": "0"}, "strategy none: found every factor of distillation 0"),
+        ({"strategy": "progressive", "steps": "2"}, "steps: found 2, expected more than the 2 of transfer"),
         ({"num_hidden_layers": "3"}, "num_hidden_layers: found 3, expected at most the teacher's 2"),
     ],
 )

@@ -163,16 +163,14 @@ def first_values(distillation):
 
 def _lines_of_loss(settings, teacher, sentence):
     """What is compared with what, aloud -> lines"""
-    config, transfers = settings.student_config, {}
-    for stage in stages.student_stages(settings):
-        transfers[stage.name] = stage.transfer(0)
+    config = settings.student_config
     if sentence and sentence.prompt:
         yield f"note: the teacher expects {sentence.prompt!r} before a text, which the training text does not have"
-    for name, transfer in transfers.items():
+    for name, transfer in settings.losses.items():
         factors = {field: getattr(transfer, field) for field in transfer._fields if field.endswith("_factor")}
         terms = [f"{factor:g} x {field.removesuffix('_factor')}" for field, factor in factors.items() if factor]
-        yield f"loss of {name}: {' + '.join(terms)}"
-    if not any(transfer.reads_layers for transfer in transfers.values()):
+        yield f"{name}: {' + '.join(terms)}"
+    if not any(transfer.reads_layers for transfer in settings.losses.values()):
         return
     pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in settings.pairs)
     yield f"layers: student's with teacher's: {pairs}"

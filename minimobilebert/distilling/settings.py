@@ -124,6 +124,14 @@ class DistilSettings:
         return self.distillation._replace(words_factor=0.0)
 
     @property
+    def losses(self):
+        """The loss of each stage -> {what the stage does: EncoderTransfer}"""
+        if self.strategy == "auxiliary":
+            return {"transfer and distillation": self.transfer}
+        transfer = {"transfer": self.transfer_of_layers} if self.transfer_steps else {}
+        return {**transfer, "distillation": self.distillation}
+
+    @property
     def transfer_steps(self):
         """Updates of the transfer stage; in progressive transfer the same number for each layer"""
         if self.strategy in ("auxiliary", "none"):
@@ -187,8 +195,15 @@ def _check_possible(settings, teacher, teacher_has_words):
     positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
     if settings.max_length > positions:
         raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")
-    if not any(getattr(settings, name) for name in _SHAPES if name.endswith("_factor")):
-        raise ConfigError("found every factor 0, expected a term to learn from")
+    if settings.steps <= settings.transfer_steps:
+        raise ConfigError(
+            f"steps: found {settings.steps}, expected more than the {settings.transfer_steps} of transfer"
+        )
+    for name, transfer in settings.losses.items():
+        if not any(getattr(transfer, factor) for factor in transfer._fields if factor.endswith("_factor")):
+            raise ConfigError(
+                f"strategy {settings.strategy}: found every factor of {name} 0, expected a term to learn from"
+            )
 
 
 def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
@@ -206,7 +221,8 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values = values_from_strings(own, _SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
-    values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
+    heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
+    values.setdefault("relation_heads", heads)
     automatic = _automatic(config, teacher, has_words)
     if values.get("strategy", AUTO) == AUTO:
         values["strategy"] = "auxiliary" if saved.sentence else "joint"
