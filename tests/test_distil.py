@@ -6,13 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
-from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_glue, write_model
+from fine_tuning_data import BERT, MOBILE, NAMES, THINGS, no_dropout, write_glue, write_model
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.cli import main
 from minimobilebert.config import ConfigError
 from minimobilebert.distilling import run as module
-from minimobilebert.distilling import stages, teacher_vectors
+from minimobilebert.distilling import stages, teacher_vectors, word_vectors
 from minimobilebert.distilling.first_values import start_from_teacher
 from minimobilebert.distilling.layer_mapping import layer_pairs
 from minimobilebert.distilling.settings import settings_for
@@ -24,10 +24,13 @@ from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
+from minimobilebert.model.sentence_settings import SentenceSettings
 from minimobilebert.ops.pooling import pool_forward
+from minimobilebert.text.prepare import prepare
+from minimobilebert.text.wordpiece import SPECIAL_TOKENS
 from minimobilebert.training import loop
 from minimobilebert.training.checkpoints import load_checkpoint
-from minimobilebert.training.model_folder import SavedModel
+from minimobilebert.training.model_folder import SavedModel, save_model
 
 MINILM = BERT.replace(
     vocab_size=30522, hidden_size=384, embedding_size=384, intra_bottleneck_size=384, intermediate_size=1536,
@@ -42,6 +45,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distil")
     write_model(folder / "bert", no_dropout(BERT))
     write_model(folder / "words", no_dropout(BERT), head="masked-words")
+    write_model(folder / "run", no_dropout(MOBILE), head="pretraining")
     write_glue(folder / "glue", count=12)
     rng = np.random.default_rng(3)
     (folder / "text").mkdir()
@@ -105,6 +109,37 @@ def refused(capsys, arguments, *parts):
     assert len(lines) == 1 and all(part in lines[0] for part in parts), lines
 
 
+def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
+    plain, words = settings_for(saved(BERT)), settings_for(saved(BERT, "masked-words"))
+    encoder = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="mean", max_length=40)))
+    by_cls = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="cls")))
+    assert [s.strategy for s in (plain, words, encoder, by_cls)] == ["joint", "joint", "auxiliary", "auxiliary"]
+    assert [s.words_start for s in (plain, words, encoder, by_cls)] == [
+        "embeddings",
+        "embeddings",
+        "outputs",
+        "embeddings",
+    ]
+    assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
+    assert encoder.max_length == 40 and by_cls.pooling == "cls" and by_cls.max_length == 48
+
+
+def test_a_student_makes_vectors_as_its_teacher_does(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    teacher, sentence = Model.load(folder / "bert"), SentenceSettings("mean", False, 9, "ada ")
+    save_model(tmp_path / "encoder", teacher.params, teacher.config, teacher.tokenizer, sentence=sentence)
+    command = [*words(folder, tmp_path / "run", "--json"), "--teacher", str(tmp_path / "encoder")]
+    command[command.index("max_length=10")] = "max_length=9"
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "the teacher's outputs for single words" in said and "the teacher expects 'ada ' before a text" in said
+    student = Model.load(tmp_path / "run")
+    assert student.sentence == sentence
+    first = load_checkpoint(tmp_path / "run" / "first_values.npz")[0]
+    assert main(command) == 0 and equal(load_checkpoint(tmp_path / "run" / "first_values.npz")[0], first)
+
+
 def test_sizes_are_derived_from_the_teacher():
     parameters = {name: count_parameters(parameter_shapes(named_student(name, MINILM))) for name in STUDENTS}
     assert parameters == {"mobile": 7_102_848, "mobile-thin": 3_170_304, "mobile-shallow": 5_677_824, "tiny": 3_009_888}
@@ -136,7 +171,13 @@ def test_layers_are_paired_evenly_or_as_given():
 def test_a_run_leaves_a_model_a_summary_and_a_report(folder, finished, capsys):
     out, _ = finished
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary["retention"]) == {"teacher", "student", "student_vectors_only", "student_scratch"}
+    assert set(summary["retention"]) == {
+        "teacher",
+        "first_values",
+        "student",
+        "student_vectors_only",
+        "student_scratch",
+    }
     assert all(np.isfinite(list(found.values())).all() for found in summary["retention"].values())
     assert set(summary["after"]) == {"feature_map_transfer", "attention_transfer"}
     model = Model.load(out)
@@ -268,12 +309,15 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
         ({"num_attention_heads": "4", "attention_factor": "1"}, "attention_factor: found 1.0 with 4 and 2 heads"),
         ({"relation_factor": "1", "relation_heads": "7"}, "relation_heads: found 7, expected a divisor of"),
         ({"words_factor": "1"}, "words_factor: found it above 0"),
+        ({"hidden_size": "64", "embedding_size": "64"}, "embedding_size: found 64, expected at most the teacher's 32"),
         ({"vocab_size": "9"}, "vocab_size: found 9"),
         ({"max_length": "500"}, "max_length: found 500, expected at most 48"),
         (
             {f"{name}_factor": "0" for name in ("feature", "attention", "embedding", "direction")},
-            "found every factor 0",
+            "strategy joint: found every factor of transfer 0",
         ),
+        ({"strategy": "none", "direction_factor": "0"}, "strategy none: found every factor of distillation 0"),
+        ({"strategy": "progressive", "steps": "2"}, "steps: found 2, expected more than the 2 of transfer"),
         ({"num_hidden_layers": "3"}, "num_hidden_layers: found 3, expected at most the teacher's 2"),
     ],
 )
@@ -289,6 +333,7 @@ def test_settings_that_do_not_fit_are_one_clear_line(settings, words):
         (["--measure", "pairs.csv"], "--columns: found nothing"),
         (["--teacher", "nowhere"], "nowhere: found no folder"),
         (["--text", "nowhere"], "nowhere: not found"),
+        (["--vectors-only", "--set", "strategy=none"], "--vectors-only: found it with strategy none"),
     ],
 )
 def test_unusable_options_are_one_clear_line_and_nothing_is_written(folder, tmp_path, capsys, arguments, part):
@@ -369,6 +414,26 @@ def test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than
     refused(capsys, command, "00001.npy: found other contents")
 
 
+def test_prepared_text_is_read_where_it_is(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    shards, text = tmp_path / "shards", str(folder / "text")
+    command = ["prepare", "--text", text, "--unit", "sentence", "--vocab", str(folder / "bert"), "--out", str(shards)]
+    assert main(command) == 0
+    assert main([*words(folder, tmp_path / "prepared", "--json"), "--text", str(shards)]) == 0
+    assert main(words(folder, tmp_path / "direct", "--json")) == 0
+    assert equal(weights(tmp_path / "prepared"), weights(tmp_path / "direct"))
+    assert not (tmp_path / "prepared" / "text").exists()
+    capsys.readouterr()
+    both = [*words(folder, tmp_path / "both"), "--text", str(shards), text]
+    refused(capsys, both, "--text: found 2 folders with prepared text")
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "ada", "eats"]), encoding="utf-8")
+    assert main([*command, "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "other")]) == 0
+    capsys.readouterr()
+    other = [*words(folder, tmp_path / "no"), "--text", str(tmp_path / "other")]
+    refused(capsys, other, "other: found text prepared with another vocabulary, expected the teacher's")
+
+
 def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(words(folder, out, teacher="words")) == 0
@@ -376,6 +441,16 @@ def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, c
     assert Model.load(out).head == "masked-words"
     assert "masked_words" in json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
     assert main(["fill-mask", "ada eats [MASK].", "--model", str(out)]) == 0
+
+
+def test_a_mobilebert_with_its_pretraining_heads_teaches_too(folder, tmp_path, monkeypatch):
+    """Its embeddings have a map from trigrams; next sentences have no part in a text of single rows."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    out = tmp_path / "run"
+    assert main(words(folder, out, "embedding_size=16", "--json", teacher="run")) == 0
+    assert Model.load(out).head == "masked-words" and losses(out, "student") == ["sentence_directions", "masked_words"]
+    assert not (out / "teacher_vectors").exists()
 
 
 @pytest.mark.parametrize("name", ["bert", "ib-bert"])
@@ -391,11 +466,32 @@ def test_the_embedding_output_starts_near_the_teachers(name):
     for config in (same, named_student("mobile", teacher), named_student("mobile", teacher).replace(embedding_size=3)):
         params = init_parameters(parameter_shapes(config), config, rng)
         pairs = layer_pairs("uniform", config.num_hidden_layers, teacher.num_hidden_layers)
-        starts = start_from_teacher(params, config, of_teacher, teacher, pairs, batch)
+        starts = start_from_teacher((params, config, of_teacher, teacher), pairs, batch)
         assert {"word table", "map to the width", "embedding norm", "blocks"} <= {start.part for start in starts}
         found, _ = embeddings_forward(params, config, *inputs)
         errors.append(((found - expected)[batch.attention_mask] ** 2).mean() / expected[batch.attention_mask].var())
     assert errors[0] < 1e-10 and errors[0] < errors[1] < errors[2] < 1.0
+
+
+def test_words_start_with_what_the_teacher_makes_of_them_alone(folder):
+    """Hidden states of [CLS] w [SEP], frequent words shorter; in a table that is not narrower nothing is lost."""
+    teacher = Model.load(folder / "bert")
+    counts = np.zeros(BERT.vocab_size)
+    counts[[7, 9]] = 990, 10
+    vectors = word_vectors.output_word_vectors(teacher.params, teacher.config, teacher.tokenizer, counts)
+    for word, share in ((7, 0.991), (9, 0.011), (20, 0.001)):
+        text = " ".join(teacher.tokenizer.vocab[word : word + 1])
+        hidden = teacher.encode([text]).last_hidden[0, 1]
+        np.testing.assert_allclose(vectors[word], hidden * 1e-3 / (1e-3 + share), rtol=1e-4, atol=1e-6)
+    ids = np.array([[7, 9, 20]], np.int32)
+    for embedding_size, exact in ((32, True), (16, False)):
+        config = named_student("mobile", BERT).replace(embedding_size=embedding_size)
+        params = init_parameters(parameter_shapes(config), config, np.random.default_rng(6))
+        (start, _) = start_from_teacher((params, config, teacher.params, BERT), ((0, 0),), None, vectors)
+        assert "outputs for single words" in start.origin
+        found, _ = embeddings_forward(params, config, ids, np.zeros_like(ids))
+        error = np.abs(found[0] - vectors[ids[0]]).max() / np.abs(vectors[ids[0]]).max()
+        assert (error < 1e-5) == exact and error < 0.8
 
 
 def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folder):
@@ -403,10 +499,23 @@ def test_a_student_with_fewer_of_the_teachers_own_blocks_starts_with_these(folde
     student, rng = teacher.replace(num_hidden_layers=2), np.random.default_rng(5)
     of_teacher, batch = random_parameters(teacher, rng, None, dtype=np.float32), random_batch(teacher, rng)
     params = init_parameters(parameter_shapes(student), student, rng)
-    starts = start_from_teacher(params, student, of_teacher, teacher, ((0, 0), (1, 2)), batch)
+    starts = start_from_teacher((params, student, of_teacher, teacher), ((0, 0), (1, 2)), batch)
     assert ("blocks", "the teacher's layers 1, 3") in [tuple(start) for start in starts]
     for layer, source in ((0, 0), (1, 2)):
         names = [name for name in params if f".layer.{layer}." in name]
         assert names and all(
             np.array_equal(params[n], of_teacher[n.replace(f".{layer}.", f".{source}.", 1)]) for n in names
         )
+
+
+def test_pieces_are_counted_in_all_shards(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("minimobilebert.text.prepare.SHARD_PIECES", 50)
+    monkeypatch.setattr("minimobilebert.text.prepare.CHUNK_ROWS", 8)
+    tokenizer = Model.load(folder / "bert").tokenizer
+    shards = prepare([folder / "text"], tmp_path / "shards", tokenizer)
+    batches, counts = shards.batches(1, 7, 48), np.zeros(tokenizer.vocab_size, int)
+    for step in range(batches.steps_per_epoch):
+        batch = batches(step)
+        counts += np.bincount(batch.input_ids[batch.attention_mask], minlength=len(counts))
+    assert len(list((tmp_path / "shards").glob("*.pieces.npy"))) > 1
+    np.testing.assert_array_equal(shards.piece_counts(), counts)

@@ -7,9 +7,14 @@ import csv
 import dataclasses
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from documents import ROOT
 from fine_tuning_data import BERT, NAMES, THINGS, no_dropout, write_model
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +25,7 @@ from minimobilebert.finetuning.jobs import TaskFiles
 from minimobilebert.finetuning.run import run
 from minimobilebert.finetuning.table_evaluation import evaluate, format_evaluation
 from minimobilebert.finetuning.table_prediction import predict
+from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
 from minimobilebert.text.table_files import open_table, rows_of
@@ -108,6 +114,26 @@ def test_tabs_without_quotation_marks_around_fields(tmp_path, capsys):
         fields(tmp_path / "d.tsv")
 
 
+WRITTEN = {  # of each file: its name, separator, encoding, line ends
+    "comma": ("a.csv", ",", "utf-8", "\r\n"), "semicolon": ("a.csv", ";", "utf-8-sig", "\r\n"), "tabs": ("a.tsv", "\t", "utf-16", "\n"),
+    "Korean": ("a.csv", ",", "cp949", "\n"), "old Mac": ("a.csv", ",", "utf-8", "\r"), "bars": ("a.txt", "|", "utf-8", "\n\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_same_reviews_however_they_are_written(tmp_path, name):
+    """An index column without a name, a third column, line ends inside of a text, missing texts and labels, 200 labels."""
+    file, separator, encoding, ending = WRITTEN[name]
+    text = '이 영화는 "정말" 재미있다,;\t|' + ("" if encoding == "cp949" else " \N{SNOWMAN}")
+    rows = [[n, f"{text} {n}" + ("\nend" if n % 3 else ""), f"topic {n % 200}", "x"] for n in range(600)]
+    rows[5][1], rows[7][2], rows[8][2] = " ", "", "NaN"
+    path = write(tmp_path / file, [["", "review", "stars", "more"], *rows], separator, encoding, ending)
+    texts = read_texts(open_table(path), "review", label="stars")
+    expected = [row for n, row in enumerate(rows) if n not in (5, 7, 8)]
+    assert texts.firsts == [row[1].strip() for row in expected] and texts.labels == [row[2] for row in expected]
+    assert len(classes_of(texts.labels, path)) == 200
+
+
 def test_excel_says_its_separator(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'sep=;\r\nid;text,with,commas\r\n\r\n1;"a;b"\r\n')
     assert fields(tmp_path / "a.csv") == [["id", "text,with,commas"], ["1", "a;b"]]
@@ -137,7 +163,9 @@ def test_json_lines(tmp_path):
         (b"a,b\n" + b"1,2\n" * 2000 + b"1,\0\n", "line 2002: found a NUL character"),
         (b"a\0b", "found a NUL byte, expected text"),
         (b"a,b\n1,\x81\xff\x00\n", "expected"),
-        (b"a,b\n1," + b"x" * 200_000, "field larger than field limit"),
+        (b"a,b\n1," + b"x" * 200_000, "row 1 (line 2): found a field of more than 131,072 characters"),
+        (b"PK\x03\x04xl", "found a spreadsheet (or a zip file), expected CSV"),
+        ("caf\u00e9,b\n1,\u00fc\n2,".encode() + b"x\xff\n", "line 3: found byte 0xff at byte 16, expected UTF-8"),
         (b"a,b\n1," + b"x" * 2_000_000, "line 2: found 1,048,576 characters"),
     ],
 )
@@ -153,6 +181,33 @@ def test_what_are_no_json_lines_is_one_line(tmp_path, content):
     (tmp_path / "a.jsonl").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.jsonl"):
         fields(tmp_path / "a.jsonl")
+
+
+def test_names_of_columns_may_have_blanks_around_them(tmp_path):
+    path = write(tmp_path / "a.csv", [[" t", "y ", "z"], ["a", "1", "2"]])
+    texts = read_texts(open_table(path), "t", label="y")
+    assert (texts.firsts, texts.labels) == (["a"], ["1"])
+    path = write(tmp_path / "b.csv", [["t", " t", "y"], ["a", "b", "1"]])
+    assert read_texts(open_table(path), "t", label="y").firsts == ["a"]  # the exact name is preferred
+    with pytest.raises(ValueError, match=r"b\.csv: line 1: found no column 'x' among t, t, y"):
+        read_texts(open_table(path), "x", label="y")
+
+
+def test_json_lines_may_be_called_json_but_a_list_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"t": "a", "y": 1}\n{"t": "b", "y": 2}\n', encoding="utf-8")
+    assert fields(tmp_path / "a.json") == [["t", "y"], ["a", 1], ["b", 2]]
+    (tmp_path / "a.json").write_text('[{"t": "a", "y": 1}]', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a\.json: found a JSON list, expected CSV, TSV or JSON lines"):
+        fields(tmp_path / "a.json")
+
+
+def test_one_damaged_byte_makes_no_other_encoding(tmp_path):
+    """The rest is UTF-8 with letters beyond ASCII, or ASCII: no guess from a few bytes."""
+    for word, damage in (("caf\u00e9 ", b"\xff"), ("plain ", b"\xff\xfe\x81")):
+        text = "review\n" + f"{word * 9}\n" * 50
+        (tmp_path / "a.csv").write_bytes(text.encode() + b"x" + damage + b"y\nend\n")
+        with pytest.raises(ValueError, match=r"a\.csv: line 52: found byte 0xff at byte \d+, expected UTF-8, or --enc"):
+            fields(tmp_path / "a.csv")
 
 
 def test_rows_that_lack_something_are_left_out_and_counted(tmp_path, capsys):
@@ -324,6 +379,45 @@ def test_an_interrupted_prediction_goes_on_with_the_same_bytes(trained, tmp_path
     found = predict(model=trained, files=files, out=tmp_path / "out.csv").read_bytes()
     assert ("going on behind row 16" in capsys.readouterr().err) == (damage is None)
     assert found.startswith(whole) if damage == "longer" else found == whole
+
+
+KILLED = """
+import os, signal, sys
+from minimobilebert.finetuning import table_prediction
+from minimobilebert.finetuning.jobs import TaskFiles
+
+model, table, out, when, number = sys.argv[1:]
+calls, replace = [], os.replace
+
+def replace_or_die(*names):  # of a note how far it is, and at the end of the output
+    calls.append(names)
+    for now in ("before", "after"):
+        if now == when and len(calls) == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if now == "before":
+            replace(*names)
+
+os.replace, table_prediction.CHUNK = replace_or_die, 8
+table_prediction.predict(model=model, files=TaskFiles(table), out=out)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_after_kill_9_the_same_command_gives_the_same_bytes(trained, tmp_path, monkeypatch):
+    """60 rows are 8 notes and the output: killed beside notes, before the output has its name, and right after that."""
+    table = write(tmp_path / "new.csv", meals(60, seed=3))
+    monkeypatch.setattr(table_prediction, "CHUNK", 8)
+    with use_backend("numpy"):
+        whole = predict(model=trained, files=TaskFiles(table), out=tmp_path / "whole.csv").read_bytes()
+    environment = os.environ | {"MINIMOBILEBERT_BACKEND": "numpy", "PYTHONPATH": str(ROOT)}  # starts fast
+    for when, number, row in (("before", 3, 0), ("after", 2, 16), ("before", 1, 32), ("before", 5, 32), ("after", 1, 60),
+                              ("never", 0, 0)):  # fmt: skip
+        words = [str(trained), table, str(tmp_path / "out.csv"), when, str(number)]
+        done = subprocess.run([sys.executable, "-c", KILLED, *words], env=environment, capture_output=True, text=True)
+        assert done.returncode == (0 if when == "never" else -signal.SIGKILL), done.stderr
+        assert (f"going on behind row {row}" in done.stderr) == (row > 0)
+    assert (tmp_path / "out.csv").read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "out.csv", "whole.csv"]
 
 
 def test_a_number_is_learnt_too(folder):

@@ -147,22 +147,22 @@ def test_memory_does_not_grow_with_the_lines(model, tmp_path, monkeypatch):
         (["similar", "ada", "--texts", "lines.txt", "--vectors", "wide.npy"], "wide.npy: found vectors of 33 numbers, expected 32"),
         (["similar", "ada", "--texts", "lines.txt", "--vectors", "cut.npy"], "cut.npy: found 10,236 bytes of numbers"),
         (["similar", "ada", "--texts", "lines.txt", "--vectors", "nan.npy"], "nan.npy: row 78: found a number that is not finite"),
+        (["similar", "ada", "--texts", "lines.txt", "--vectors", "other.npy"], "other.npy: row 1: found another vector than this model gives for line 1"),
         (["similar", "ada", "--texts", "lines.txt", "--vectors", "lines.txt"], "lines.txt: found no vectors, expected a .npy"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_one_line(folder, texts, tmp_path, monkeypatch, capsys, small_blocks, words, message):
+def test_what_cannot_be_used_is_one_line(
+    folder, model, texts, tmp_path, monkeypatch, capsys, small_blocks, words, message
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes(b"ada\ncaf\xe9\n")
     rng = np.random.default_rng(1)
-    for name, shape in (
-        ("few", (79, 32)),
-        ("many", (81, 32)),
-        ("wide", (80, 33)),
-        ("cut", (80, 32)),
-        ("nan", (80, 32)),
-    ):
+    shapes = {"few": (79, 32), "many": (81, 32), "wide": (80, 33), "cut": (80, 32), "nan": (80, 32), "other": (80, 32)}
+    for name, shape in shapes.items():
         vectors = rng.normal(size=shape).astype(np.float32)
+        if name not in ("other", "wide"):
+            vectors[: len(LINES)] = embed(model, LINES)[: len(vectors)]
         if name == "nan":
             vectors[77, 3] = np.nan
         np.save(tmp_path / f"{name}.npy", vectors)

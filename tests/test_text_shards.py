@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import types
 
 import numpy as np
@@ -140,6 +141,8 @@ class Dribble(io.RawIOBase):
 
 
 @given(TEXT)
+@example("a\n\nb")
+@example("a\n \n\nb")
 def test_a_blank_line_is_found_wherever_the_blocks_end(text):
     assert has_blank_line(Dribble(text.encode())) == has_blank_line(io.BytesIO(text.encode()))
 
@@ -152,16 +155,27 @@ def test_a_table_a_field_a_document(tmp_path):
     (tmp_path / "a.tsv.gz").write_bytes(gzip.compress(text.getvalue().replace(",", "\t").encode()))
     lines = [json.dumps({"meta": {"any": [1]}, "id": a, "text": b or None}) for a, b in rows[1:]]
     (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"id": 5}']))
-    for name in ("a.csv", "a.tsv.gz", "a.jsonl"):
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    for name in ("a.csv", "a.tsv.gz", "a.jsonl", "b.jsonl.gz"):
         found = prepare([tmp_path / name], tmp_path / f"out {name}", TOKENIZER)
         assert pieces_in(tmp_path / f"out {name}") == expected(rows_of([row[1] for row in rows[1:]]))
-        assert found.counts["empty"] == (2 if name == "a.jsonl" else 1)
+        assert found.counts["empty"] == (2 if "jsonl" in name else 1)
     encoded = text.getvalue().replace("whale", "Wäl").encode("cp1252")
     (tmp_path / "b.csv").write_bytes(encoded)
     prepare([tmp_path / "b.csv"], tmp_path / "out", TOKENIZER, Preparation("sentence", encoding="cp1252"))
     assert pieces_in(tmp_path / "out") == expected(
         rows_of([row[1].replace("whale", "Wäl") for row in rows[1:]], "sentence")
     )
+
+
+def test_a_json_file_is_a_table_where_it_is_named(tmp_path):
+    write_text(tmp_path / "texts" / "a.txt", np.random.default_rng(1))
+    (tmp_path / "texts" / "b.json").write_text('{"text": "the ship"}\n')
+    (tmp_path / "c.json.gz").write_bytes(gzip.compress(b'{"text": "the ship"}\n'))
+    assert [path.name for path in sources.find_sources([tmp_path / "texts"])[0].files] == ["a.txt"]
+    for name in ("texts/b.json", "c.json.gz"):
+        prepare([tmp_path / name], tmp_path / name[-6:], TOKENIZER)
+        assert pieces_in(tmp_path / name[-6:]) == expected(["the ship"])
 
 
 def test_a_table_whose_quotation_marks_are_ordinary_characters(tmp_path, capsys):
@@ -204,6 +218,27 @@ def test_archives(tmp_path, texts):
     )
 
 
+def test_the_progress_ends_at_all_bytes(tmp_path, texts):
+    folder, _ = texts
+    reader = sources.RowReader(sources.find_sources([folder]), "sentence", "text", None)
+    positions = [reader.position for _ in reader]
+    assert positions == sorted(positions) and positions[-1] <= reader.position
+    assert reader.position == sum(path.stat().st_size for path in folder.rglob("*.*"))
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
+    """Four times the text, and no more memory; the rows are copies, so that their hashes are no more either."""
+    monkeypatch.setattr(preparing, "SHARD_PIECES", 20_000)
+    peaks, text = [], write_text(tmp_path / "a.txt", np.random.default_rng(1), 400, blank_lines=False)
+    for times in (4, 16):
+        (tmp_path / "a.txt").write_text(text * times)
+        tracemalloc.start()
+        prepare([tmp_path / "a.txt"], tmp_path / str(times), TOKENIZER, Preparation(keep_duplicates=True))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
 # Resume
 
 
@@ -241,7 +276,7 @@ def test_after_a_kill_at_any_write_the_same_call_ends_with_the_same_bytes(tmp_pa
 
 
 def test_kill_9(tmp_path):
-    """A process that waits for more of its standard input is killed, twice; the third one gets all."""
+    """A process that waits for more of its standard input is killed; the second one gets all."""
     text = "".join(f"the ship sails {number}\n" for number in range(4000)).encode()
     TOKENIZER.save(tmp_path / "vocab.txt")
     code = (
@@ -254,24 +289,33 @@ def test_kill_9(tmp_path):
         return subprocess.Popen([sys.executable, "-c", code, *words], cwd=ROOT, stdin=subprocess.PIPE,
                                 stdout=subprocess.DEVNULL)  # fmt: skip
 
-    for share in (3, 2):
-        process = start(tmp_path / "out")
-        process.stdin.write(text[: len(text) // share])
-        process.stdin.flush()
-        deadline, shard = time.monotonic() + 60, tmp_path / "out" / shards.names_of(8 // share)[1]
-        while not shard.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-        process.wait()
-        process.stdin.close()
-        assert shard.exists()
-        with pytest.raises(ValueError, match="was interrupted, expected a finished one"):
-            TextShards(tmp_path / "out")
+    process = start(tmp_path / "out")
+    process.stdin.write(text[: len(text) // 2])
+    process.stdin.flush()
+    deadline, shard = time.monotonic() + 60, tmp_path / "out" / shards.names_of(4)[1]
+    while not shard.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    process.wait()
+    process.stdin.close()
+    assert shard.exists()
+    with pytest.raises(ValueError, match="was interrupted, expected a finished one"):
+        TextShards(tmp_path / "out")
     for out in ("out", "whole"):
         process = start(tmp_path / out)
         process.communicate(text)
         assert process.returncode == 0
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_an_unfinished_state_is_never_taken_for_a_finished_one(tmp_path, texts):
+    folder, _ = texts
+    out = tmp_path / "out"
+    prepare([folder], out, TOKENIZER)
+    before = bytes_of(out)
+    (out / "manifest.json").rename(out / "unfinished.json")
+    prepare([folder], out, TOKENIZER)
+    assert bytes_of(out) == before
 
 
 def interrupted(tmp_path, folder, monkeypatch, shards=2, **settings):
@@ -367,6 +411,14 @@ def test_every_row_is_there_once_an_epoch(rows, batch_size, window, block):
             assert sorted(np.concatenate(epochs[-1])) == list(range(rows))
     if rows > 20 and max(window, block) > 3:
         assert not np.array_equal(np.concatenate(epochs[0]), np.concatenate(epochs[1]))
+
+
+def test_windows_have_other_rows_in_another_epoch():
+    batches = ShardBatches(types.SimpleNamespace(rows=150, lengths=lambda rows: rows % 7), 1, 1, 9)
+    first = [{int(row) for step in range(32) for row in batches.rows(start + step)} for start in (0, 150, 300)]
+    assert all(len(rows) == 32 for rows in first)  # a window: of 40 rows, whole pools of 32 batches of one row
+    assert not (first[0] == first[1] or first[1] == first[2])
+    assert any(first[0] & rows for rows in first[1:])
 
 
 def test_a_batch_is_what_pad_batch_makes_of_the_texts(tmp_path):
@@ -479,7 +531,7 @@ BAD = {
         b'{"text": "ship"}\n{"text": \n': "a.jsonl: line 2: ",
         b'{"text": ["ship"]}\n': "a.jsonl: line 1: field text: found a list",
         b'{"words": "ship"}\n': "a.jsonl: line 1: found no column 'text'",
-        b"[1]\n": "a.jsonl: line 1: found a list",
+        b"[1]\n": "a.jsonl: found a JSON list",
     },
     "a.tar": {b"the ship": "a.tar: found a file that is not a readable .tar archive"},
     "a.md": {b"the ship": "a.md: found an unknown kind of file, expected .txt, .txt.gz, .csv"},

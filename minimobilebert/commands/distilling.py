@@ -13,8 +13,10 @@ def distil(arguments):
     from ..distilling.measure import read_pairs
     from ..distilling.report import rows_of_retention
     from ..distilling.run import EXAMPLE_SENTENCE, Wanted, run
+    from ..support.extras import require
     from ..support.tables import aligned
 
+    require("matplotlib", "plots")  # its report comes last; say so before a download
     columns = names_of(arguments.columns or "", "--columns")
     measured = read_pairs(arguments.measure, arguments.data, columns) if arguments.measure else None
     wanted = Wanted(arguments.sentence or EXAMPLE_SENTENCE, arguments.baseline, arguments.vectors_only, measured)

@@ -51,10 +51,14 @@ class EncoderTransfer(NamedTuple):
         return bool(self.direction_factor or self.similarity_factor or self.words_factor)
 
     @property
+    def reads_layers(self):
+        """True if a term compares layers."""
+        return bool(self.feature_factor or self.attention_factor or self.relation_factor)
+
+    @property
     def only_vectors(self):
         """True if no term reads more of the teacher than its sentence vectors."""
-        layers = self.feature_factor or self.attention_factor or self.relation_factor
-        return not (layers or self.embedding_factor or self.words_factor)
+        return not (self.reads_layers or self.embedding_factor or self.words_factor)
 
 
 class EncoderGradients(NamedTuple):

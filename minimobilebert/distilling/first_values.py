@@ -1,14 +1,22 @@
 """What the student starts from: as much of the teacher as fits.
 
-word table        E equal: the teacher's. Narrower: X V, the coordinates along its principal directions V [E', E]
-to the width H    the teacher's map of word vectors W (the identity where it has none) after V: W V, in the middle
-                  third of a trigram's input; the neighbours' thirds start at 0
-positions,        the teacher's, if H is equal
-segments
-embedding norm    the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
-                  (input of the norm, output of the teacher's) of some text, for each feature
-blocks            the teacher's, if the shapes are equal (a student that only has fewer layers); else random
-heads             the teacher's, if the shapes are equal
+    word table       the coordinates X V of word vectors X along their principal directions V [E, E']. X is the word
+                     table of the teacher, or its outputs for single words (word_vectors.py). A student with vectors as
+                     wide as the teacher's gets a copy of the table.
+    map to width H   what the teacher does to its word vectors, W (the identity where it has no map), after V: W V, in
+                     the middle third of a trigram's input; the neighbours' thirds start at 0
+
+The rest depends on what X is. If X is the teacher's word table:
+
+    positions,       the teacher's, if H is equal
+    segments
+    embedding norm   the teacher's, if it is of the same kind. NoNorm for LayerNorm: the line through the points
+                     (input of the norm, output of the teacher's) of some text, for each feature
+
+If X are outputs, they are hidden states already: positions and segments are 0, and the norm is 1 and 0.
+
+    blocks           the teacher's, if the shapes are equal (a student that only has fewer layers); else random
+    heads            the teacher's, if the shapes are equal
 """
 
 from typing import NamedTuple
@@ -29,39 +37,55 @@ class Start(NamedTuple):
 
 
 def _start_words(student, config, teacher, teacher_config):
-    """Word table and map to the width H, in place; yields Start"""
-    name, teacher_name = f"{config.prefix}.embeddings", f"{teacher_config.prefix}.embeddings"
-    words = teacher[f"{teacher_name}.word_embeddings.weight"]
-    size = config.embedding_size
-    if size > words.shape[1]:
-        yield Start("word table", f"random: {size} is wider than the teacher's {words.shape[1]}")
-        return
-    directions = None
-    if size == words.shape[1]:
-        student[f"{name}.word_embeddings.weight"][...] = words
-        yield Start("word table", "the teacher's")
-    else:
-        directions, kept = principal_directions(words, size)
-        student[f"{name}.word_embeddings.weight"][...] = matmul(words, directions)
-        yield Start("word table", f"{size} principal directions of {words.shape[1]} keep {kept:.1%} of the squares")
-    if config.hidden_size != teacher_config.hidden_size or not config.has_embedding_transformation:
-        return
-    maps = [np.eye(words.shape[1], dtype=words.dtype)]  # of the word itself; with trigrams of its neighbours too
+    """The word table, in place -> Start, V [E, E'] or None for the same width"""
+    table = student[f"{config.prefix}.embeddings.word_embeddings.weight"]
+    words = teacher[f"{teacher_config.prefix}.embeddings.word_embeddings.weight"]
+    width, teacher_width = table.shape[1], words.shape[1]
+    if width == teacher_width:
+        table[...] = words
+        return Start("word table", "the teacher's"), None
+    directions, kept = principal_directions(words, width)
+    table[...] = matmul(words, directions)
+    return Start(
+        "word table", f"{width} principal directions of {teacher_width} keep {kept:.1%} of the squares"
+    ), directions
+
+
+def _maps_by_neighbour(weight, config):
+    """The map to the width: [H, E] for the word itself, or three for the next, the same and the previous one; views"""
+    return np.split(weight, 3 if config.trigram_input else 1, axis=1)
+
+
+def _start_map(student, config, teacher, teacher_config, directions):
+    """The map from word vectors to the width H, in place: that of the teacher after V -> Start"""
+    name, teacher_name = (f"{each.prefix}.embeddings.embedding_transformation" for each in (config, teacher_config))
+    weight = student[f"{name}.weight"]
     if teacher_config.has_embedding_transformation:
-        maps = np.split(
-            teacher[f"{teacher_name}.embedding_transformation.weight"], 3 if teacher_config.trigram_input else 1, axis=1
-        )
-        student[f"{name}.embedding_transformation.bias"][...] = teacher[f"{teacher_name}.embedding_transformation.bias"]
-    if not config.trigram_input and len(maps) == 3:
-        maps = maps[1:2]
-    thirds = np.split(student[f"{name}.embedding_transformation.weight"], 3 if config.trigram_input else 1, axis=1)
-    for third in thirds:
-        third[...] = 0.0
-    for third, weight in zip(thirds if len(maps) == len(thirds) else thirds[1:2], maps, strict=True):
-        third[...] = weight if directions is None else matmul(np.ascontiguousarray(weight), directions)
-    yield Start(
-        "map to the width", "the teacher's" if teacher_config.has_embedding_transformation else "the directions"
-    )
+        of_teacher, origin = _maps_by_neighbour(teacher[f"{teacher_name}.weight"], teacher_config), "the teacher's"
+        student[f"{name}.bias"][...] = teacher[f"{teacher_name}.bias"]
+    else:
+        of_teacher, origin = [np.eye(config.hidden_size, dtype=weight.dtype)], "the directions"
+    maps = _maps_by_neighbour(weight, config)
+    if len(maps) != len(of_teacher):  # one of them has no trigrams: only the word itself has a counterpart
+        maps, of_teacher = maps[len(maps) // 2 :][:1], of_teacher[len(of_teacher) // 2 :][:1]
+    weight[...] = 0.0
+    for own, other in zip(maps, of_teacher, strict=True):
+        own[...] = other if directions is None else matmul(np.ascontiguousarray(other), directions)
+    return Start("map to the width", origin)
+
+
+def _start_from_outputs(student, config, outputs):
+    """All embeddings, in place, from word vectors of the teacher's width [V, H'] -> Start"""
+    name = f"{config.prefix}.embeddings"
+    directions, kept = principal_directions(outputs, config.embedding_size)
+    student[f"{name}.word_embeddings.weight"][...] = matmul(outputs, directions)
+    for part in ("position_embeddings", "token_type_embeddings", "embedding_transformation"):
+        student[f"{name}.{part}.weight"][...] = 0.0
+    maps = _maps_by_neighbour(student[f"{name}.embedding_transformation.weight"], config)
+    same_width = config.hidden_size == outputs.shape[1]
+    maps[len(maps) // 2][...] = directions if same_width else np.eye(config.hidden_size, config.embedding_size)
+    found = f"{config.embedding_size} principal directions of {outputs.shape[1]} keep {kept:.1%} of the squares"
+    return Start("embeddings", f"the teacher's outputs for single words: {found}")
 
 
 def _fitted_nonorm(student, config, teacher, teacher_config, batch):
@@ -126,23 +150,39 @@ def _start_heads(student, config, teacher):
     return [Start("masked-word head", f"{len(fitting)} of {len(heads)} arrays are the teacher's, the others random")]
 
 
-def start_from_teacher(student, config, teacher, teacher_config, pairs, batch):
+def _start_positions(student, config, teacher, teacher_config):
+    for part in ("position", "token_type"):
+        name = f"embeddings.{part}_embeddings.weight"
+        own, other = student[f"{config.prefix}.{name}"], teacher[f"{teacher_config.prefix}.{name}"]
+        rows = min(len(own), len(other))
+        own[:rows] = other[:rows]
+    return Start("positions, segments", "the teacher's")
+
+
+def _start_embeddings(student, config, teacher, teacher_config, batch):
+    """All embeddings, in place, from the teacher's; yields Start"""
+    models = student, config, teacher, teacher_config
+    words, directions = _start_words(*models)
+    yield words
+    if config.hidden_size != teacher_config.hidden_size:
+        yield Start("the other embeddings", "random: another width than the teacher's")
+        return
+    if config.has_embedding_transformation:
+        yield _start_map(*models, directions)
+    yield _start_positions(*models)
+    yield _start_norm(*models, batch)
+
+
+def start_from_teacher(models, pairs, batch, outputs=None):
     """Overwrite the student's first values in place with those of the teacher that fit -> list of Start
 
-    student, teacher: parameters; pairs: of layers, from layer_pairs; batch: the text to which NoNorm is fitted
+    models: the student's parameters and ModelConfig, the teacher's parameters and ModelConfig
+    pairs: of layers, from layer_pairs; batch: the text to which NoNorm is fitted
+    outputs [V, H'], from word_vectors.py; None: the embeddings start from the teacher's
     """
-    starts = list(_start_words(student, config, teacher, teacher_config))
-    if config.hidden_size == teacher_config.hidden_size:
-        count = min(config.max_position_embeddings, teacher_config.max_position_embeddings)
-        for part, rows in (
-            ("position", count),
-            ("token_type", min(config.type_vocab_size, teacher_config.type_vocab_size)),
-        ):
-            of_teacher = teacher[f"{teacher_config.prefix}.embeddings.{part}_embeddings.weight"]
-            student[f"{config.prefix}.embeddings.{part}_embeddings.weight"][:rows] = of_teacher[:rows]
-        starts.append(Start("positions, segments", "the teacher's"))
-        starts.append(_start_norm(student, config, teacher, teacher_config, batch))
+    student, config, teacher, _ = models
+    if outputs is None:
+        starts = list(_start_embeddings(*models, batch))
     else:
-        starts.append(Start("positions, segments", "random: another width than the teacher's"))
-    starts.append(_start_blocks(student, config, teacher, teacher_config, pairs))
-    return starts + _start_heads(student, config, teacher)
+        starts = [_start_from_outputs(student, config, outputs)]
+    return [*starts, _start_blocks(*models, pairs), *_start_heads(student, config, teacher)]

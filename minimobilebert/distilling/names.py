@@ -2,8 +2,10 @@
 
 from . import stages
 
+TEACHER, FIRST = "teacher", "first_values"
 LABELS = {
-    "teacher": "teacher",
+    TEACHER: "teacher",
+    FIRST: "student before training",
     stages.STUDENT: "distilled student",
     stages.VECTORS_ONLY: "sentence vectors only",
     stages.SCRATCH: "without a teacher",

@@ -8,7 +8,7 @@ from ..pipeline.page import figures, html_table, write_page
 from ..pipeline.report import series
 from ..pipeline.result_files import read_metrics
 from . import stages
-from .names import LABELS
+from .names import FIRST, LABELS, TEACHER
 from .sizes import rows_of_sizes
 
 _TERMS = {  # in metrics.jsonl -> in the legend
@@ -21,7 +21,7 @@ _TERMS = {  # in metrics.jsonl -> in the legend
     "masked_words": "masked words (nats)",
 }
 _PALETTE = ("#c4531b", "#1b6ca8", "#3b8f4a", "#8a4fa3", "#b08a1e", "#4f5d75", "#a3335a")
-_OTHERS = {stages.VECTORS_ONLY: "#3b8f4a", stages.SCRATCH: COLOURS["student_from_scratch"]}
+_OTHERS = {FIRST: "#b08a1e", stages.VECTORS_ONLY: "#3b8f4a", stages.SCRATCH: COLOURS["student_from_scratch"]}
 
 
 def _curves(folder, summary):
@@ -49,7 +49,8 @@ def _layer_bars(summary):
     numbers = [str(layer + 1) for layer in range(len(next(iter(before.values()), [])))]
     for name, values in before.items():
         groups = {"before": (values, COLOURS["student_from_scratch"]), "after": (after[name], COLOURS["student"])}
-        yield f"{_TERMS[name]}, by layer of the student, on training text.", bars(groups, numbers, "layer", "loss")
+        term = _TERMS[name][:1].upper() + _TERMS[name][1:]
+        yield f"{term}, by layer of the student, on training text.", bars(groups, numbers, "layer", "loss")
 
 
 def _scatters(summary, labels, points):
@@ -62,7 +63,7 @@ def _scatters(summary, labels, points):
 def rows_of_retention(summary):
     """Each model beside the teacher, as rows of text."""
     rows = [["", "Spearman", "Pearson", "of the teacher's"]]
-    best = summary["retention"]["teacher"]["spearman"]
+    best = summary["retention"][TEACHER]["spearman"]
     for name, found in summary["retention"].items():
         share = f"{found['spearman'] / best:.1%}" if best > 0.0 else "-"
         rows.append([LABELS[name], f"{found['spearman']:.4f}", f"{found['pearson']:.4f}", share])
@@ -89,6 +90,7 @@ fine-tuning.</p>{html_table(rows_of_retention(summary))}{figures(_scatters(summa
 <p>We trained a small MobileBERT on {summary["texts"]:,} texts without labels, with {summary["steps"]:,} updates. It
 learned what its teacher computes: the terms of the loss are below.</p>
 <h2>Sizes</h2>{html_table(rows_of_sizes(summary["sizes"]))}
+<p>MB of float32 weights. A training step with both models needs {summary["step_megabytes"]:,.0f} MB.</p>
 {measured}
 <h2>Loss by update</h2>{figures(_curves(folder, summary))}
 <h2>Layer by layer</h2>{figures(_layer_bars(summary))}

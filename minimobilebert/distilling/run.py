@@ -2,6 +2,8 @@
 
     out/config.json             the settings; a run with other settings in the same folder is an error
     out/vocab.txt               the teacher's
+    out/text/                   the text in word pieces, unless it was prepared before
+    out/first_values.npz        the student before training
     out/transfer/               the stages (stages.py); student/ is what `--model OUT` loads
     out/student/
     out/student_vectors_only/   with --vectors-only
@@ -25,16 +27,19 @@ from ..support.files import name_of, sha256_of, write_json
 from ..support.locks import claimed
 from ..support.tables import aligned
 from ..support.terminal import say
+from ..training.checkpoints import load_checkpoint, save_checkpoint
 from ..training.manifest import is_finished
 from ..training.model_folder import load_model
+from ..training.stage_folder import check_same_configuration
 from . import stages
-from .first_values import start_from_teacher
-from .settings import settings_for
-from .sizes import rows_of_sizes, sizes_beside_teacher
+from .first_values import Start, start_from_teacher
+from .settings import OUTPUTS, settings_for
+from .sizes import rows_of_sizes, sizes_beside_teacher, step_megabytes
 from .summary import summarise
 from .texts import fingerprint_of_teacher, read_text
+from .word_vectors import output_word_vectors
 
-SUMMARY = "summary.json"
+SUMMARY, FIRST_VALUES = "summary.json", "first_values.npz"
 EXAMPLE_SENTENCE = "The people of the United States have a right to expect that their government will be honest."
 
 
@@ -86,6 +91,8 @@ def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", 
     out, wanted = pathlib.Path(out), wanted or Wanted()
     saved = load_model(teacher)
     chosen = settings_for(saved, student=student, seed=seed, changes=settings, **options)
+    if wanted.vectors_only and chosen.strategy == "none" and not chosen.has_words:
+        raise ValueError("--vectors-only: found it with strategy none, which is the same, expected another one")
     names = [name_of(path) for path in text_folders(text)]
     asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": names or "shipped",
              "column": column}  # fmt: skip
@@ -112,10 +119,11 @@ def _distil(distillation, wanted):
     settings, teacher_config = distillation.settings, distillation.saved.config
     sizes = sizes_beside_teacher(teacher_config, distillation.asked["student"], settings.student_config)
     say("\n".join(aligned(rows_of_sizes(sizes), ruled=True)))
+    say(f"memory: a training step needs {step_megabytes(settings, teacher_config):,.0f} MB")
     first, starts = distillation.timed("first values", first_values, distillation)
     for start in starts:
         say(f"start: {start.part}: {start.origin}")
-    for line in _lines_of_loss(settings, teacher_config):
+    for line in _lines_of_loss(settings, teacher_config, distillation.saved.sentence):
         say(line)
     models = {stages.STUDENT: stages.teach(distillation, stages.student_stages(settings), first)}
     if wanted.vectors_only:
@@ -128,27 +136,48 @@ def _distil(distillation, wanted):
     return summary
 
 
-def first_values(distillation):
+def _made_first_values(distillation):
     """The student before training -> parameters, list of Start"""
-    settings = distillation.settings
+    settings, data, saved = distillation.settings, distillation.data, distillation.saved
     student = stages.random_student(settings, "masked-words" if settings.has_words else None)
-    batch = distillation.data.batches(0)
-    return student, start_from_teacher(student, settings.student_config, *distillation.teacher, settings.pairs, batch)
+    outputs = None
+    if settings.words_start == OUTPUTS:
+        counts = data.plain.shards.piece_counts()
+        outputs = output_word_vectors(saved.params, saved.config, saved.tokenizer, counts)
+    models = student, settings.student_config, saved.params, saved.config
+    return student, start_from_teacher(models, settings.pairs, data.batches(0), outputs)
 
 
-def _lines_of_loss(settings, teacher):
+def first_values(distillation):
+    """The student before training, made once and kept in `first_values.npz` -> parameters, list of Start"""
+    path = distillation.folder / FIRST_VALUES
+    configuration = distillation.configuration(distillation.settings.student_config, "first values", {})
+    if path.exists():
+        params, metadata = load_checkpoint(path)
+        check_same_configuration(path, metadata["configuration"], configuration)
+        return params, [Start(*start) for start in metadata["starts"]]
+    params, starts = _made_first_values(distillation)
+    save_checkpoint(path, params, {"configuration": configuration, "starts": [list(start) for start in starts]})
+    return params, starts
+
+
+def _lines_of_loss(settings, teacher, sentence):
     """What is compared with what, aloud -> lines"""
-    config, transfer = settings.student_config, settings.transfer
-    pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in transfer.pairs)
+    config = settings.student_config
+    if sentence and sentence.prompt:
+        yield f"note: the teacher expects {sentence.prompt!r} before a text, which the training text does not have"
+    for name, transfer in settings.losses.items():
+        factors = {field: getattr(transfer, field) for field in transfer._fields if field.endswith("_factor")}
+        terms = [f"{factor:g} x {field.removesuffix('_factor')}" for field, factor in factors.items() if factor]
+        yield f"{name}: {' + '.join(terms)}"
+    if not any(transfer.reads_layers for transfer in settings.losses.values()):
+        return
+    pairs = ", ".join(f"{layer + 1} with {of_teacher + 1}" for layer, of_teacher in settings.pairs)
     yield f"layers: student's with teacher's: {pairs}"
-    terms = {name: getattr(transfer, name) for name in transfer._fields if name.endswith("_factor")}
-    yield "loss: " + ", ".join(
-        f"{factor:g} x {name.removesuffix('_factor')}" for name, factor in terms.items() if factor
-    )
     if config.num_attention_heads != teacher.num_attention_heads:
         heads = f"{config.num_attention_heads} heads and the teacher's {teacher.num_attention_heads}"
         yield (f"note: {heads}: relations of queries, keys and values instead of attention maps"
-               f" ({transfer.relation_heads} relation heads)")  # fmt: skip
+               f" ({settings.relation_heads} relation heads)")  # fmt: skip
     if config.hidden_size != teacher.hidden_size:
         yield (f"note: widths {config.hidden_size} and the teacher's {teacher.hidden_size}: no feature maps, and"
                " similarities of sentence vectors instead of directions")  # fmt: skip

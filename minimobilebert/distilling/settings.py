@@ -1,5 +1,9 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
+The default "auto" of two settings depends on whether the teacher is a sentence encoder, converted with settings for
+sentence vectors. If so, `strategy` is "auxiliary", because these vectors are what its users read, from the first update
+on; else it is "joint". If the vectors are means of tokens, `words_start` is "outputs", else "embeddings".
+
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
 
@@ -26,13 +30,14 @@ from ..support.shapes import Number, OneOf
 from .layer_mapping import UNIFORM, layer_pairs
 from .students import named_student
 
-AUTO = "auto"
+AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
 _FACTOR = (OneOf(AUTO), FACTOR)
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
-    "strategy": OneOf("progressive", "joint", "auxiliary", "none"),
+    "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
+    "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
     "steps": COUNT,
     "batch_size": COUNT,
     "max_length": COUNT,
@@ -66,8 +71,9 @@ class DistilSettings:
     pooling: str = "mean"
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
-    strategy: str = "joint"  # stages.py describes the strategies
+    strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
+    words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
     steps: int = 1500
     batch_size: int = 64
     max_length: int = 64  # pieces of a text; longer ones are cut
@@ -116,6 +122,14 @@ class DistilSettings:
     def only_vectors(self):
         """The ablation: sentence vectors alone -> EncoderTransfer"""
         return self.distillation._replace(words_factor=0.0)
+
+    @property
+    def losses(self):
+        """The loss of each stage -> {what the stage does: EncoderTransfer}"""
+        if self.strategy == "auxiliary":
+            return {"transfer and distillation": self.transfer}
+        transfer = {"transfer": self.transfer_of_layers} if self.transfer_steps else {}
+        return {**transfer, "distillation": self.distillation}
 
     @property
     def transfer_steps(self):
@@ -174,11 +188,22 @@ def _check_possible(settings, teacher, teacher_has_words):
         raise ConfigError("words_factor: found it above 0, expected 0: the teacher has no head for masked words")
     if config.vocab_size != teacher.vocab_size:
         raise ConfigError(f"vocab_size: found {config.vocab_size}, expected the teacher's {teacher.vocab_size}")
+    if config.embedding_size > teacher.embedding_size:
+        raise ConfigError(
+            f"embedding_size: found {config.embedding_size}, expected at most the teacher's {teacher.embedding_size}"
+        )
     positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
     if settings.max_length > positions:
         raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")
-    if not any(getattr(settings, name) for name in _SHAPES if name.endswith("_factor")):
-        raise ConfigError("found every factor 0, expected a term to learn from")
+    if settings.steps <= settings.transfer_steps:
+        raise ConfigError(
+            f"steps: found {settings.steps}, expected more than the {settings.transfer_steps} of transfer"
+        )
+    for name, transfer in settings.losses.items():
+        if not any(getattr(transfer, factor) for factor in transfer._fields if factor.endswith("_factor")):
+            raise ConfigError(
+                f"strategy {settings.strategy}: found every factor of {name} 0, expected a term to learn from"
+            )
 
 
 def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
@@ -196,8 +221,16 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values = values_from_strings(own, _SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
-    values.setdefault("relation_heads", math.gcd(config.inner_size, teacher.inner_size))
+    heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
+    values.setdefault("relation_heads", heads)
     automatic = _automatic(config, teacher, has_words)
+    if values.get("strategy", AUTO) == AUTO:
+        values["strategy"] = "auxiliary" if saved.sentence else "joint"
+    if values.get("words_start", AUTO) == AUTO:
+        bag_of_words = saved.sentence and sentence.pooling == "mean"
+        values["words_start"] = OUTPUTS if bag_of_words else EMBEDDINGS
+    if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
+        automatic["embedding_factor"] = 0.0
     values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
     settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
     _check_possible(settings, teacher, has_words)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..inference.engine import Engine
+from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, init_parameters, parameter_shapes
 from ..model.sizes import forward_flops
 from ..support.timing import quartiles, times_in_turns
@@ -46,6 +47,18 @@ def sizes_beside_teacher(teacher, chosen_name, chosen):
     if configs[chosen_name] == chosen:
         del configs[chosen_name]
     return measured_sizes({**configs, f"{chosen_name} (chosen)": chosen})
+
+
+def step_megabytes(settings, teacher):
+    """Memory of one training step, at the full length of texts: weights and stored arrays of both models, and the
+    student's gradients and moments -> float"""
+    student, shape = settings.student_config, (settings.batch_size, settings.max_length)
+    head = "masked-words" if settings.has_words else None
+    weights = 4 * sum(
+        (count_parameters(parameter_shapes(teacher)), 4 * count_parameters(parameter_shapes(student, head)))
+    )
+    stored = sum(activation_bytes(config, *shape, dropout=False, keep_scores=True) for config in (teacher, student))
+    return (weights + stored) / 1e6
 
 
 def rows_of_sizes(sizes):

@@ -1,13 +1,13 @@
 """What a finished distillation measured: losses by layer, sizes, retention; written to summary.json and report.html."""
 
-import dataclasses
-
 from ..distillation.encoder_transfer import encoder_transfer_losses
 from ..model.encoder import encoder_forward
 from ..pipeline.measurements import attention_maps
 from . import stages
 from .measure import cosines, retention
+from .names import FIRST, TEACHER
 from .report import write_distillation_report
+from .sizes import step_megabytes
 
 _HEADS = 4  # whose maps are drawn
 _BATCHES = 4  # of the text on which the terms of the loss are measured after training
@@ -66,13 +66,15 @@ def summarise(distillation, first, models, said, wanted):
         "seed": settings.seed, "texts": data.texts, "steps": settings.steps,
         "steps_of_stages": {stages.TRANSFER: settings.transfer_steps},
         "teacher": distillation.asked["teacher"], "student": distillation.asked["student"],
-        "settings": dataclasses.asdict(settings), "wanted": wanted.described(), "sizes": said["sizes"],
+        "settings": settings.described(), "wanted": wanted.described(), "sizes": said["sizes"],
+        "step_megabytes": step_megabytes(settings, saved.config),
         "starts": [list(start) for start in said["starts"]], "before": by_layer[0], "after": by_layer[1],
         "retention": {},
     }  # fmt: skip
     points = {}
     if wanted.pairs:
-        everyone = {"teacher": teacher, **{name: (params, config) for name, params in models.items()}}
+        students = {FIRST: first, **models}
+        everyone = {TEACHER: teacher, **{name: (params, config) for name, params in students.items()}}
         for name, (params, of_model) in everyone.items():
             points[name] = cosines(params, of_model, saved.tokenizer, wanted.pairs, saved.sentence)
             summary["retention"][name] = retention(points[name], wanted.pairs.labels)

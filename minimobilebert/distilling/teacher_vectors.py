@@ -3,7 +3,7 @@
     OUT/teacher_vectors/00000.npy     [PART, H] float32: the vectors of the first PART rows; the last part has the rest
     OUT/teacher_vectors/parts.json    what the vectors depend on, and the sha256 of each finished part
 
-A student that learns sentence vectors alone then trains without running its teacher, which takes about half of a step.
+A student that learns sentence vectors alone then trains without running its teacher.
 Parts are written atomically; after an interruption the same command goes on behind the last one.
 """
 

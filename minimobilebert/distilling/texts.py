@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..support.terminal import say
-from ..text.corpus import DATA_FOLDER, SHIPPED_ARCHIVES
+from ..text.corpus import shipped_archives
 from ..text.masking import mask_tokens
 from ..text.prepare import Preparation, prepare
 from ..text.shards import MANIFEST, TextShards, names_of
@@ -60,8 +60,7 @@ def _is_prepared(path):
 
 def _shards(text, tokenizer, out, column):
     """The prepared text that the user named, or that is made from what the user named -> TextShards"""
-    if not text:
-        text = [DATA_FOLDER / name for name in SHIPPED_ARCHIVES]
+    text = text or shipped_archives()
     if not any(map(_is_prepared, text)):
         preparation = Preparation(unit="sentence", **({"column": column} if column else {}))
         return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)

@@ -51,7 +51,9 @@ class TableJob:
     @functools.cached_property
     def labels(self):
         """The classes, or None"""
-        return None if self.files.regression else self.all_for_scoring or classes_of(self.texts.labels, self.files.data)
+        if self.files.regression:
+            return None
+        return self.all_for_scoring or classes_of(self.texts.labels, f"{self.files.data}: column {self.files.label}")
 
     @property
     def num_labels(self):

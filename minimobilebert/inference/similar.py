@@ -17,6 +17,7 @@ from ..support.terminal import progress_bar, say
 from .embed import shown, unit_vectors
 
 BLOCK = 4096  # lines; enough for full batches of texts of one length
+_SAME = 0.999  # the least cosine of a stored vector and the same one computed again
 _DIGITS = 6  # rounding in the product affects the digits after these, so equal texts could have different cosines
 
 
@@ -66,12 +67,25 @@ def embed_file(embedder, path, out):
         return write_vectors(embedder, blocks, out)
 
 
+def _check_same(embedder, texts, rows, vectors):
+    """ValueError unless the model gives the stored vector of the first text that is not empty."""
+    first = next((i for i, text in enumerate(texts) if text.strip()), None)
+    if first is not None:
+        computed, stored = unit_vectors(embedder([texts[first]])[0]), unit_vectors(rows[first])
+        if computed @ stored < _SAME:
+            raise ValueError(
+                f"{vectors}: row {first + 1}: found another vector than this model gives for line {first + 1}, expected"
+                " those of the same lines, model and pooling"
+            )
+
+
 def similar(embedder, query, path, top, vectors=None):
     """The `top` lines of the file that are nearest to the query, nearest first -> list of Found
 
     vectors: a .npy file of `embed --out` with the vectors of the same lines, or None to compute them
     """
     direction = unit_vectors(embedder([query]))[0]
+    embedder.say_cut()
     embedder.cut, embedder.count = 0, 0  # from here on of the file's lines
     best, count = [], 0
     with contextlib.ExitStack() as stack:
@@ -81,6 +95,8 @@ def similar(embedder, query, path, top, vectors=None):
             found = embedder(texts) if rows is None else rows.read(len(texts))
             if len(found) < len(texts):
                 raise ValueError(f"{vectors}: found {rows.count:,} vectors, expected one for each line of {path}")
+            if rows and not count:
+                _check_same(embedder, texts, found, vectors)
             cosines = np.round(unit_vectors(found) @ direction.astype(found.dtype), _DIGITS)
             new = [Found(count + i + 1, float(cosines[i]), texts[i]) for i in range(len(texts)) if texts[i].strip()]
             best = sorted([*best, *new], key=lambda one: -one.cosine)[:top]  # a stable sort: the first of equal ones
@@ -91,7 +107,8 @@ def similar(embedder, query, path, top, vectors=None):
             )
     if not best:
         raise ValueError(f"{path}: found no text, expected one a line")
-    embedder.say_cut()
+    if not vectors:
+        embedder.say_cut()
     return best
 
 

@@ -4,7 +4,9 @@ from .shapes import shown_key
 
 
 def find_column(path, columns, name):
-    """The index of the column `name`. ValueError unless the header has it exactly once."""
+    """The index of the column `name`; blanks around it do not count. ValueError unless the header has it once."""
+    if name not in columns:
+        columns = [column.strip() for column in columns]
     if columns.count(name) != 1:
         found = "no column" if name not in columns else f"{columns.count(name)} columns"
         among = ", ".join(map(shown_key, columns[:20])) + (", ..." if len(columns) > 20 else "")

@@ -55,5 +55,6 @@ class SeenRows:
         self.count += len(hashes)
         self._runs.append(np.sort(hashes))
         while len(self._runs) > 1 and 2 * len(self._runs[-1]) >= len(self._runs[-2]):
-            last = self._runs.pop()
-            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]), kind="stable")  # merges two sorted runs
+            merged = np.concatenate([self._runs[-2], self._runs.pop()])
+            merged.sort(kind="stable")  # merges two sorted runs
+            self._runs[-1] = merged

@@ -34,7 +34,8 @@ from .text_files import LeftOut, find_texts
 UNITS = ("document", "paragraph", "sentence")
 STANDARD_INPUT = "-"
 _PLAIN, _TABLES = (".txt",), (".csv", ".tsv", *JSON_LINES)
-ENDINGS = tuple(f"{ending}{gz}" for ending in (*_PLAIN, *_TABLES) for gz in ("", ".gz"))
+# Of the texts in a folder. There, a .json is hardly a table; who names one means it.
+ENDINGS = tuple(f"{ending}{gz}" for ending in (*_PLAIN, *_TABLES) if ending != ".json" for gz in ("", ".gz"))
 
 
 class Source(NamedTuple):
@@ -61,6 +62,10 @@ def find_sources(paths):
     return sources
 
 
+def _has_ending(path, endings):
+    return path.name.lower().removesuffix(".gz").endswith(endings)
+
+
 def _files_of(path, left_out):
     if not path.exists():
         raise ValueError(f"{path}: not found, expected a text or a folder of texts ({', '.join(ENDINGS)})")
@@ -70,7 +75,7 @@ def _files_of(path, left_out):
             found = left_out.sentence()
             raise ValueError(f"{path}: found no text{f', but {found}' if found else ''}, expected at least one")
         return files
-    if not (path.name.lower().endswith(ENDINGS) or is_archive(path)):
+    if not (_has_ending(path, (*_PLAIN, *_TABLES)) or is_archive(path)):
         raise ValueError(f"{path}: found an unknown kind of file, expected {', '.join(ENDINGS)} or an archive")
     open_regular(path).close()  # an error for a pipe or a device
     return [path]
@@ -129,11 +134,11 @@ class RowReader:
                 self._finished += size
 
     def _rows_of_file(self, path):
-        if path.name.lower().removesuffix(".gz").endswith(_TABLES):
+        if _has_ending(path, _TABLES):
             table = open_table(path, self.encoding)
             for number, text in enumerate(column_of(table, self.column, content_of(self._file, path)), start=1):
                 yield from self._rows(split_paragraphs(text), f"{path}: row {number}")
-        elif path.name.lower().endswith(ENDINGS):
+        elif _has_ending(path, _PLAIN):
             with open_content(path) as file:
                 by_blank_lines = has_blank_line(file)
             yield from self._rows_of_text(content_of(self._file, path), by_blank_lines, path)

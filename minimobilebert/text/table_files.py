@@ -28,9 +28,14 @@ from ..support.structured_files import MOST_LINE, parse_json
 from ..support.terminal import say
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
 _FIELD = (str, int, float, bool, None)
 _ROW = {str: _FIELD}  # of JSON lines
+_FORMATS = (  # how files begin that hold tables of another kind
+    (b"PK\x03\x04", "a spreadsheet (or a zip file)"), (b"\xd0\xcf\x11\xe0", "a spreadsheet"), (b"PAR1", "Parquet"),
+    (b"\x1f\x8b", "a gzip file"), (b"[", "a JSON list"),
+)  # fmt: skip
+_FEWEST = 5  # letters of another alphabet: fewer may be damage
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # Encodings to guess from: name, the letters that its texts consist of, least share of them among letters beyond ASCII,
 # least number of such letters in a row (Western texts have one now and then, others write whole words in them).
@@ -77,8 +82,27 @@ def _fits(text, letters, share, together):
     beyond = re.findall(r"[^\W\d_\x00-\x7f]", text)
     if not beyond:
         return False
+    if together > 1.0 and len(beyond) < _FEWEST:
+        return False
     runs = len(re.findall(r"[^\W\d_\x00-\x7f]+", text))
     return len(re.findall(letters, text)) >= share * len(beyond) and len(beyond) >= together * runs
+
+
+def _is_damaged_utf8(sample):
+    """Whether bytes beyond ASCII are more often UTF-8 than not; in another encoding they hardly ever are"""
+    text = sample.decode("utf-8", "replace")
+    return len(re.findall(r"[^\x00-\x7f\ufffd]", text)) > text.count("\ufffd")
+
+
+def _line_at(path, offset):
+    """The number of the line of a byte"""
+    line = 1
+    with open_content(path) as file:
+        while offset > 0:
+            chunk = file.read(min(offset, MEBIBYTE))
+            line += chunk.count(b"\n")
+            offset -= len(chunk)
+    return line
 
 
 def _guess(path, offset):
@@ -90,7 +114,7 @@ def _guess(path, offset):
         found = f"byte 0x{sample[offset - start]:02x} at byte {offset}"
     lines = sample.split(b"\n")
     sample = b"\n".join(lines[1 if start else 0 : -1 if len(sample) == MEBIBYTE else None])
-    for name, *rule in _GUESSES:
+    for name, *rule in () if _is_damaged_utf8(sample) else _GUESSES:
         try:
             text = sample.decode(name)
         except UnicodeDecodeError:
@@ -102,7 +126,13 @@ def _guess(path, offset):
             continue  # syllables that Korean hardly uses: another language in the same bytes
         say(f"note: {path}: found {found}, which is not UTF-8; read as {name}, a guess (--encoding names another)")
         return name
-    raise ValueError(f"{path}: found {found}, expected UTF-8, or --encoding with the name of another one")
+    raise ValueError(
+        f"{path}: line {_line_at(path, offset)}: found {found}, expected UTF-8, or --encoding with the name of another"
+    )
+
+
+def _is_json_lines(path):
+    return path.name.lower().removesuffix(".gz").endswith(JSON_LINES)
 
 
 def _encoding(path, given):
@@ -116,6 +146,11 @@ def _encoding(path, given):
             ) from None
     with open_content(path) as file:
         start = file.read(4096)
+    for beginning, name in _FORMATS:
+        if start.startswith(beginning) and (beginning != b"[" or _is_json_lines(path)):
+            raise ValueError(
+                f"{path}: found {name}, expected CSV, TSV or JSON lines (an object a line); save it as one"
+            )
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
@@ -168,6 +203,8 @@ def _csv_rows(table, file=None):
             number += 1
             yield number, reader.line_num, fields
     except csv.Error as error:
+        if "field limit" in str(error):
+            error = f"found a field of more than {csv.field_size_limit():,} characters"
         raise ValueError(
             f"{table.path}: row {number + 1} (line {reader.line_num}): {error}; expected fields in pairs of quotation"
             f" marks and {SEPARATORS[table.separator]} between them"
@@ -198,7 +235,7 @@ def open_table(path, encoding=None):
     """Find out how a table is written -> TableFile. ValueError of one line if it cannot be read."""
     path = pathlib.Path(path)
     table = TableFile(path, _encoding(path, encoding), None, [])
-    if path.name.lower().removesuffix(".gz").endswith(JSON_LINES):
+    if _is_json_lines(path):
         for _, value in _objects(table, shape={str: ANY}):
             return table._replace(columns=list(value))
         raise ValueError(f"{path}: found no object, expected one a line")
