@@ -231,8 +231,8 @@ for count in (4, 8, 16):
 
 # %% [markdown]
 # ## 5. Three students
-# MobileBERT's blocks, a quarter as wide inside, word vectors of 8 numbers. As in `distil`, the layers are compared
-# first, for a quarter of 500 updates; then the sentence vectors alone. One student starts with the principal
+# MobileBERT's blocks, a quarter as wide inside, word vectors of 8 numbers. As in joint transfer (lesson 13), layers are
+# compared first, for a quarter of 500 updates; then the sentence vectors alone. One student starts with the principal
 # directions, one with a random table; the third has 2 heads instead of 4.
 
 # %%
@@ -261,7 +261,7 @@ class Student:
         self.params, self.starts = random_model(self.config, 2), []
         if from_teacher:
             first = double(self.params)
-            self.starts = start_from_teacher(first, self.config, double(teacher), TEACHER, pairs, draw(33))
+            self.starts = start_from_teacher((first, self.config, double(teacher), TEACHER), pairs, draw(33))
             self.params = on_grid(first)
         self.history = {}  # {step: {name: value}}
 
