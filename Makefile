@@ -16,6 +16,7 @@ endif
 # What a target makes use of, beside PYTHON and EXTRAS. Whatever else is given would be ignored.
 takes-train-tiny := SEED OUT TEXT SET
 takes-sweep := SEED OUT
+takes-distil := SEED OUT TEXT SET DATA MODEL ARGS
 takes-student := SEED OUT LESSONS
 takes-check := SEED T ARGS
 takes-gradescope := OUT
@@ -58,7 +59,7 @@ MINI := $(VENV) -m minimobilebert
 .NOTPARALLEL: # every command uses all cores by itself, and `clean` must not meet `test`
 
 # Targets
-.PHONY: help setup doctor train-tiny seeds sweep ablate glue squad test gradcheck verify parity bench models clean clean-cache \
+.PHONY: help setup doctor train-tiny distil seeds sweep ablate glue squad test gradcheck verify parity bench models clean clean-cache \
 	lint course student check hint progress mutants course-check gradescope
 
 help:
@@ -66,6 +67,8 @@ help:
 	@echo "make doctor       check Python, packages, processor and texts      python -m minimobilebert doctor"
 	@echo "make train-tiny   the whole paper at classroom size                python -m minimobilebert train-tiny"
 	@echo "                  SEED=n  OUT=folder  TEXT=folder  SET='a=1 b=2'"
+	@echo "make distil       a small student of a real sentence encoder       python -m minimobilebert distil"
+	@echo "                  MODEL=teacher  TEXT=folder  OUT=folder  DATA=data/glue"
 	@echo "make seeds        the same with five seeds, and their table        python -m minimobilebert seeds"
 	@echo "make test         all tests (ARGS='-k attention')                  python -m minimobilebert test"
 	@echo "make lint         style, format and type hints                     python -m minimobilebert lint"
@@ -111,7 +114,7 @@ help:
 	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
 # What these compare with, or call.
-needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)$(if $(filter lint,$(MAKECMDGOALS)),$(comma)lint)
+needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)$(if $(filter distil,$(MAKECMDGOALS)),$(comma)interop)$(if $(filter lint,$(MAKECMDGOALS)),$(comma)lint)
 extras = $(call given,EXTRAS)$(needed)
 
 setup:
@@ -122,6 +125,9 @@ doctor: setup
 
 train-tiny: setup
 	@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
+
+distil: setup
+	@$(MINI) distil --seed $(call value_or,SEED,1) --out $(call value_or,OUT,runs/distilled) $(call option,--teacher,MODEL) $(call several,--text,TEXT) $(call several,--set,SET) $(call option,--measure stsb --data,DATA) $(call several,,ARGS)
 
 seeds: setup
 	@$(MINI) seeds $(call several,--set,SET)

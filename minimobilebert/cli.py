@@ -8,7 +8,7 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, download, models, prepare, project, sentences, squad, training
+from .commands import course, distilling, download, models, prepare, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.words import with_words
@@ -18,6 +18,7 @@ COMMANDS = (
     project.COMMANDS
     | prepare.COMMANDS
     | training.COMMANDS
+    | distilling.COMMANDS
     | fine_tuning.COMMANDS
     | models.COMMANDS
     | sentences.COMMANDS

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from .support.numbers import value_of
 from .support.shapes import Integer, Number, OneOf, ShapeError, check
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
@@ -136,6 +137,19 @@ def config_from_dict(settings: Mapping[str, Any]) -> ModelConfig:
         if name not in known:
             raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(sorted(known))}")
     return ModelConfig(**settings)
+
+
+def config_from_strings(config: ModelConfig, changes: Mapping[str, str]) -> ModelConfig:
+    """A copy with fields changed to the values in these texts; ConfigError for an unknown name or a bad value."""
+    values: dict[str, Any] = {}
+    for name, text in changes.items():
+        if name not in _SHAPES:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(sorted(_SHAPES))}")
+        try:
+            values[name] = value_of(text, _SHAPES[name], name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return config.replace(**values)
 
 
 _BERT_LARGE = ModelConfig(

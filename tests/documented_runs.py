@@ -21,6 +21,7 @@ from minimobilebert.course.shared.manifest import load
 COURSE = load()
 MINI = "python -m minimobilebert "
 TINY, HF = "make train-tiny", MINI + "convert --from runs/tiny --to-hf FOLDER"
+DISTIL, DISTIL_SMALL = "make distil", "--text text --steps 2"
 EDITION = "make student LESSONS=0-6 OUT=student"
 GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to data/squad"
 SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --lr 4e-3 --out runs/sst2"
@@ -70,6 +71,11 @@ RUN = {
     "make ablate": Run("| bare |", "runs/ablate/ablations.svg", "--seeds 1 " + SMALL),
     MINI + "ablate --set teacher_steps=5000 --out runs/ablate-long": Run(  # read from the finished one
         "| bare |", add="--seeds 1 --out runs/ablate " + SMALL, after=("make ablate",)),
+    # distil
+    DISTIL: Run("Report: ", "runs/distilled/report.html", DISTIL_SMALL),
+    "make distil DATA=data/glue": Run("Spearman", "runs/distilled/report.html", DISTIL_SMALL, after=(DISTIL, GLUE)),
+    MINI + "distil --teacher runs/model --text FOLDER --out runs/student": Run(
+        "Report: ", "runs/student/report.html", "--teacher runs/minilm --steps 2", placeholders={"FOLDER": "text"}),
     # use
     MINI + "fill-mask 'The people of the United [MASK].' --top 3": Run("The people of the United", after=(TINY,)),
     MINI + "nsp 'We set sail at dawn.' 'The wind was fair.'": Run("follows", after=(TINY,)),

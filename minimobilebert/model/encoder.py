@@ -1,7 +1,7 @@
 """Embeddings and a stack of L blocks. Hidden state 0 is the embedding output; hidden state l + 1 that of block l.
 
-Attention transfer and feature-map transfer have a loss for each layer. The forward therefore returns the output of each
-layer, and the backward accepts a gradient for each layer.
+Attention transfer, feature-map transfer and relation transfer have a loss for each layer. The forward therefore returns
+what each layer computes, and the backward accepts a gradient for each of it.
 """
 
 from typing import NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 
 from .block import block_backward, block_forward
 from .embeddings import EmbeddingsCache, embeddings_backward, embeddings_forward
+from .self_attention import AttentionGradients, Projections
 
 
 class EncoderCache(NamedTuple):
@@ -22,6 +23,7 @@ class EncoderOutput(NamedTuple):
     hidden_states: list  # of [B, T, H]; entry 0 is the embedding output, the last entry the encoder's output
     attention_scores: list  # of [B, A, T, T], before softmax; entry l belongs to block l
     attention_maps: list  # of [B, A, T, T], after softmax
+    projections: list = []  # of Projections; entry l has the queries, keys and values of block l
 
 
 def encoder_forward(
@@ -41,23 +43,33 @@ def encoder_forward(
         hidden_states.append(x)
         blocks.append(cache)
     maps = [cache.self_attention.attention for cache in blocks]
-    output = EncoderOutput(hidden_states, [m.scores for m in maps], [m.probabilities for m in maps])
+    output = EncoderOutput(
+        hidden_states,
+        [m.scores for m in maps],
+        [m.probabilities for m in maps],
+        [Projections(m.query, m.key, m.value) for m in maps],
+    )
     return output, EncoderCache(embeddings, blocks, x)
 
 
-def encoder_backward(dhidden_states, cache, grads, config, *, dscores=None, train_embeddings=True):
+def encoder_backward(
+    dhidden_states, cache, grads, config, *, dscores=None, dprojections=None, train_embeddings=True
+):  # fmt: skip
     """Reverse of `encoder_forward`.
 
-    dhidden_states {index into hidden_states: [B, T, H]}; dscores {layer: [B, A, T, T]} or None.
+    dhidden_states {index into hidden_states: [B, T, H]}; dscores {layer: [B, A, T, T]} or None;
+    dprojections {layer: Projections} or None: gradients of the queries, keys and values
     Writes all gradients to `grads`. With `train_embeddings=False` the embedding layer gets none.
     """
-    dscores = dscores or {}
+    dattention = dict(dscores or {})
+    for layer, gradients in (dprojections or {}).items():
+        dattention[layer] = AttentionGradients(dattention.get(layer), gradients)
     top = len(cache.blocks)
     dx = dhidden_states.get(top)
     if dx is None:  # attention transfer alone has no gradient for the last hidden state
         dx = np.zeros_like(cache.output)
     for layer in reversed(range(top)):
-        dx = block_backward(dx, cache.blocks[layer], grads, config, layer, dscores.get(layer))
+        dx = block_backward(dx, cache.blocks[layer], grads, config, layer, dattention.get(layer))
         if layer in dhidden_states:
             dx = dx + dhidden_states[layer]
     if train_embeddings:

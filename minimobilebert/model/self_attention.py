@@ -15,8 +15,25 @@ The inputs (Figure 1 and Table 1; h [B, T, H] is the block's input, n [B, T, C] 
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..ops.attention import attention_backward, attention_forward
 from .layers import dense, dense_backward, dense_norm, dense_norm_backward
+
+
+class Projections(NamedTuple):
+    """The queries, keys and values of a block, or their gradients."""
+
+    query: np.ndarray  # [B, T, C]
+    key: np.ndarray
+    value: np.ndarray
+
+
+class AttentionGradients(NamedTuple):
+    """Gradients of transfer losses inside self-attention, in addition to the one of its output."""
+
+    scores: np.ndarray | None  # [B, A, T, T] attention transfer
+    projections: Projections  # relation transfer
 
 
 class SelfAttentionCache(NamedTuple):
@@ -46,12 +63,15 @@ def self_attention_forward(
 def self_attention_backward(dy, cache, grads, config, name, dscores=None):
     """Reverse of `self_attention_forward`.
 
-    dy [B, T, C]; dscores [B, A, T, T], the gradient of attention transfer, or None
+    dy [B, T, C]; dscores [B, A, T, T], the gradient of attention transfer, or AttentionGradients, or None
     -> dquery_key_input, dvalue_input [B, T, H or C], dresidual [B, T, C]
     """
+    dscores, dprojections = dscores if isinstance(dscores, AttentionGradients) else (dscores, None)
     names = f"{name}attention.output.dense", f"{name}attention.output.LayerNorm"
     dc, dresidual = dense_norm_backward(dy, cache.output, grads, *names, config)  # step 3
     dq, dk, dv = attention_backward(dc, cache.attention, dscores)  # step 2
+    if dprojections:
+        dq, dk, dv = dq + dprojections.query, dk + dprojections.key, dv + dprojections.value
     dvalue_input = dense_backward(dv, cache.value, grads, f"{name}attention.self.value")  # step 1
     dquery_key_input = dense_backward(dk, cache.key, grads, f"{name}attention.self.key")
     dquery_key_input += dense_backward(dq, cache.query, grads, f"{name}attention.self.query")

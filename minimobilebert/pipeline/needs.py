@@ -29,6 +29,18 @@ def check_pretraining(folder, settings):
     check_disk(folder, finals + _RUNNING * max(sizes), "the checkpoints of the run")
 
 
+def check_distillation(folder, settings, teacher):
+    """ValueError where memory or disk is too small to distil in `folder`, or nothing can draw the report."""
+    require("matplotlib", "plots")  # its report comes last
+    student, batch, tokens = settings.student_config, settings.batch_size, settings.max_length
+    head = "masked-words" if settings.has_words else None
+    sizes = _bytes_of(teacher, None), _bytes_of(student, head)
+    # A lower bound: one text of the greatest length.
+    kept = activation_bytes(student, 1, tokens) + activation_bytes(teacher, 1, tokens)
+    check_memory(sizes[0] + 4 * sizes[1] + kept, f"batch_size {batch}, max_length {tokens}")
+    check_disk(folder, (2 + _RUNNING) * sizes[1], "the checkpoints of the run")
+
+
 def check_fine_tuning(folder, settings, config, job):
     """ValueError if memory or disk is too small to fine-tune on `job` in `folder`."""
     batch, size = min(settings.batch_size, len(job.examples.lengths)), _bytes_of(config, job.head, job.num_labels)

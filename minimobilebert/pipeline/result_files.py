@@ -40,6 +40,13 @@ FINE_TUNING_SUMMARY = {
     "steps": Integer(1),
     "seconds": {"reading": _SECONDS, "training": _SECONDS, "evaluation": _SECONDS},
 }
+_CORRELATION = Number(-1, 1)
+DISTILLATION_SUMMARY = {
+    "wanted": {str: ANY},
+    "retention": {str: {"spearman": _CORRELATION, "pearson": _CORRELATION}},
+    "seconds": {"total": _SECONDS, str: _SECONDS},
+    str: ANY,
+}
 # The fields of a fine-tuning run's config.json that later commands read.
 FINE_TUNING_CONFIG = {
     "start_model": str,

@@ -1,4 +1,4 @@
-"""One run: its folder, its settings, its text, and the duration of each stage."""
+"""A run: its folder, its settings, its inputs, and the duration of each stage."""
 
 import dataclasses
 import os
@@ -105,20 +105,19 @@ def known_vocabulary(folder):
     return tokenizer
 
 
-class Run:
-    """The state that all stages of a run share.
+class RunFolder:
+    """The folder of a run, what it was begun with, and the duration of each stage.
 
     folder    all files of the run are in it
-    settings  TinySettings; `use_text` sets `vocab_size` to the real size
-    data      TextData, set by `use_text`
+    settings  the settings of the training stages (stages.py), a dataclass
+    asked     {name: value} of config.json
+    data      what the stages read, with `tokenizer` and `fingerprint`; None until `start`
     seconds   {stage: seconds}
     """
 
-    def __init__(self, folder, settings, text=None):
+    def __init__(self, folder, settings, asked):
         """ValueError if `folder` already contains a run with other settings: two runs must not mix."""
-        self.folder, self.settings, self.data = pathlib.Path(folder), settings, None
-        folders = [name_of(path) for path in text_folders(text)]
-        self.asked = {**dataclasses.asdict(settings), "text": folders or "shipped"}
+        self.folder, self.settings, self.asked, self.data = pathlib.Path(folder), settings, asked, None
         check_same_run(self.folder, self.asked)
         self._seconds_file = self.folder / "seconds.json"
         self.seconds = read_json(self._seconds_file, {str: float}) if self._seconds_file.exists() else {}
@@ -127,14 +126,16 @@ class Run:
         """True if the run is finished and none of its files is missing. DamagedRun if one was modified."""
         return is_finished(self.folder, [CONFIG, VOCABULARY, result])
 
-    def use_text(self, data):
-        """Set the text and write config.json and the vocabulary. Nothing is written if the text is not usable."""
+    def start(self, data, **contents):
+        """Set the data and write config.json and the vocabulary. Nothing is written if an input is another one.
+
+        contents: fingerprints of more inputs than the text and the vocabulary
+        """
         check_same_run(self.folder, self.asked)  # again, because another process may have finished a run meanwhile
-        contents = {"text": data.fingerprint, VOCABULARY: data.tokenizer.digest}
+        contents = {"text": data.fingerprint, VOCABULARY: data.tokenizer.digest, **contents}
         check_same_contents(self.folder, contents)
         known_vocabulary(self.folder)
         self.data = data
-        self.settings = dataclasses.replace(self.settings, vocab_size=data.tokenizer.vocab_size)
         self.folder.mkdir(parents=True, exist_ok=True)
         reopen(self.folder)
         write_json(self.folder / CONFIG, {**self.asked, CONTENTS: contents})
@@ -170,7 +171,20 @@ class Run:
         return result
 
     def note_seconds(self, name, seconds):
-        """Record the duration of a stage; on disk only after `use_text` has written config.json."""
+        """Record the duration of a stage; on disk only after `start` has written config.json."""
         self.seconds[name] = seconds
         if (self.folder / CONFIG).exists():
             write_json(self._seconds_file, self.seconds)
+
+
+class Run(RunFolder):
+    """A run of train-tiny: settings are TinySettings; `use_text` sets their `vocab_size` to the real size"""
+
+    def __init__(self, folder, settings, text=None):
+        folders = [name_of(path) for path in text_folders(text)]
+        super().__init__(folder, settings, {**dataclasses.asdict(settings), "text": folders or "shipped"})
+
+    def use_text(self, data):
+        """`start` with TextData"""
+        self.start(data)
+        self.settings = dataclasses.replace(self.settings, vocab_size=data.tokenizer.vocab_size)

@@ -4,7 +4,7 @@ import dataclasses
 
 from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
 from ..kernels.runtime.precision import PRECISIONS
-from ..support.numbers import COUNT, FACTOR, RATE, SEED, number_of
+from ..support.numbers import COUNT, FACTOR, RATE, SEED, value_of
 from ..support.shapes import Number, OneOf, ShapeError, check
 
 # The valid values of each setting. config.py has those of the model's sizes.
@@ -41,6 +41,30 @@ _SHAPES = {
     "weight_decay": FACTOR,
     "clip_norm": RATE,
 }
+
+
+def check_values(settings, shapes):
+    """ConfigError if an attribute of `settings` does not have its shape; shapes: {name: shape}"""
+    for name, shape in shapes.items():
+        try:
+            check(getattr(settings, name), shape, name)
+        except ShapeError as error:
+            raise ConfigError(str(error)) from None
+
+
+def values_from_strings(changes, shapes, seed):
+    """{name: text} of `--set` -> {name: value}, with `seed`; ConfigError for an unknown name or a bad value"""
+    values = {"seed": seed}
+    for name, text in changes.items():
+        if name not in shapes:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(shapes)}")
+        if name == "seed":
+            raise ConfigError("--set: found seed, expected it as a separate option: --seed or --seeds")
+        try:
+            values[name] = value_of(text, shapes[name], name)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +116,7 @@ class TinySettings:
     clip_norm: float = 1.0
 
     def __post_init__(self):
-        for name, shape in _SHAPES.items():
-            try:
-                check(getattr(self, name), shape, name)
-            except ShapeError as error:
-                raise ConfigError(str(error)) from None
+        check_values(self, _SHAPES)
 
     @property
     def teacher_config(self):
@@ -132,15 +152,4 @@ class TinySettings:
 
 def settings_from_strings(seed, changes):
     """TinySettings from `--seed` and the arguments of `--set`; ConfigError for an unknown name or a bad value."""
-    values = {"seed": seed}
-    for name, text in changes.items():
-        if name not in _SHAPES:
-            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(_SHAPES)}")
-        if name == "seed":
-            raise ConfigError("--set: found seed, expected it as a separate option: --seed or --seeds")
-        shape = _SHAPES[name]
-        try:
-            values[name] = text if isinstance(shape, OneOf) else number_of(text, shape, name)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-    return TinySettings(**values)
+    return TinySettings(**values_from_strings(changes, _SHAPES, seed))

@@ -8,7 +8,7 @@ infinity are in no range.
 
 import argparse
 
-from .shapes import Integer, Number, ShapeError, check, shown
+from .shapes import Integer, Number, OneOf, ShapeError, check, shown
 
 COUNT = Integer(1, 10**9)  # of rows, steps, pieces, files
 SEED = Integer(0)
@@ -34,6 +34,25 @@ def number_of(text, shape, name):
         return check(value, shape, name)
     except ShapeError as error:
         raise ValueError(str(error)) from None
+
+
+def value_of(text, shape, name):
+    """The value of a setting in a text -> int, float, bool or str. ValueError of one line if it does not fit its shape.
+
+    shape: that of a number; OneOf some names; bool ("true" or "false"); str; or a tuple: the first one that fits
+    """
+    if type(shape) is tuple:  # not Integer or Number, which are NamedTuples
+        for each in shape[:-1]:
+            try:
+                return check(value_of(text, each, name), each, name)
+            except ValueError:
+                continue
+        return value_of(text, shape[-1], name)
+    if shape is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name}: found {shown(text)}, expected true or false")
+        return text.lower() == "true"
+    return text if isinstance(shape, OneOf) or shape is str else number_of(text, shape, name)
 
 
 def numbers_of(text, shape, name):

@@ -154,15 +154,20 @@ def read_documents(*paths):
     return documents
 
 
-def shipped_documents(folder=DATA_FOLDER):
-    """The documents in the project's `data/` folder: the addresses, Moby-Dick and the six novels, in this order."""
+def shipped_archives(folder=DATA_FOLDER):
+    """The archives in the project's `data/` folder -> paths. ValueError with advice if one is missing."""
     for name in SHIPPED_ARCHIVES:
         if not (folder / name).is_file():
             raise ValueError(
                 f"{folder / name}: not found; the shipped texts are in the project's data/ folder: run from a clone "
                 "installed with `pip install -e .`, or give your own folder of .txt files"
             )
-    return read_documents(*(folder / name for name in SHIPPED_ARCHIVES))
+    return [folder / name for name in SHIPPED_ARCHIVES]
+
+
+def shipped_documents(folder=DATA_FOLDER):
+    """The documents in the project's `data/` folder: the addresses, Moby-Dick and the six novels, in this order."""
+    return read_documents(*shipped_archives(folder))
 
 
 def split_documents(documents, held_out_fraction, seed):

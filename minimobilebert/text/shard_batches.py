@@ -79,8 +79,12 @@ class ShardBatches:
         return self._window(epoch, window)[index]
 
     def __call__(self, step):
+        return self.batch(self.rows(step))
+
+    def batch(self, rows):
+        """The rows with these numbers as one InputBatch."""
         tokenizer, encodings = self.shards.tokenizer, []
-        for text in self.shards.texts(self.rows(step)):
+        for text in self.shards.texts(rows):
             ids = [tokenizer.cls_id, *text[: self.max_length - 2], tokenizer.sep_id]
             encodings.append(Encoding(ids, [0] * len(ids), None, None, None))
         return InputBatch(*pad_batch(encodings, tokenizer.pad_id))

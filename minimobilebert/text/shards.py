@@ -28,6 +28,7 @@ from .shard_batches import ShardBatches
 from .wordpiece import WordPieceTokenizer
 
 MANIFEST, UNFINISHED, VOCABULARY = "manifest.json", "unfinished.json", "vocab.txt"
+_COUNTED = 2**20  # pieces at a time
 MOST_OPEN = 64  # shards that are mapped at the same time
 _COUNT = Integer(0, 2**48)
 _END = {"read": _COUNT, "text": str}
@@ -163,6 +164,16 @@ class TextShards:
             for index, row in zip(indices, inside, strict=True):
                 texts[index] = shard.pieces[shard.rows[row] : shard.rows[row + 1]].astype(np.int32)
         return texts
+
+    def piece_counts(self):
+        """How often each piece occurs, in rows with [CLS] and [SEP] around them -> [V] int64"""
+        counts = np.zeros(self.tokenizer.vocab_size, np.int64)
+        for number in range(len(self._records)):
+            pieces = self._shard(number).pieces
+            for start in range(0, len(pieces), _COUNTED):
+                counts += np.bincount(pieces[start : start + _COUNTED], minlength=len(counts))
+        counts[[self.tokenizer.cls_id, self.tokenizer.sep_id]] += self.rows
+        return counts
 
     def batches(self, seed, batch_size, max_length):
         """Endless training batches -> `step -> InputBatch`; see shard_batches.py"""

@@ -1,0 +1,80 @@
+"""The command that distils a student from a teacher of one's own."""
+
+import json
+import pathlib
+
+from ..support.numbers import COUNT, option
+from .options import file_name, json_option, names_of, pairs, seed_option, utf8_text
+
+_STUDENTS = ("mobile", "mobile-thin", "mobile-shallow", "tiny")
+
+
+def distil(arguments):
+    from ..distilling.measure import read_pairs
+    from ..distilling.report import rows_of_retention
+    from ..distilling.run import EXAMPLE_SENTENCE, Wanted, run
+    from ..support.extras import require
+    from ..support.tables import aligned
+
+    require("matplotlib", "plots")  # its report comes last; say so before a download
+    columns = names_of(arguments.columns or "", "--columns")
+    measured = read_pairs(arguments.measure, arguments.data, columns) if arguments.measure else None
+    wanted = Wanted(arguments.sentence or EXAMPLE_SENTENCE, arguments.baseline, arguments.vectors_only, measured)
+    if arguments.teacher is None:
+        from ..distilling.example_teacher import example_teacher
+
+        arguments.teacher = example_teacher()
+    summary = run(
+        teacher=arguments.teacher, out=arguments.out, text=arguments.text, wanted=wanted, student=arguments.student,
+        column=arguments.column, seed=arguments.seed, settings=pairs(arguments.set), layers=arguments.layers,
+        steps=arguments.steps,
+    )  # fmt: skip
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+        return 0
+    if summary["retention"]:
+        print("\n".join(aligned(rows_of_retention(summary), ruled=True)))
+    print(f"\n{summary['seconds']['total'] / 60:.1f} minutes. Report: {pathlib.Path(arguments.out) / 'report.html'}")
+    return 0
+
+
+def _distil_arguments(parser):
+    parser.add_argument("--teacher", type=file_name, metavar="FOLDER",
+                        help="a converted encoder, or a run or a stage of it (default: all-MiniLM-L6-v2, which is"
+                        " downloaded and converted to runs/minilm)")  # fmt: skip
+    parser.add_argument("--text", nargs="+", type=file_name, metavar="PATH",
+                        help="texts to learn from, without labels: prepared text, or what `prepare` reads (default: the"
+                        " shipped texts)")  # fmt: skip
+    parser.add_argument("--column", type=utf8_text, metavar="NAME", help="tables: the column with the text")
+    parser.add_argument(
+        "--out",
+        default="runs/distilled",
+        type=file_name,
+        metavar="FOLDER",
+        help="where to write (default runs/distilled)",
+    )
+    parser.add_argument("--student", default="mobile", choices=_STUDENTS, help="its size (default mobile)")
+    parser.add_argument("--steps", type=option(COUNT), metavar="N", help="updates of the student")
+    parser.add_argument("--layers", metavar="LIST",
+                        help="the teacher's layers to imitate, as 1,3,5 (default: evenly spread)")  # fmt: skip
+    parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE",
+                        help="change settings of the run (minimobilebert/distilling/settings.py lists them) or"
+                        " fields of the student (minimobilebert/config.py)")  # fmt: skip
+    seed_option(parser)
+    parser.add_argument("--measure", type=file_name, metavar="WHAT",
+                        help="compare teacher and student: stsb, or a table of pairs with a score")  # fmt: skip
+    parser.add_argument("--data", type=file_name, metavar="FOLDER", help="the GLUE folder of --measure stsb")
+    parser.add_argument("--columns", metavar="NAMES", help="the table's columns: first text, second text, score")
+    parser.add_argument("--sentence", type=utf8_text, help="the report draws the attention maps of this sentence")
+    parser.add_argument("--vectors-only", action="store_true",
+                        help="also train the same student on sentence vectors alone")  # fmt: skip
+    parser.add_argument("--baseline", action="store_true", help="also train the same student without a teacher")
+    json_option(parser)
+
+
+COMMANDS = {
+    "distil": (
+        "teach a small student what any encoder knows, from text alone",
+        "--teacher runs/minilm --out runs/student --measure stsb --data data/glue", _distil_arguments, distil,
+    ),
+}  # fmt: skip

@@ -1,0 +1,56 @@
+"""Distillation of masked words for an encoder without next-sentence prediction: Equation 4 without L_NSP.
+
+    L = a * L_MLM + (1 - a) * L_KD          one cross-entropy with mixed targets, see pretraining_distillation.py
+
+Without a teacher, a = 1: plain masked words, the baseline.
+"""
+
+import math
+
+import numpy as np
+
+from ..model.heads import masked_word_backward, masked_word_forward, words_name
+from ..model.pretraining import mean_cross_entropy
+from ..ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
+from .pretraining_distillation import mixed_targets
+
+
+def _at(hidden, positions):
+    """hidden [B, T, H], positions [M] (b * T + t) -> [M, H]"""
+    return hidden.reshape(-1, hidden.shape[-1])[positions]
+
+
+def word_loss(logits, labels, teacher_logits=None, alpha=0.5):
+    """logits, teacher_logits [M, V], labels [M] -> loss (float), dlogits [M, V]"""
+    if teacher_logits is None:
+        return mean_cross_entropy(logits, labels)
+    losses, cache = soft_cross_entropy_forward(logits, mixed_targets(teacher_logits, labels, alpha))
+    count = max(len(losses), 1)
+    dlogits = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), cache)
+    return math.fsum(losses) / count, dlogits
+
+
+def masked_word_distillation(params, config, hidden, batch, teacher=None, alpha=0.5):
+    """The loss at the masked positions, and its gradients before the encoder's backward.
+
+    hidden [B, T, H]: the student's last hidden state; batch: with masked_positions [M] and masked_labels [M]
+    teacher: (parameters, ModelConfig, last hidden state), or None
+    -> loss (float), dhidden [B, T, H], gradients of the head, dwords [V, E] (see `add_words`)
+    """
+    logits, cache = masked_word_forward(params, config, _at(hidden, batch.masked_positions))
+    teacher_logits = None
+    if teacher:
+        teacher_params, teacher_config, teacher_hidden = teacher
+        masked = _at(teacher_hidden, batch.masked_positions)
+        teacher_logits, _ = masked_word_forward(teacher_params, teacher_config, masked)
+    loss, dlogits = word_loss(logits, batch.masked_labels, teacher_logits, alpha)
+    grads, dhidden = {}, np.zeros_like(hidden)
+    dmasked, dwords = masked_word_backward(dlogits, cache, grads, config)
+    dhidden.reshape(-1, hidden.shape[-1])[batch.masked_positions] = dmasked
+    return loss, dhidden, grads, dwords
+
+
+def add_words(grads, config, dwords):
+    """Add the decoder's part to the gradient of its table in `grads`; a tied word table has a part as embedding too."""
+    name = words_name(config)
+    grads[name] = grads[name] + dwords if name in grads else dwords

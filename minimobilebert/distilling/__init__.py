@@ -1,0 +1,1 @@
+"""`distil`: a small student for any encoder, from text alone."""

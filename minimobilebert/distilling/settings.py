@@ -1,0 +1,237 @@
+"""All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
+
+The default "auto" of two settings depends on whether the teacher is a sentence encoder, converted with settings for
+sentence vectors. If so, `strategy` is "auxiliary", because these vectors are what its users read, from the first update
+on; else it is "joint". If the vectors are means of tokens, `words_start` is "outputs", else "embeddings".
+
+A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
+"auto" of a factor switches on what the two models allow:
+
+    feature_factor    1 if both have the same width H
+    attention_factor  1 if both have the same number of heads, else relation_factor is 1: relations of queries, keys and
+                      values do not depend on heads
+    direction_factor  if both have the same H; else similarity_factor: the similarities do not depend on the width
+    words_factor      1 if the teacher has a head for masked words
+"""
+
+import dataclasses
+import functools
+import math
+
+from ..config import ConfigError, ModelConfig, config_from_strings
+from ..distillation.encoder_transfer import EncoderTransfer
+from ..distillation.layer_transfer import FEATURE_LOSSES
+from ..distillation.relation_transfer import check_relation_heads
+from ..kernels.runtime.precision import PRECISIONS
+from ..model.sentence_settings import SentenceSettings
+from ..pipeline.settings import check_values, values_from_strings
+from ..support.numbers import COUNT, FACTOR, RATE, SEED
+from ..support.shapes import Number, OneOf
+from .layer_mapping import UNIFORM, layer_pairs
+from .students import named_student
+
+AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
+_FACTOR = (OneOf(AUTO), FACTOR)
+_SHAPES = {
+    "seed": SEED,
+    "precision": OneOf(*PRECISIONS),
+    "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
+    "layers": str,
+    "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
+    "steps": COUNT,
+    "batch_size": COUNT,
+    "max_length": COUNT,
+    "learning_rate": RATE,
+    "warmup_fraction": Number(0.001, 0.999),
+    "transfer_fraction": Number(0.001, 0.999),
+    "weight_decay": FACTOR,
+    "clip_norm": RATE,
+    "feature_loss": OneOf(*FEATURE_LOSSES),
+    "feature_factor": _FACTOR,
+    "attention_factor": _FACTOR,
+    "relation_factor": _FACTOR,
+    "relation_heads": COUNT,
+    "embedding_factor": _FACTOR,
+    "direction_factor": _FACTOR,
+    "similarity_factor": _FACTOR,
+    "words_factor": _FACTOR,
+    "words_alpha": Number(0.001, 0.999),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DistilSettings:
+    """Settings of one distillation. A step is an update with `batch_size` texts.
+
+    student_config: the student; teacher_layers: their number; pooling: how the teacher makes one vector of a text
+    """
+
+    student_config: ModelConfig
+    teacher_layers: int
+    pooling: str = "mean"
+    seed: int = 1
+    precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
+    strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
+    layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
+    words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
+    steps: int = 1500
+    batch_size: int = 64
+    max_length: int = 64  # pieces of a text; longer ones are cut
+    learning_rate: float = 2e-3
+    warmup_fraction: float = 0.05
+    transfer_fraction: float = 0.25  # of the steps: transfer, before distillation
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    feature_loss: str = "paper"
+    feature_factor: float = 1.0
+    attention_factor: float = 1.0
+    relation_factor: float = 0.0
+    relation_heads: int = 1
+    embedding_factor: float = 1.0
+    direction_factor: float = 5.0
+    similarity_factor: float = 0.0
+    words_factor: float = 0.0
+    words_alpha: float = 0.5
+
+    def __post_init__(self):
+        check_values(self, _SHAPES)
+        _ = self.pairs  # ValueError if the layers do not fit
+
+    @functools.cached_property
+    def pairs(self):
+        """The layers that are compared, from layer_pairs"""
+        return layer_pairs(self.layers, self.student_config.num_hidden_layers, self.teacher_layers)
+
+    @property
+    def transfer(self):
+        """The loss of the main stage -> EncoderTransfer"""
+        return EncoderTransfer(**{name: getattr(self, name) for name in EncoderTransfer._fields})
+
+    @property
+    def transfer_of_layers(self):
+        """The loss of the transfer stage: layers and embedding outputs -> EncoderTransfer"""
+        return self.transfer._replace(direction_factor=0.0, similarity_factor=0.0, words_factor=0.0)
+
+    @property
+    def distillation(self):
+        """The loss of the last stage: sentence vectors and masked words -> EncoderTransfer"""
+        nothing = dict.fromkeys(("feature_factor", "attention_factor", "relation_factor", "embedding_factor"), 0.0)
+        return self.transfer._replace(**nothing)
+
+    @property
+    def only_vectors(self):
+        """The ablation: sentence vectors alone -> EncoderTransfer"""
+        return self.distillation._replace(words_factor=0.0)
+
+    @property
+    def losses(self):
+        """The loss of each stage -> {what the stage does: EncoderTransfer}"""
+        if self.strategy == "auxiliary":
+            return {"transfer and distillation": self.transfer}
+        transfer = {"transfer": self.transfer_of_layers} if self.transfer_steps else {}
+        return {**transfer, "distillation": self.distillation}
+
+    @property
+    def transfer_steps(self):
+        """Updates of the transfer stage; in progressive transfer the same number for each layer"""
+        if self.strategy in ("auxiliary", "none"):
+            return 0
+        steps = max(int(self.steps * self.transfer_fraction), 1)
+        layers = len(self.pairs)
+        return max(steps // layers, 1) * layers if self.strategy == "progressive" else steps
+
+    @property
+    def has_words(self):
+        """True if the student learns masked words from the teacher."""
+        return self.words_factor > 0.0
+
+    def described(self):
+        """-> {name: value} for config.json; the student's fields are student.NAME"""
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name != "student_config"}
+        return values | {f"student.{name}": value for name, value in dataclasses.asdict(self.student_config).items()}
+
+
+def _automatic(config, teacher, teacher_has_words):
+    """The factors that the two models allow -> {name: value}"""
+    same_width, same_heads = (
+        getattr(config, name) == getattr(teacher, name) for name in ("hidden_size", "num_attention_heads")
+    )
+    return {
+        "feature_factor": float(same_width),
+        "attention_factor": float(same_heads),
+        "relation_factor": float(not same_heads),
+        "embedding_factor": float(same_width),
+        "direction_factor": DistilSettings.direction_factor if same_width else 0.0,
+        "similarity_factor": 0.0 if same_width else 10.0,
+        "words_factor": float(teacher_has_words),
+    }
+
+
+def _check_possible(settings, teacher, teacher_has_words):
+    """ConfigError for a term that the two models do not allow."""
+    config = settings.student_config
+    for name in ("feature_factor", "embedding_factor", "direction_factor"):
+        if getattr(settings, name) and config.hidden_size != teacher.hidden_size:
+            raise ConfigError(f"{name}: found {getattr(settings, name)} with widths {config.hidden_size} and"
+                              f" {teacher.hidden_size}, expected 0: only equal widths can be compared")  # fmt: skip
+    if settings.attention_factor and config.num_attention_heads != teacher.num_attention_heads:
+        raise ConfigError(
+            f"attention_factor: found {settings.attention_factor} with {config.num_attention_heads} and"
+            f" {teacher.num_attention_heads} heads, expected 0: use relation_factor, which needs no equal heads"
+        )
+    if settings.relation_factor:
+        try:
+            check_relation_heads(settings.relation_heads, config.inner_size, teacher.inner_size)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    if settings.words_factor and not teacher_has_words:
+        raise ConfigError("words_factor: found it above 0, expected 0: the teacher has no head for masked words")
+    if config.vocab_size != teacher.vocab_size:
+        raise ConfigError(f"vocab_size: found {config.vocab_size}, expected the teacher's {teacher.vocab_size}")
+    if config.embedding_size > teacher.embedding_size:
+        raise ConfigError(
+            f"embedding_size: found {config.embedding_size}, expected at most the teacher's {teacher.embedding_size}"
+        )
+    positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
+    if settings.max_length > positions:
+        raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")
+    if settings.steps <= settings.transfer_steps:
+        raise ConfigError(
+            f"steps: found {settings.steps}, expected more than the {settings.transfer_steps} of transfer"
+        )
+    for name, transfer in settings.losses.items():
+        if not any(getattr(transfer, factor) for factor in transfer._fields if factor.endswith("_factor")):
+            raise ConfigError(
+                f"strategy {settings.strategy}: found every factor of {name} 0, expected a term to learn from"
+            )
+
+
+def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
+    """DistilSettings for a teacher; ConfigError or ValueError for an unknown name or a bad value.
+
+    saved: the teacher, a SavedModel; student: a name of students.NAMES
+    changes: {name: text} of `--set`, for settings and for fields of the student's ModelConfig
+    options: settings that have an option of their own, or None
+    """
+    teacher, sentence = saved.config, saved.sentence or SentenceSettings()
+    has_words = saved.head in ("pretraining", "masked-words")
+    changes = dict(changes or {})
+    own = {name: changes.pop(name) for name in list(changes) if name in _SHAPES}
+    config = config_from_strings(named_student(student, teacher), changes)
+    values = values_from_strings(own, _SHAPES, seed)
+    values |= {name: value for name, value in options.items() if value is not None}
+    values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
+    heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
+    values.setdefault("relation_heads", heads)
+    automatic = _automatic(config, teacher, has_words)
+    if values.get("strategy", AUTO) == AUTO:
+        values["strategy"] = "auxiliary" if saved.sentence else "joint"
+    if values.get("words_start", AUTO) == AUTO:
+        bag_of_words = saved.sentence and sentence.pooling == "mean"
+        values["words_start"] = OUTPUTS if bag_of_words else EMBEDDINGS
+    if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
+        automatic["embedding_factor"] = 0.0
+    values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
+    settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
+    _check_possible(settings, teacher, has_words)
+    return settings

@@ -1,0 +1,71 @@
+"""The table that is printed before training: what each student would cost beside its teacher."""
+
+import numpy as np
+
+from ..inference.engine import Engine
+from ..model.memory import activation_bytes
+from ..model.parameters import count_parameters, init_parameters, parameter_shapes
+from ..model.sizes import forward_flops
+from ..support.timing import quartiles, times_in_turns
+from .students import NAMES, named_student
+
+TOKENS = 128  # of the text whose latency is measured
+_TURNS, _SECONDS = 15, 4.0  # at most
+
+
+def _forward(config, params=None):
+    """-> a function that runs the encoder once on one text of TOKENS pieces"""
+    rng = np.random.default_rng(1)
+    params = params or init_parameters(parameter_shapes(config), config, rng)
+    tokens = min(TOKENS, config.max_position_embeddings)
+    ids = rng.integers(0, config.vocab_size, (1, tokens)).astype(np.int32)
+    types, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
+    engine = Engine(params, config)
+    return lambda: engine(ids, types, mask)
+
+
+def measured_sizes(configs):
+    """{name: ModelConfig} -> {name: {"parameters", "megabytes", "gigaflops", "milliseconds"}}, measured in turns"""
+    seconds = times_in_turns({name: _forward(config) for name, config in configs.items()}, _TURNS, limit=_SECONDS)
+    found = {}
+    for name, config in configs.items():
+        parameters = count_parameters(parameter_shapes(config))
+        found[name] = {
+            "parameters": parameters,
+            "megabytes": 4 * parameters / 1e6,
+            "gigaflops": forward_flops(config, min(TOKENS, config.max_position_embeddings)) / 1e9,
+            "milliseconds": 1e3 * quartiles(seconds[name])[1],
+        }
+    return found
+
+
+def sizes_beside_teacher(teacher, chosen_name, chosen):
+    """Teacher, the chosen student and the named sizes; teacher, chosen: ModelConfig -> as `measured_sizes`"""
+    configs = {"teacher": teacher}
+    for name in NAMES:
+        configs[name] = named_student(name, teacher)
+    if configs[chosen_name] == chosen:
+        del configs[chosen_name]
+    return measured_sizes({**configs, f"{chosen_name} (chosen)": chosen})
+
+
+def step_megabytes(settings, teacher):
+    """Memory of one training step, at the full length of texts: weights and stored arrays of both models, and the
+    student's gradients and moments -> float"""
+    student, shape = settings.student_config, (settings.batch_size, settings.max_length)
+    head = "masked-words" if settings.has_words else None
+    weights = 4 * sum(
+        (count_parameters(parameter_shapes(teacher)), 4 * count_parameters(parameter_shapes(student, head)))
+    )
+    stored = sum(activation_bytes(config, *shape, dropout=False, keep_scores=True) for config in (teacher, student))
+    return (weights + stored) / 1e6
+
+
+def rows_of_sizes(sizes):
+    """As rows of text, with headings."""
+    rows = [["", "parameters", "MB", f"GFLOP ({TOKENS} pieces)", "ms", "times faster"]]
+    base = sizes["teacher"]["milliseconds"]
+    for name, size in sizes.items():
+        rows.append([name, f"{size['parameters']:,}", f"{size['megabytes']:.1f}", f"{size['gigaflops']:.2f}",
+                     f"{size['milliseconds']:.1f}", f"{base / size['milliseconds']:.1f}"])  # fmt: skip
+    return rows
