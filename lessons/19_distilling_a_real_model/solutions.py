@@ -12,13 +12,13 @@ def relation_scores_backward(dscores, cache):
     x = cache.query
     batch, tokens, width = x.shape
     heads = dscores.shape[1]
-    size = width // heads
-    split = x.reshape(batch, tokens, heads, size).transpose(0, 2, 1, 3)
+    depth = width // heads
+    split = x.reshape(batch, tokens, heads, depth).transpose(0, 2, 1, 3)
     keys = cache.mask[:, None, None, :]
     ds = np.where(keys, dscores, dscores.dtype.type(0))
     both = ds + ds.swapaxes(-1, -2)
     dsplit = both @ split
-    dsplit = dsplit * x.dtype.type(1.0 / math.sqrt(size))
+    dsplit = dsplit * x.dtype.type(1.0 / math.sqrt(depth))
     return dsplit.transpose(0, 2, 1, 3).reshape(batch, tokens, width)
 
 

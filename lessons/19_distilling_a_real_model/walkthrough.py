@@ -4,6 +4,7 @@
 # functions of this lesson's tasks: in a student edition it works once they are written.
 
 # %%
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -246,6 +247,12 @@ MASK = HELD.attention_mask
 of_teacher = run(teacher, TEACHER, HELD)[0]
 
 
+@functools.cache
+def vectors_of_teacher(step):
+    """The teacher's sentence vectors of one batch: three students ask for them"""
+    return run(teacher, TEACHER, draw(33, step))[1]
+
+
 class Student:
     """One student, and what is measured while it trains"""
 
@@ -277,8 +284,8 @@ class Student:
         self.history[step] = found | {"correlation": agreement(params, self.config)}
 
     def step(self, params, batch, step):
-        transfer = self.layers if step < LAYERS_UNTIL else self.vectors
-        batch = batch._replace(teacher_vectors=None)  # no labels: the teacher is asked
+        transfer, vectors = (self.layers, None) if step < LAYERS_UNTIL else (self.vectors, vectors_of_teacher(step))
+        batch = batch._replace(teacher_vectors=vectors)  # the teacher's instead of the labels
         return encoder_transfer_step(params, self.config, double(teacher), TEACHER, batch, transfer)
 
 
