@@ -38,7 +38,7 @@ ROOMS = {
     "download": {"tasks"} | GROUND,
     "interop": {"training", "model", "text"} | GROUND,
     "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
-    "parity": {"interop", "model", "kernels", "text"} | GROUND,
+    "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}

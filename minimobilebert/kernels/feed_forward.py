@@ -16,7 +16,7 @@ time than reading its result from memory again, so m is not kept, but computed a
 
 import numpy as np
 
-from .feed_forward_rows import Layers, Sums, backward_rows, forward_rows, memory_size
+from .feed_forward_rows import Kept, Layers, Sums, backward_rows, forward_rows, memory_size
 from .gemm.epilogue import ACTIVATIONS, FROM_OUTPUT
 from .gemm.macro_kernel import macro_kernel
 from .gemm.panels import pack_all, panels_in, panels_size
@@ -53,34 +53,39 @@ def _block(x, i, rows):
     return view(x, (i, 0), (min(rows, x.shape[0]), x.shape[1]))
 
 
+@jit_inline
+def _kept_of(kept, i, rows):
+    """Rows i ... of (x, m, u, s)"""
+    x, m, u, s = kept
+    return Kept(_block(x, i, rows), _block(m, i, rows), _block(u, i, rows), _block(s, i, rows))
+
+
 @jit_parallel
-def _forward(rows_at, macro_at, at_once, x, weights, activation, m, u, s, y, packed, memory):
+def _forward(addresses, at_once, kept, weights, activation, y, packed, memory):
+    rows_at, macro_at = addresses
     weight1, bias1, weight2, bias2, scale, shift = weights
     first = _packed(view(weight1, (0, 0), weight1.shape).T, packed, 0)
     second = _packed(view(weight2, (0, 0), weight2.shape).T, packed, 1)
     none = view(first, (0, 0, 0), (0, 0, 0))
-    parts, total = memory.shape[0], x.shape[0]
+    parts, total = memory.shape[0], y.shape[0]
     blocks = (total + at_once - 1) // at_once
     for part in prange(parts):
         layers = Layers(first, second, none, bias1, bias2, scale, shift, activation, macro_at)
         for block in range(blocks * part // parts, blocks * (part + 1) // parts):
             i = block * at_once
             n = min(at_once, total - i)
-            given, results = _block(x, i, n), (_block(m, i, n), _block(u, i, n), _block(s, i, n), _block(y, i, n))
-            forward_rows(
-                rows_at, given, packed, layers, results[0], results[1], results[2], results[3], memory[part]
-            )  # fmt: skip
+            forward_rows(rows_at, _kept_of(kept, i, n), packed, layers, _block(y, i, n), memory[part])
 
 
 @jit_parallel
-def _backward(rows_at, macro_at, at_once, dy, kept, weights, activation, dx, sums, packed, memory):
-    x, m, u, s = kept
+def _backward(addresses, at_once, dy, kept, weights, activation, dx, sums, packed, memory):
+    rows_at, macro_at = addresses
     weight1, bias1, weight2, scale = weights
     dweight1, dweight2, dbias1, dscale, dshift = sums
     first = _packed(view(weight1, (0, 0), weight1.shape).T, packed, 0)
     second = _packed(view(weight2, (0, 0), weight2.shape), packed, 1)
     first_back = _packed(view(weight1, (0, 0), weight1.shape), packed, 2)
-    parts, groups, total = memory.shape[0], dweight1.shape[0], x.shape[0]
+    parts, groups, total = memory.shape[0], dweight1.shape[0], dy.shape[0]
     blocks = (total + at_once - 1) // at_once
     for part in prange(parts):
         layers = Layers(first, second, first_back, bias1, scale, scale, scale, activation, macro_at)
@@ -98,8 +103,8 @@ def _backward(rows_at, macro_at, at_once, dy, kept, weights, activation, dx, sum
                     _block(dshift, sum_at, sums_of_block),
                 )
                 backward_rows(
-                    rows_at, _block(dy, i, n), _block(x, i, n), _block(m, i, n), _block(u, i, n), _block(s, i, n),
-                    packed, layers, _block(dx, i, n), own, np.int64(block == start), memory[part],
+                    rows_at, _block(dy, i, n), _kept_of(kept, i, n), packed, layers, _block(dx, i, n), own,
+                    np.int64(block == start), memory[part],
                 )  # fmt: skip
 
 
@@ -137,7 +142,7 @@ def feed_forward_forward(x, weight1, bias1, weight2, bias2, scale, shift, activa
         packed, memory = _working_memory(at_once, (C, F), threads, dtype)
         run = _forward if threads > 1 else _forward_serial
         addresses = forward_rows.address(dtype, packed.dtype), macro_kernel.address(dtype, packed.dtype)
-        run(*addresses, at_once, rows, weights, ACTIVATIONS[activation], m, u, s, y, packed, memory)
+        run(addresses, at_once, (rows, m, u, s), weights, ACTIVATIONS[activation], y, packed, memory)
     return y.reshape(x.shape), (x, weight1, bias1, weight2, scale, activation, m, u, s)
 
 
@@ -165,6 +170,6 @@ def feed_forward_backward(dy, cache):
         run = _backward if threads > 1 else _backward_serial
         addresses = backward_rows.address(dtype, packed.dtype), macro_kernel.address(dtype, packed.dtype)
         kept = x, cache.m, cache.u, cache.s
-        run(*addresses, at_once, as_rows(dy), kept, weights, ACTIVATIONS[cache.activation], dx, sums, packed, memory)
+        run(addresses, at_once, as_rows(dy), kept, weights, ACTIVATIONS[cache.activation], dx, sums, packed, memory)
     dweight1, dweight2, dbias1, dscale, dshift = map(_over_first_axis, sums)
     return dx.reshape(cache.x.shape), dweight1, dbias1, dweight2, cache.scale * dshift, dscale, dshift

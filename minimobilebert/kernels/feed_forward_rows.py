@@ -45,6 +45,16 @@ class Layers(NamedTuple):
     macro_at: int  # address of the macro-kernel
 
 
+@passed_as("kept", "matrix matrix matrix matrix")
+class Kept(NamedTuple):
+    """What the forward pass leaves to the backward pass, for some rows."""
+
+    x: np.ndarray  # [R, C]
+    m: np.ndarray  # [R, F], or no rows: the backward pass makes it again
+    u: np.ndarray  # [R, F], or no rows
+    s: np.ndarray  # [R, C] m W2^T + b2 + x, what NoNorm gets
+
+
 @passed_as("sums", "matrix matrix matrix matrix matrix")
 class Sums(NamedTuple):
     """Sums over rows: the first two over all rows of a group, the others over ROWS_PER_BLOCK rows each."""
@@ -84,15 +94,17 @@ def _first_layer(x, layers, m, u, work):
     macro_kernel(layers.macro_at, x, layers.first, layers.first_bias, nothing(layers.scale), m, epilogue, work)
 
 
-@by_address("matrix operands layers matrix matrix matrix matrix numbers")
-def forward_rows(x, operands, layers, m, u, s, y, memory):
-    """x [R, C] -> m, u [R, F] (where they have rows), s, y [R, C]; operands: an array of the type products read"""
+@by_address("kept operands layers matrix numbers")
+def forward_rows(kept, operands, layers, y, memory):
+    """x of `kept` -> y [R, C] and the rest of `kept`; operands: an array of the type that products read"""
+    x, m, u, s = kept
     rows, F = x.shape[0], layers.first_bias.size
     work = _workspace(memory, 3 * rows * F, layers)
-    here = m if m.shape[0] > 0 else _wide(memory, 0, rows, F)
-    _first_layer(x, layers, here, u, work)
+    if m.shape[0] == 0:
+        m = _wide(memory, 0, rows, F)
+    _first_layer(x, layers, m, u, work)
     norm = Epilogue(np.int64(SCALE_SHIFT), s, layers.scale, layers.shift)
-    macro_kernel(layers.macro_at, here, layers.second, layers.second_bias, x, y, norm, work)
+    macro_kernel(layers.macro_at, m, layers.second, layers.second_bias, x, y, norm, work)
 
 
 @jit
@@ -138,12 +150,13 @@ def _rows_of(x, block):
     return view(x, (i, 0), (min(ROWS_PER_BLOCK, x.shape[0] - i), x.shape[1]))
 
 
-@by_address("matrix matrix matrix matrix matrix operands layers matrix sums int numbers")
-def backward_rows(dy, x, m, u, s, operands, layers, dx, sums, is_first, memory):
-    """dy, x, s [R, C], m, u [R, F] or no rows -> dx [R, C]; the weights' sums start here or go on
+@by_address("matrix kept operands layers matrix sums int numbers")
+def backward_rows(dy, kept, operands, layers, dx, sums, is_first, memory):
+    """dy [R, C] -> dx [R, C], and all sums; is_first: sums of the weights start with these rows, else they go on
 
     operands: an array of the type that products read
     """
+    x, m, u, s = kept
     rows, C = x.shape
     F, macro_at, plain, none = layers.first_bias.size, layers.macro_at, no_epilogue(memory), nothing(memory)
     m_at = 3 * rows * F
@@ -165,10 +178,10 @@ def backward_rows(dy, x, m, u, s, operands, layers, dx, sums, is_first, memory):
     pack_all(m, m_panels)
     macro_kernel(macro_at, ds.T, m_panels, no_bias, none if is_first else sums.dsecond, sums.dsecond, plain, work)
     macro_kernel(macro_at, ds, layers.second, no_bias, none, dm, plain, work)
-    kept = m if layers.activation == RELU else u
+    input_or_output = m if layers.activation == RELU else u
     for block in range(blocks):
         dbias = view(sums.dfirst_bias, (block, 0), (F,))
-        _activation_backward(layers.activation, _rows_of(dm, block), _rows_of(kept, block), dbias)
+        _activation_backward(layers.activation, _rows_of(dm, block), _rows_of(input_or_output, block), dbias)
     pack_all(x, x_panels)
     macro_kernel(macro_at, dm.T, x_panels, no_bias, none if is_first else sums.dfirst, sums.dfirst, plain, work)
     macro_kernel(macro_at, dm, layers.first_back, no_bias, ds, dx, plain, work)
