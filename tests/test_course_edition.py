@@ -116,6 +116,14 @@ def test_an_edition_that_would_show_a_solution_is_not_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_edition_of_each_lesson_alone_can_be_written(tmp_path):
+    """Other lessons' functions and kernels are in it, and show no line of its solutions."""
+    course = load()
+    for lesson in course.lessons:
+        write_edition(course, [lesson.number], tmp_path / lesson.number, record=False)
+        assert (tmp_path / lesson.number / "lessons" / lesson.folder / "README.md").exists()
+
+
 def test_it_is_written_only_into_a_new_folder_and_never_from_an_edition(edition, tmp_path):
     import dataclasses
 
