@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from command_folder import command_folder
-from documented_runs import EDITION, MINI, RUN, TINY, make, needs_compare, needs_interop, needs_make
+from documented_runs import EDITION, MINI, PREPARE, RUN, TINY, make, needs_compare, needs_interop, needs_make
 from documents import ROOT, codes
 from test_documented_names import dead_links
 
@@ -77,11 +77,10 @@ def test_setup_installs_what_was_asked_for(commands):
 
 
 def test_the_python_in_the_reference_prints_what_stands_below_it(run, monkeypatch, capsys):
-    monkeypatch.chdir(run(TINY).folder)
     page = [code for code in codes() if code.place.startswith("lessons/reference.md:")]
     programs = [place for place, code in enumerate(page) if code.kind == "python"]
-    assert len(programs) == 1
-    for place in programs:
+    for place, command in zip(programs, (TINY, PREPARE), strict=True):
+        monkeypatch.chdir(run(command).folder)
         with use_backend("numpy"):
             exec(compile(page[place].text, page[place].place, "exec"), {})
         assert capsys.readouterr().out.strip() == page[place + 1].text
