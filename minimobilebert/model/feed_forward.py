@@ -26,7 +26,7 @@ def feed_forward_forward(params, config, name, x, rng=None):
     return y, FeedForwardCache(intermediate, output)
 
 
-@replaced_by(fused_feed_forward.backward, where=lambda dy, cache, *_: not isinstance(cache, FeedForwardCache))
+@replaced_by(fused_feed_forward.backward, where=fused_feed_forward.made_the_cache)
 def feed_forward_backward(dy, cache, grads, config, name):
     """dy [B, T, C] -> dx [B, T, C]"""
     names = f"{name}output.dense", f"{name}output.LayerNorm"

@@ -14,6 +14,11 @@ def applies(params, config, name, x, rng=None):
     return fused() and config.normalization_type == "no_norm" and not drops
 
 
+def made_the_cache(dy, cache, grads, config, name):
+    """Whether the cache is one of the fused operation."""
+    return feed_forward_pair is not None and isinstance(cache, feed_forward_pair.cache)
+
+
 def forward(params, config, name, x, rng=None):
     """x [B, T, C]; name: the prefix of `intermediate.dense`, which ends with a dot -> y [B, T, C], cache"""
     weights = [params[f"{name}{layer}.{part}"] for layer in _LAYERS for part in ("weight", "bias")]

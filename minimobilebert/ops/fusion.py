@@ -15,20 +15,21 @@ _HAVE_FUSED = importlib.util.find_spec(f"{__package__}.fused") is not None
 
 
 class Pair(NamedTuple):
-    """The forward and backward of a fused operation."""
+    """The forward and backward of a fused operation, and the type of the cache between them."""
 
     forward: Callable
     backward: Callable
+    cache: type
 
 
 if _HAVE_FUSED:
-    from .fused.dense_activation import dense_activation_backward, dense_activation_forward
-    from .fused.dense_nonorm import dense_nonorm_backward, dense_nonorm_forward
-    from .fused.feed_forward import feed_forward_backward, feed_forward_forward
+    from .fused.dense_activation import DenseActivationCache, dense_activation_backward, dense_activation_forward
+    from .fused.dense_nonorm import DenseNoNormCache, dense_nonorm_backward, dense_nonorm_forward
+    from .fused.feed_forward import FeedForwardCache, feed_forward_backward, feed_forward_forward
 
-    dense_activation_pair = Pair(dense_activation_forward, dense_activation_backward)
-    dense_nonorm_pair = Pair(dense_nonorm_forward, dense_nonorm_backward)
-    feed_forward_pair = Pair(feed_forward_forward, feed_forward_backward)
+    dense_activation_pair = Pair(dense_activation_forward, dense_activation_backward, DenseActivationCache)
+    dense_nonorm_pair = Pair(dense_nonorm_forward, dense_nonorm_backward, DenseNoNormCache)
+    feed_forward_pair = Pair(feed_forward_forward, feed_forward_backward, FeedForwardCache)
 else:
     dense_activation_pair = dense_nonorm_pair = feed_forward_pair = None
 

@@ -9,6 +9,7 @@ processes, use the network, or exceed its memory limit. If it runs as root, it b
 """
 
 import importlib
+import inspect
 import json
 import linecache
 import os
@@ -47,7 +48,7 @@ class Channel:
 def resolve(function):
     """The function named "minimobilebert/ops/linear.py:linear_forward", and its module or class.
 
-    For an operation with a compiled version this is the NumPy version, which is the one that runs here.
+    Where a compiled or fused function may take over, this is the function itself, which is the one that runs here.
     """
     file, _, name = function.partition(":")
     owner = importlib.import_module(file.removesuffix(".py").replace("/", "."))
@@ -55,7 +56,7 @@ def resolve(function):
     for part in path:
         owner = getattr(owner, part)
     value = getattr(owner, last)
-    return getattr(value, "numpy_twin", value), owner
+    return inspect.unwrap(value), owner
 
 
 def compiled(source, label):
