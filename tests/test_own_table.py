@@ -454,6 +454,9 @@ def test_commands(folder, trained, tmp_path, capsys):
     assert main(["evaluate", "--model", str(trained), "--data", table, "--json"]) == 0
     out = capsys.readouterr().out
     assert json.loads(out[out.index("{") :])["rows"] == 60
+    pipe, page = tmp_path / "pipe.csv", tmp_path / "page.html"
+    os.mkfifo(pipe) if hasattr(os, "mkfifo") else pipe.mkdir()
+    page.mkdir()
     for words, expected in (
         (["finetune", "--out", "x"], "--data: found none, expected a table"),
         (["finetune", "--data", table, "--out", "x"], "--text, --label: found no name"),
@@ -466,6 +469,11 @@ def test_commands(folder, trained, tmp_path, capsys):
             "--text: found it with rte, expected it with table",
         ),
         (["predict", "--data", table, "--out", str(tmp_path)], "found a folder, expected the name of a file"),
+        (["predict", "--data", table, "--out", str(pipe)], "pipe.csv: found a"),
+        (["predict", "--data", table, "--out", "a.csv.gz"], "expected a name without .gz"),
+        (["predict", "--data", table, "--out", "a.jsonl"], "found a.jsonl for a table of CSV or TSV"),
+        (["evaluate", "--data", table, "--report", table], "expected a name that ends in .html"),
+        (["evaluate", "--data", table, "--report", str(page)], "page.html: found a folder, expected the name of a"),
         (["predict", "--data", table, "--out", table], "the table itself"),
         (["predict", "--data", table, "--out", "x", "--stride", "4"], "--stride: found it with table"),
         (["predict", "--out", "x"], "--data: found none, expected a table"),

@@ -136,6 +136,7 @@ def test_memory_does_not_grow_with_the_lines(model, tmp_path, monkeypatch):
     [
         (["embed", "a", "--out", "v.txt"], "--out: found 'v.txt', expected a name that ends in .npy"),
         (["embed", "a", "--out", "v.npy", "--json"], "--out: found it with --json or --top"),
+        (["embed", "a", "--out", "folder.npy"], "folder.npy: found a folder, expected the name of a file"),
         (["embed", "a", "--texts", "lines.txt"], "--texts: found it with texts as arguments"),
         (["embed", "--texts", "missing.txt"], "missing.txt"),
         (["embed", "--texts", "empty.txt", "--out", "v.npy"], "text: found none, expected at least one line"),
@@ -155,6 +156,7 @@ def test_what_cannot_be_used_is_one_line(
     folder, model, texts, tmp_path, monkeypatch, capsys, small_blocks, words, message
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npy").mkdir()
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes(b"ada\ncaf\xe9\n")
     rng = np.random.default_rng(1)
