@@ -72,6 +72,14 @@ def test_stored_vectors_give_the_same(folder, model, texts, small_blocks, tmp_pa
     assert [row["text"] for row in computed] == [line for _, _, line in by_hand(model, "ben eats milk", LINES, 4)]
 
 
+def test_a_line_that_changed_behind_the_first_is_noticed_where_it_is_shown(model, tmp_path):
+    lines, path = ["ada eats tea", "ben", "milk milk milk"], tmp_path / "lines.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    np.save(tmp_path / "v.npy", embed(model, [lines[0], lines[2], lines[1]]))
+    with pytest.raises(ValueError, match=r"v\.npy: row [23]: found another vector than this model gives for line [23]"):
+        similar(Embedder(model), "ben", path, 3, tmp_path / "v.npy")
+
+
 def test_equal_lines_come_in_their_order_and_empty_ones_not_at_all(folder, tmp_path, capsys, small_blocks):
     path = tmp_path / "lines.txt"
     path.write_bytes(b"\xef\xbb\xbfleo eats figs\r\n\n" + b"ada eats tea\n \n" * 9)
