@@ -318,6 +318,11 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
         ),
         ({"strategy": "none", "direction_factor": "0"}, "strategy none: found every factor of distillation 0"),
         ({"strategy": "progressive", "steps": "2"}, "steps: found 2, expected more than the 2 of transfer"),
+        (
+            {"words_start": "outputs", "trigram_input": "false", "embedding_size": "32"},
+            "words_start: found outputs with word vectors of the width 32 and no trigrams",
+        ),
+        ({"batch_size": "1", "similarity_factor": "1"}, "batch_size: found 1, expected at least 2"),
         ({"num_hidden_layers": "3"}, "num_hidden_layers: found 3, expected at most the teacher's 2"),
     ],
 )
@@ -331,6 +336,11 @@ def test_settings_that_do_not_fit_are_one_clear_line(settings, words):
     [
         (["--measure", "stsb"], "--data: found nothing"),
         (["--measure", "pairs.csv"], "--columns: found nothing"),
+        (["--data", "glue"], "--data: found it without --measure, expected it with --measure stsb only"),
+        (["--columns", "a,b,c"], "--columns: found it without --measure"),
+        (["--measure", "pairs.csv", "--data", "glue"], "--data: found it with --measure pairs.csv"),
+        (["--measure", "stsb", "--data", "glue", "--columns", "a,b,c"], "--columns: found it with --measure stsb"),
+        (["--sentence", " "], "--sentence: found nothing, expected words"),
         (["--teacher", "nowhere"], "nowhere: found no folder"),
         (["--text", "nowhere"], "nowhere: not found"),
         (["--vectors-only", "--set", "strategy=none"], "--vectors-only: found it with strategy none"),
@@ -441,6 +451,24 @@ def test_a_teacher_with_a_head_for_masked_words_teaches_them(folder, tmp_path, c
     assert Model.load(out).head == "masked-words"
     assert "masked_words" in json.loads((out / "student" / "metrics.jsonl").read_text().splitlines()[-1])
     assert main(["fill-mask", "ada eats [MASK].", "--model", str(out)]) == 0
+
+
+@pytest.mark.parametrize("steps", [4, 12])
+def test_sentence_vectors_alone_are_those_of_whole_texts(folder, tmp_path, monkeypatch, steps):
+    """However often the text is seen: also beside a student that learns masked words."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    step, seen = stages.encoder_transfer_step, []
+
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+        if transfer.only_vectors:
+            mask_id = SPECIAL_TOKENS.index("[MASK]")
+            seen.append(hasattr(batch, "masked_positions") or bool((batch.input_ids == mask_id).any()))
+        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+
+    monkeypatch.setattr(stages, "encoder_transfer_step", watched)
+    assert main(words(folder, tmp_path / "run", "--vectors-only", "--json", teacher="words", steps=steps)) == 0
+    assert seen == [False] * steps
 
 
 def test_a_mobilebert_with_its_pretraining_heads_teaches_too(folder, tmp_path, monkeypatch):

@@ -134,6 +134,12 @@ def test_the_same_reviews_however_they_are_written(tmp_path, name):
     assert len(classes_of(texts.labels, path)) == 200
 
 
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "undefined", "klingon"])
+def test_what_is_no_encoding_of_texts_is_one_line(tmp_path, encoding):
+    with pytest.raises(ValueError, match=f"--encoding: found '{encoding}', expected one that Python knows"):
+        open_table(write(tmp_path / "a.csv", [["t", "y"], ["a", "1"]]), encoding)
+
+
 def test_excel_says_its_separator(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'sep=;\r\nid;text,with,commas\r\n\r\n1;"a;b"\r\n')
     assert fields(tmp_path / "a.csv") == [["id", "text,with,commas"], ["1", "a;b"]]
@@ -236,6 +242,10 @@ def test_numbers_for_regression(tmp_path):
     path = write(tmp_path / "a.csv", [["t", "y"], ["a", "1.5"], ["b", "-2e3"], ["c", "inf"]])
     with pytest.raises(ValueError, match=r"row 3 \(line 4\): found 'inf' in y, expected a number"):
         read_texts(open_table(path), "t", label="y", regression=True)
+    path = write(tmp_path / "b.csv", [["t", "y"], ["a", "1e300"]])
+    with pytest.raises(ValueError, match=r"row 1 \(line 2\): found '1e300' in y, expected a number of float32"):
+        read_texts(open_table(path), "t", label="y", regression=True)
+    path = write(tmp_path / "a.csv", [["t", "y"], ["a", "1.5"]])
     with pytest.raises(ValueError, match=r"row 1 \(line 2\): found 'a' in t, expected a number"):
         read_texts(open_table(path), "y", label="t", regression=True)
 
@@ -246,6 +256,8 @@ def test_classes_are_in_order_and_of_a_number_that_makes_sense():
     assert len(classes_of([f"c{n % 200}" for n in range(1000)], "f")) == 200
     with pytest.raises(ValueError, match="f: found one label, 'a', in all rows"):
         classes_of(["a", "a"], "f")
+    with pytest.raises(ValueError, match="f: found labels '1' and '1.0', expected one spelling"):
+        classes_of(["1", "2", "1.0", "2", "1", "1.0"], "f")
     with pytest.raises(ValueError, match="found 40 different labels in 50 rows"):
         classes_of([str(n % 40) for n in range(50)], "f")
 
@@ -454,6 +466,9 @@ def test_commands(folder, trained, tmp_path, capsys):
     assert main(["evaluate", "--model", str(trained), "--data", table, "--json"]) == 0
     out = capsys.readouterr().out
     assert json.loads(out[out.index("{") :])["rows"] == 60
+    pipe, page = tmp_path / "pipe.csv", tmp_path / "page.html"
+    os.mkfifo(pipe) if hasattr(os, "mkfifo") else pipe.mkdir()
+    page.mkdir()
     for words, expected in (
         (["finetune", "--out", "x"], "--data: found none, expected a table"),
         (["finetune", "--data", table, "--out", "x"], "--text, --label: found no name"),
@@ -466,6 +481,11 @@ def test_commands(folder, trained, tmp_path, capsys):
             "--text: found it with rte, expected it with table",
         ),
         (["predict", "--data", table, "--out", str(tmp_path)], "found a folder, expected the name of a file"),
+        (["predict", "--data", table, "--out", str(pipe)], "pipe.csv: found a"),
+        (["predict", "--data", table, "--out", "a.csv.gz"], "expected a name without .gz"),
+        (["predict", "--data", table, "--out", "a.jsonl"], "found a.jsonl for a table of CSV or TSV"),
+        (["evaluate", "--data", table, "--report", table], "expected a name that ends in .html"),
+        (["evaluate", "--data", table, "--report", str(page)], "page.html: found a folder, expected the name of a"),
         (["predict", "--data", table, "--out", table], "the table itself"),
         (["predict", "--data", table, "--out", "x", "--stride", "4"], "--stride: found it with table"),
         (["predict", "--out", "x"], "--data: found none, expected a table"),

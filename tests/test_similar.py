@@ -72,6 +72,14 @@ def test_stored_vectors_give_the_same(folder, model, texts, small_blocks, tmp_pa
     assert [row["text"] for row in computed] == [line for _, _, line in by_hand(model, "ben eats milk", LINES, 4)]
 
 
+def test_a_line_that_changed_behind_the_first_is_noticed_where_it_is_shown(model, tmp_path):
+    lines, path = ["ada eats tea", "ben", "milk milk milk"], tmp_path / "lines.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    np.save(tmp_path / "v.npy", embed(model, [lines[0], lines[2], lines[1]]))
+    with pytest.raises(ValueError, match=r"v\.npy: row [23]: found another vector than this model gives for line [23]"):
+        similar(Embedder(model), "ben", path, 3, tmp_path / "v.npy")
+
+
 def test_equal_lines_come_in_their_order_and_empty_ones_not_at_all(folder, tmp_path, capsys, small_blocks):
     path = tmp_path / "lines.txt"
     path.write_bytes(b"\xef\xbb\xbfleo eats figs\r\n\n" + b"ada eats tea\n \n" * 9)
@@ -136,6 +144,7 @@ def test_memory_does_not_grow_with_the_lines(model, tmp_path, monkeypatch):
     [
         (["embed", "a", "--out", "v.txt"], "--out: found 'v.txt', expected a name that ends in .npy"),
         (["embed", "a", "--out", "v.npy", "--json"], "--out: found it with --json or --top"),
+        (["embed", "a", "--out", "folder.npy"], "folder.npy: found a folder, expected the name of a file"),
         (["embed", "a", "--texts", "lines.txt"], "--texts: found it with texts as arguments"),
         (["embed", "--texts", "missing.txt"], "missing.txt"),
         (["embed", "--texts", "empty.txt", "--out", "v.npy"], "text: found none, expected at least one line"),
@@ -155,6 +164,7 @@ def test_what_cannot_be_used_is_one_line(
     folder, model, texts, tmp_path, monkeypatch, capsys, small_blocks, words, message
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npy").mkdir()
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes(b"ada\ncaf\xe9\n")
     rng = np.random.default_rng(1)

@@ -579,6 +579,13 @@ def test_what_else_is_refused(tmp_path, texts, capsys):
             found.batches(1, *numbers)
 
 
+def test_prepared_text_is_not_prepared_again(tmp_path, texts):
+    """Its vocab.txt would be read as a text."""
+    prepare([texts[0]], tmp_path / "shards", TOKENIZER)
+    with pytest.raises(ValueError, match="shards: found text that is prepared already"):
+        prepare([tmp_path / "shards"], tmp_path / "again", TOKENIZER)
+
+
 def test_long_rows_are_refused(tmp_path, monkeypatch):
     from minimobilebert.text import paragraphs
 

@@ -9,17 +9,32 @@ from .options import file_name, json_option, names_of, pairs, seed_option, utf8_
 _STUDENTS = ("mobile", "mobile-thin", "mobile-shallow", "tiny")
 
 
+def _pairs_to_measure(arguments):
+    """The pairs of --measure -> Pairs or None. ValueError for an option that would be ignored."""
+    from ..distilling.measure import STSB, read_pairs
+
+    ignored = {None: ("data", "columns"), STSB: ("columns",)}.get(arguments.measure, ("data",))
+    for name in ignored:
+        if getattr(arguments, name) is not None:
+            found = f"with --measure {arguments.measure}" if arguments.measure else "without --measure"
+            expected = f"--measure {STSB}" if name == "data" else "--measure with a table"
+            raise ValueError(f"--{name}: found it {found}, expected it with {expected} only")
+    if arguments.measure is None:
+        return None
+    return read_pairs(arguments.measure, arguments.data, names_of(arguments.columns or "", "--columns"))
+
+
 def distil(arguments):
-    from ..distilling.measure import read_pairs
     from ..distilling.report import rows_of_retention
     from ..distilling.run import EXAMPLE_SENTENCE, Wanted, run
     from ..support.extras import require
     from ..support.tables import aligned
 
     require("matplotlib", "plots")  # its report comes last; say so before a download
-    columns = names_of(arguments.columns or "", "--columns")
-    measured = read_pairs(arguments.measure, arguments.data, columns) if arguments.measure else None
-    wanted = Wanted(arguments.sentence or EXAMPLE_SENTENCE, arguments.baseline, arguments.vectors_only, measured)
+    sentence = EXAMPLE_SENTENCE if arguments.sentence is None else arguments.sentence
+    if not sentence.strip():
+        raise ValueError("--sentence: found nothing, expected words")
+    wanted = Wanted(sentence, arguments.baseline, arguments.vectors_only, _pairs_to_measure(arguments))
     if arguments.teacher is None:
         from ..distilling.example_teacher import example_teacher
 

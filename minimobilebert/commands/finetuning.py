@@ -151,7 +151,11 @@ def evaluate(arguments):
     common, table = _use(arguments)
     if arguments.report:
         from ..support.drawing import pyplot
+        from ..support.files import check_replaceable
 
+        if not arguments.report.lower().endswith((".html", ".htm")):
+            raise ValueError(f"--report: found {arguments.report!r}, expected a name that ends in .html")
+        check_replaceable(arguments.report)
         pyplot()  # what is missing must not show after the work
         common["report"] = arguments.report
     if table:

@@ -192,6 +192,18 @@ def _check_possible(settings, teacher, teacher_has_words):
         raise ConfigError(
             f"embedding_size: found {config.embedding_size}, expected at most the teacher's {teacher.embedding_size}"
         )
+    if settings.words_start == OUTPUTS and not config.has_embedding_transformation:
+        raise ConfigError(
+            f"words_start: found outputs with word vectors of the width {config.hidden_size} and no trigrams, expected"
+            " embeddings: outputs go through the map from word vectors to the width, which this student lacks"
+        )
+    if settings.words_start == OUTPUTS and config.embedding_size > teacher.hidden_size:
+        raise ConfigError(
+            f"embedding_size: found {config.embedding_size} with words_start outputs, expected at most"
+            f" {teacher.hidden_size}: these have no more directions"
+        )
+    if settings.similarity_factor and settings.batch_size < 2:
+        raise ConfigError("batch_size: found 1, expected at least 2: similarities compare the texts of a batch")
     positions = min(config.max_position_embeddings, teacher.max_position_embeddings)
     if settings.max_length > positions:
         raise ConfigError(f"max_length: found {settings.max_length}, expected at most {positions} (the positions)")

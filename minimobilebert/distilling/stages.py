@@ -96,11 +96,12 @@ def vectors_only_stage(settings):
 
 
 def _batches(run, stage):
-    """The batches of a stage: with the teacher's vectors, if nothing else is needed of it and they pay"""
+    """The batches of a stage. Sentence vectors alone are those of whole texts, without masked words: computed once for
+    all rows, if that pays."""
+    if not stage.transfer(0).only_vectors:
+        return run.data.batches
     seen = stage.steps * run.settings.batch_size
-    if stage.transfer(0).only_vectors and seen > run.data.texts:
-        return with_teacher_vectors(run)
-    return run.data.batches
+    return with_teacher_vectors(run) if seen > run.data.texts else run.data.plain
 
 
 def teach(run, stages, params):

@@ -20,7 +20,7 @@ import time
 from ..inference.logits import classification_logits
 from ..ops.softmax import softmax_forward
 from ..support.columns import find_column
-from ..support.files import sha256_of, write_json
+from ..support.files import check_replaceable, sha256_of, write_json
 from ..support.locks import held
 from ..support.regular_files import MEBIBYTE, open_regular
 from ..support.requirements import check_writable
@@ -28,7 +28,7 @@ from ..support.shapes import Integer
 from ..support.structured_files import read_json
 from ..support.terminal import progress_bar, say
 from ..tasks.classification_batches import encode_texts
-from ..text.table_files import open_table, rows_of, text_of
+from ..text.table_files import JSON_LINES, open_table, rows_of, text_of
 from ..training import fingerprints
 from .glue_job import predict_rows
 from .saved_model import load_for_table
@@ -160,18 +160,28 @@ def _checked(table, indices, columns):
     return total, lacking
 
 
+def _check_name(out, table):
+    """ValueError for an output whose name promises another format than that of the table."""
+    if out.name.lower().endswith(".gz"):
+        raise ValueError(f"--out: found {out}, expected a name without .gz: the output is not compressed")
+    json_lines, as_json = out.name.lower().endswith(JSON_LINES), table.separator is None
+    if json_lines != as_json and (json_lines or out.suffix.lower() in (".csv", ".tsv")):
+        found = "JSON lines" if as_json else "CSV or TSV"
+        raise ValueError(f"--out: found {out} for a table of {found}, expected an ending of this format, which stays")
+
+
 def predict(*, model, files, out, **changes):
     """Write the table `files.data` with predictions to the file `out` -> path
 
     changes: fields of FineTuningSettings; None is the value of the run
     """
     out = pathlib.Path(out)
-    if out.is_dir():
-        raise ValueError(f"{out}: found a folder, expected the name of a file (--out)")
+    check_replaceable(out)
     check_writable(out.absolute().parent)
     saved, files, settings, _ = load_for_table(model, files, changes)
     check_named(files)
     table = open_table(files.data, files.encoding)
+    _check_name(out, table)
     if table.path.resolve() == out.resolve():
         raise ValueError(f"--out: found {out}, the table itself, expected another file")
     indices = [find_column(table.path, table.columns, name) for name in (files.text, files.text_b) if name]

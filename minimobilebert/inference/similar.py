@@ -17,6 +17,7 @@ from ..support.terminal import progress_bar, say
 from .embed import shown, unit_vectors
 
 BLOCK = 4096  # lines; enough for full batches of texts of one length
+_CHECKED = 64  # of the lines that are shown, with stored vectors
 _SAME = 0.999  # the least cosine of a stored vector and the same one computed again
 _DIGITS = 6  # rounding in the product affects the digits after these, so equal texts could have different cosines
 
@@ -79,6 +80,17 @@ def _check_same(embedder, texts, rows, vectors):
             )
 
 
+def _check_found(embedder, best, direction, path, vectors):
+    """ValueError if a line that is shown has another cosine than its stored vector: lines were changed since."""
+    computed = unit_vectors(embedder([one.text for one in best])) @ direction
+    for one, cosine in zip(best, computed, strict=True):
+        if abs(one.cosine - cosine) > 1.0 - _SAME:
+            raise ValueError(
+                f"{vectors}: row {one.number}: found another vector than this model gives for line {one.number} of"
+                f" {path}, expected those of the same lines: embed them again"
+            )
+
+
 def similar(embedder, query, path, top, vectors=None):
     """The `top` lines of the file that are nearest to the query, nearest first -> list of Found
 
@@ -107,7 +119,9 @@ def similar(embedder, query, path, top, vectors=None):
             )
     if not best:
         raise ValueError(f"{path}: found no text, expected one a line")
-    if not vectors:
+    if vectors:
+        _check_found(embedder, best[:_CHECKED], direction, path, vectors)
+    else:
         embedder.say_cut()
     return best
 

@@ -8,9 +8,10 @@ import os
 import pathlib
 import secrets
 import shutil
+import stat
 
 from .locks import held, remove_empty, remove_locked, still_there, take
-from .regular_files import open_regular
+from .regular_files import kind_of, open_regular
 
 # While a file is written, it is `.NAME.RANDOM.tmp` in the folder of its target, and its writer holds a lock on it. If
 # the writer is killed, the file remains; the next writer of the same target finds it unlocked and removes it.
@@ -25,6 +26,13 @@ def remove_leftovers(folder, name="*"):
             with open(path, "ab") as file:
                 if take(file) and still_there(file, path):
                     remove_locked(file, path)
+
+
+def check_replaceable(path):
+    """ValueError if `path` is a folder, a pipe, a device: a file would take its name. It need not exist."""
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path}: found {kind_of(mode)}, expected the name of a file")
 
 
 def _open_temporary(path):
@@ -42,9 +50,11 @@ def replacing(path):
     """`with replacing(path) as file: file.write(...)`: replace a binary file atomically.
 
     We write to a temporary file, flush it to the disk, and rename it. After an error the temporary file is removed, and
-    `path` is unchanged. OSError for a full disk.
+    `path` is unchanged. OSError for a full disk,
+    ValueError, before anything is written, for a `path` that is no file.
     """
     path = pathlib.Path(path)
+    check_replaceable(path)
     remove_leftovers(path.parent, path.name)
     temporary = None
     try:

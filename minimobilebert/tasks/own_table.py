@@ -5,6 +5,7 @@ where all are numbers, else by their letters. Without a file for scoring, DEV_SH
 the seed, the same share of each class. Rows with the same text go to the same side, or dev would be known by heart.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ..text.table_files import rows_of, text_of
 DEV_SHARE, MOST_DEV = 0.1, 5000
 MOST_CLASSES = 1000
 _DEV_STREAM = 421
+_LARGEST = float(np.finfo(np.float32).max)  # labels are trained on in float32
 _MISSING = ("", "nan", "null", "none", "na", "n/a")  # what programs write where there is nothing
 
 
@@ -33,8 +35,8 @@ def _number(text, where, column):
         value = parsed(text, float)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{where}: found {shown(text)} in {column}, expected a number (--regression)")
+    if not abs(value) <= _LARGEST:
+        raise ValueError(f"{where}: found {shown(text)} in {column}, expected a number of float32 (--regression)")
     return value
 
 
@@ -77,9 +79,16 @@ def classes_of(labels, path):
             f" expected at most {MOST_CLASSES:,} classes, of two rows on average (numbers to predict: --regression)"
         )
     try:
-        return sorted(found, key=lambda label: parsed(label, float))
+        numbers = [parsed(label, float) for label in found]
     except ValueError:
         return found
+    order = sorted(range(len(found)), key=numbers.__getitem__)
+    for one, other in itertools.pairwise(order):
+        if numbers[one] == numbers[other]:
+            raise ValueError(
+                f"{path}: found labels {shown(found[one])} and {shown(found[other])}, expected one spelling of a number"
+            )
+    return [found[index] for index in order]
 
 
 def describe_classes(labels, classes, path):

@@ -28,6 +28,7 @@ from ..support.terminal import progress_bar, say
 from .corpus import check_each_once, split_paragraphs, texts_in_archive
 from .paragraphs import has_blank_line, joined, paragraphs_of, text_lines
 from .sentences import split_sentences
+from .shards import MANIFEST, names_of
 from .table_files import JSON_LINES, column_of, open_table
 from .text_files import LeftOut, find_texts
 
@@ -70,6 +71,8 @@ def _files_of(path, left_out):
     if not path.exists():
         raise ValueError(f"{path}: not found, expected a text or a folder of texts ({', '.join(ENDINGS)})")
     if path.is_dir():
+        if all((path / name).exists() for name in (MANIFEST, *names_of(0))):
+            raise ValueError(f"{path}: found text that is prepared already, expected the texts that it was made from")
         files = find_texts(path, left_out, ENDINGS)
         if not files:
             found = left_out.sentence()

@@ -14,6 +14,7 @@ files, where marks are always letters.
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import pathlib
@@ -139,8 +140,11 @@ def _encoding(path, given):
     """The encoding of the file: `given`, or by its mark, or UTF-8, or a guess"""
     if given:
         try:
+            with io.TextIOWrapper(io.BytesIO(b"a"), encoding=given) as file:  # hex or base64 are no encodings of texts
+                with contextlib.suppress(UnicodeDecodeError):  # utf-16 needs two bytes
+                    file.read()
             return codecs.lookup(given).name
-        except LookupError:
+        except (LookupError, UnicodeError):
             raise ValueError(
                 f"--encoding: found {shown(given)}, expected one that Python knows, such as cp949"
             ) from None
