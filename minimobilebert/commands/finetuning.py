@@ -1,6 +1,7 @@
 """Commands for fine-tuning on GLUE, SQuAD and tables of your own, evaluation, prediction, and question answering."""
 
 import json
+import pathlib
 import sys
 
 from ..support.project import how_to_install
@@ -113,10 +114,12 @@ def finetune(arguments):
         result = search(words=arguments.search, **common)
         print(json.dumps(result, indent=2) if arguments.json else format_search(result))
         return 0
-    from ..finetuning.run import format_summary, run
+    from ..finetuning.run import REPORT, format_summary, run
 
     summary = run(report=True, **common)
     print(json.dumps(summary, indent=2) if arguments.json else format_summary(summary))
+    if not arguments.json and (report := pathlib.Path(arguments.out, REPORT)).is_file():
+        print(f"Report: {report}")
     return 0
 
 
@@ -323,7 +326,7 @@ def squad(arguments):
 COMMANDS = {
     "finetune": (
         "fine-tune a model on a table of your own, a task of GLUE, or SQuAD",
-        "--data reviews.csv --text review --label stars --model runs/tiny --out runs/reviews",
+        "--data reviews.csv --text review --label stars --model runs/tiny --lr 4e-3 --out runs/reviews",
         _finetune_arguments, finetune,
     ),
     "evaluate": (

@@ -225,6 +225,6 @@ def format_summary(summary):
         mark = "  <- best, kept" if row["step"] == summary["best"]["step"] else ""
         lines.append(f"{row['epoch']:>5}  {format_scores(row['scores'])}{mark}")
     rows = "windows" if summary["task"] in SQUAD else "rows"
-    lines.append(f"{summary['rows']} {rows}, {summary['steps']} updates; training {seconds['training']:.1f} s,"
+    lines.append(f"{summary['rows']:,} {rows}, {summary['steps']:,} updates; training {seconds['training']:.1f} s,"
                  f" evaluation {seconds['evaluation']:.1f} s")  # fmt: skip
     return "\n".join(lines)

@@ -72,7 +72,7 @@ def format_evaluation(result):
     rows += [[f"{c['confidence']:.3f}", f"{c['rows']:,}", f"{c['accuracy']:.3f}"] for c in result["calibration"]]
     lines += ["", *aligned(rows, ruled=True)]
     if result["worst"]:
-        lines += ["", "mistakes that the model was surest of:"]
+        lines += ["", "mistakes that the model was surest of (confidence, label -> prediction, text):"]
         for m in result["worst"]:
             lines.append(f"{m['confidence']:.3f}  {m['label']} -> {m['prediction']}  {m['text'][:100]!r}")
     return "\n".join(lines)
