@@ -4,7 +4,7 @@ README = """# minimobilebert, student edition
 
 MobileBERT from scratch, with {count} functions for you to write. Start with `lessons/README.md`.
 
-    make setup                 once: makes .venv and installs NumPy, Numba and what the tests and plots need
+    make setup                 once: makes .venv and installs NumPy, Numba, tqdm and what the tests and plots need
     make check T={first}          checks the function of this task
     make hint T={first}           shows a hint, and the next one when you call it again
     make progress              shows all tasks, their points and results
