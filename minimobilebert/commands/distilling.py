@@ -3,10 +3,9 @@
 import json
 import pathlib
 
+from ..distilling.students import NAMES
 from ..support.numbers import COUNT, option
 from .options import file_name, json_option, names_of, pairs, seed_option, utf8_text
-
-_STUDENTS = ("mobile", "mobile-thin", "mobile-shallow", "tiny")
 
 
 def _pairs_to_measure(arguments):
@@ -68,7 +67,7 @@ def _distil_arguments(parser):
         metavar="FOLDER",
         help="where to write (default runs/distilled)",
     )
-    parser.add_argument("--student", default="mobile", choices=_STUDENTS, help="its size (default mobile)")
+    parser.add_argument("--student", default="mobile", choices=NAMES, help="its size (default mobile)")
     parser.add_argument("--steps", type=option(COUNT), metavar="N", help="updates of the student")
     parser.add_argument("--layers", metavar="LIST",
                         help="the teacher's layers to imitate, as 1,3,5 (default: evenly spread)")  # fmt: skip

@@ -14,6 +14,8 @@ In float32 the wide layer m = activation(x W1^T + b1) is kept for the backward p
 time than reading its result from memory again, so m is not kept, but computed a second time, with the same bits.
 """
 
+import math
+
 import numpy as np
 
 from .feed_forward_rows import Kept, Layers, Sums, backward_rows, forward_rows, memory_size
@@ -148,11 +150,8 @@ def feed_forward_forward(x, weight1, bias1, weight2, bias2, scale, shift, activa
 
 def _over_first_axis(sums):
     """Added up in order; sums [n, ...] -> [...]"""
-    return (
-        block_sums(sums.reshape(len(sums), -1)).reshape(sums.shape[1:])
-        if len(sums)
-        else np.zeros(sums.shape[1:], sums.dtype)
-    )
+    shape = sums.shape[1:]
+    return block_sums(sums.reshape(len(sums), math.prod(shape))).reshape(shape)
 
 
 def feed_forward_backward(dy, cache):
@@ -161,8 +160,8 @@ def feed_forward_backward(dy, cache):
     expect("feed-forward", "dy", dy, cache.x.shape, dtype)
     at_once, sums_of = rows_of_block(len(x), C, F), block_count(len(x))
     groups = min(-(-len(x) // at_once), GROUPS)
-    dx, shapes = empty(x.shape, dtype), ((groups, F, C), (groups, C, F), (sums_of, F), (sums_of, C), (sums_of, C))
-    sums = tuple(empty(shape, dtype) for shape in shapes)
+    dx, dweights = empty(x.shape, dtype), (empty((groups, F, C), dtype), empty((groups, C, F), dtype))
+    sums = (*dweights, *(np.zeros((sums_of, width), dtype) for width in (F, C, C)))
     if x.size:
         threads = min(get_num_threads(), groups)
         packed, memory = _working_memory(at_once, (C, F), threads, dtype)

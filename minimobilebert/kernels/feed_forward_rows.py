@@ -24,7 +24,7 @@ from .gemm.macro_kernel import macro_kernel
 from .gemm.panels import pack_all, panels_in, panels_size
 from .gemm.views import nothing, strided, view
 from .gemm.workspace import as_operands, full_workspace_size, workspace_in
-from .multiply_add import multiply_add
+from .nonorm import nonorm_backward_of_rows
 from .rows import ROWS_PER_BLOCK
 from .runtime.by_address import by_address, passed_as
 from .runtime.jit import jit, jit_inline
@@ -57,7 +57,7 @@ class Kept(NamedTuple):
 
 @passed_as("sums", "matrix matrix matrix matrix matrix")
 class Sums(NamedTuple):
-    """Sums over rows: the first two over all rows of a group, the others over ROWS_PER_BLOCK rows each."""
+    """Sums over rows: the first two over all rows of a group; the others over ROWS_PER_BLOCK rows each, from 0 on."""
 
     dfirst: np.ndarray  # [F, C]
     dsecond: np.ndarray  # [C, F]
@@ -108,26 +108,9 @@ def forward_rows(kept, operands, layers, y, memory):
 
 
 @jit
-def _nonorm_backward(dy, s, scale, ds, dscale, dshift):
-    """ds = dy * scale, and the sums of ops/nonorm.py over these rows; dy, s, ds [rows, C]"""
-    C = scale.size
-    for j in range(C):
-        dscale[j] = 0
-        dshift[j] = 0
-    for i in range(dy.shape[0]):
-        dy_row, s_row, ds_row = view(dy, (i, 0), (C,)), view(s, (i, 0), (C,)), view(ds, (i, 0), (C,))
-        for j in range(C):
-            ds_row[j] = dy_row[j] * scale[j]
-            dscale[j] = multiply_add(dy_row[j], s_row[j], dscale[j])
-            dshift[j] += dy_row[j]
-
-
-@jit
 def _activation_backward(activation, dm, kept, dbias):
-    """dm becomes du, in place; dbias = its sum over these rows; kept: m for ReLU, else u; dm, kept [rows, F]"""
+    """dm becomes du, and its sum over these rows is added to dbias; kept: m for ReLU, else u; dm, kept [rows, F]"""
     F, zero = dbias.size, dm.dtype.type(0.0)
-    for j in range(F):
-        dbias[j] = 0
     for i in range(dm.shape[0]):
         row, kept_row = view(dm, (i, 0), (F,)), view(kept, (i, 0), (F,))
         if activation == RELU:
@@ -172,9 +155,9 @@ def backward_rows(dy, kept, operands, layers, dx, sums, is_first, memory):
 
     blocks = sums.dscale.shape[0]
     for block in range(blocks):
-        parts = _rows_of(dy, block), _rows_of(s, block), _rows_of(ds, block)
-        totals = view(sums.dscale, (block, 0), (C,)), view(sums.dshift, (block, 0), (C,))
-        _nonorm_backward(parts[0], parts[1], layers.scale, parts[2], totals[0], totals[1])
+        dscale, dshift = view(sums.dscale, (block, 0), (C,)), view(sums.dshift, (block, 0), (C,))
+        dy_rows, s_rows, ds_rows = _rows_of(dy, block), _rows_of(s, block), _rows_of(ds, block)
+        nonorm_backward_of_rows(dy_rows, s_rows, layers.scale, ds_rows, dscale, dshift)
     pack_all(m, m_panels)
     macro_kernel(macro_at, ds.T, m_panels, no_bias, none if is_first else sums.dsecond, sums.dsecond, plain, work)
     macro_kernel(macro_at, ds, layers.second, no_bias, none, dm, plain, work)

@@ -10,10 +10,11 @@ A block's two sums [N] stay in the first-level cache while its rows go by.
 
 import numpy as np
 
+from .gemm.views import view
 from .multiply_add import multiply_add
 from .reductions import block_sums
 from .rows import ROWS_PER_BLOCK, as_rows, block_count, contiguous
-from .runtime.jit import jit_parallel, prange
+from .runtime.jit import jit, jit_parallel, prange
 from .runtime.memory import empty_like
 
 
@@ -24,16 +25,23 @@ def _nonorm_forward(x, weight, bias, y):
             y[i, j] = multiply_add(weight[j], x[i, j], bias[j])
 
 
+@jit
+def nonorm_backward_of_rows(dy, x, weight, dx, dweight, dbias):
+    """dx = dy * weight; the sums over these rows are added to dweight and dbias; dy, x, dx [R, N]"""
+    N = weight.size
+    for i in range(dy.shape[0]):
+        dy_row, x_row, dx_row = view(dy, (i, 0), (N,)), view(x, (i, 0), (N,)), view(dx, (i, 0), (N,))
+        for j in range(N):
+            dx_row[j] = dy_row[j] * weight[j]
+            dweight[j] = multiply_add(dy_row[j], x_row[j], dweight[j])
+            dbias[j] += dy_row[j]
+
+
 @jit_parallel
 def _nonorm_backward(dy, x, weight, dx, dweights, dbiases):
-    rows = x.shape[0]
     for block in prange(dweights.shape[0]):
-        dweight, dbias = dweights[block], dbiases[block]
-        for i in range(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, rows)):
-            for j in range(x.shape[1]):
-                dx[i, j] = dy[i, j] * weight[j]
-                dweight[j] = multiply_add(dy[i, j], x[i, j], dweight[j])
-                dbias[j] += dy[i, j]
+        rows = slice(block * ROWS_PER_BLOCK, min((block + 1) * ROWS_PER_BLOCK, x.shape[0]))
+        nonorm_backward_of_rows(dy[rows], x[rows], weight, dx[rows], dweights[block], dbiases[block])
 
 
 def nonorm_forward(x, weight, bias):
