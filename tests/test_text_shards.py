@@ -23,6 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minimobilebert.cli import main
+from minimobilebert.commands import prepare as commands_prepare
 from minimobilebert.support import files
 from minimobilebert.text import prepare as preparing
 from minimobilebert.text import seen_rows, shard_batches, shards, sources
@@ -617,3 +618,8 @@ def test_the_command_says_what_it_did(tmp_path, texts, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["rows"] == len(rows)
     assert "it is prepared already" in printed.err
+
+
+def test_the_command_offers_every_unit():
+    """The command has the names of its own, because the readers of texts are slow to import."""
+    assert commands_prepare._UNITS == sources.UNITS
