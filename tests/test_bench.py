@@ -18,6 +18,7 @@ from minimobilebert.bench.measure import KEYS, Case, check_same, compared
 from minimobilebert.bench.memory import memory_of_step, peak_bytes
 from minimobilebert.bench.models import inference
 from minimobilebert.bench.products import nonorm_layers, products, products_bfloat16, relu_layers
+from minimobilebert.bench.distilling import distillation
 from minimobilebert.bench.run import PARTS, Part
 from minimobilebert.bench.sides import OURS_BFLOAT16, TORCH_BFLOAT16, library_of, ours_in, precision_of
 from minimobilebert.bench.table import format_rows, summaries
@@ -59,6 +60,7 @@ SMALL = {
     "train_mobilebert": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
     "train_classroom_1": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
     "train_classroom_2": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
+    "distil_minilm": Part(lambda name: distillation(name, TINY_BERT, (3, 8)), 1, 0.1),
     "ladder": Part(lambda name: ladder(name, (5, 7, 3)), 5, 0.1),
 }  # fmt: skip
 
@@ -272,6 +274,7 @@ def test_rows_of_all_parts(small, capsys, monkeypatch):
     }  # fmt: skip
     assert {row["name"] for row in rows if row["precision"] == "bfloat16"} == {
         "matmul_bfloat16", "train_mobilebert", "train_classroom_1", "train_classroom_2",
+        "distil_minilm",
     }  # fmt: skip
     assert current_precision() == "float32"
     for row in rows:

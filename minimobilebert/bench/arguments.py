@@ -9,7 +9,8 @@ NEEDS = {
     "linear_residual_nonorm": ("torch",), "attention_forward": ("torch",), "attention_forward_backward": ("torch",),
     "block_forward": ("torch",), "block_forward_backward": ("torch",),
     "inference_mobilebert": ("torch", "onnxruntime"), "inference_bert_base": ("torch", "onnxruntime"),
-    "train_mobilebert": _BOTH, "train_classroom_1": _BOTH, "train_classroom_2": _BOTH, "ladder": (),
+    "train_mobilebert": _BOTH, "train_classroom_1": _BOTH, "train_classroom_2": _BOTH, "distil_minilm": _BOTH,
+    "ladder": (),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from ..kernels.runtime.backend import current_backend
 from ..support.terminal import progress_bar
 from .attention import attention
 from .block import block
+from .distilling import distillation
 from .ladder import ladder
 from .libraries import set_all_threads
 from .measure import measure
@@ -44,6 +45,7 @@ PARTS = {
     "train_mobilebert": Part(training, 1, 75.0),
     "train_classroom_1": Part(training, 1, 5.0),
     "train_classroom_2": Part(training, 1, 14.0),
+    "distil_minilm": Part(distillation, 1, 12.0),
     "ladder": Part(ladder, 5, 1.0),
 }
 SIDES = ("numpy", "bert-base")  # the sides that need no further package

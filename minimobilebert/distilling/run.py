@@ -166,6 +166,8 @@ def _lines_of_loss(settings, teacher, sentence):
     config = settings.student_config
     if sentence and sentence.prompt:
         yield f"note: the teacher expects {sentence.prompt!r} before a text, which the training text does not have"
+    if settings.random_words:
+        yield f"text: {settings.random_words:.0%} of the words are replaced by random ones, drawn anew in each step"
     for name, transfer in settings.losses.items():
         factors = {field: getattr(transfer, field) for field in transfer._fields if field.endswith("_factor")}
         terms = [f"{factor:g} x {field.removesuffix('_factor')}" for field, factor in factors.items() if factor]

@@ -1,8 +1,15 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
-The default "auto" of two settings depends on whether the teacher is a sentence encoder, converted with settings for
-sentence vectors. If so, `strategy` is "auxiliary", because these vectors are what its users read, from the first update
-on; else it is "joint". If the vectors are means of tokens, `words_start` is "outputs", else "embeddings".
+The default "auto" of three settings depends on whether the teacher is a sentence encoder, converted with settings for
+sentence vectors, which are what its users read:
+
+                   the mean of all tokens    another pooling    no sentence encoder
+    strategy       "none"                    "auxiliary"        "joint"
+    words_start    "outputs"                 "embeddings"       "embeddings"
+    random_words   0.15                      0.15               0
+
+With means, the student starts as a good bag of words. Comparing its layers then costs time and gains nothing: see
+lessons/results.md. Random words stay out of the text of a teacher of masked words.
 
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
@@ -25,19 +32,21 @@ from ..distillation.relation_transfer import check_relation_heads
 from ..kernels.runtime.precision import PRECISIONS
 from ..model.sentence_settings import SentenceSettings
 from ..pipeline.settings import check_values, values_from_strings
-from ..support.numbers import COUNT, FACTOR, RATE, SEED
+from ..support.numbers import COUNT, FACTOR, RATE, SEED, SHARE
 from ..support.shapes import Number, OneOf
 from .layer_mapping import UNIFORM, layer_pairs
 from .students import named_student
 
 AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
 _FACTOR = (OneOf(AUTO), FACTOR)
+_RANDOM_WORDS = 0.15
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
     "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
+    "random_words": (OneOf(AUTO), SHARE),
     "steps": COUNT,
     "batch_size": COUNT,
     "max_length": COUNT,
@@ -74,9 +83,10 @@ class DistilSettings:
     strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
-    steps: int = 1500
+    random_words: float = 0.0  # share of the words that each step replaces: text/random_words.py
+    steps: int = 1000
     batch_size: int = 64
-    max_length: int = 64  # pieces of a text; longer ones are cut
+    max_length: int = 32  # pieces of a text; longer ones are cut
     learning_rate: float = 2e-3
     warmup_fraction: float = 0.05
     transfer_fraction: float = 0.25  # of the steps: transfer, before distillation
@@ -151,7 +161,20 @@ class DistilSettings:
         return values | {f"student.{name}": value for name, value in dataclasses.asdict(self.student_config).items()}
 
 
-def _automatic(config, teacher, teacher_has_words):
+def _automatic_way(sentence, teacher_has_words):
+    """What depends on the kind of teacher; sentence: SentenceSettings or None -> {name: value}"""
+    random_words = _RANDOM_WORDS if sentence and not teacher_has_words else 0.0
+    if not sentence:
+        return {"strategy": "joint", "words_start": EMBEDDINGS, "random_words": random_words}
+    means = sentence.pooling == "mean"
+    return {
+        "strategy": "none" if means else "auxiliary",
+        "words_start": OUTPUTS if means else EMBEDDINGS,
+        "random_words": random_words,
+    }
+
+
+def _automatic_factors(config, teacher, teacher_has_words):
     """The factors that the two models allow -> {name: value}"""
     same_width, same_heads = (
         getattr(config, name) == getattr(teacher, name) for name in ("hidden_size", "num_attention_heads")
@@ -235,15 +258,10 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
     heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
     values.setdefault("relation_heads", heads)
-    automatic = _automatic(config, teacher, has_words)
-    if values.get("strategy", AUTO) == AUTO:
-        values["strategy"] = "auxiliary" if saved.sentence else "joint"
-    if values.get("words_start", AUTO) == AUTO:
-        bag_of_words = saved.sentence and sentence.pooling == "mean"
-        values["words_start"] = OUTPUTS if bag_of_words else EMBEDDINGS
-    if values["words_start"] == OUTPUTS:  # the student's embedding output has another meaning than the teacher's
-        automatic["embedding_factor"] = 0.0
-    values |= {name: value for name, value in automatic.items() if values.get(name, AUTO) == AUTO}
+    given = {name: value for name, value in values.items() if value != AUTO}
+    values = {**_automatic_factors(config, teacher, has_words), **_automatic_way(saved.sentence, has_words), **given}
+    if values["words_start"] == OUTPUTS and "embedding_factor" not in given:
+        values["embedding_factor"] = 0.0  # the student's embedding outputs have another meaning than the teacher's
     settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
     _check_possible(settings, teacher, has_words)
     return settings

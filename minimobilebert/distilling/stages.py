@@ -96,12 +96,14 @@ def vectors_only_stage(settings):
 
 
 def _batches(run, stage):
-    """The batches of a stage. Sentence vectors alone are those of whole texts, without masked words: computed once for
-    all rows, if that pays."""
+    """The batches of a stage. Sentence vectors alone are those of texts without masked words. If the text is the same
+    whenever it is seen, they are computed once for all rows, if that pays."""
     if not stage.transfer(0).only_vectors:
         return run.data.batches
     seen = stage.steps * run.settings.batch_size
-    return with_teacher_vectors(run) if seen > run.data.texts else run.data.plain
+    if seen > run.data.texts and not run.settings.random_words:
+        return with_teacher_vectors(run)
+    return run.data.unmasked
 
 
 def teach(run, stages, params):

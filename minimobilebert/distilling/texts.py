@@ -13,10 +13,11 @@ from ..support.terminal import say
 from ..text.corpus import shipped_archives
 from ..text.masking import mask_tokens
 from ..text.prepare import Preparation, prepare
+from ..text.random_words import replace_words
 from ..text.shards import MANIFEST, TextShards, names_of
 from ..training import fingerprints
 
-_MASK_STREAM = 431
+_MASK_STREAM, _WORD_STREAM = 431, 432
 _MOST_MASKED = 20  # words of a text, as in BERT
 SHARDS = "text"  # the folder of prepared text in a run
 
@@ -42,12 +43,27 @@ class MaskedBatches:
         return MaskedBatch(ids, types, mask, positions, labels)
 
 
+class RandomWordBatches:
+    """The same batches with random words: `batches(step)` -> InputBatch; each step draws new words."""
+
+    def __init__(self, batches, tokenizer, share, seed):
+        self.batches, self.tokenizer, self.share, self.seed = batches, tokenizer, share, seed
+
+    def __call__(self, step):
+        batch = self.batches(step)
+        rng = np.random.default_rng([self.seed, _WORD_STREAM, step])
+        return batch._replace(
+            input_ids=replace_words(batch.input_ids, batch.attention_mask, self.tokenizer, self.share, rng)
+        )
+
+
 class TextBatches(NamedTuple):
     """The text of a distillation."""
 
     tokenizer: Any
     plain: Any  # ShardBatches
-    batches: Any  # step -> batch: plain, or masked if the teacher teaches masked words
+    unmasked: Any  # step -> batch: plain, or with random words
+    batches: Any  # step -> batch: unmasked, or masked if the teacher teaches masked words
     masked: MaskedBatches  # the same texts with masked words, for the student without a teacher
     fingerprint: str
     texts: int
@@ -80,9 +96,13 @@ def read_text(text, tokenizer, settings, out, column=None):
     shards = _shards(text, tokenizer, out, column)
     plain = shards.batches(settings.seed, settings.batch_size, settings.max_length)
     masked = MaskedBatches(plain, tokenizer, settings.seed)
+    unmasked = plain
+    if settings.random_words:
+        unmasked = RandomWordBatches(plain, tokenizer, settings.random_words, settings.seed)
+    batches = MaskedBatches(unmasked, tokenizer, settings.seed) if settings.has_words else unmasked
     say(f"text: {shards.rows:,} rows, {shards.pieces:,} word pieces; a row is cut to {settings.max_length}")
     return TextBatches(
-        tokenizer, plain, masked if settings.has_words else plain, masked, shards.fingerprint, shards.rows
+        tokenizer, plain, unmasked, batches, masked, shards.fingerprint, shards.rows
     )
 
 
