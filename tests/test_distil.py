@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from fine_tuning_data import BERT, MOBILE, NAMES, THINGS, no_dropout, write_glue, write_model
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.cli import main
@@ -15,6 +17,7 @@ from minimobilebert.distilling import run as module
 from minimobilebert.distilling import stages, teacher_vectors, word_vectors
 from minimobilebert.distilling.first_values import start_from_teacher
 from minimobilebert.distilling.layer_mapping import layer_pairs
+from minimobilebert.distilling.pareto import on_the_front
 from minimobilebert.distilling.settings import settings_for
 from minimobilebert.distilling.students import NAMES as STUDENTS
 from minimobilebert.distilling.students import named_student
@@ -123,7 +126,7 @@ def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
         "embeddings",
     ]
     assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
-    assert encoder.max_length == 20 and by_cls.pooling == "cls" and by_cls.max_length == 32
+    assert encoder.max_length == 20 and by_cls.pooling == "cls" and by_cls.max_length == 24
 
 
 def test_a_student_makes_vectors_as_its_teacher_does(folder, tmp_path, monkeypatch, capsys):
@@ -549,3 +552,37 @@ def test_pieces_are_counted_in_all_shards(folder, tmp_path, monkeypatch):
         counts += np.bincount(batch.input_ids[batch.attention_mask], minlength=len(counts))
     assert len(list((tmp_path / "shards").glob("*.pieces.npy"))) > 1
     np.testing.assert_array_equal(shards.piece_counts(), counts)
+
+
+def test_which_models_are_worth_their_cost():
+    assert on_the_front([1.0, 2.0, 3.0], [0.5, 0.7, 0.6]) == [True, True, False]
+    assert on_the_front([1.0, 1.0, 2.0], [0.5, 0.5, 0.5]) == [True, True, False]  # equal ones do not beat each other
+    assert on_the_front([2.0], [-1.0]) == [True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_the_front_is_what_the_cheapest_to_the_dearest_improve(models):
+    costs, scores = zip(*models, strict=True)
+    front = on_the_front(costs, scores)
+    for (cost, score), on in zip(models, front, strict=True):
+        cheaper = [s for c, s in models if c < cost]
+        as_cheap = [s for c, s in models if c == cost]
+        assert on == (score == max(as_cheap) and score > max(cheaper, default=-1))
+
+
+def test_models_side_by_side(finished, folder, tmp_path, capsys):
+    out, svg = finished[0], tmp_path / "chart.svg"
+    command = ["pareto", str(folder / "bert"), str(out), "--measure", "stsb", "--data", str(folder / "glue")]
+    assert main([*command, "--svg", str(svg), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    kept = json.loads((out / "summary.json").read_text(encoding="utf-8"))["retention"]
+    assert [row["name"] for row in found] == ["bert", "run"] and any(row["front"] for row in found)
+    for row, name in zip(found, ("teacher", "student"), strict=True):
+        assert {key: row[key] for key in kept[name]} == kept[name]
+        assert f"{row['parameters']:,}" in table and f"{row['spearman']:.4f}" in table
+    drawn = svg.read_text(encoding="utf-8")
+    assert "bert (" in drawn and "Spearman, STS-B dev" in drawn
+    refused(capsys, ["pareto", str(out), str(out), *command[3:]], "found it twice")
+    refused(capsys, [*command, "--svg", str(folder)], str(folder))

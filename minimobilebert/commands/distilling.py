@@ -1,4 +1,4 @@
-"""The command that distils a student from a teacher of one's own."""
+"""The commands that distil a student from a teacher of one's own, and that compare sentence encoders."""
 
 import json
 import pathlib
@@ -21,6 +21,13 @@ def _pairs_to_measure(arguments):
     if arguments.measure is None:
         return None
     return read_pairs(arguments.measure, arguments.data, names_of(arguments.columns or "", "--columns"))
+
+
+def _measure_arguments(parser, **options):
+    parser.add_argument("--measure", type=file_name, metavar="WHAT", **options,
+                        help="compare the models: stsb, or a table of pairs with a score")  # fmt: skip
+    parser.add_argument("--data", type=file_name, metavar="FOLDER", help="the GLUE folder of --measure stsb")
+    parser.add_argument("--columns", metavar="NAMES", help="the table's columns: first text, second text, score")
 
 
 def distil(arguments):
@@ -75,10 +82,7 @@ def _distil_arguments(parser):
                         help="change settings of the run (minimobilebert/distilling/settings.py lists them) or"
                         " fields of the student (minimobilebert/config.py)")  # fmt: skip
     seed_option(parser)
-    parser.add_argument("--measure", type=file_name, metavar="WHAT",
-                        help="compare teacher and student: stsb, or a table of pairs with a score")  # fmt: skip
-    parser.add_argument("--data", type=file_name, metavar="FOLDER", help="the GLUE folder of --measure stsb")
-    parser.add_argument("--columns", metavar="NAMES", help="the table's columns: first text, second text, score")
+    _measure_arguments(parser)
     parser.add_argument("--sentence", type=utf8_text, help="the report draws the attention maps of this sentence")
     parser.add_argument("--vectors-only", action="store_true",
                         help="also train the same student on sentence vectors alone")  # fmt: skip
@@ -86,9 +90,37 @@ def _distil_arguments(parser):
     json_option(parser)
 
 
+def pareto(arguments):
+    from ..distilling.pareto import chart, rows_of, side_by_side
+    from ..support.extras import require
+    from ..support.files import check_replaceable, write_text
+    from ..support.tables import aligned
+
+    if arguments.svg:
+        require("matplotlib", "plots")
+        check_replaceable(arguments.svg)
+    measured = _pairs_to_measure(arguments)
+    found = side_by_side(arguments.models, measured)
+    if arguments.svg:
+        write_text(arguments.svg, chart(found, measured.name))
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(aligned(rows_of(found), ruled=True)))
+    return 0
+
+
+def _pareto_arguments(parser):
+    parser.add_argument("models", nargs="+", type=file_name, metavar="FOLDER", help="model folders or runs")
+    _measure_arguments(parser, required=True)
+    parser.add_argument("--svg", type=file_name, metavar="FILE", help="write a chart (extra plots)")
+    json_option(parser)
+
+
 COMMANDS = {
     "distil": (
         "teach a small student what any encoder knows, from text alone",
         "--teacher runs/minilm --out runs/student --measure stsb --data data/glue", _distil_arguments, distil,
+    ),
+    "pareto": (
+        "sentence encoders side by side: size, latency, and how well they know what is alike",
+        "runs/minilm runs/distilled --measure stsb --data data/glue", _pareto_arguments, pareto,
     ),
 }  # fmt: skip

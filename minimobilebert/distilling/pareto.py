@@ -1,0 +1,74 @@
+"""Models side by side: what each costs and how well it does, and which are worth their cost.
+
+A model is on the Pareto front if no other model is both at least as fast and at least as good (and one of them more). The
+measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
+"""
+
+import pathlib
+
+from ..support.drawing import INK, as_svg, pyplot
+from ..training.model_folder import load_model
+from .measure import cosines, retention
+from .sizes import TOKENS, measured_sizes
+
+_COLOUR, _DOMINATED = "#c4531b", "#7a7a7a"
+
+
+def on_the_front(costs, scores):
+    """costs (less is better), scores (more is better) [N] -> [N] bool"""
+
+    def beaten(cost, score):
+        return any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in zip(costs, scores, strict=True))
+
+    return [not beaten(cost, score) for cost, score in zip(costs, scores, strict=True)]
+
+
+def side_by_side(folders, pairs):
+    """Measure the models of these folders.
+
+    pairs: Pairs -> a list of {"name", "parameters", "megabytes", "gigaflops", "milliseconds", "spearman", "pearson",
+    "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
+    """
+    names = [pathlib.Path(folder).name or str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name}: found it twice, expected each model once")
+    models = {name: load_model(folder) for name, folder in zip(names, folders, strict=True)}
+    sizes = measured_sizes({name: saved.config for name, saved in models.items()})
+    found = []
+    for name, saved in models.items():
+        values = cosines(saved.params, saved.config, saved.tokenizer, pairs, saved.sentence)
+        found.append({"name": name, **sizes[name], **retention(values, pairs.labels)})
+    front = on_the_front(*([row[key] for row in found] for key in ("milliseconds", "spearman")))
+    return [{**row, "front": on} for row, on in zip(found, front, strict=True)]
+
+
+def rows_of(found):
+    """The result of `side_by_side` as rows of text, with headings."""
+    heading = ["", "parameters", "MB", f"ms ({TOKENS} pieces)", "Spearman", "of the first", "Pareto front"]
+    first = found[0]["spearman"]
+    return [heading, *(
+        [row["name"], f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.1f}",
+         f"{row['spearman']:.4f}", f"{row['spearman'] / first:.1%}" if first > 0.0 else "-",
+         "yes" if row["front"] else ""]
+        for row in found
+    )]  # fmt: skip
+
+
+def chart(found, measure):
+    """Latency and score; the area of a point is the size of the model. measure: what the score is of -> svg"""
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(6.2, 3.4))
+    front = sorted((row["milliseconds"], row["spearman"]) for row in found if row["front"])
+    axes.plot(*zip(*front, strict=True), "--", color=INK, linewidth=0.8, drawstyle="steps-post")
+    for row in found:
+        colour, at = _COLOUR if row["front"] else _DOMINATED, (row["milliseconds"], row["spearman"])
+        axes.scatter(*at, s=4.0 * row["megabytes"], color=colour, alpha=0.6, linewidths=0.0)
+        axes.annotate(f"{row['name']} ({row['megabytes']:.0f} MB)", at, xytext=(0, 8), textcoords="offset points",
+                      ha="center", fontsize=8, color=INK)  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(0.2)
+    axes.set(xlabel=f"milliseconds for a text of {TOKENS} pieces", ylabel=f"Spearman, {measure}")
+    return as_svg(plt, figure)
