@@ -114,7 +114,7 @@ def refused(capsys, arguments, *parts):
 
 def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
     plain, words = settings_for(saved(BERT)), settings_for(saved(BERT, "masked-words"))
-    encoder = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="mean", max_length=20)))
+    encoder = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="mean", max_length=16)))
     by_cls = settings_for(saved(BERT)._replace(sentence=SentenceSettings(pooling="cls")))
     assert [s.strategy for s in (plain, words, encoder, by_cls)] == ["joint", "joint", "none", "auxiliary"]
     assert [s.random_words for s in (plain, words, encoder, by_cls)] == [0.0, 0.0, 0.15, 0.15]
@@ -126,7 +126,7 @@ def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
         "embeddings",
     ]
     assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
-    assert encoder.max_length == 20 and by_cls.pooling == "cls" and by_cls.max_length == 24
+    assert encoder.max_length == 16 and by_cls.pooling == "cls" and by_cls.max_length == 20
 
 
 def test_a_student_makes_vectors_as_its_teacher_does(folder, tmp_path, monkeypatch, capsys):

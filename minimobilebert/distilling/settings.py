@@ -84,9 +84,9 @@ class DistilSettings:
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
     random_words: float = 0.0  # share of the words that each step replaces: text/random_words.py
-    steps: int = 900
+    steps: int = 1200
     batch_size: int = 64
-    max_length: int = 24  # pieces of a text; longer ones are cut
+    max_length: int = 20  # pieces of a text; longer ones are cut
     learning_rate: float = 2e-3
     warmup_fraction: float = 0.05
     transfer_fraction: float = 0.25  # of the steps: transfer, before distillation
