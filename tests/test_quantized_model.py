@@ -126,7 +126,7 @@ def test_damaged_scales_are_refused(tmp_path, capsys):
     name = "bert.encoder.layer.0.attention.self.query.weight"
     for changes, says in (
         ({f"{name}.scales": -arrays[f"{name}.scales"]}, "not negative"),
-        ({f"{name}.scales": arrays[f"{name}.scales"][:-1]}, "a scale"),
+        ({f"{name}.scales": arrays[f"{name}.scales"][:-1]}, "expected a scale for each"),
         ({name: np.full_like(arrays[name], -128)}, "-128"),
         ({name: arrays[name].astype(np.float32)}, "expected a weight in 8 bits"),
     ):

@@ -61,8 +61,10 @@ def from_arrays(arrays):
         elif array.dtype == np.int8:
             scales = arrays.get(name + _SCALES, np.empty(0))
             if scales.dtype != np.float32 or scales.shape != array.shape[:1] or (scales < 0).any():
-                raise ValueError(f"{name}{_SCALES}: found {scales.dtype} {scales.shape}, expected a scale, of float32 and"
-                                 f" not negative, for each of {array.shape[0]} rows")  # fmt: skip
+                raise ValueError(
+                    f"{name}{_SCALES}: found {scales.dtype} {scales.shape}, expected a scale for each of"
+                    f" {array.shape[0]} rows, float32 and not negative"
+                )
             if (array == -128).any():
                 raise ValueError(f"{name}: found -128, expected integers from -127 to 127")
             params[name] = QuantizedWeight(array, scales)
