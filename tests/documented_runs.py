@@ -73,10 +73,13 @@ RUN = {
         "| bare |", add="--seeds 1 --out runs/ablate " + SMALL, after=("make ablate",)),
     # distil
     DISTIL: Run("Report: ", "runs/distilled/report.html", DISTIL_SMALL),
+    MINI + "pareto runs/minilm runs/distilled --measure stsb --data data/glue --svg pareto.svg": Run(
+        "Pareto front", "pareto.svg", after=(DISTIL, GLUE)),
     "make distil DATA=data/glue": Run("Spearman", "runs/distilled/report.html", DISTIL_SMALL, after=(DISTIL, GLUE)),
     MINI + "distil --teacher runs/model --text FOLDER --out runs/student": Run(
         "Report: ", "runs/student/report.html", "--teacher runs/minilm --steps 2", placeholders={"FOLDER": "text"}),
     # use
+    MINI + "quantize runs/tiny --out runs/tiny8": Run("in 8 bits", "runs/tiny8/vocab.txt", after=(TINY,)),
     MINI + "fill-mask 'The people of the United [MASK].' --top 3": Run("The people of the United", after=(TINY,)),
     MINI + "nsp 'We set sail at dawn.' 'The wind was fair.'": Run("follows", after=(TINY,)),
     MINI + "embed 'A ship at sea.' 'A boat on the water.'": Run("1.000", after=(TINY,)),

@@ -13,12 +13,12 @@ from fine_tuning_data import MOBILE, no_dropout, write_glue, write_model
 
 from minimobilebert.bench import arguments, libraries, measure, run
 from minimobilebert.bench.block import block
+from minimobilebert.bench.distilling import distillation
 from minimobilebert.bench.ladder import chart, ladder, write_chart
 from minimobilebert.bench.measure import KEYS, Case, check_same, compared
 from minimobilebert.bench.memory import memory_of_step, peak_bytes
 from minimobilebert.bench.models import inference
 from minimobilebert.bench.products import nonorm_layers, products, products_bfloat16, relu_layers
-from minimobilebert.bench.distilling import distillation
 from minimobilebert.bench.run import PARTS, Part
 from minimobilebert.bench.sides import OURS_BFLOAT16, TORCH_BFLOAT16, library_of, ours_in, precision_of
 from minimobilebert.bench.table import format_rows, summaries

@@ -1,7 +1,7 @@
 """Models side by side: what each costs and how well it does, and which are worth their cost.
 
-A model is on the Pareto front if no other model is both at least as fast and at least as good (and one of them more). The
-measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
+A model is on the Pareto front if no other model is at least as fast and at least as good, and one of the two more so.
+The measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
 """
 
 import pathlib
@@ -35,8 +35,8 @@ def side_by_side(folders, pairs):
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{name}: found it twice, expected each model once")
-    models = {name: load_model(folder) for name, folder in zip(names, folders, strict=True)}
-    sizes = measured_sizes({name: saved.config for name, saved in models.items()})
+    models = {name: load_model(folder, in_8_bits=True) for name, folder in zip(names, folders, strict=True)}
+    sizes = measured_sizes({name: (saved.params, saved.config) for name, saved in models.items()})
     found = []
     for name, saved in models.items():
         values = cosines(saved.params, saved.config, saved.tokenizer, pairs, saved.sentence)

@@ -5,6 +5,7 @@ import numpy as np
 from ..inference.engine import Engine
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, init_parameters, parameter_shapes
+from ..model.quantization import as_arrays
 from ..model.sizes import forward_flops
 from ..support.timing import quartiles, times_in_turns
 from .students import NAMES, named_student
@@ -13,7 +14,7 @@ TOKENS = 128  # of the text whose latency is measured
 _TURNS, _SECONDS = 15, 4.0  # at most
 
 
-def _forward(config, params=None):
+def _forward(params, config):
     """-> a function that runs the encoder once on one text of TOKENS pieces"""
     rng = np.random.default_rng(1)
     params = params or init_parameters(parameter_shapes(config), config, rng)
@@ -24,15 +25,21 @@ def _forward(config, params=None):
     return lambda: engine(ids, types, mask)
 
 
-def measured_sizes(configs):
-    """{name: ModelConfig} -> {name: {"parameters", "megabytes", "gigaflops", "milliseconds"}}, measured in turns"""
-    seconds = times_in_turns({name: _forward(config) for name, config in configs.items()}, _TURNS, limit=_SECONDS)
+def measured_sizes(models):
+    """What each model costs, measured in turns.
+
+    models: {name: (parameters, or None for random ones, ModelConfig)}
+    -> {name: {"parameters", "megabytes", "gigaflops", "milliseconds"}}; heads do not count
+    """
+    seconds = times_in_turns({name: _forward(*model) for name, model in models.items()}, _TURNS, limit=_SECONDS)
     found = {}
-    for name, config in configs.items():
-        parameters = count_parameters(parameter_shapes(config))
+    for name, (params, config) in models.items():
+        shapes = parameter_shapes(config)
+        parameters = count_parameters(shapes)
+        stored = as_arrays({name: params[name] for name in shapes if name in params}).values() if params else ()
         found[name] = {
             "parameters": parameters,
-            "megabytes": 4 * parameters / 1e6,
+            "megabytes": (sum(array.nbytes for array in stored) or 4 * parameters) / 1e6,
             "gigaflops": forward_flops(config, min(TOKENS, config.max_position_embeddings)) / 1e9,
             "milliseconds": 1e3 * quartiles(seconds[name])[1],
         }
@@ -46,7 +53,8 @@ def sizes_beside_teacher(teacher, chosen_name, chosen):
         configs[name] = named_student(name, teacher)
     if configs[chosen_name] == chosen:
         del configs[chosen_name]
-    return measured_sizes({**configs, f"{chosen_name} (chosen)": chosen})
+    configs[f"{chosen_name} (chosen)"] = chosen
+    return measured_sizes({name: (None, config) for name, config in configs.items()})
 
 
 def step_megabytes(settings, teacher):

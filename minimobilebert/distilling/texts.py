@@ -101,9 +101,7 @@ def read_text(text, tokenizer, settings, out, column=None):
         unmasked = RandomWordBatches(plain, tokenizer, settings.random_words, settings.seed)
     batches = MaskedBatches(unmasked, tokenizer, settings.seed) if settings.has_words else unmasked
     say(f"text: {shards.rows:,} rows, {shards.pieces:,} word pieces; a row is cut to {settings.max_length}")
-    return TextBatches(
-        tokenizer, plain, unmasked, batches, masked, shards.fingerprint, shards.rows
-    )
+    return TextBatches(tokenizer, plain, unmasked, batches, masked, shards.fingerprint, shards.rows)
 
 
 def fingerprint_of_teacher(saved):

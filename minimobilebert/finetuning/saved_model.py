@@ -41,7 +41,7 @@ def _as_split(files, trained):
 
 def _load(task, model, files, changes):
     """-> job, function batch -> logits. ValueError if the model was not fine-tuned for this task."""
-    saved, trained = load_model(model), run_settings(model)
+    saved, trained = load_model(model, in_8_bits=True), run_settings(model)
     for name in ("max_length", "stride", "max_query") if task in SQUAD else ("max_length",):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
             changes[name] = trained[name]
@@ -68,7 +68,7 @@ def load_for_table(folder, files, changes):
     Where `files` and `changes` name no column or length, those of the run count; its settings are {} for a model that
     was converted. A model with one output predicts a number.
     """
-    saved, trained = load_model(folder), run_settings(folder)
+    saved, trained = load_model(folder, in_8_bits=True), run_settings(folder)
     if saved.head != "classification":
         raise NoSuchHead(f"{folder}: found {saved.head or 'no'} head, expected one for classification: finetune")
     if files.dev_file:

@@ -66,7 +66,7 @@ class Embedder:
 
     def vectors(self, encodings, advance=lambda pieces: None):
         """list of N Encoding -> [N, H]; advance: called with the number of pieces of each batch"""
-        dtype = self.model.params[next(iter(self.model.params))].dtype
+        dtype = self.model.params[f"{self.model.config.prefix}.embeddings.LayerNorm.weight"].dtype
         vectors = np.empty((len(encodings), self.model.config.hidden_size), dtype)
         for indices in _batches_of_equal_length(encodings, self.batch_size):
             inputs = pad_batch([encodings[i] for i in indices], self.model.tokenizer.pad_id)

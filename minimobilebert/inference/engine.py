@@ -22,7 +22,8 @@ from ..kernels.runtime.jit import get_num_threads
 from ..model.embeddings import embeddings_forward
 from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names
-from ..ops.fusion import fused
+from ..model.quantization import is_quantized
+from ..ops.fusion import fused, use_fusion
 
 MOST_ROWS = 128  # of one part, so that its activations between two layers stay in the L2 cache
 
@@ -46,8 +47,8 @@ def _dense_names(config):
 class _Arena:
     """Concatenates arrays, each padded with zeros to whole panels. `add` returns the offset of an array."""
 
-    def __init__(self, dtype):
-        self.nr, self.pieces, self.size = nr_of(np.empty(0, dtype)), [], 0
+    def __init__(self, dtype, nr):
+        self.dtype, self.nr, self.pieces, self.size = dtype, nr, [], 0
 
     def add(self, numbers):
         start = self.size
@@ -57,12 +58,12 @@ class _Arena:
 
     def add_weight(self, weight):
         outputs, inputs = weight.shape
-        panels = np.zeros((panels_of(outputs, weight), inputs, self.nr), weight.dtype)
+        panels = np.zeros((panels_of(outputs, weight), inputs, self.nr), self.dtype)
         pack_matrix(as_matrix(weight.T), panels)
         return self.add(panels.reshape(-1))
 
     def joined(self):
-        arena = np.zeros(self.size + self.nr, self.pieces[0].dtype)
+        arena = np.zeros(self.size + self.nr, self.dtype)
         start = 0
         for piece in self.pieces:
             arena[start : start + piece.size] = piece
@@ -75,28 +76,35 @@ class Engine:
 
     def __init__(self, params, config):
         self.params, self.config = params, config
+        self.quantized = is_quantized(params)
         self._packed = None
 
     def _pack(self):
-        """-> all weights in one array, and their offsets [L, D, 4]: weight, bias, norm weight, norm bias"""
+        """-> all matrices in one array, all other numbers in another one, and their offsets [L, D, 6]"""
         config, params = self.config, self.params
         names = _dense_names(config)
-        dtype = params[f"{config.prefix}.embeddings.word_embeddings.weight"].dtype
-        arena = _Arena(dtype)
-        table = np.zeros((config.num_hidden_layers, len(names), 4), np.int64)
+        dtype = params[f"{config.prefix}.embeddings.LayerNorm.weight"].dtype
+        nr = nr_of(np.empty(0, dtype))
+        panels, arena = _Arena(np.dtype(np.int32) if self.quantized else dtype, nr), _Arena(dtype, nr)
+        table = np.zeros((config.num_hidden_layers, len(names), 6), np.int64)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
             for d, pair in enumerate(names):
                 if pair is None:
                     continue
                 dense, norm = pair
-                slot = table[layer, d]
-                slot[0] = arena.add_weight(params[f"{prefix}{dense}.weight"])
-                slot[1] = arena.add(params[f"{prefix}{dense}.bias"])
+                slot, weight = table[layer, d], params[f"{prefix}{dense}.weight"]
+                if self.quantized:
+                    words, starts, scales = weight.packed
+                    slot[kernel.MATRIX], slot[kernel.STARTS] = panels.add(words), panels.add(starts)
+                    slot[kernel.SCALES] = arena.add(scales)
+                else:
+                    slot[kernel.MATRIX] = panels.add_weight(weight)
+                slot[kernel.BIAS] = arena.add(params[f"{prefix}{dense}.bias"])
                 if norm:
-                    slot[2] = arena.add(params[f"{prefix}{norm}.weight"])
-                    slot[3] = arena.add(params[f"{prefix}{norm}.bias"])
-        return arena.joined(), table
+                    slot[kernel.NORM_SCALE] = arena.add(params[f"{prefix}{norm}.weight"])
+                    slot[kernel.NORM_SHIFT] = arena.add(params[f"{prefix}{norm}.bias"])
+        return panels.joined(), arena.joined(), table
 
     def _reads(self):
         if self.config.bottleneck_attention:
@@ -107,12 +115,13 @@ class Engine:
         """input_ids, token_type_ids [B, T] integers, attention_mask [B, T] bool -> last hidden state [B, T, H]"""
         config = self.config
         if current_backend() == "numpy" or not fused() or not input_ids.size:
-            output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
+            with use_fusion(fused() and not self.quantized):
+                output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
             return output.hidden_states[-1]
         if self._packed is None:
             with locks.packing:
                 self._packed = self._packed or self._pack()
-        arena, table = self._packed
+        panels, arena, table = self._packed
         mask = np.ascontiguousarray(attention_mask, dtype=bool)
         expect("encoder", "attention_mask", mask, input_ids.shape, mask.dtype)
         h, _ = embeddings_forward(self.params, config, input_ids, token_type_ids)
@@ -122,5 +131,5 @@ class Engine:
                  config.num_feedforward_networks)  # fmt: skip
         flags = (int(config.use_bottleneck), self._reads(), int(config.normalization_type == "layer_norm"),
                  ACTIVATIONS[config.hidden_act])  # fmt: skip
-        kernel.encoder_blocks(parts, h, mask, (arena, table, sizes, flags, h.dtype.type(config.layer_norm_eps)))
+        kernel.encoder_blocks(parts, h, mask, (panels, arena, table, sizes, flags, h.dtype.type(config.layer_norm_eps)))
         return h

@@ -18,6 +18,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
+from ..model.quantization import as_arrays
 from ..model.sentence_settings import SentenceSettings
 from ..support.terminal import say
 from ..text.encoding import Encoding, encode_pair, pad_batch
@@ -57,8 +58,9 @@ class Model:
 
         ValueError with the file's name if a file is missing or damaged.
         """
-        params, *others = load_model(folder)
-        for array in params.values():  # read-only, because the engine has packed copies and would not see a change
+        params, *others = load_model(folder, in_8_bits=True)
+        # Read-only, because the engine has packed copies and would not see a change.
+        for array in as_arrays(params).values():
             array.flags.writeable = False
         return cls(params, *others)
 

@@ -14,11 +14,17 @@ Only between A and B must the threads wait for each other, so part B of one laye
 as many waits as layers. Keys and values are kept twice, for even and odd layers, because a thread may be in the next
 layer's part A while another one still reads this layer's.
 
-All weights are in one array, `arena`, as panels (gemm/packing.py). `table[layer, d]` has the offsets of the panels of
-dense layer d, of its bias, and of the scale and shift of the normalisation behind it. The order of the dense
-layers in a block:
+All matrices are in one array, `panels`: of numbers, or of words of four bytes for products in 8 bits, which the kernel
+is compiled for anew. Everything else is in another one, `arena`. The order of the dense layers in a block:
 
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
+
+and `table[layer, d]` says where the parts of dense layer d begin:
+
+    MATRIX   in panels   the weights (gemm/packing.py, gemm/quads.py)
+    STARTS   in panels   what the sums of its columns start with; in 8 bits
+    BIAS, NORM_SCALE, NORM_SHIFT, SCALES
+             in arena    the last one: what a unit of each column is worth; in 8 bits
 """
 
 import math
@@ -29,8 +35,8 @@ import numpy as np
 from .attention import HeadMemory, head_memory_in, head_memory_size, matmul_head, matmul_transposed, softmax_rows
 from .gemm.epilogue import NOTHING, SCALE_SHIFT, Epilogue
 from .gemm.macro_kernel import macro_kernel
-from .gemm.packing import panels_of
-from .gemm.tiles import nr_of
+from .gemm.panels import panels_in, panels_size
+from .gemm.quads import padded_quads, quad_product, quads_in, quads_size, quantize_rows, starts_size, sums_in, sums_size
 from .gemm.views import nothing, strided, view
 from .layernorm import normalize_row
 from .rows import contiguous
@@ -39,17 +45,19 @@ from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
+MATRIX, STARTS, BIAS, NORM_SCALE, NORM_SHIFT, SCALES = range(6)
 NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 
 
-@passed_as("weights", "numbers table int5 int4 number int")
+@passed_as("weights", "operands numbers table int5 int4 number int2")
 class Weights(NamedTuple):
+    panels: np.ndarray  # one dimension: numbers, or words of four bytes
     arena: np.ndarray  # one dimension
-    table: np.ndarray  # [L, D, 4] offsets in arena
+    table: np.ndarray  # [L, D, 6] offsets
     sizes: tuple  # H, C, F, heads, feed-forwards
     flags: tuple  # use_bottleneck, one of READS_... for queries and keys, use LayerNorm, activation (epilogue.py)
     eps: float
-    macro_at: int  # address of the macro-kernel
+    addresses: tuple  # of the macro-kernel, and of the product in 8 bits
 
 
 @passed_as("activations", "sequences sequences sequences sequences mask")
@@ -73,21 +81,31 @@ class Rows(NamedTuple):
     m: np.ndarray  # [R, F]
     scores: np.ndarray  # one dimension, R * T
     head: HeadMemory
+    row_scales: np.ndarray  # [R], for 8 bits
+    integers: np.ndarray  # one dimension: sums of a tile, words of R rows; for 8 bits
 
 
 @jit
 def _rows_memory_size(rows, tokens, sizes, like):
     """Numbers of scratch memory for one thread."""
     _, C, F, heads, _ = sizes
-    return rows * (3 * C + F + tokens) + head_memory_size(tokens, C // heads, like)
+    return rows * (3 * C + F + tokens + 1) + head_memory_size(tokens, C // heads, like)
 
 
 @jit
-def _rows_in(memory, h, tokens, sizes, macro_at):
-    """memory [_rows_memory_size], h [R, H] -> Rows"""
+def _integers_size(rows, sizes, like):
+    """Words of scratch memory for one thread, for products in 8 bits."""
+    H, C, F, _, _ = sizes
+    return sums_size(like) + rows * padded_quads(max(H, C, F), like)
+
+
+@jit
+def _rows_in(memory, integers, h, tokens, sizes, macro_at):
+    """memory [_rows_memory_size], integers [_integers_size or 0], h [R, H] -> Rows"""
     _, C, F, heads, _ = sizes
     rows = h.shape[0]
-    m_at, scores_at, head_at = 3 * rows * C, rows * (3 * C + F), rows * (3 * C + F + tokens)
+    m_at, scores_at, scales_at = 3 * rows * C, rows * (3 * C + F), rows * (3 * C + F + tokens)
+    head_at = scales_at + rows
     return Rows(
         h,
         strided(memory, 0, (rows, C), (C, 1)),
@@ -96,29 +114,45 @@ def _rows_in(memory, h, tokens, sizes, macro_at):
         strided(memory, m_at, (rows, F), (F, 1)),
         view(memory, (scores_at,), (rows * tokens,)),
         head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, memory, macro_at),
+        view(memory, (scales_at,), (rows,)),
+        integers,
     )
+
+
+@jit_inline
+def _product(x, weights, slot, bias, addend, y, epilogue, own):
+    """y = epilogue(x W^T + b + addend), in numbers or in 8 bits"""
+    inputs, outputs = x.shape[1], y.shape[1]
+    if isinstance(weights.panels.dtype.type(0), np.int32):
+        sums = sums_in(own.integers, y)
+        words_at, width = sums_size(y), padded_quads(inputs, y)
+        words = strided(own.integers, words_at, (x.shape[0], width), (width, 1))
+        quantize_rows(x, words, own.row_scales)
+        matrix = view(weights.panels, (slot[MATRIX],), (quads_size(inputs, outputs, y),))
+        starts = view(weights.panels, (slot[STARTS],), (starts_size(outputs, y),))
+        scales = view(weights.arena, (slot[SCALES],), (starts_size(outputs, y),))
+        b = quads_in(matrix, starts, scales, inputs)
+        quad_product(weights.addresses[1], words, own.row_scales, b, bias, addend, y, epilogue, sums)
+    else:
+        size = panels_size(inputs, outputs, weights.panels)
+        panels = panels_in(view(weights.panels, (slot[MATRIX],), (size,)), inputs, outputs)
+        macro_kernel(weights.addresses[0], x, panels, bias, addend, y, epilogue, own.head.workspace)
 
 
 @jit
-def _dense(x, weights, slot, addend, y, kind, workspace):
+def _dense(x, weights, slot, addend, y, kind, own):
     """y = epilogue(x W^T + b + addend); x [R, in], y [R, out], addend [R, out] or no rows; slot: a row of the table"""
-    arena, outputs, inputs, nr = weights.arena, y.shape[1], x.shape[1], nr_of(y)
-    panels = strided(arena, slot[0], (panels_of(outputs, y), inputs, nr), (inputs * nr, nr, 1))
-    bias, scale = view(arena, (slot[1],), (outputs,)), view(arena, (slot[2],), (outputs,))
-    shift = view(arena, (slot[3],), (outputs,))
+    arena, outputs = weights.arena, y.shape[1]
+    bias, scale, shift = (
+        view(arena, (slot[BIAS],), (outputs,)),
+        view(arena, (slot[NORM_SCALE],), (outputs,)),
+        view(arena, (slot[NORM_SHIFT],), (outputs,)),
+    )
     layer_norm = kind == NORM and weights.flags[2]
     if kind == NORM:
         kind = NOTHING if layer_norm else SCALE_SHIFT
-    macro_kernel(
-        workspace.macro_at,
-        x,
-        panels,
-        bias,
-        addend,
-        y,
-        Epilogue(np.int64(kind), nothing(arena), scale, shift),
-        workspace,
-    )
+    epilogue = Epilogue(np.int64(kind), nothing(arena), scale, shift)
+    _product(x, weights, slot, bias, addend, y, epilogue, own)
     if layer_norm:
         for i in range(y.shape[0]):
             row = view(y, (i, 0), (outputs,))
@@ -129,19 +163,19 @@ def _dense(x, weights, slot, addend, y, kind, workspace):
 def _part_a(own, q, k, v, weights, slots):
     """Bottlenecks, queries, keys and values of some rows; q, k, v [R, C]; slots: the layer's part of the table"""
     use_bottleneck, reads = weights.flags[0], weights.flags[1]
-    work, none = own.head.workspace, nothing(weights.arena)
+    none = nothing(weights.arena)
     wide = own.h
     if use_bottleneck:
-        _dense(own.h, weights, slots[INPUT], none, own.n, NORM, work)
+        _dense(own.h, weights, slots[INPUT], none, own.n, NORM, own)
     if reads == READS_INPUT:
         wide = own.n
     narrow = wide
     if reads == READS_SHARED:
-        _dense(own.h, weights, slots[SHARED], none, own.shared, NORM, work)
+        _dense(own.h, weights, slots[SHARED], none, own.shared, NORM, own)
         narrow = own.shared
-    _dense(narrow, weights, slots[QUERY], none, q, NOTHING, work)
-    _dense(narrow, weights, slots[KEY], none, k, NOTHING, work)
-    _dense(wide, weights, slots[VALUE], none, v, NOTHING, work)
+    _dense(narrow, weights, slots[QUERY], none, q, NOTHING, own)
+    _dense(narrow, weights, slots[KEY], none, k, NOTHING, own)
+    _dense(wide, weights, slots[VALUE], none, v, NOTHING, own)
 
 
 @jit
@@ -170,17 +204,17 @@ def _part_b(own, row, q, k, v, mask, weights, slots):
     """Attention, feed-forwards, output of the rows from `row` on; q, k, v [N, C] of all rows"""
     use_bottleneck, activation = weights.flags[0], weights.flags[3]
     heads, feed_forwards = weights.sizes[3], weights.sizes[4]
-    work, none = own.head.workspace, nothing(weights.arena)
+    none = nothing(weights.arena)
     _attend(own, row, q, k, v, mask, heads)
     # The residual is the bottleneck's output, or h itself where there is none; the block goes on in that array.
     x = own.n if use_bottleneck else own.h
-    _dense(own.context, weights, slots[CONTEXT], x, x, NORM, work)
+    _dense(own.context, weights, slots[CONTEXT], x, x, NORM, own)
     for f in range(feed_forwards):
         d = FIRST_FEED_FORWARD + 2 * f
-        _dense(x, weights, slots[d], none, own.m, activation, work)
-        _dense(own.m, weights, slots[d + 1], x, x, NORM, work)
+        _dense(x, weights, slots[d], none, own.m, activation, own)
+        _dense(own.m, weights, slots[d + 1], x, x, NORM, own)
     if use_bottleneck:
-        _dense(own.n, weights, slots[OUTPUT], own.h, own.h, NORM, work)
+        _dense(own.n, weights, slots[OUTPUT], own.h, own.h, NORM, own)
 
 
 @jit_inline
@@ -189,14 +223,24 @@ def _layer_of(x, layer):
     return view(x, (layer % 2, 0, 0), (x.shape[1], x.shape[2]))
 
 
-@by_address("int int int activations weights numbers")
-def _turn(part, parts, turn, activations, weights, memory):
-    """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`; memory: all threads'"""
+@by_address("int int int activations weights numbers integers")
+def _turn(part, parts, turn, activations, weights, memory, integers):
+    """What one thread does between two waits: part B of layer turn - 1, part A of layer `turn`
+
+    memory, integers: all threads'
+    """
     h, q, k, v, mask = activations
     row, end = mask.size * part // parts, mask.size * (part + 1) // parts
-    rows, size = end - row, memory.size // parts
+    rows, size, words = end - row, memory.size // parts, integers.size // parts
     h_rows = view(h, (0, row, 0), (rows, h.shape[2]))
-    own = _rows_in(view(memory, (part * size,), (size,)), h_rows, mask.shape[1], weights.sizes, weights.macro_at)
+    own = _rows_in(
+        view(memory, (part * size,), (size,)),
+        view(integers, (part * words,), (words,)),
+        h_rows,
+        mask.shape[1],
+        weights.sizes,
+        weights.addresses[0],
+    )
     if turn > 0:
         b = turn - 1
         _part_b(own, row, _layer_of(q, b), _layer_of(k, b), _layer_of(v, b), mask, weights, weights.table[b])
@@ -207,14 +251,17 @@ def _turn(part, parts, turn, activations, weights, memory):
 
 @jit_parallel
 def _encoder_blocks(turn_at, parts, h, mask, weights):
-    arena, table, sizes, flags, eps, macro_at = weights
+    panels, arena, table, sizes, flags, eps, addresses = weights
     total, C, dtype = mask.size, sizes[1], h.dtype
     q, k, v = (np.empty((2, total, C), dtype), np.empty((2, total, C), dtype), np.empty((2, total, C), dtype))
-    memory = np.empty(parts * _rows_memory_size((total + parts - 1) // parts, mask.shape[1], sizes, h), dtype)
+    most = (total + parts - 1) // parts
+    memory = np.empty(parts * _rows_memory_size(most, mask.shape[1], sizes, h), dtype)
+    integers = np.empty(parts * _integers_size(most, sizes, h) if addresses[1] else 0, np.int32)
     for turn in range(len(table) + 1):
         for part in prange(parts):
-            seen, all_weights = Activations(h, q, k, v, mask), Weights(arena, table, sizes, flags, eps, macro_at)
-            _turn(turn_at, part, parts, turn, seen, all_weights, memory)
+            seen = Activations(h, q, k, v, mask)
+            all_weights = Weights(panels, arena, table, sizes, flags, eps, addresses)
+            _turn(turn_at, part, parts, turn, seen, all_weights, memory, integers)
 
 
 def encoder_blocks(parts, h, mask, weights):
@@ -222,5 +269,7 @@ def encoder_blocks(parts, h, mask, weights):
 
     The B * T rows are shared out in `parts` parts.
     """
-    weights = (*weights, macro_kernel.address(h.dtype))
-    _encoder_blocks(_turn.address(h.dtype), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)
+    words = weights[0].dtype
+    quads_at = quad_product.address(h.dtype) if words == np.int32 else 0
+    weights = (*weights, (macro_kernel.address(h.dtype), quads_at))
+    _encoder_blocks(_turn.address(h.dtype, words), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)

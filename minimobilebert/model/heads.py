@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.matmul import matmul
+from ..ops.quantized_linear import QuantizedWeight, quantized_linear_forward
 from ..ops.sums import column_sums
 from ..ops.tanh import tanh_backward, tanh_forward
 from .layers import activation, activation_backward, dense, dense_backward
@@ -50,7 +51,10 @@ def masked_word_forward(params, config, hidden):
     )
     words = params[words_name(config)]
     free = params.get(f"{_MLM}.dense.weight")
-    logits = matmul(t[:, : words.shape[1]], words.T, bias=params[f"{_MLM}.bias"])
+    if isinstance(words, QuantizedWeight):
+        logits = quantized_linear_forward(t[:, : words.shape[1]], words, params[f"{_MLM}.bias"])
+    else:
+        logits = matmul(t[:, : words.shape[1]], words.T, bias=params[f"{_MLM}.bias"])
     if free is not None:
         matmul(t[:, words.shape[1] :], free, out=logits, accumulate=True)
     return logits, MaskedWordCache(dense_cache, activation_cache, norm_cache, t, words, free)

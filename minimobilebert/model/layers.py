@@ -11,6 +11,7 @@ from ..ops.fusion import dense_activation_pair, dense_nonorm_pair, fused
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.linear import linear_backward, linear_forward
 from ..ops.nonorm import nonorm_backward, nonorm_forward
+from ..ops.quantized_linear import QuantizedWeight, quantized_linear_forward
 
 
 def _weight_and_bias(params, name):
@@ -18,7 +19,12 @@ def _weight_and_bias(params, name):
 
 
 def dense(params, name, x, residual=None):
-    """y = x W^T + b (+ residual); x [..., in], residual [..., out] or None -> y [..., out], cache"""
+    """y = x W^T + b (+ residual); x [..., in], residual [..., out] or None -> y [..., out], cache
+
+    A quantised weight (ops/quantized_linear.py) is for inference alone: its cache is None.
+    """
+    if isinstance(params[f"{name}.weight"], QuantizedWeight):
+        return quantized_linear_forward(x, *_weight_and_bias(params, name), residual), None
     return linear_forward(x, *_weight_and_bias(params, name), residual)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import ConfigError, ModelConfig, config_from_dict
 from ..model.parameters import parameter_shapes
+from ..model.quantization import as_arrays, from_arrays, is_quantized
 from ..model.sentence_settings import SHAPE as SENTENCE_SHAPE
 from ..model.sentence_settings import SentenceSettings, sentence_settings_from
 from ..support.files import new_folder
@@ -58,9 +59,10 @@ def save_model(folder, params, config, tokenizer, labels=None, sentence=None):
     configuration = {"model": dataclasses.asdict(config), "labels": labels, "vocabulary": tokenizer.digest}
     if sentence is not None:
         configuration["sentence"] = dataclasses.asdict(sentence)
+    metadata = {"step": 0, "seconds": 0.0, "configuration": configuration}
     with new_folder(folder) as unfinished:
         tokenizer.save(unfinished / VOCABULARY)
-        save_checkpoint(unfinished / CHECKPOINT, params, {"step": 0, "seconds": 0.0, "configuration": configuration})
+        save_checkpoint(unfinished / CHECKPOINT, as_arrays(params), metadata)
 
 
 def find_checkpoint(folder):
@@ -100,8 +102,8 @@ def _check_parameters(path, params, config, head, num_labels):
     expected = parameter_shapes(config, head, num_labels)
     if {name: array.shape for name, array in params.items()} != expected:
         raise CheckpointError(f"{path}: found parameters that do not fit its configuration, expected a whole model")
-    types = {array.dtype.name for array in params.values()}
-    if types not in ({"float32"}, {"float64"}):
+    types = {array.dtype.name for name, array in as_arrays(params).items()}
+    if types not in ({"float32"}, {"float64"}, {"float32", "int8"}):
         raise CheckpointError(f"{path}: found parameters of type {', '.join(sorted(types))}, expected float32")
 
 
@@ -126,11 +128,20 @@ def _load_vocabulary(path, config, digest):
     return tokenizer
 
 
-def load_model(folder):
-    """-> SavedModel. ValueError with the file's name if a file is missing, damaged or does not fit the others."""
+def load_model(folder, *, in_8_bits=False):
+    """-> SavedModel. ValueError with the file's name if a file is missing, damaged or does not fit the others.
+
+    in_8_bits: whether a quantised model will do, which can be used but not trained
+    """
     path = find_checkpoint(folder)
     check_listed(path)
-    params, metadata = load_checkpoint(path)
+    arrays, metadata = load_checkpoint(path)
+    try:
+        params = from_arrays(arrays)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if is_quantized(params) and not in_8_bits:
+        raise CheckpointError(f"{path}: found a model in 8 bits, expected one in float32: 8 bits are for using a model")
     config, labels, sentence, digest = _configuration(path, metadata)
     head, num_labels = head_of(params), None
     if head == "classification":

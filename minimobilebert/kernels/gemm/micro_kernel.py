@@ -20,6 +20,10 @@ In bfloat16 (bfloat16.py) a and b hold words of two numbers each, K is half as l
 
 which is one instruction (vdpbf16ps) where the processor has it.
 
+In 8 bits (quads.py) they hold words of four bytes each, the sums are integers of 32 bits, and it becomes
+
+    sum = sum + a_0 * b_0 + a_1 * b_1 + a_2 * b_2 + a_3 * b_3                     one instruction too (vpdpbusd)
+
 Sizes and the number of registers: tiles.py. A value is never multiplied by padding here: NaN and infinity reach exactly
 the outputs they belong to.
 """
@@ -52,6 +56,10 @@ if PATH == "plain":
             return _flushed(
                 multiply_add(np.uint32(a << half).view(np.float32), np.uint32(b << half).view(np.float32), total)
             )
+        elif isinstance(a, np.int32):
+            for shift in (0, 8, 16, 24):
+                total += np.int32((a >> shift) & 255) * np.int32(np.int8(b >> shift))
+            return np.int32(total)
         else:
             return multiply_add(a, b, total)
 
@@ -99,7 +107,9 @@ else:
         code, operands: what writes instructions on sums, and on numbers or words of a and b
         """
         builder, vectors = code.builder, range(TILE_VECTORS)
-        multiply_add = code.multiply_add_pairs if operands.dtype == types.uint32 else code.multiply_add
+        kinds = {types.uint32: code.multiply_add_pairs, types.int32: code.multiply_add_quads}
+        multiply_add = kinds.get(operands.dtype, code.multiply_add)
+        add = builder.add if code.dtype == types.int32 else builder.fadd
         row_offsets = [builder.mul(a.row, INT(row)) for row in range(rows)]
         first = [code.load(code.at(start, n * code.lanes)) for n in vectors]
 
@@ -120,13 +130,13 @@ else:
             starts = [code.at(matrix.pointer, builder.mul(matrix.row, INT(row))) for row in range(rows)]
             return [code.at(row_start, n * code.lanes) for row_start in starts for n in vectors]
 
-        with builder.if_else(no_addend) as (overwrite, add):
+        with builder.if_else(no_addend) as (overwrite, go_on):
             with overwrite:
                 for value, address in zip(sums, addresses(out), strict=True):
                     code.store(value, address)
-            with add:
+            with go_on:
                 for value, before, address in zip(sums, addresses(addend), addresses(out), strict=True):
-                    code.store(builder.fadd(code.load(before), value), address)
+                    code.store(add(code.load(before), value), address)
 
     def _write_tiles(dtype, code, rows, *arguments):
         """All tiles, of 1 to MR rows; `rows` decides which one runs; dtype: of a and b"""
@@ -161,7 +171,7 @@ else:
             rows, depth = (code.size(signature.args[0], arguments[0], axis) for axis in (0, 1))
             no_addend = builder.icmp_signed("==", code.size(signature.args[3], arguments[3], 0), INT(0))
             operands = rows, depth, a, a_row, a_k, b, b_k, start, addend, addend_row, no_addend, out, out_row
-            name = "micro_kernel_pairs" if dtype == types.uint32 else "micro_kernel"
+            name = {types.uint32: "micro_kernel_pairs", types.int32: "micro_kernel_quads"}.get(dtype, "micro_kernel")
             code.call_once_written(name, operands, functools.partial(_write_tiles, dtype))
             return context.get_dummy_value()
 

@@ -69,6 +69,8 @@ def choose_path():
 PATH = choose_path()  # "avx512", "avx2", "neon" or "plain"
 # Whether one instruction multiplies pairs of bfloat16 (bfloat16.py). Arm's bfdot rounds differently and is not used.
 HAS_PAIRS = PATH == "avx512" and "+avx512bf16" in _features()
+# Whether one instruction multiplies four bytes and adds the products (quads.py).
+HAS_QUADS = PATH == "avx512" and "+avx512vnni" in _features() or PATH == "avx2" and "+avxvnni" in _features()
 VECTOR_BYTES, MR, TILE_VECTORS = TILES[PATH]  # constants of the compiled kernels: see runtime/cache.py
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .tiles import HAS_PAIRS, VECTOR_BYTES
+from .tiles import HAS_PAIRS, HAS_QUADS, VECTOR_BYTES
 
 INT, INDEX = ir.IntType(64), ir.IntType(32)
 
@@ -22,10 +22,16 @@ class VectorCode:
     """Writes instructions on vectors of numbers of one type at the builder's position."""
 
     def __init__(self, context, builder, dtype):
-        """dtype: Numba's float32, float64, or uint32 for words (bfloat16.py)"""
+        """dtype: Numba's float32, float64, uint32 for pairs (bfloat16.py), or int32 for quads and sums (quads.py)"""
         self.context, self.builder, self.dtype, self.item = context, builder, dtype, dtype.bitwidth // 8
         self.lanes = VECTOR_BYTES // self.item
-        self.element = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.uint32: INDEX}[dtype]
+        elements = {
+            types.float32: ir.FloatType(),
+            types.float64: ir.DoubleType(),
+            types.uint32: INDEX,
+            types.int32: INDEX,
+        }
+        self.element = elements[dtype]
         self.type = ir.VectorType(self.element, self.lanes)
         self.undefined = ir.Constant(self.type, ir.Undefined)
 
@@ -110,6 +116,26 @@ class VectorCode:
         )
         for x, y in (uppers, lowers):
             total = self._flushed(self.multiply_add(x, y, total))
+        return total
+
+    def multiply_add_quads(self, a, b, total):
+        """total plus the products of the four bytes of a word, those of a unsigned, those of b signed; see quads.py"""
+        builder = self.builder
+        if HAS_QUADS:
+            function_type = ir.FunctionType(self.type, [self.type] * 3)
+            name = f"llvm.x86.avx512.vpdpbusd.{8 * VECTOR_BYTES}"
+            return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [total, a, b])
+        halves, wide = (ir.VectorType(ir.IntType(bits), 2 * self.lanes) for bits in (16, 32))
+        a, b = builder.bitcast(a, halves), builder.bitcast(b, halves)
+        eight, lower = (ir.Constant(halves, [number] * 2 * self.lanes) for number in (8, 0xFF))
+        unsigned = builder.and_(a, lower), builder.lshr(a, eight)
+        signed = builder.ashr(builder.shl(b, eight), eight), builder.ashr(b, eight)
+        for x, y in zip(unsigned, signed, strict=True):  # bytes 0 and 2 of each word, then 1 and 3
+            products = builder.mul(builder.sext(x, wide), builder.sext(y, wide))
+            undefined = ir.Constant(wide, ir.Undefined)
+            for first in (0, 1):
+                mask = ir.Constant(self.type, [INDEX(lane) for lane in range(first, 2 * self.lanes, 2)])
+                total = builder.add(total, builder.shuffle_vector(products, undefined, mask))
         return total
 
     def _flushed(self, x):

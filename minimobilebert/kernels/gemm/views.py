@@ -40,6 +40,10 @@ if not HAVE_NUMBA:
         """The same memory as 32-bit words; x in float32 or in words already"""
         return x.view(np.uint32)
 
+    def in_integers(x):
+        """The same memory as integers of 32 bits (quads.py); x in float32"""
+        return x.view(np.int32)
+
 else:
     from llvmlite import ir
     from numba import types
@@ -104,19 +108,28 @@ else:
 
         return result(memory, types.int64, shape, strides), write
 
-    @intrinsic
-    def in_words(typing, x):
-        """The same memory as 32-bit words; x in float32 or in words already"""
-        result = types.Array(types.uint32, x.ndim, x.layout)
+    def _reinterpreted(x, dtype):
+        """-> x's array type with another dtype of 32 bits, and what writes the instructions; None for 64 bits"""
+        result = types.Array(dtype, x.ndim, x.layout)
 
         def write(context, builder, signature, arguments):
             """The instructions of one call."""
             source = context.make_array(signature.args[0])(context, builder, arguments[0])
-            data = builder.bitcast(source.data, context.get_data_type(types.uint32).as_pointer())
+            data = builder.bitcast(source.data, context.get_data_type(dtype).as_pointer())
             shape, strides = (cgutils.unpack_tuple(builder, field) for field in (source.shape, source.strides))
             return _array(context, builder, result, data, shape, strides)
 
         return (result(x), write) if x.dtype in (types.float32, types.uint32) else None
+
+    @intrinsic
+    def in_words(typing, x):
+        """The same memory as 32-bit words; x in float32 or in words already"""
+        return _reinterpreted(x, types.uint32)
+
+    @intrinsic
+    def in_integers(typing, x):
+        """The same memory as integers of 32 bits (quads.py); x in float32"""
+        return _reinterpreted(x, types.int32)
 
 
 @jit_inline

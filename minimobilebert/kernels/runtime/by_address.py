@@ -75,13 +75,24 @@ else:
         "bools": lambda number, operand: types.boolean[::1],
         "mask": lambda number, operand: types.boolean[:, ::1],
         "table": lambda number, operand: types.int64[:, :, ::1],
+        "integers": lambda number, operand: types.int32[::1],
+        "integer_matrix": lambda number, operand: types.int32[:, :],
+        "integer_panels": lambda number, operand: types.int32[:, :, :],
     }
+
+    _FIELDS = {}  # word of a named tuple -> the words of its fields
+
+    def _arrays(kinds, given):
+        """Yields (word, type) of every argument, with the fields of named tuples in their place."""
+        for kind, x in zip(kinds, given, strict=True):
+            yield from _arrays(_FIELDS[kind], x) if kind in _FIELDS else [(kind, x)]
 
     def passed_as(word, kinds):
         """The decorator of a named tuple: by_address's `word` for it, and the words of its fields."""
 
         def decorate(tuple_class):
             """class -> the same class, after `word` was entered in KINDS"""
+            _FIELDS[word] = kinds.split()
             KINDS[word] = lambda number, operand: types.BaseTuple.from_types(
                 [KINDS[kind](number, operand) for kind in kinds.split()], tuple_class
             )
@@ -104,8 +115,8 @@ else:
             @intrinsic
             def call(typing, address, *given):
                 """Written into the kernel: casts the arguments, calls; TypeError for an array of another form"""
-                number = next(x.dtype for x, kind in zip(given, kinds, strict=True) if kind in NUMBERS)
-                operands = (x.dtype for x, kind in zip(given, kinds, strict=True) if kind.startswith("operand"))
+                number = next(x.dtype for kind, x in _arrays(kinds, given) if kind in NUMBERS)
+                operands = (x.dtype for kind, x in _arrays(kinds, given) if kind.startswith("operand"))
                 wanted = argument_types(number, next(operands, number))
                 for position, (x, y) in enumerate(zip(given, wanted, strict=True)):
                     if isinstance(y, types.Array) and (x.dtype, x.ndim, x.layout) != (y.dtype, y.ndim, y.layout):

@@ -1,0 +1,79 @@
+"""A dense layer in 8 bits: weights and activations as small integers, for inference.
+
+    1. s = max |x| / 127        the scale of a row: of one token's numbers, or of the weights of one output
+    2. q(x) = round(x / s)      integers from -127 to 127; s q(x) is at most s / 2 away from x
+    3. y[t, o] = (sum over i of q(x)[t, i] q(W)[o, i]) s_W[o] s_x[t] + b[o] (+ residual[t, o])
+
+The sum is one of integers, so it is exact: all that is lost is lost in step 2. A number is rounded by up to half of the
+scale of its row, however small it is itself, so one large number makes all others of its row coarse. That is why each
+output has a scale of its own ("per channel"), and why each token has one, taken from its numbers when the model runs
+("dynamic").
+
+Weights take a byte each, a quarter of float32. NoNorm, residuals, attention and softmax stay in float32. A row with a
+NaN or an infinity gets the scale NaN, and so does every y that reads it.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from ..kernels import quantized as kernel
+from ..kernels.gemm.quads import quads_from
+from ..kernels.runtime.backend import accelerated_by
+
+LARGEST = 127
+SMALLEST = np.float32(1e-30)  # a row whose numbers are all smaller counts as zeros: 127 / max |x| could overflow
+MOST_INPUTS = (2**31 - 1) // LARGEST**2  # more could overflow the 32 bits of the sum
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuantizedWeight:
+    """A matrix whose rows are integers with a scale each. It stands in a model's parameters where a weight stood."""
+
+    integers: np.ndarray  # [out, in] int8, from -127 to 127
+    scales: np.ndarray  # [out] float32
+
+    @property
+    def shape(self):
+        """(out, in)"""
+        return self.integers.shape
+
+    @functools.cached_property
+    def packed(self):
+        """As the compiled twin reads it; made once."""
+        return quads_from(self.integers, self.scales)
+
+    def __getitem__(self, indices):
+        """Rows as numbers again, as a table of words is read: indices [...] -> [..., in] float32"""
+        return self.integers[indices] * self.scales[indices][..., None]
+
+
+def quantize_rows(x):
+    """Steps 1 and 2. x [..., N] float32 -> integers [..., N] int8, scales [...] float32"""
+    largest = np.abs(x).max(axis=-1, initial=0.0)
+    finite = largest < np.inf  # False for NaN
+    inverse = np.zeros_like(largest)
+    np.divide(np.float32(LARGEST), largest, out=inverse, where=finite & (largest >= SMALLEST))
+    integers = np.rint(np.where(finite[..., None], x, 0.0).astype(np.float32) * inverse[..., None])
+    return integers.astype(np.int8), np.where(finite, largest / np.float32(LARGEST), np.float32(np.nan))
+
+
+def quantize_weight(weight):
+    """weight [out, in] float32 -> QuantizedWeight. ValueError for NaN, infinity, or too many inputs."""
+    if not np.isfinite(weight).all():
+        raise ValueError("weight: found NaN or infinity, expected finite numbers to quantise")
+    if weight.shape[1] > MOST_INPUTS:
+        raise ValueError(f"weight: found {weight.shape[1]:,} inputs, expected at most {MOST_INPUTS:,}")
+    return QuantizedWeight(*quantize_rows(weight))
+
+
+@accelerated_by(kernel.quantized_linear_forward)
+def quantized_linear_forward(x, weight, bias, residual=None):
+    """x [..., in] float32; weight: QuantizedWeight; bias [out] or None; residual [..., out] or None -> y [..., out]"""
+    integers, scales = quantize_rows(x)
+    sums = integers.astype(np.int32) @ weight.integers.astype(np.int32).T
+    y = sums.astype(np.float32) * weight.scales * scales[..., None]
+    if bias is not None:
+        y = y + bias
+    return y if residual is None else y + residual

@@ -1,0 +1,138 @@
+"""A model in 8 bits: both ways to compute it agree, it is stored and read again, and what cannot be is refused."""
+
+import numpy as np
+import pytest
+from fine_tuning_data import BERT, MOBILE, no_dropout, write_model
+from thread_counts import threads
+from tiny_models import CONFIGS, random_parameters
+
+from minimobilebert import Model
+from minimobilebert.cli import main
+from minimobilebert.inference.embed import embed
+from minimobilebert.inference.engine import Engine
+from minimobilebert.inference.fill_mask import fill_mask
+from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.model.embeddings import embeddings_forward
+from minimobilebert.model.layers import dense
+from minimobilebert.model.quantization import as_arrays, from_arrays, is_quantized, quantize
+from minimobilebert.ops.quantized_linear import QuantizedWeight
+from minimobilebert.training.checkpoints import load_checkpoint, save_checkpoint
+
+TEXTS = ["ada eats tea.", "ben eats milk and tea."]
+
+
+def model(config, seed=1):
+    """Parameters in float32, in 8 bits, and inputs with padding"""
+    rng = np.random.default_rng(seed)
+    params = {name: array.astype(np.float32) for name, array in random_parameters(config, rng).items()}
+    ids = rng.integers(1, config.vocab_size, (3, 9)).astype(np.int32)
+    mask = np.arange(9) < np.array([[9], [4], [1]])
+    return params, quantize(params, config), (ids, np.zeros_like(ids), mask)
+
+
+def relative(found, expected):
+    """Root mean square of the difference, relative to that of the expected numbers"""
+    return np.sqrt(np.square(found - expected).mean() / np.square(expected).mean())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_engine_computes_what_the_layers_compute(name, backend):
+    config = CONFIGS[name].replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    params, quantized, inputs = model(config)
+    real = inputs[2]
+    found, exact = Engine(quantized, config)(*inputs)[real], Engine(params, config)(*inputs)[real]
+    # By the definition: single operations in NumPy. A number that is nearly halfway between two integers may be rounded
+    # to the other one, because norms and softmax are rounded differently; such a step is a 127th of its row's largest.
+    with use_backend("numpy"):
+        expected = Engine(quantized, config)(*inputs)[real]
+    assert relative(found, expected) < 0.02
+    assert 0.0 < relative(found, exact) < 0.1  # tiny layers have few numbers over which errors could cancel
+
+
+def test_threads_do_not_change_a_bit():
+    pytest.importorskip("numba", reason="numba is not installed")
+    config = CONFIGS["mobilebert"]
+    _, quantized, inputs = model(config)
+    engine = Engine(quantized, config)
+    with use_backend("numba"):
+        found = engine(*inputs)
+        with threads(1):
+            assert np.array_equal(engine(*inputs), found)
+
+
+def test_words_and_dense_layers_are_read_as_integers():
+    config = CONFIGS["mobilebert"]
+    params, quantized, inputs = model(config)
+    table = quantized[f"{config.prefix}.embeddings.word_embeddings.weight"]
+    assert isinstance(table, QuantizedWeight) and table[np.array([[3]])].shape == (1, 1, config.embedding_size)
+    half = table.scales[:, None] / 2 * (1 + 1e-5)
+    assert (np.abs(table[np.arange(config.vocab_size)] - params[f"{config.prefix}.embeddings.word_embeddings.weight"])
+            <= half).all()  # fmt: skip
+    name = f"{config.prefix}.encoder.layer.0.attention.self.value"
+    x = np.ones((2, quantized[f"{name}.weight"].shape[1]), np.float32)
+    y, cache = dense(quantized, name, x)
+    assert cache is None and relative(y, dense(params, name, x)[0]) < 0.05
+    found, _ = embeddings_forward(quantized, config, *inputs[:2])
+    assert relative(found, embeddings_forward(params, config, *inputs[:2])[0]) < 0.05
+
+
+def test_it_is_stored_and_read_again(tmp_path, capsys, backend):
+    write_model(tmp_path / "model", no_dropout(MOBILE), head="pretraining")
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]) == 0
+    assert "in 8 bits" in capsys.readouterr().out
+    whole, small = Model.load(tmp_path / "model"), Model.load(tmp_path / "small")
+    assert is_quantized(small.params) and not is_quantized(whole.params)
+    before, after = as_arrays(quantize(whole.params, whole.config)), as_arrays(small.params)
+    assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
+    assert relative(embed(small, TEXTS), embed(whole, TEXTS)) < 0.1
+    assert fill_mask(small, "ada eats [MASK] .", 3)
+
+
+@pytest.mark.parametrize("command", ["quantize {0} --out {1}/again", "convert --from {0} --to-hf {1}/hf",
+                                     "distil --teacher {0} --text {1} --out {1}/student"])  # fmt: skip
+def test_what_cannot_be_done_in_8_bits_is_one_line(tmp_path, capsys, command):
+    if "--to-hf" in command:
+        pytest.importorskip("safetensors", reason="needs the extra interop: make setup EXTRAS=interop")
+    write_model(tmp_path / "model", no_dropout(BERT))
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]) == 0
+    capsys.readouterr()
+    assert main(command.format(tmp_path / "small", tmp_path).split()) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minimobilebert")]
+    assert len(lines) == 1 and "found a model in 8 bits" in lines[0]
+    assert {path.name for path in tmp_path.iterdir()} <= {"model", "small", "student"}
+
+
+def test_a_folder_that_holds_something_and_weights_that_are_not_finite(tmp_path, capsys):
+    write_model(tmp_path / "model", no_dropout(BERT))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("keep me")
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "full")]) == 2
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    config = no_dropout(BERT)
+    params = {
+        name: array.astype(np.float32) for name, array in random_parameters(config, np.random.default_rng(1)).items()
+    }
+    params[name][1, 1] = np.inf
+    with pytest.raises(ValueError, match=f"{name}: weight: found NaN or infinity"):
+        quantize(params, config)
+
+
+def test_damaged_scales_are_refused(tmp_path, capsys):
+    write_model(tmp_path / "model", no_dropout(BERT))
+    main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")])
+    path = tmp_path / "small" / "checkpoint-final.npz"
+    arrays, metadata = load_checkpoint(path)
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    for changes, says in (
+        ({f"{name}.scales": -arrays[f"{name}.scales"]}, "not negative"),
+        ({f"{name}.scales": arrays[f"{name}.scales"][:-1]}, "expected a scale for each"),
+        ({name: np.full_like(arrays[name], -128)}, "-128"),
+        ({name: arrays[name].astype(np.float32)}, "expected a weight in 8 bits"),
+    ):
+        save_checkpoint(path, arrays | changes, metadata)
+        capsys.readouterr()
+        assert main(["embed", "ada", "--model", str(tmp_path / "small")]) == 2
+        assert says in capsys.readouterr().err
+    with pytest.raises(ValueError, match="expected a weight"):
+        from_arrays({"a.scales": np.ones(3, np.float32)})
