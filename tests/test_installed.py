@@ -57,6 +57,8 @@ WITHOUT_EXTRAS = [
     ("embed a b", 2, RUN),
     ("similar a --texts text", 2, RUN),
     ("nsp a b", 2, RUN),
+    ("quantize x --out y", 2, RUN),
+    ("pareto x --measure stsb", 2, "expected the folder with GLUE's STS-B"),
     ("convert --from-hf x --to y", 2, 'pip install "minimobilebert[interop]"'),
     ("finetune --task rte --out x", 2, RUN),
     ("evaluate --task rte", 2, RUN),

@@ -41,7 +41,20 @@ ROOMS = {
     "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "bench": {"finetuning", "pipeline", "parity", "interop", "inference", "training", "model", "ops", "kernels", "text"}
+    "bench": {
+        "distilling",
+        "distillation",
+        "finetuning",
+        "pipeline",
+        "parity",
+        "interop",
+        "inference",
+        "training",
+        "model",
+        "ops",
+        "kernels",
+        "text",
+    }
     | GROUND,
 }
 ROOMS["distilling"] = {"pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",

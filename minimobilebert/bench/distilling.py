@@ -70,17 +70,17 @@ def _step_of(teacher, shape, side, threads):
     return run
 
 
-def _torch_loss(ours, theirs):
-    """Outputs of transformers' student and teacher, for texts without padding -> the loss"""
-    functional, layers = require("torch.nn.functional", "compare"), len(ours.attentions)
+def _torch_loss(student, teacher):
+    """Outputs of transformers' models, for texts without padding -> the loss"""
+    functional, layers = require("torch.nn.functional", "compare"), len(student.attentions)
     loss = 0.0
     for layer in range(layers):
-        loss += functional.mse_loss(ours.hidden_states[layer + 1], theirs.hidden_states[layer + 1]) / layers
-        maps = [each.attentions[layer].float().flatten(0, 2) for each in (ours, theirs)]
+        loss += functional.mse_loss(student.hidden_states[layer + 1], teacher.hidden_states[layer + 1]) / layers
+        maps = [each.attentions[layer].float().flatten(0, 2) for each in (student, teacher)]
         # log(0) is not a number that a loss can use; a probability this small adds nothing to the sum.
         logs = maps[0].clamp_min(1e-30).log()
         loss += functional.kl_div(logs, maps[1], reduction="batchmean") / layers
-    vectors = [each.hidden_states[-1].float().mean(dim=1) for each in (ours, theirs)]
+    vectors = [each.hidden_states[-1].float().mean(dim=1) for each in (student, teacher)]
     return loss + _DIRECTION * (1.0 - functional.cosine_similarity(*vectors).mean())
 
 
@@ -94,8 +94,8 @@ def _torch_step(teacher, model, batch, precision):
         optimizer.zero_grad(set_to_none=True)
         with autocast(precision):
             with torch.no_grad():
-                theirs = teacher.base_model(**inputs)
-            loss = _torch_loss(model.base_model(**inputs), theirs)
+                target = teacher.base_model(**inputs)
+            loss = _torch_loss(model.base_model(**inputs), target)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.base_model.parameters(), CLIP)
         optimizer.step()

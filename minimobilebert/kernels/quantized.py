@@ -1,7 +1,9 @@
 """The compiled twin of ops/quantized_linear.py.
 
-Each thread takes some rows of x, quantises them into words, and multiplies them by all panels of the weights
-(gemm/quads.py).
+    thread 0 | its rows of x  ->  words and scales  ->  times all panels of the weights  ->  its rows of y
+    thread 1 | its rows of x  ->  ...
+
+gemm/quads.py has the words, the panels and the product.
 """
 
 import numpy as np

@@ -1,6 +1,9 @@
 """Short loops of products in 8 bits that must be vector instructions: largest magnitude, quantise, dequantise.
 
-x [lanes] float32  --times 127 / max |x|, rounded to the nearest, ties to even-->  bytes  -->  lanes / 4 words
+    x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
+    sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
+
+LLVM has no byte vectors of its own accord in these places: it would convert one number at a time.
 """
 
 import numpy as np
@@ -146,9 +149,9 @@ else:
                 y = builder.sitofp(whole.load(whole.at(sums, n * code.lanes)), code.type)
                 values.append(builder.fmul(builder.fmul(y, code.load(code.at(scales, n * code.lanes))), a_scale))
             for pointer, number in ((bias, 3), (addend, 4)):
-                there = builder.icmp_signed(">", code.size(signature.args[number], arguments[number], 0), INT(0))
+                wanted = builder.icmp_signed(">", code.size(signature.args[number], arguments[number], 0), INT(0))
                 before, added = builder.block, []
-                with builder.if_then(there):
+                with builder.if_then(wanted):
                     for n, y in enumerate(values):
                         added.append(builder.fadd(y, code.load(code.at(pointer, n * code.lanes))))
                     inside = builder.block
