@@ -41,24 +41,11 @@ ROOMS = {
     "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
     "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "bench": {
-        "distilling",
-        "distillation",
-        "finetuning",
-        "pipeline",
-        "parity",
-        "interop",
-        "inference",
-        "training",
-        "model",
-        "ops",
-        "kernels",
-        "text",
-    }
-    | GROUND,
 }
 ROOMS["distilling"] = {"pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
                        "text"} | GROUND  # fmt: skip
+ROOMS["bench"] = {"distilling", "distillation", "finetuning", "pipeline", "parity", "interop", "inference", "training", "model",
+                  "ops", "kernels", "text"} | GROUND  # fmt: skip
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip
 ROOMS["gradcheck"] = {"distillation", "model", "ops", "kernels"} | GROUND

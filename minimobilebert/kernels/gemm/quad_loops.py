@@ -1,9 +1,7 @@
 """Short loops of products in 8 bits that must be vector instructions: largest magnitude, quantise, dequantise.
 
-    x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
-    sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
-
-LLVM has no byte vectors of its own accord in these places: it would convert one number at a time.
+x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
+sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
 """
 
 import numpy as np
