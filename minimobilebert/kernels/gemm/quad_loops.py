@@ -2,6 +2,8 @@
 
 x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
 sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
+
+quads.py says what the words are for.
 """
 
 import numpy as np
