@@ -1,7 +1,7 @@
 """Short loops of products in 8 bits that must be vector instructions: largest magnitude, quantise, dequantise.
 
-x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
-sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
+    x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
+    sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
 
 quads.py says what the words are for.
 """
