@@ -55,6 +55,22 @@ def test_what_waits_is_counted_bounded_and_released(monkeypatch):
     memory.release_memory()
 
 
+def test_sizes_that_are_not_asked_for_any_more_are_given_back():
+    """Batches of ever new sizes hold no more than SPARE times the largest one."""
+    memory.release_memory()
+    for length in range(30):
+        arrays = [memory.empty((length + 30, LARGE), np.float32) for _ in range(3)]
+        taken, idle = memory.memory_in_use()
+        most = max(most, taken) if length else taken
+        assert taken + idle <= memory.SPARE * most
+        places = {address(array) for array in arrays}
+        del arrays
+        again = memory.empty((length + 30, LARGE), np.float32)
+        assert address(again) in places  # the last size is still there
+        del again
+    memory.release_memory()
+
+
 def test_arrays_of_about_one_size_share_memory():
     """Batches of texts of 60 tokens, then of 61: one row of words more."""
     memory.release_memory()

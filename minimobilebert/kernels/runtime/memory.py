@@ -8,10 +8,15 @@ comes back here when the last array that looks at it is gone, and the next array
     del x                                   its memory waits for the next array of about 64 * 512 * 4 bytes
     release_memory()                        gives back to the system what waits
 
+Batches of many lengths make arrays of many sizes, and each size would wait for its own kind of batch. So before new
+memory is asked for, what has waited longest is given back, until no more is held than `SPARE` times the most that was
+ever in use at once.
+
 All threads of a process share what waits. Memory for the time of one kernel is different: each thread has its own
 `scratch`, because one thread's kernel runs while another thread starts the next.
 """
 
+import collections
 import functools
 import math
 import threading
@@ -22,9 +27,11 @@ from . import locks
 
 SMALLEST = 1 << 16  # bytes; the C library keeps smaller ones, and gives larger ones back to the system too often
 LARGEST_IDLE = 1 << 31  # bytes that may wait at the same time; more are given back to the system
+SPARE = 1.5  # of the most bytes that were in use at once
 ALIGNMENT = 64  # bytes of a cache line: a vector across two lines loads slower
 
-_idle, _idle_bytes, _taken = {}, 0, 0
+_idle = collections.OrderedDict()  # size -> what waits; the size that came back last is the last one
+_idle_bytes, _taken, _most_taken = 0, 0, 0
 
 
 class _Block:
@@ -46,6 +53,7 @@ class _Block:
             _taken -= size
             if _idle_bytes + size <= LARGEST_IDLE:
                 _idle.setdefault(size, []).append(self.memory)
+                _idle.move_to_end(size)
                 _idle_bytes += size
 
 
@@ -55,9 +63,21 @@ def _name(dtype):
     return dtype.str
 
 
+def _give_back(limit):
+    """Give memory to the system, what has waited longest first, until `limit` bytes wait or none."""
+    global _idle_bytes
+    while _idle_bytes > limit:
+        size, waiting = next(iter(_idle.items()))
+        if waiting:
+            waiting.pop()
+            _idle_bytes -= size
+        else:
+            del _idle[size]
+
+
 def empty(shape, dtype):
     """Like np.empty: shape int or tuple, dtype -> C-contiguous array"""
-    global _idle_bytes, _taken
+    global _idle_bytes, _taken, _most_taken
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size = math.prod(shape) * dtype.itemsize
@@ -69,9 +89,12 @@ def empty(shape, dtype):
     memory = None
     with locks.memory:
         _taken += size
+        _most_taken = max(_most_taken, _taken)
         if waiting := _idle.get(size):
             memory = waiting.pop()
             _idle_bytes -= size
+        else:
+            _give_back(SPARE * _most_taken - _taken)
     if memory is None:
         try:
             array = np.empty(size, np.uint8)
@@ -96,10 +119,10 @@ def memory_in_use():
 
 def release_memory():
     """Give all waiting memory back to the system, and the calling thread's scratch memory."""
-    global _idle_bytes
+    global _idle_bytes, _most_taken
     with locks.memory:
         _idle.clear()
-        _idle_bytes = 0
+        _idle_bytes, _most_taken = 0, _taken
     for scratch in _scratch:
         scratch.of.cache_clear()
 
