@@ -14,7 +14,8 @@ from documents import ROOT, documented_commands, documented_options
 from minimobilebert.cli import COMMANDS, make_parser
 from minimobilebert.commands.options import pairs
 from minimobilebert.course.teacher.edition_texts import makefile
-from minimobilebert.pipeline.settings import settings_from_strings
+from minimobilebert.distilling.settings import SHAPES as DISTIL_SETTINGS
+from minimobilebert.pipeline.settings import settings_from_strings, values_from_strings
 
 COMMAND = documented_commands()
 
@@ -47,7 +48,10 @@ def wrong_with(words):
             arguments, others = make_parser().parse_known_args(words)
         if others and not hasattr(arguments, "pytest"):
             return f"unrecognized arguments: {' '.join(others)}"
-        settings_from_strings(1, pairs(getattr(arguments, "set", ())))
+        if arguments.command == "distil":
+            values_from_strings(pairs(arguments.set), DISTIL_SETTINGS, 1)
+        else:
+            settings_from_strings(1, pairs(getattr(arguments, "set", ())))
         for id in [*getattr(arguments, "tasks", ()), getattr(arguments, "task", None)]:
             if arguments.command in ("check", "hint", "mutants") and id not in (None, "..."):
                 assert id in {task.lesson for task in COURSE.tasks} or COURSE.task(id)

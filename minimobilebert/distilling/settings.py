@@ -40,7 +40,7 @@ from .students import named_student
 AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
 _FACTOR = (OneOf(AUTO), FACTOR)
 _RANDOM_WORDS = 0.15
-_SHAPES = {
+SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
     "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
@@ -104,7 +104,7 @@ class DistilSettings:
     words_alpha: float = 0.5
 
     def __post_init__(self):
-        check_values(self, _SHAPES)
+        check_values(self, SHAPES)
         _ = self.pairs  # ValueError if the layers do not fit
 
     @functools.cached_property
@@ -251,9 +251,9 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     teacher, sentence = saved.config, saved.sentence or SentenceSettings()
     has_words = saved.head in ("pretraining", "masked-words")
     changes = dict(changes or {})
-    own = {name: changes.pop(name) for name in list(changes) if name in _SHAPES}
+    own = {name: changes.pop(name) for name in list(changes) if name in SHAPES}
     config = config_from_strings(named_student(student, teacher), changes)
-    values = values_from_strings(own, _SHAPES, seed)
+    values = values_from_strings(own, SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
     values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
     heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
