@@ -29,9 +29,9 @@ def no_dropout(config):
     return config.replace(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
-def write_model(folder, config=BERT, head=None, seed=1):
+def write_model(folder, config=BERT, head=None, seed=1, num_labels=None):
     """A model folder with random weights -> its path, a str"""
-    params = init_parameters(parameter_shapes(config, head), config, np.random.default_rng(seed))
+    params = init_parameters(parameter_shapes(config, head, num_labels), config, np.random.default_rng(seed))
     save_model(folder, params, config, WordPieceTokenizer([*SPECIAL_TOKENS, *WORDS]))
     return str(folder)
 

@@ -302,14 +302,19 @@ def test_rows_beside_torch(small, torch, capsys):
 
 
 def test_rows_beside_torch_in_both_precisions(small, torch, capsys):
-    code, out, _ = bench(capsys, "--json", "--threads", "1", "--only", "train_mobilebert,matmul_bfloat16")
+    code, out, _ = bench(capsys, "--json", "--threads", "1", "--only",
+                         "train_mobilebert,distil_minilm,matmul_bfloat16")  # fmt: skip
     rows = json.loads(out)
     assert code == 0
-    training = [row for row in rows if row["name"] == "train_mobilebert"]
+    training, distilling = (
+        [row for row in rows if row["name"] == name] for name in ("train_mobilebert", "distil_minilm")
+    )
     both = ["torch", "torch bfloat16"]
-    assert [(row["precision"], row["fastest_of"]) for row in training] == [
-        ("float32", ["numpy"]), ("float32", both[:1]), ("float32", both[1:]), ("bfloat16", both), ("bfloat16", ["ours"]),
-    ]  # fmt: skip
+    for found in (training, distilling):
+        assert [(row["precision"], row["fastest_of"]) for row in found] == [
+            ("float32", ["numpy"]), ("float32", both[:1]), ("float32", both[1:]), ("bfloat16", both),
+            ("bfloat16", ["ours"]),
+        ]  # fmt: skip
     times = {row["against"]: row["theirs"] for row in training[1:3]}
     assert training[3]["theirs"] == max(times.values()) == times[training[3]["against"]]  # in tokens a second
     # The peak memory of each side: the length of its name, as `small` has it.

@@ -126,7 +126,7 @@ def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():
         "embeddings",
     ]
     assert [s.words_factor for s in (plain, words)] == [0.0, 1.0]
-    assert encoder.max_length == 16 and by_cls.pooling == "cls" and by_cls.max_length == 20
+    assert encoder.max_length == 16 and by_cls.pooling == "cls" and by_cls.max_length == 20 and plain.max_length == 48
 
 
 def test_a_student_makes_vectors_as_its_teacher_does(folder, tmp_path, monkeypatch, capsys):
@@ -584,5 +584,5 @@ def test_models_side_by_side(finished, folder, tmp_path, capsys):
         assert f"{row['parameters']:,}" in table and f"{row['spearman']:.4f}" in table
     drawn = svg.read_text(encoding="utf-8")
     assert "bert (" in drawn and "Spearman, STS-B dev" in drawn
-    refused(capsys, ["pareto", str(out), str(out), *command[3:]], "found it twice")
+    refused(capsys, ["pareto", str(out), f"{out}/", *command[3:]], "found it twice")
     refused(capsys, [*command, "--svg", str(folder)], str(folder))

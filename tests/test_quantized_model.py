@@ -86,6 +86,21 @@ def test_it_is_stored_and_read_again(tmp_path, capsys, backend):
     assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
     assert relative(embed(small, TEXTS), embed(whole, TEXTS)) < 0.1
     assert fill_mask(small, "ada eats [MASK] .", 3)
+    encoded, exact = (each.encode(TEXTS, hidden_states=True, attention_maps=True) for each in (small, whole))
+    assert len(encoded.hidden_states) == len(exact.hidden_states)
+    assert relative(encoded.hidden_states[-1], small.encode(TEXTS).last_hidden) < 0.02  # as for the engine above
+    assert 0.0 < relative(encoded.attention_maps[0], exact.attention_maps[0]) < 0.1
+
+
+def test_a_table_is_predicted_and_scored(tmp_path, capsys):
+    rows = "".join(f"{'ada ben'.split()[n % 2]} eats tea,{n % 2}\n" for n in range(20))
+    (tmp_path / "table.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    write_model(tmp_path / "model", no_dropout(BERT), head="classification", num_labels=2)
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]) == 0
+    of_table = ["--data", str(tmp_path / "table.csv"), "--text", "text", "--model", str(tmp_path / "small")]
+    assert main(["predict", *of_table, "--out", str(tmp_path / "answers.csv")]) == 0
+    assert len((tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()) == 21
+    assert main(["evaluate", *of_table, "--label", "label"]) == 0
 
 
 @pytest.mark.parametrize("command", ["quantize {0} --out {1}/again", "convert --from {0} --to-hf {1}/hf",
@@ -116,6 +131,8 @@ def test_a_folder_that_holds_something_and_weights_that_are_not_finite(tmp_path,
     params[name][1, 1] = np.inf
     with pytest.raises(ValueError, match=f"{name}: weight: found NaN or infinity"):
         quantize(params, config)
+    with pytest.raises(ValueError, match=f"{name}: weight: found float64, expected float32"):
+        quantize(params | {name: np.ones((16, 16))}, config)
 
 
 def test_damaged_scales_are_refused(tmp_path, capsys):
@@ -129,6 +146,13 @@ def test_damaged_scales_are_refused(tmp_path, capsys):
         ({f"{name}.scales": arrays[f"{name}.scales"][:-1]}, "expected a scale for each"),
         ({name: np.full_like(arrays[name], -128)}, "-128"),
         ({name: arrays[name].astype(np.float32)}, "expected a weight in 8 bits"),
+        (
+            {
+                "bert.pooler.dense.weight": np.ones((len(arrays["bert.pooler.dense.weight"]),) * 2, np.int8),
+                "bert.pooler.dense.weight.scales": np.ones(len(arrays["bert.pooler.dense.weight"]), np.float32),
+            },
+            "other parameters in 8 bits",
+        ),
     ):
         save_checkpoint(path, arrays | changes, metadata)
         capsys.readouterr()

@@ -51,14 +51,55 @@ def random_batch(config, batch, tokens):
     return PretrainingBatch(ids, segments, mask, positions, labels, rng.integers(0, 2, batch).astype(np.int32))
 
 
-def training(name, config=None, shape=None):
-    """The case of train_mobilebert, train_classroom_1 or train_classroom_2."""
-    config, (batch, tokens) = config or CONFIGS[name], shape or SHAPES[name]
+def case_of_step(name, shape, build, turns=7):
+    """The case of a training step, ours and PyTorch's in both precisions; shape: texts, tokens; build: as in Case"""
+    batch, tokens = shape
     yield Case(
-        name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", TORCH, TORCH_BFLOAT16),
-        functools.partial(step_of, config, batch, tokens), turns=4 if config.num_hidden_layers > 12 else 7,
+        name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", TORCH, TORCH_BFLOAT16), build, turns=turns,
         short=False, also=((OURS_BFLOAT16, (TORCH, TORCH_BFLOAT16)), (OURS_BFLOAT16, (OURS,))),
     )  # fmt: skip
+
+
+def our_step(params, side, losses_and_gradients):
+    """-> a function that does one step and returns its loss and gradient norm
+
+    losses_and_gradients: function () -> losses, gradients of `params`
+    """
+    optimizer, backend = AdamW(params), "numpy" if library_of(side) == "numpy" else "numba"
+
+    def run():
+        with use_backend(backend), use_precision(precision_of(side)):
+            losses, gradients = losses_and_gradients()
+            norm, _ = clip_by_global_norm(gradients, CLIP)
+            optimizer.step(params, gradients, RATE)
+        return losses["loss"], norm
+
+    return run
+
+
+def torch_step(model, side, loss_of):
+    """The same with PyTorch; model: its parameters are trained; loss_of: function () -> loss, under autocast"""
+    torch, optimizer = require("torch", "compare"), torch_optimizer(model)
+    for group in optimizer.param_groups:
+        group["lr"] = RATE
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(precision_of(side)):
+            loss = loss_of()
+        loss.backward()  # each operation in the type of its forward
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        return loss, norm
+
+    return run
+
+
+def training(name, config=None, shape=None):
+    """The case of train_mobilebert, train_classroom_1 or train_classroom_2."""
+    config, shape = config or CONFIGS[name], shape or SHAPES[name]
+    build = functools.partial(step_of, config, *shape)
+    return case_of_step(name, shape, build, turns=4 if config.num_hidden_layers > 12 else 7)
 
 
 def first_weights(config):
@@ -68,39 +109,13 @@ def first_weights(config):
 def step_of(config, batch, tokens, side, threads):
     """-> a function that does one step, always on the same batch, and returns its loss and gradient norm"""
     params, data = first_weights(config), random_batch(config, batch, tokens)
-    library, precision = library_of(side), precision_of(side)
-    if library == TORCH:
-        return _torch_step(build_pretraining(params, config).train(), data, precision)
-    optimizer, backend = AdamW(params), "numpy" if library == "numpy" else "numba"
-
-    def run():
-        with use_backend(backend), use_precision(precision):
-            losses, gradients = pretraining_step(params, config, data)
-            norm, _ = clip_by_global_norm(gradients, CLIP)
-            optimizer.step(params, gradients, RATE)
-        return losses["loss"], norm
-
-    return run
-
-
-def _torch_step(model, data, precision):
-    torch, optimizer = require("torch", "compare"), torch_optimizer(model)
-    for group in optimizer.param_groups:
-        group["lr"] = RATE
+    if library_of(side) != TORCH:
+        return our_step(params, side, lambda: pretraining_step(params, config, data))
+    torch, model = require("torch", "compare"), build_pretraining(params, config).train()
     labels = np.full(data.input_ids.size, -100, np.int64)  # PyTorch's loss ignores positions with this label
     labels[data.masked_positions] = data.masked_labels
     inputs = {
         **as_tensors(data[:3]), "labels": torch.from_numpy(labels.reshape(data.input_ids.shape)),
         "next_sentence_label": torch.from_numpy(data.next_sentence_labels.astype(np.int64)),
     }  # fmt: skip
-
-    def run():
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(precision):
-            loss = model(**inputs).loss
-        loss.backward()  # each operation in the type of its forward
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        return loss, norm
-
-    return run
+    return torch_step(model, side, lambda: model(**inputs).loss)

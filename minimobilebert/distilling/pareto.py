@@ -29,9 +29,10 @@ def side_by_side(folders, pairs):
     pairs: Pairs -> a list of {"name", "parameters", "megabytes", "gigaflops", "milliseconds", "spearman", "pearson",
     "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
     """
-    names = [pathlib.Path(folder).name or str(folder) for folder in folders]
+    paths = [pathlib.Path(folder) for folder in folders]
+    names = [path.name for path in paths]
     if len(set(names)) < len(names):
-        names = [str(folder) for folder in folders]
+        names = [str(path) for path in paths]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{name}: found it twice, expected each model once")

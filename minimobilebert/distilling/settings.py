@@ -1,15 +1,17 @@
 """All settings of `distil`. Each can be changed with `--set NAME=VALUE`, and so can the fields of the student.
 
-The default "auto" of three settings depends on whether the teacher is a sentence encoder, converted with settings for
+The default "auto" of four settings depends on whether the teacher is a sentence encoder, converted with settings for
 sentence vectors, which are what its users read:
 
                    the mean of all tokens    another pooling    no sentence encoder
     strategy       "none"                    "auxiliary"        "joint"
     words_start    "outputs"                 "embeddings"       "embeddings"
     random_words   0.15                      0.15               0
+    max_length     20                        20                 64
 
-With means, the student starts as a good bag of words. Comparing its layers then costs time and gains nothing: see
-lessons/results.md. Random words stay out of the text of a teacher of masked words.
+`max_length` is less where the teacher reads shorter texts. With means, the student starts as a good bag of words;
+comparing its layers as well took twice the time and gave less (lessons/results.md). Random words stay out of the text
+of a teacher of masked words.
 
 A factor is the weight of one term of the loss (distillation/encoder_transfer.py); 0 switches the term off. The default
 "auto" of a factor switches on what the two models allow:
@@ -39,7 +41,7 @@ from .students import named_student
 
 AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
 _FACTOR = (OneOf(AUTO), FACTOR)
-_RANDOM_WORDS = 0.15
+_RANDOM_WORDS, _SENTENCE_LENGTH = 0.15, 20
 SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
@@ -49,7 +51,7 @@ SHAPES = {
     "random_words": (OneOf(AUTO), SHARE),
     "steps": COUNT,
     "batch_size": COUNT,
-    "max_length": COUNT,
+    "max_length": (OneOf(AUTO), COUNT),
     "learning_rate": RATE,
     "warmup_fraction": Number(0.001, 0.999),
     "transfer_fraction": Number(0.001, 0.999),
@@ -86,7 +88,7 @@ class DistilSettings:
     random_words: float = 0.0  # share of the words that each step replaces: text/random_words.py
     steps: int = 1200
     batch_size: int = 64
-    max_length: int = 20  # pieces of a text; longer ones are cut
+    max_length: int = 64  # pieces of a text; longer ones are cut
     learning_rate: float = 2e-3
     warmup_fraction: float = 0.05
     transfer_fraction: float = 0.25  # of the steps: transfer, before distillation
@@ -163,14 +165,14 @@ class DistilSettings:
 
 def _automatic_way(sentence, teacher_has_words):
     """What depends on the kind of teacher; sentence: SentenceSettings or None -> {name: value}"""
-    random_words = _RANDOM_WORDS if sentence and not teacher_has_words else 0.0
     if not sentence:
-        return {"strategy": "joint", "words_start": EMBEDDINGS, "random_words": random_words}
+        return {"strategy": "joint", "words_start": EMBEDDINGS}
     means = sentence.pooling == "mean"
     return {
         "strategy": "none" if means else "auxiliary",
         "words_start": OUTPUTS if means else EMBEDDINGS,
-        "random_words": random_words,
+        "random_words": 0.0 if teacher_has_words else _RANDOM_WORDS,
+        "max_length": _SENTENCE_LENGTH,
     }
 
 
@@ -255,11 +257,12 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     config = config_from_strings(named_student(student, teacher), changes)
     values = values_from_strings(own, SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
-    values.setdefault("max_length", min(DistilSettings.max_length, sentence.longest(teacher)))
     heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
     values.setdefault("relation_heads", heads)
     given = {name: value for name, value in values.items() if value != AUTO}
     values = {**_automatic_factors(config, teacher, has_words), **_automatic_way(saved.sentence, has_words), **given}
+    if "max_length" not in given:
+        values["max_length"] = min(values.get("max_length", DistilSettings.max_length), sentence.longest(teacher))
     if values["words_start"] == OUTPUTS and "embedding_factor" not in given:
         values["embedding_factor"] = 0.0  # the student's embedding outputs have another meaning than the teacher's
     settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)

@@ -18,6 +18,7 @@ import re
 import time
 
 from ..inference.logits import classification_logits
+from ..model.quantization import as_arrays
 from ..ops.softmax import softmax_forward
 from ..support.columns import find_column
 from ..support.files import check_replaceable, sha256_of, write_json
@@ -189,8 +190,8 @@ def predict(*, model, files, out, **changes):
     predictor = _Predictor(saved, settings, classes)
     total, lacking = _checked(table, indices, predictor.columns)
     inputs = fingerprints.of_texts([
-        fingerprints.of_arrays(saved.params), saved.tokenizer.digest, sha256_of(table.path), predictor.columns,
-        [files.text, files.text_b, table.encoding, settings.max_length],
+        fingerprints.of_arrays(as_arrays(saved.params)), saved.tokenizer.digest, sha256_of(table.path),
+        predictor.columns, [files.text, files.text_b, table.encoding, settings.max_length],
     ])  # fmt: skip
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     busy = f"{out}: found {{who}} writing it, expected none; wait for it, or choose another file"

@@ -23,7 +23,7 @@ from ..model.embeddings import embeddings_forward
 from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names
 from ..model.quantization import is_quantized
-from ..ops.fusion import fused, use_fusion
+from ..ops.fusion import fused
 
 MOST_ROWS = 128  # of one part, so that its activations between two layers stay in the L2 cache
 
@@ -115,8 +115,7 @@ class Engine:
         """input_ids, token_type_ids [B, T] integers, attention_mask [B, T] bool -> last hidden state [B, T, H]"""
         config = self.config
         if current_backend() == "numpy" or not fused() or not input_ids.size:
-            with use_fusion(fused() and not self.quantized):
-                output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
+            output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
             return output.hidden_states[-1]
         if self._packed is None:
             with locks.packing:

@@ -4,12 +4,11 @@ The new folder is a model like any other for whoever uses one; it cannot be trai
 atomically.
 """
 
-import pathlib
 from typing import NamedTuple
 
 from ..model.quantization import as_arrays, quantize
 from ..support.files import check_new_folder
-from ..training.model_folder import CHECKPOINT, load_model, save_model
+from ..training.model_folder import load_model, save_model
 
 
 class Quantized(NamedTuple):
@@ -17,7 +16,7 @@ class Quantized(NamedTuple):
 
     quantized: int  # numbers that are integers now
     parameters: int  # all
-    megabytes: tuple  # of the checkpoint, before and after
+    megabytes: tuple  # of all arrays, before and after
 
 
 def quantize_folder(folder, out):
@@ -26,10 +25,9 @@ def quantize_folder(folder, out):
     saved = load_model(folder)
     params = quantize(saved.params, saved.config)
     save_model(out, params, saved.config, saved.tokenizer, saved.labels, saved.sentence)
-    arrays = as_arrays(params)
+    before, after = saved.params.values(), as_arrays(params).values()
     return Quantized(
-        sum(array.size for array in arrays.values() if array.dtype == "int8"),
-        sum(array.size for array in saved.params.values()),
-        (sum(array.nbytes for array in saved.params.values()) / 1e6,
-         (pathlib.Path(out) / CHECKPOINT).stat().st_size / 1e6),
-    )  # fmt: skip
+        sum(array.size for array in after if array.dtype == "int8"),
+        sum(array.size for array in before),
+        tuple(sum(array.nbytes for array in arrays) / 1e6 for arrays in (before, after)),
+    )

@@ -3,7 +3,8 @@
 It has the arguments and results of model/feed_forward.py; ops/fused/feed_forward.py has the arithmetic.
 """
 
-from ..ops.fusion import feed_forward_pair, fused
+from ..ops.fusion import feed_forward_pair
+from .layers import fuses
 
 _LAYERS = ("intermediate.dense", "output.dense", "output.LayerNorm")
 
@@ -11,7 +12,7 @@ _LAYERS = ("intermediate.dense", "output.dense", "output.LayerNorm")
 def applies(params, config, name, x, rng=None):
     """Whether the fused operation computes the same as `feed_forward_forward` of these arguments."""
     drops = rng is not None and config.hidden_dropout_prob > 0.0 and not config.use_bottleneck
-    return fused() and config.normalization_type == "no_norm" and not drops
+    return fuses(params, f"{name}intermediate.dense") and config.normalization_type == "no_norm" and not drops
 
 
 def made_the_cache(dy, cache, grads, config, name):

@@ -18,6 +18,11 @@ def _weight_and_bias(params, name):
     return params[f"{name}.weight"], params[f"{name}.bias"]
 
 
+def fuses(params, name):
+    """Whether the dense layer `name` runs fused with what follows; a quantised weight has no fused form."""
+    return fused() and not isinstance(params[f"{name}.weight"], QuantizedWeight)
+
+
 def dense(params, name, x, residual=None):
     """y = x W^T + b (+ residual); x [..., in], residual [..., out] or None -> y [..., out], cache
 
@@ -41,7 +46,7 @@ class UnfusedActivationCache(NamedTuple):
 
 def dense_activation(params, name, x, config):
     """activation(dense(x)); x [..., in] -> y [..., out], cache"""
-    if fused():
+    if fuses(params, name):
         return dense_activation_pair.forward(x, *_weight_and_bias(params, name), config.hidden_act)
     s, linear = dense(params, name, x)
     y, cache = activation(s, config)
@@ -66,7 +71,7 @@ class UnfusedNormCache(NamedTuple):
 def dense_norm(params, dense_name, norm_name, x, residual, config, rng=None, dropout_rate=0.0):
     """Norm(dropout(dense(x)) + residual); x [..., in], residual [..., out] or None -> y [..., out], cache"""
     drops = rng is not None and dropout_rate > 0.0
-    if fused() and config.normalization_type == "no_norm" and not drops:
+    if fuses(params, dense_name) and config.normalization_type == "no_norm" and not drops:
         weights = _weight_and_bias(params, dense_name)
         return dense_nonorm_pair.forward(x, *weights, residual, *_weight_and_bias(params, norm_name))
     s, dense_cache = dense(params, dense_name, x, None if drops else residual)

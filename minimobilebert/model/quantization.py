@@ -28,8 +28,14 @@ def is_quantized(params):
     return any(isinstance(weight, QuantizedWeight) for weight in params.values())
 
 
+def is_whole(params, config):
+    """Whether exactly those parameters are integers that `quantize` makes integers."""
+    integers = {name for name, weight in params.items() if isinstance(weight, QuantizedWeight)}
+    return integers == {name for name in params if is_quantized_name(name, config.prefix)}
+
+
 def quantize(params, config):
-    """{name: float32 array} -> the same with QuantizedWeight for some. ValueError with the name for NaN or infinity."""
+    """{name: float32 array} -> the same with QuantizedWeight for some. ValueError for a weight that cannot be one."""
     found = dict(params)
     for name, array in params.items():
         if is_quantized_name(name, config.prefix):

@@ -10,7 +10,8 @@ output has a scale of its own ("per channel"), and why each token has one, taken
 ("dynamic").
 
 Weights take a byte each, a quarter of float32. NoNorm, residuals, attention and softmax stay in float32. A row with a
-NaN or an infinity gets the scale NaN, and so does every y that reads it.
+NaN or an infinity gets the scale NaN, and so does every y that reads it. A row whose numbers are all below 1e-30 counts
+as zeros, because 127 / max |x| could overflow.
 """
 
 import dataclasses
@@ -19,11 +20,10 @@ import functools
 import numpy as np
 
 from ..kernels import quantized as kernel
-from ..kernels.gemm.quads import quads_from
+from ..kernels.gemm.quads import SMALLEST, quads_from
 from ..kernels.runtime.backend import accelerated_by
 
 LARGEST = 127
-SMALLEST = np.float32(1e-30)  # a row whose numbers are all smaller counts as zeros: 127 / max |x| could overflow
 MOST_INPUTS = (2**31 - 1) // LARGEST**2  # more could overflow the 32 bits of the sum
 
 
@@ -60,7 +60,9 @@ def quantize_rows(x):
 
 
 def quantize_weight(weight):
-    """weight [out, in] float32 -> QuantizedWeight. ValueError for NaN, infinity, or too many inputs."""
+    """weight [out, in] float32 -> QuantizedWeight. ValueError for another type, NaN, infinity, or too many inputs."""
+    if weight.dtype != np.float32:
+        raise ValueError(f"weight: found {weight.dtype}, expected float32")
     if not np.isfinite(weight).all():
         raise ValueError("weight: found NaN or infinity, expected finite numbers to quantise")
     if weight.shape[1] > MOST_INPUTS:

@@ -17,10 +17,8 @@ from .wordpiece import SPECIAL_TOKENS
 
 @functools.lru_cache(maxsize=2)
 def ordinary_pieces(tokenizer):
-    """The ids of all pieces that text can contain, without [PAD], [unused1] and the like -> [N] int32"""
-    special = {tokenizer.id_of(token) for token in SPECIAL_TOKENS}
-    unused = {index for index, piece in enumerate(tokenizer.vocab) if piece.startswith("[unused")}
-    return np.array(sorted(set(range(tokenizer.vocab_size)) - special - unused), np.int32)
+    """Which pieces text consists of, all but [PAD], [unused1] and the like -> [V] bool"""
+    return np.array([piece not in SPECIAL_TOKENS and not piece.startswith("[unused") for piece in tokenizer.vocab])
 
 
 def replace_words(input_ids, attention_mask, tokenizer, share, rng):
@@ -29,9 +27,8 @@ def replace_words(input_ids, attention_mask, tokenizer, share, rng):
     input_ids [B, T] int32, attention_mask [B, T] bool; share: from 0 to 1; rng: a NumPy generator
     -> a copy of input_ids
     """
-    chosen = attention_mask & (rng.random(input_ids.shape) < share)
-    chosen &= ~np.isin(input_ids, [tokenizer.id_of(token) for token in SPECIAL_TOKENS])
-    changed, pieces = input_ids.copy(), ordinary_pieces(tokenizer)
+    ordinary, changed = ordinary_pieces(tokenizer), input_ids.copy()
+    chosen = attention_mask & ordinary[input_ids] & (rng.random(input_ids.shape) < share)
     if chosen.any():
-        changed[chosen] = pieces[rng.integers(len(pieces), size=int(chosen.sum()))]
+        changed[chosen] = rng.choice(np.flatnonzero(ordinary), int(chosen.sum()))
     return changed

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import ConfigError, ModelConfig, config_from_dict
 from ..model.parameters import parameter_shapes
-from ..model.quantization import as_arrays, from_arrays, is_quantized
+from ..model.quantization import as_arrays, from_arrays, is_quantized, is_whole
 from ..model.sentence_settings import SHAPE as SENTENCE_SHAPE
 from ..model.sentence_settings import SentenceSettings, sentence_settings_from
 from ..support.files import new_folder
@@ -102,8 +102,10 @@ def _check_parameters(path, params, config, head, num_labels):
     expected = parameter_shapes(config, head, num_labels)
     if {name: array.shape for name, array in params.items()} != expected:
         raise CheckpointError(f"{path}: found parameters that do not fit its configuration, expected a whole model")
-    types = {array.dtype.name for name, array in as_arrays(params).items()}
-    if types not in ({"float32"}, {"float64"}, {"float32", "int8"}):
+    if is_quantized(params) and not is_whole(params, config):
+        raise CheckpointError(f"{path}: found other parameters in 8 bits than `quantize` makes, expected those")
+    types = {array.dtype.name for array in as_arrays(params).values()} - {"int8"}
+    if types not in ({"float32"}, {"float64"}):
         raise CheckpointError(f"{path}: found parameters of type {', '.join(sorted(types))}, expected float32")
 
 

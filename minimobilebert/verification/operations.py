@@ -22,6 +22,7 @@ from ..ops import (
     layernorm,
     linear,
     nonorm,
+    quantized_linear,
     relu,
     softmax,
     tanh,
@@ -178,6 +179,17 @@ OPERATIONS = {
 }
 
 
+def quantized_products():
+    """Dense layers in 8 bits; rows of all magnitudes."""
+    numbers, results = _Numbers(np.float32, 9), []
+    for rows, inputs, outputs in LINEAR_SIZES:
+        weight = quantized_linear.quantize_weight(numbers(outputs, inputs))
+        x = numbers(rows, inputs) * (2.0 ** numbers.rng.integers(-30, 30, (rows, 1))).astype(np.float32)
+        for addend in (None, numbers(rows, outputs)):
+            results.append(quantized_linear.quantized_linear_forward(x, weight, numbers(outputs), addend))
+    return results
+
+
 def rounded_products():
     """Dense layers in bfloat16; then products of numbers that rounding treats in a way of its own, in each layout."""
     numbers = _Numbers(np.float32, 7)
@@ -204,7 +216,8 @@ def rounded_attentions():
         return attentions(np.float32)
 
 
-IN_BFLOAT16 = {
+IN_FEWER_BITS = {
+    "dense layers, 8 bits": quantized_products,
     "dense layers, bfloat16": rounded_products,
     "feed-forwards, bfloat16": rounded_feed_forwards,
     "attention, bfloat16": rounded_attentions,

@@ -19,7 +19,7 @@ from ..support.files import write_json
 from ..support.tables import aligned
 from ..support.terminal import progress_bar
 from .digest import digest_of
-from .operations import IN_BFLOAT16, OPERATIONS
+from .operations import IN_FEWER_BITS, OPERATIONS
 from .training import TRAININGS
 
 EXPECTED = pathlib.Path(__file__).with_name("expected.json")
@@ -35,7 +35,7 @@ def parts(dtypes=BOTH[:1]):
         for dtype in dtypes
         for name, function in OPERATIONS.items()
     }
-    return operations | IN_BFLOAT16 | TRAININGS
+    return operations | IN_FEWER_BITS | TRAININGS
 
 
 def machine():

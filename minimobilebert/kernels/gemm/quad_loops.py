@@ -13,6 +13,17 @@ from .tiles import PATH, TILE_VECTORS
 
 _OFFSET = 128
 
+
+@jit
+def dequantize_numbers(sums, a_scale, scales, bias, addend, out):
+    """`dequantize_row` for any number of columns, one number at a time."""
+    for j in range(out.size):
+        y = np.float32(sums[j]) * scales[j] * a_scale
+        if bias.size > 0:
+            y += bias[j]
+        out[j] = y + addend[j] if addend.size > 0 else y
+
+
 if PATH == "plain":
 
     @jit_inline
@@ -40,14 +51,7 @@ if PATH == "plain":
                 word |= np.uint32(q << np.uint32(8 * byte))
             words[k] = np.int32(word)
 
-    @jit
-    def dequantize_row(sums, a_scale, scales, bias, addend, out):
-        """The scaling without vector instructions."""
-        for j in range(out.size):
-            y = np.float32(sums[j]) * scales[j] * a_scale
-            if bias.size > 0:
-                y += bias[j]
-            out[j] = y + addend[j] if addend.size > 0 else y
+    dequantize_row = dequantize_numbers
 
 else:
     from llvmlite import ir
@@ -56,16 +60,6 @@ else:
     from numba.extending import intrinsic
 
     from .vector_code import INDEX, INT, VectorCode
-
-    def _call(code, name, result, operands):
-        """Call one of LLVM's functions on vectors."""
-        function_type = ir.FunctionType(result, [operand.type for operand in operands])
-        return code.builder.call(cgutils.get_or_insert_function(code.builder.module, function_type, name), operands)
-
-    def _everywhere(code, number):
-        """A number in a register, in all lanes"""
-        first = code.builder.insert_element(code.undefined, number, INDEX(0))
-        return code.shuffle(first, code.undefined, [0] * code.lanes)
 
     @intrinsic
     def largest_magnitude(typing, x, rest):
@@ -122,8 +116,8 @@ else:
             source, *_ = code.pointer_and_strides(signature.args[0], arguments[0])
             target = context.make_array(signature.args[2])(context, builder, arguments[2]).data
             integers, whole = (ir.VectorType(ir.IntType(bits), code.lanes) for bits in (8 * code.item, 8))
-            scaled = builder.fmul(code.load(source), _everywhere(code, arguments[1]))
-            nearest = _call(code, f"llvm.rint.v{code.lanes}f{8 * code.item}", code.type, [scaled])
+            scaled = builder.fmul(code.load(source), code.everywhere(arguments[1]))
+            nearest = code.call(f"llvm.rint.v{code.lanes}f{8 * code.item}", code.type, scaled)
             offset = ir.Constant(integers, [_OFFSET] * code.lanes)
             found = builder.trunc(builder.add(builder.fptosi(nearest, integers), offset), whole)
             code.store(found, target)
@@ -143,7 +137,7 @@ else:
             (scales, _), (bias, _), (addend, _), (out, _) = (
                 code.pointer_and_strides(signature.args[n], arguments[n]) for n in (2, 3, 4, 5)
             )
-            a_scale = _everywhere(code, arguments[1])
+            a_scale = code.everywhere(arguments[1])
             values = []
             for n in range(TILE_VECTORS):
                 y = builder.sitofp(whole.load(whole.at(sums, n * code.lanes)), code.type)

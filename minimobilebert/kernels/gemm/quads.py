@@ -27,12 +27,12 @@ from ..runtime.jit import jit, jit_inline
 from .epilogue import apply_epilogue
 from .micro_kernel import micro_kernel
 from .packing import panels_of, rows_of_tiles
-from .quad_loops import dequantize_row, largest_magnitude, quantize_vector
+from .quad_loops import dequantize_numbers, dequantize_row, largest_magnitude, quantize_vector
 from .tiles import MR, lanes_of, nr_of
 from .views import block_of, segment_of, strided, view
 
 LARGEST = np.float32(127.0)
-SMALLEST = np.float32(1e-30)  # as in ops/quantized_linear.py
+SMALLEST = np.float32(1e-30)  # of the largest number of a row that does not count as zeros
 _ZEROS = np.int32(-2139062144)  # 0x80808080: four times q = 0
 
 
@@ -112,16 +112,12 @@ def _finish(sums, a_scales, scales, bias, addend, out):
     """out = sums * scales * a_scales + bias + addend; sums [rows, NR], out [rows, 1 ... NR]"""
     rows, columns = out.shape
     for i in range(rows):
+        row, out_row = view(sums, (i, 0), (columns,)), view(out, (i, 0), (columns,))
+        addend_row = view(addend, (i, 0), (columns if addend.shape[0] > 0 else 0,))
         if columns == nr_of(out):
-            addend_row = view(addend, (i, 0), (columns if addend.shape[0] > 0 else 0,))
-            row = view(sums, (i, 0), (columns,))
-            dequantize_row(row, a_scales[i], scales, bias, addend_row, view(out, (i, 0), (columns,)))
-            continue
-        for j in range(columns):
-            y = np.float32(sums[i, j]) * scales[j] * a_scales[i]
-            if bias.size > 0:
-                y += bias[j]
-            out[i, j] = y + addend[i, j] if addend.shape[0] > 0 else y
+            dequantize_row(row, a_scales[i], scales, bias, addend_row, out_row)
+        else:
+            dequantize_numbers(row, a_scales[i], scales, bias, addend_row, out_row)
 
 
 @by_address("integer_matrix numbers quads numbers matrix matrix epilogue integer_matrix")

@@ -57,31 +57,35 @@ class VectorCode:
         value.align = self.item
         return value
 
+    def everywhere(self, number):
+        """A number in a register, copied to all lanes."""
+        first = self.builder.insert_element(self.undefined, number, INDEX(0))
+        return self.shuffle(first, self.undefined, [0] * self.lanes)
+
     def load_everywhere(self, pointer):
         """One number, copied to all lanes."""
-        first = self.builder.insert_element(self.undefined, self.builder.load(pointer), INDEX(0))
-        return self.shuffle(first, self.undefined, [0] * self.lanes)
+        return self.everywhere(self.builder.load(pointer))
 
     def store(self, value, pointer):
         """One vector of numbers or words, to any number's address."""
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer())).align = self.item
 
+    def call(self, name, result, *operands):
+        """Call one of LLVM's own functions; result: the type of what it returns"""
+        # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
+        function_type = ir.FunctionType(result, [operand.type for operand in operands])
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function_type, name), operands)
+
     def multiply_add(self, x, y, total):
         """x * y + total in every lane, rounded once."""
-        # Declared as an ordinary function: llvmlite's declare_intrinsic cannot spell a vector type.
-        fma = ir.FunctionType(self.type, [self.type] * 3)
-        name = f"llvm.fma.v{self.lanes}f{8 * self.item}"
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, fma, name), [x, y, total])
+        return self.call(f"llvm.fma.v{self.lanes}f{8 * self.item}", self.type, x, y, total)
 
     def rounded(self, x):
         """A float32 vector -> words with the nearest bfloat16 in their lower halves (bfloat16.py, round_bits)"""
         builder, words = self.builder, ir.VectorType(INDEX, self.lanes)
         if HAS_PAIRS:
             halves = ir.VectorType(ir.IntType(16), self.lanes)
-            function_type = ir.FunctionType(halves, [self.type])
-            name = "llvm.x86.avx512bf16.cvtneps2bf16.512"
-            function = cgutils.get_or_insert_function(builder.module, function_type, name)
-            return builder.zext(builder.call(function, [x]), words)
+            return builder.zext(self.call("llvm.x86.avx512bf16.cvtneps2bf16.512", halves, x), words)
 
         def all_lanes(number):
             """The same word in all lanes"""
@@ -105,10 +109,7 @@ class VectorCode:
         """total plus the products of both bfloat16 of a word, the upper ones first; see micro_kernel.py"""
         words = ir.VectorType(INDEX, self.lanes)
         if HAS_PAIRS:  # LLVM knows it with vectors of bfloat16, too; llvmlite has no such type
-            function_type = ir.FunctionType(self.type, [self.type, words, words])
-            name = "llvm.x86.avx512bf16.dpbf16ps.512"
-            function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
-            return self.builder.call(function, [total, a, b])
+            return self.call("llvm.x86.avx512bf16.dpbf16ps.512", self.type, total, a, b)
         upper_half, sixteen = (ir.Constant(words, [number] * self.lanes) for number in (0xFFFF0000, 16))
         uppers, lowers = (
             [self.builder.bitcast(half(word, by), self.type) for word in (a, b)]
@@ -122,9 +123,7 @@ class VectorCode:
         """total plus the products of the four bytes of a word, those of a unsigned, those of b signed; see quads.py"""
         builder = self.builder
         if HAS_QUADS:
-            function_type = ir.FunctionType(self.type, [self.type] * 3)
-            name = f"llvm.x86.avx512.vpdpbusd.{8 * VECTOR_BYTES}"
-            return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [total, a, b])
+            return self.call(f"llvm.x86.avx512.vpdpbusd.{8 * VECTOR_BYTES}", self.type, total, a, b)
         halves, wide = (ir.VectorType(ir.IntType(bits), 2 * self.lanes) for bits in (16, 32))
         a, b = builder.bitcast(a, halves), builder.bitcast(b, halves)
         eight, lower = (ir.Constant(halves, [number] * 2 * self.lanes) for number in (8, 0xFF))
