@@ -105,7 +105,7 @@ help:
 	@echo "similar           the lines of a file that are nearest to a text   python -m minimobilebert similar TEXT --texts FILE"
 	@echo "nsp               predict whether one text follows another         python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
-	@echo "quantize          a model in 8 bits, a quarter of the size         python -m minimobilebert quantize FOLDER --out DIR"
+	@echo "quantize          a model in 8 bits, up to 4 times smaller         python -m minimobilebert quantize FOLDER --out DIR"
 	@echo "pareto            sentence encoders side by side                   python -m minimobilebert pareto FOLDER ... --measure WHAT"
 	@echo "finetune          one task, one model: any settings, or a search   python -m minimobilebert finetune"
 	@echo "evaluate          score a fine-tuned model on a task's dev rows    python -m minimobilebert evaluate"

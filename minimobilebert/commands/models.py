@@ -98,7 +98,7 @@ COMMANDS = {
         "--from-hf data/mobilebert --to runs/mobilebert", _convert_arguments, convert,
     ),
     "quantize": (
-        "store a trained model's matrices in 8 bits: a quarter of the size",
+        "store a trained model's matrices in 8 bits: up to 4 times smaller",
         "runs/tiny --out runs/tiny8", _quantize_arguments, quantize,
     ),
 }  # fmt: skip

@@ -1,10 +1,11 @@
 """A trained model in 8 bits: which parameters become integers (ops/quantized_linear.py), and how they are stored.
 
     word table, map to the width H, dense layers of the blocks     QuantizedWeight
-    biases, norms, positions, segments, pooler, heads              float32, as they are: a few percent of the numbers
+    biases, norms, positions, segments, pooler, heads              float32, as they are
 
 This is post-training quantisation: the weights are rounded, nothing is trained again. The paper's Table 6 does the same
-with TensorFlow Lite: 4 times smaller, almost nothing lost.
+with TensorFlow Lite: 4 times smaller, almost nothing lost. Here what stays in float32 is 2 % of the numbers of
+all-MiniLM-L6-v2, and 38 % of the classroom student's, whose head for masked words is large beside its blocks.
 
 In a checkpoint a QuantizedWeight is two arrays: its name has the integers, and its name with ".scales" the scales.
 """
