@@ -322,6 +322,8 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
             "strategy joint: found every factor of transfer 0",
         ),
         ({"strategy": "none", "direction_factor": "0"}, "strategy none: found every factor of distillation 0"),
+        ({"teacher_precision": "int8"}, "teacher_precision: found int8 with strategy joint"),
+        ({"teacher_precision": "int4", "strategy": "none"}, "teacher_precision: found 'int4'"),
         ({"strategy": "progressive", "steps": "2"}, "steps: found 2, expected more than the 2 of transfer"),
         (
             {"words_start": "outputs", "trigram_input": "false", "embedding_size": "32"},
@@ -427,6 +429,27 @@ def test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than
     shutil.rmtree(out / "student")
     parts[1].write_bytes(parts[0].read_bytes())
     refused(capsys, command, "00001.npy: found other contents")
+
+
+@pytest.mark.parametrize("random_words", [0.3, 0])
+def test_a_teacher_in_8_bits_gives_nearly_the_same_vectors(folder, tmp_path, monkeypatch, random_words):
+    """Computed in each step, or once for all rows, and always of the words that the student reads."""
+    monkeypatch.setattr("minimobilebert.distilling.run.summarise", lambda *_: {})
+    monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
+    step, distances = stages.encoder_transfer_step, []
+
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+        hidden = encoder_forward(teacher, teacher_config, *batch[:3])[0].hidden_states[-1]
+        expected, _ = pool_forward(hidden, batch.attention_mask, "mean")
+        distances.append(np.linalg.norm(batch.teacher_vectors - expected) / np.linalg.norm(expected))
+        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+
+    monkeypatch.setattr(stages, "encoder_transfer_step", watched)
+    for precision, least, most in (("same", 0.0, 1e-5), ("int8", 1e-4, 0.05)):
+        distances.clear()
+        changes = ["strategy=none", f"random_words={random_words}", f"teacher_precision={precision}"]
+        assert main(words(folder, tmp_path / precision, *changes, "--json", steps=12)) == 0
+        assert len(distances) == 12 and least <= min(distances) and max(distances) <= most
 
 
 def test_prepared_text_is_read_where_it_is(folder, tmp_path, monkeypatch, capsys):

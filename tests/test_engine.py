@@ -9,6 +9,7 @@ from tiny_models import CONFIGS, random_parameters
 
 from minimobilebert.inference.engine import Engine
 from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.precision import PRECISIONS, use_precision
 from minimobilebert.model.encoder import encoder_forward
 
 
@@ -57,12 +58,35 @@ def test_wide_enough_for_whole_tiles_and_blocks(name):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_one_and_two_threads_give_the_same_bits(name):
+def test_in_bfloat16_it_rounds_what_the_encoder_rounds(name):
+    config = CONFIGS[name].replace(max_position_embeddings=40)
+    params = random_parameters(config, np.random.default_rng(1), dtype=np.float32)
+    batch = inputs(config, 5, 37, 2)
+    with use_backend("numba"):
+        engine = Engine(params, config)
+        in_float32 = engine(*batch)
+        with use_precision("bfloat16"):
+            found = engine(*batch)
+        np.testing.assert_array_equal(engine(*batch), in_float32)
+    with use_precision("bfloat16"):
+        expected = readable(params, config, batch)
+
+    def distance(x, y):
+        return np.sqrt(np.mean((x - y) ** 2))
+
+    # Sums in another order differ in float32's last bits, so now and then one is rounded the other way.
+    assert distance(found, expected) <= 0.2 * distance(expected, in_float32)
+    assert distance(expected, in_float32) > 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_one_and_two_threads_give_the_same_bits(name, precision):
     pytest.importorskip("numba", reason="numba is not installed")
     config = CONFIGS[name]
     params = random_parameters(config, np.random.default_rng(1), dtype=np.float32)
     batch = inputs(config, 3, min(7, config.max_position_embeddings), 3)
-    with use_backend("numba"):
+    with use_backend("numba"), use_precision(precision):
         engine = Engine(params, config)
         two = engine(*batch)
         with threads(1):

@@ -67,7 +67,7 @@ def test_the_engine_falls_back_to_the_encoder(monkeypatch):
     engine = Engine(params, config)
     with use_fusion(False):
         found = engine(ids, 0 * ids, ids > 0)
-    assert engine._packed is None
+    assert not engine._packed
     np.testing.assert_allclose(Engine(params, config)(ids, 0 * ids, ids > 0), found, rtol=1e-9)
 
 

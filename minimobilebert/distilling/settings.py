@@ -40,11 +40,13 @@ from .layer_mapping import UNIFORM, layer_pairs
 from .students import named_student
 
 AUTO, EMBEDDINGS, OUTPUTS = "auto", "embeddings", "outputs"
+SAME, INT8 = "same", "int8"
 _FACTOR = (OneOf(AUTO), FACTOR)
 _RANDOM_WORDS, _SENTENCE_LENGTH = 0.15, 20
 SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
+    "teacher_precision": OneOf(SAME, INT8),
     "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
@@ -82,6 +84,7 @@ class DistilSettings:
     pooling: str = "mean"
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
+    teacher_precision: str = SAME  # or "int8", where nothing but its vectors is read: model/quantization.py
     strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py
@@ -194,6 +197,11 @@ def _automatic_factors(config, teacher, teacher_has_words):
 
 def _check_possible(settings, teacher, teacher_has_words):
     """ConfigError for a term that the two models do not allow."""
+    if settings.teacher_precision == INT8 and not all(loss.only_vectors for loss in settings.losses.values()):
+        raise ConfigError(
+            f"teacher_precision: found int8 with strategy {settings.strategy} and words_factor"
+            f" {settings.words_factor:g}, expected same: in 8 bits a teacher gives sentence vectors alone"
+        )
     config = settings.student_config
     for name in ("feature_factor", "embedding_factor", "direction_factor"):
         if getattr(settings, name) and config.hidden_size != teacher.hidden_size:

@@ -26,7 +26,7 @@ from ..distillation.encoder_transfer import encoder_transfer_step, masked_word_s
 from ..model.parameters import init_parameters, parameter_shapes
 from ..pipeline.stages import train_stage, warmup_linear
 from ..training.schedules import Constant, progressive_multiplier
-from .teacher_vectors import with_teacher_vectors
+from .teacher_vectors import computed_vectors, stored_vectors
 
 TRANSFER, STUDENT, VECTORS_ONLY, SCRATCH = "transfer", "student", "student_vectors_only", "student_scratch"
 _FIRST_VALUES, _SCRATCH_VALUES = 441, 442
@@ -102,8 +102,8 @@ def _batches(run, stage):
         return run.data.batches
     seen = stage.steps * run.settings.batch_size
     if seen > run.data.texts and not run.settings.random_words:
-        return with_teacher_vectors(run)
-    return run.data.unmasked
+        return stored_vectors(run)
+    return computed_vectors(run)
 
 
 def teach(run, stages, params):

@@ -1,10 +1,14 @@
-"""The teacher's sentence vectors of all rows, computed once, for a text that is seen more than once.
+"""The teacher's sentence vectors, for a student that learns nothing else.
+
+A text that is the same whenever it is seen has its vectors computed once, for all rows:
 
     OUT/teacher_vectors/00000.npy     [PART, H] float32: the vectors of the first PART rows; the last part has the rest
     OUT/teacher_vectors/parts.json    what the vectors depend on, and the sha256 of each finished part
 
-A student that learns sentence vectors alone then trains without running its teacher.
 Parts are written atomically; after an interruption the same command goes on behind the last one.
+
+Otherwise they are computed in each step. Both ways the teacher runs as for inference (inference/engine.py), without the
+caches that a backward pass would read, and with teacher_precision "int8" in 8 bits.
 """
 
 from typing import NamedTuple
@@ -13,6 +17,7 @@ import numpy as np
 
 from ..inference.engine import Engine
 from ..kernels.runtime.backend import current_backend
+from ..model.quantization import quantize
 from ..ops.pooling import pool_forward
 from ..support.files import replacing, sha256_of, write_json
 from ..support.requirements import check_disk
@@ -20,6 +25,7 @@ from ..support.shapes import ANY
 from ..support.structured_files import read_json
 from ..support.terminal import progress_bar, say
 from ..training.manifest import DamagedRun
+from .settings import INT8
 
 FOLDER, PARTS = "teacher_vectors", "parts.json"
 PART = 2**14  # rows
@@ -33,7 +39,7 @@ class VectorBatch(NamedTuple):
     teacher_vectors: np.ndarray  # [B, H']
 
 
-class VectorBatches:
+class StoredVectors:
     """The batches of a ShardBatches with the teacher's vectors: `batches(step)` -> VectorBatch"""
 
     def __init__(self, batches, folder, parts):
@@ -44,6 +50,18 @@ class VectorBatches:
         rows = self.batches.rows(step)
         vectors = np.stack([self._parts[row // PART][row % PART] for row in rows])
         return VectorBatch(*self.batches.batch(rows), vectors)
+
+
+class ComputedVectors:
+    """The batches of any function step -> batch, with the teacher's vectors: `batches(step)` -> VectorBatch"""
+
+    def __init__(self, batches, engine, pooling):
+        self.batches, self.engine, self.pooling = batches, engine, pooling
+
+    def __call__(self, step):
+        ids, types, mask, *_ = self.batches(step)
+        vectors, _ = pool_forward(self.engine(ids, types, mask), mask, self.pooling)
+        return VectorBatch(ids, types, mask, vectors)
 
 
 def _name_of(part):
@@ -83,16 +101,28 @@ def _finished_parts(folder, described):
     return known["sha256"]
 
 
-def with_teacher_vectors(run):
-    """Compute the vectors of all rows, unless that was done -> VectorBatches; run: Distillation"""
+def _engine(run):
+    """The teacher as it runs for its vectors -> Engine"""
+    params, config = run.teacher
+    return Engine(quantize(params, config) if run.settings.teacher_precision == INT8 else params, config)
+
+
+def computed_vectors(run):
+    """The batches with vectors that are computed in each step -> ComputedVectors; run: Distillation"""
+    return ComputedVectors(run.data.unmasked, _engine(run), run.settings.pooling)
+
+
+def stored_vectors(run):
+    """Compute the vectors of all rows, unless that was done -> StoredVectors; run: Distillation"""
     batches, settings, folder = run.data.plain, run.settings, run.folder / FOLDER
     config, rows = run.saved.config, batches.shards.rows
     described = {**run.inputs(), "max_length": settings.max_length, "pooling": settings.pooling,
-                 "precision": settings.precision, "backend": current_backend()}  # fmt: skip
+                 "precision": settings.precision, "teacher_precision": settings.teacher_precision,
+                 "backend": current_backend()}  # fmt: skip
     done, parts = _finished_parts(folder, described), -(-rows // PART)
     if len(done) < parts:
         check_disk(folder, 4 * (rows - len(done) * PART) * config.hidden_size, "the teacher's sentence vectors")
-        engine = Engine(run.saved.params, config)
+        engine = _engine(run)
         folder.mkdir(exist_ok=True)
         with progress_bar("teacher's vectors", parts, len(done), "part") as bar:
             for part in range(len(done), parts):
@@ -102,4 +132,4 @@ def with_teacher_vectors(run):
                 done.append(sha256_of(folder / _name_of(part)))
                 write_json(folder / PARTS, {"of": described, "sha256": done})
                 bar.update()
-    return VectorBatches(batches, folder, parts)
+    return StoredVectors(batches, folder, parts)

@@ -3,8 +3,10 @@
     engine = Engine(params, config)
     hidden = engine(input_ids, token_type_ids, attention_mask)
 
-returns the last hidden state of `encoder_forward`, without dropout and without caches for a backward pass. The first
-call packs a copy of the blocks' weights. After a change of the parameters, make a new engine. An engine is thread-safe.
+returns the last hidden state of `encoder_forward`, without dropout and without caches for a backward pass, in the
+precision that is chosen (kernels/runtime/precision.py), or in 8 bits where the parameters are. The first call in a
+precision packs a copy of the blocks' weights. After a change of the parameters, make a new engine. An engine is
+thread-safe.
 """
 
 import numpy as np
@@ -12,13 +14,14 @@ import numpy as np
 from ..kernels import encoder as kernel
 from ..kernels.gemm.epilogue import ACTIVATIONS
 from ..kernels.gemm.packing import panels_of
-from ..kernels.gemm.panels import pack_matrix
+from ..kernels.gemm.panels import pack_matrix, packed_depth
 from ..kernels.gemm.tiles import nr_of
 from ..kernels.gemm.views import as_matrix
 from ..kernels.rows import expect
 from ..kernels.runtime import locks
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.jit import get_num_threads
+from ..kernels.runtime.precision import operands_of
 from ..model.embeddings import embeddings_forward
 from ..model.encoder import encoder_forward
 from ..model.parameters import feed_forward_names
@@ -58,7 +61,8 @@ class _Arena:
 
     def add_weight(self, weight):
         outputs, inputs = weight.shape
-        panels = np.zeros((panels_of(outputs, weight), inputs, self.nr), self.dtype)
+        like = np.empty(0, self.dtype)
+        panels = np.zeros((panels_of(outputs, like), packed_depth(inputs, like), self.nr), self.dtype)
         pack_matrix(as_matrix(weight.T), panels)
         return self.add(panels.reshape(-1))
 
@@ -77,15 +81,18 @@ class Engine:
     def __init__(self, params, config):
         self.params, self.config = params, config
         self.quantized = is_quantized(params)
-        self._packed = None
+        self._packed = {}  # by the type that products read
 
-    def _pack(self):
-        """-> all matrices in one array, all other numbers in another one, and their offsets [L, D, 6]"""
+    def _pack(self, operands):
+        """operands: the type that products read
+
+        -> all matrices in one array, all other numbers in another one, and their offsets [L, D, 6]
+        """
         config, params = self.config, self.params
         names = _dense_names(config)
         dtype = params[f"{config.prefix}.embeddings.LayerNorm.weight"].dtype
         nr = nr_of(np.empty(0, dtype))
-        panels, arena = _Arena(np.dtype(np.int32) if self.quantized else dtype, nr), _Arena(dtype, nr)
+        panels, arena = _Arena(operands, nr), _Arena(dtype, nr)
         table = np.zeros((config.num_hidden_layers, len(names), 6), np.int64)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
@@ -117,10 +124,12 @@ class Engine:
         if current_backend() == "numpy" or not fused() or not input_ids.size:
             output, _ = encoder_forward(self.params, config, input_ids, token_type_ids, attention_mask)
             return output.hidden_states[-1]
-        if self._packed is None:
-            with locks.packing:
-                self._packed = self._packed or self._pack()
-        panels, arena, table = self._packed
+        norm = self.params[f"{config.prefix}.embeddings.LayerNorm.weight"]
+        operands = np.dtype(np.int32) if self.quantized else operands_of(norm.dtype).dtype
+        with locks.packing:
+            if operands not in self._packed:
+                self._packed[operands] = self._pack(operands)
+        panels, arena, table = self._packed[operands]
         mask = np.ascontiguousarray(attention_mask, dtype=bool)
         expect("encoder", "attention_mask", mask, input_ids.shape, mask.dtype)
         h, _ = embeddings_forward(self.params, config, input_ids, token_type_ids)

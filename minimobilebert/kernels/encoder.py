@@ -14,14 +14,15 @@ Only between A and B must the threads wait for each other, so part B of one laye
 as many waits as layers. Keys and values are kept twice, for even and odd layers, because a thread may be in the next
 layer's part A while another one still reads this layer's.
 
-All matrices are in one array, `panels`: of numbers, or of words of four bytes for products in 8 bits, which the kernel
-is compiled for anew. Everything else is in another one, `arena`. The order of the dense layers in a block:
+All matrices are in one array, `panels`. The kernel is compiled anew for each type that it can have: numbers, pairs of
+bfloat16 (uint32), or quads of 8 bits (int32). With pairs attention's products round their operands as well, with quads
+they read numbers. Everything else is in another array, `arena`. The order of the dense layers in a block:
 
     INPUT, SHARED bottleneck; QUERY, KEY, VALUE, CONTEXT; OUTPUT bottleneck; then two for each feed-forward
 
 and `table[layer, d]` says where the parts of dense layer d begin:
 
-    MATRIX   in panels   the weights (gemm/packing.py, gemm/quads.py)
+    MATRIX   in panels   the weights (gemm/packing.py, gemm/bfloat16.py, gemm/quads.py)
     STARTS   in panels   what the sums of its columns start with; in 8 bits
     BIAS, NORM_SCALE, NORM_SHIFT, SCALES
              in arena    the last one: what a unit of each column is worth; in 8 bits
@@ -51,7 +52,7 @@ NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 
 @passed_as("weights", "operands numbers table int5 int4 number int2")
 class Weights(NamedTuple):
-    panels: np.ndarray  # one dimension: numbers, or words of four bytes
+    panels: np.ndarray  # one dimension: numbers, pairs, or quads
     arena: np.ndarray  # one dimension
     table: np.ndarray  # [L, D, 6] offsets
     sizes: tuple  # H, C, F, heads, feed-forwards
@@ -85,11 +86,20 @@ class Rows(NamedTuple):
     integers: np.ndarray  # one dimension: sums of a tile, words of R rows; for 8 bits
 
 
+@jit_inline
+def _read_by_attention(panels, numbers):
+    """An array of the type that attention's products read: of the weights' type, but numbers beside quads"""
+    if isinstance(panels.dtype.type(0), np.int32):
+        return numbers
+    else:
+        return panels
+
+
 @jit
-def _rows_memory_size(rows, tokens, sizes, like):
-    """Numbers of scratch memory for one thread."""
+def _rows_memory_size(rows, tokens, sizes, operands):
+    """Numbers of scratch memory for one thread; operands: as attention's products read them"""
     _, C, F, heads, _ = sizes
-    return rows * (3 * C + F + tokens + 1) + head_memory_size(tokens, C // heads, like)
+    return rows * (3 * C + F + tokens + 1) + head_memory_size(tokens, C // heads, operands)
 
 
 @jit
@@ -100,9 +110,10 @@ def _integers_size(rows, sizes, like):
 
 
 @jit
-def _rows_in(memory, integers, h, tokens, sizes, macro_at):
+def _rows_in(memory, integers, h, tokens, weights):
     """memory [_rows_memory_size], integers [_integers_size or 0], h [R, H] -> Rows"""
-    _, C, F, heads, _ = sizes
+    _, C, F, heads, _ = weights.sizes
+    macro_at, operands = weights.addresses[0], _read_by_attention(weights.panels, memory)
     rows = h.shape[0]
     m_at, scores_at, scales_at = 3 * rows * C, rows * (3 * C + F), rows * (3 * C + F + tokens)
     head_at = scales_at + rows
@@ -113,7 +124,7 @@ def _rows_in(memory, integers, h, tokens, sizes, macro_at):
         strided(memory, 2 * rows * C, (rows, C), (C, 1)),
         strided(memory, m_at, (rows, F), (F, 1)),
         view(memory, (scores_at,), (rows * tokens,)),
-        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, memory, macro_at),
+        head_memory_in(view(memory, (head_at,), (memory.size - head_at,)), tokens, C // heads, operands, macro_at),
         view(memory, (scales_at,), (rows,)),
         integers,
     )
@@ -121,7 +132,7 @@ def _rows_in(memory, integers, h, tokens, sizes, macro_at):
 
 @jit_inline
 def _product(x, weights, slot, bias, addend, y, epilogue, own):
-    """y = epilogue(x W^T + b + addend), in numbers or in 8 bits"""
+    """y = epilogue(x W^T + b + addend), in the type of the weights"""
     inputs, outputs = x.shape[1], y.shape[1]
     if isinstance(weights.panels.dtype.type(0), np.int32):
         sums = sums_in(own.integers, y)
@@ -233,14 +244,8 @@ def _turn(part, parts, turn, activations, weights, memory, integers):
     row, end = mask.size * part // parts, mask.size * (part + 1) // parts
     rows, size, words = end - row, memory.size // parts, integers.size // parts
     h_rows = view(h, (0, row, 0), (rows, h.shape[2]))
-    own = _rows_in(
-        view(memory, (part * size,), (size,)),
-        view(integers, (part * words,), (words,)),
-        h_rows,
-        mask.shape[1],
-        weights.sizes,
-        weights.addresses[0],
-    )
+    own_memory, own_integers = view(memory, (part * size,), (size,)), view(integers, (part * words,), (words,))
+    own = _rows_in(own_memory, own_integers, h_rows, mask.shape[1], weights)
     if turn > 0:
         b = turn - 1
         _part_b(own, row, _layer_of(q, b), _layer_of(k, b), _layer_of(v, b), mask, weights, weights.table[b])
@@ -255,7 +260,8 @@ def _encoder_blocks(turn_at, parts, h, mask, weights):
     total, C, dtype = mask.size, sizes[1], h.dtype
     q, k, v = (np.empty((2, total, C), dtype), np.empty((2, total, C), dtype), np.empty((2, total, C), dtype))
     most = (total + parts - 1) // parts
-    memory = np.empty(parts * _rows_memory_size(most, mask.shape[1], sizes, h), dtype)
+    memory_size = _rows_memory_size(most, mask.shape[1], sizes, _read_by_attention(panels, h))
+    memory = np.empty(parts * memory_size, dtype)
     integers = np.empty(parts * _integers_size(most, sizes, h) if addresses[1] else 0, np.int32)
     for turn in range(len(table) + 1):
         for part in prange(parts):
@@ -269,7 +275,10 @@ def encoder_blocks(parts, h, mask, weights):
 
     The B * T rows are shared out in `parts` parts.
     """
-    words = weights[0].dtype
-    quads_at = quad_product.address(h.dtype) if words == np.int32 else 0
-    weights = (*weights, (macro_kernel.address(h.dtype), quads_at))
-    _encoder_blocks(_turn.address(h.dtype, words), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)
+    operands = weights[0].dtype
+    if operands == np.int32:
+        addresses = macro_kernel.address(h.dtype), quad_product.address(h.dtype)
+    else:
+        addresses = macro_kernel.address(h.dtype, operands), 0
+    weights = (*weights, addresses)
+    _encoder_blocks(_turn.address(h.dtype, operands), parts, h.reshape(1, -1, h.shape[-1]), contiguous(mask), weights)
