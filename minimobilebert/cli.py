@@ -8,7 +8,7 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, distilling, download, models, prepare, project, sentences, squad, training
+from .commands import course, distilling, download, latency, models, prepare, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.words import with_words
@@ -16,6 +16,7 @@ from .support import streams
 
 COMMANDS = (
     project.COMMANDS
+    | latency.COMMANDS
     | prepare.COMMANDS
     | training.COMMANDS
     | distilling.COMMANDS

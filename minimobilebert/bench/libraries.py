@@ -15,14 +15,12 @@ import platform
 from ..support.extras import MissingExtra, require
 from ..support.project import how_to_install
 from ..support.terminal import say
-from .sides import BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, precision_of
+from .sides import BFLOAT16, ONNX, ONNX_INT8, TORCH, TORCH_BFLOAT16, TORCH_INT8, library_of, precision_of
 
 # The packages of each side. threadpoolctl is optional, so it is not among them.
-NEEDS = {
-    TORCH: ("torch", "transformers"),
-    TORCH_BFLOAT16: ("torch", "transformers"),
-    "onnxruntime": ("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
-}
+_TORCH = ("torch", "transformers")
+_ONNX = (*_TORCH, "onnx", "onnxscript", "onnxruntime")
+NEEDS = {TORCH: _TORCH, TORCH_BFLOAT16: _TORCH, TORCH_INT8: _TORCH, ONNX: _ONNX, ONNX_INT8: _ONNX}
 # Instructions for products of bfloat16, as LLVM names them: x86-64 and 64-bit Arm.
 _PAIRS = ("avx512bf16", "amx-bf16", "bf16")
 _BUSY = 1.2  # load average; above 1 because the minute before may have been a measurement too

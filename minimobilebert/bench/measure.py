@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..support.timing import calls_for, first_calls, quartiles, times_in_turns
-from .sides import BFLOAT16, FLOAT32, OURS, library_of, precision_of
+from .sides import BFLOAT16, FLOAT32, INT8, OURS, library_of, precision_of
 
 LEAST = 2e-3  # seconds; shorter calls are repeated until a turn takes this long
 REST = 0.15  # seconds; idle OpenBLAS threads spin for up to a tenth of a second before they sleep
@@ -27,8 +27,9 @@ KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio"
         "precision", "fastest_of")  # fmt: skip
 # The largest allowed difference between a side and ours in float32, relative to the largest number. Rounding to
 # bfloat16 changes a number by up to 2^-9 of it. A product has two rounded operands, and PyTorch rounds the result too:
-# three times 2^-9 is 6e-3. In a model, the roundings of different layers are independent and mostly cancel.
-TOLERANCES = {FLOAT32: 1e-3, BFLOAT16: 1e-2}
+# three times 2^-9 is 6e-3. In a model, the roundings of different layers are independent and mostly cancel. Rounding to
+# 8 bits changes a number by up to a 254th of the largest one of its row, or, as libraries do it, of its tensor.
+TOLERANCES = {FLOAT32: 1e-3, BFLOAT16: 1e-2, INT8: 1e-1}
 
 
 class Case(NamedTuple):
@@ -46,6 +47,7 @@ class Case(NamedTuple):
     most_threads: int = 1_000_000
     moved: float = 0.0  # the least number of bytes read and written; 0: not reported
     also: tuple = ()  # further rows: (one of our sides, other sides, of which the fastest counts)
+    reference: str = OURS  # the side whose numbers the others are compared with
 
     def comparisons(self):
         """-> [(one of our sides, other sides, of which the fastest counts)]"""
@@ -53,7 +55,9 @@ class Case(NamedTuple):
 
     def sides(self):
         """All sides, ours first -> list"""
-        return list(dict.fromkeys([OURS, *(side for own, others in self.comparisons() for side in (own, *others))]))
+        return list(
+            dict.fromkeys([self.reference, *(side for own, others in self.comparisons() for side in (own, *others))])
+        )
 
 
 class Row(NamedTuple):
@@ -71,6 +75,13 @@ def in_unit(case, seconds):
     if case.unit == "ms":
         return 1e3 * seconds
     return case.work / seconds / (1e9 if case.unit == "GFLOP/s" else 1.0)
+
+
+class Timing(NamedTuple):
+    """What was measured of one side of a case."""
+
+    seconds: np.ndarray  # [turns], of one call
+    first: float  # seconds of the first call
 
 
 def compared(case, threads, seconds, first):
@@ -103,7 +114,7 @@ def _arrays(result):
 def check_same(case, results):
     """ValueError unless all sides have computed the same numbers as ours in float32, within TOLERANCES of their
     precision. A result of None (BERT_BASE) is not compared."""
-    own = _arrays(results[OURS])
+    own = _arrays(results[case.reference])
     for side, result in results.items():
         if result is None:
             continue
@@ -119,25 +130,44 @@ def check_same(case, results):
                                  f" expected at most {limit:.0e} ({precision}): not the same work")  # fmt: skip
 
 
-def measure(case, threads, sides, turns=None, step=None):
-    """Run one case with `threads` threads -> list of Row
+def taking_part(case, sides):
+    """The sides of a case that are measured, where `sides` are the other libraries that may take part -> list"""
+    return [side for side in case.sides() if library_of(side) == OURS or side in sides]
 
-    sides: the other sides that may take part; turns: their number, or None for that of the case
-    step: called after each turn with its share of the case
+
+def time_together(cases, threads, sides, turns=None, step=None):
+    """Run all sides of all cases in alternation -> {case's name: {side: Timing}}
+
+    cases: all short or all long; turns: their number, or None for that of the first case, and fewer on a slow machine
+    step: called after each turn with its share of the work
     """
-    taking_part = [side for side in case.sides() if library_of(side) == OURS or side in sides]
-    if len(taking_part) < 2 or not case.least_threads <= threads <= case.most_threads:
-        return []
-    functions = {side: case.build(side, threads) for side in taking_part}
-    limit = None if turns else LIMITS[case.short]
-    turns = turns or case.turns
+    functions = {(case.name, side): case.build(side, threads) for case in cases for side in taking_part(case, sides)}
+    short = cases[0].short
+    limit = None if turns else LIMITS[short] * len(cases)
+    turns = turns or cases[0].turns
     first, results = first_calls(functions)
-    check_same(case, results)
+    for case in cases:
+        check_same(case, {side: result for (name, side), result in results.items() if name == case.name})
     del results
-    rest, settle = (REST, SETTLE) if threads > 1 else (0.0, 0.0 if case.short else None)
-    calls = calls_for(functions, LEAST, settle=settle, rest=rest) if case.short else None
+    rest, settle = (REST, SETTLE) if threads > 1 else (0.0, 0.0 if short else None)
+    calls = calls_for(functions, LEAST, settle=settle, rest=rest) if short else None
     seconds = times_in_turns(
         functions, turns, warm=0, calls=calls, settle=settle, rest=rest, limit=limit,
         step=step and (lambda: step(1.0 / turns)),
     )  # fmt: skip
+    found = {case.name: {} for case in cases}
+    for (name, side), values in seconds.items():
+        found[name][side] = Timing(values, first[name, side])
+    return found
+
+
+def measure(case, threads, sides, turns=None, step=None):
+    """Run one case with `threads` threads -> list of Row
+
+    sides: the other sides that may take part; turns, step: as in `time_together`
+    """
+    if len(taking_part(case, sides)) < 2 or not case.least_threads <= threads <= case.most_threads:
+        return []
+    timings = time_together([case], threads, sides, turns, step)[case.name]
+    seconds, first = ({side: timing[i] for side, timing in timings.items()} for i in range(2))
     return compared(case, threads, seconds, first)

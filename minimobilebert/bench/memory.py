@@ -25,6 +25,14 @@ def peak_bytes():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def forget_peak():
+    """Let the peak of this process be what it uses now, where the system (Linux) can do that."""
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:  # another system, or one that does not allow it: the peak then includes what was before
+        return
+
+
 def memory_of_step(name, side, threads):
     """Peak memory in bytes of `STEPS` steps of a case of training.py, in a new process; None if unknown"""
     code = f"from minimobilebert.bench.memory import child; child({name!r}, {side!r}, {threads})"

@@ -12,45 +12,77 @@ from ..config import preset
 from ..inference.engine import Engine
 from ..kernels.runtime.backend import use_backend
 from ..model.parameters import init_parameters, parameter_shapes
+from ..model.quantization import as_arrays, is_quantized, quantize
 from .measure import Case
 from .rivals import OnnxEncoder, build_pretraining, torch_encoder
+from .rivals_int8 import quantize_torch, torch_bytes
+from .sides import ONNX, ONNX_INT8, OURS, OURS_INT8, TORCH, TORCH_INT8, library_of, precision_of
 
 TOKENS = 128
 
 
 class Subject:
-    """A model with random weights and one text; the models of other libraries are built at first use."""
+    """A model and one text; the models of other libraries are built at first use."""
 
-    def __init__(self, config, tokens):
+    def __init__(self, config, tokens, params=None):
+        """params: of a trained encoder, in float32 or in 8 bits; None: random ones"""
         self.config, rng = config, np.random.default_rng(1)
+        # With heads, because transformers' model has them; only the encoder runs.
         self.params = init_parameters(parameter_shapes(config, "pretraining"), config, rng)
+        if params is not None:
+            self.params |= {name: params[name] for name in parameter_shapes(config)}
         ids = rng.integers(1, config.vocab_size, (1, tokens)).astype(np.int32)
         self.arrays = ids, np.zeros_like(ids), np.ones(ids.shape, bool)
 
     @functools.cached_property
     def pytorch(self):
-        return build_pretraining(self.params, self.config)
+        return build_pretraining(self.params, self.config).base_model.eval()
+
+    @functools.cached_property
+    def pytorch_int8(self):
+        return quantize_torch(self.pytorch)
 
     @functools.cached_property
     def onnx(self):
         return OnnxEncoder(lambda: self.pytorch, self.arrays)
 
     @functools.cached_property
+    def params_int8(self):
+        return self.params if is_quantized(self.params) else quantize(self.params, self.config)
+
+    @functools.cached_property
     def engine(self):
         return Engine(self.params, self.config)
+
+    @functools.cached_property
+    def engine_int8(self):
+        return Engine(self.params_int8, self.config)
 
     def minimobilebert(self):
         return lambda: self.engine(*self.arrays)
 
     def build(self, side, threads):
         """The function with which `side` runs this model."""
-        if side == "torch":
-            return torch_encoder(self.pytorch, self.arrays)
-        if side == "onnxruntime":
-            return self.onnx(threads)
+        if side in (TORCH, TORCH_INT8):
+            return torch_encoder(self.pytorch if side == TORCH else self.pytorch_int8, self.arrays)
+        if side in (ONNX, ONNX_INT8):
+            return self.onnx(threads, precision_of(side))
         if side == "numpy":
             return in_numpy(self.minimobilebert())
+        if side == OURS_INT8:
+            return lambda: self.engine_int8(*self.arrays)
         return self.minimobilebert()
+
+    def bytes_on_disk(self, side):
+        """What `side` stores for the encoder; for ONNX Runtime, the files of its model"""
+        if library_of(side) == OURS:
+            params = self.params_int8 if side == OURS_INT8 else self.params
+            encoder = {name: params[name] for name in parameter_shapes(self.config)}
+            return sum(array.nbytes for array in as_arrays(encoder).values())
+        if library_of(side) == TORCH:
+            return torch_bytes(self.pytorch if side == TORCH else self.pytorch_int8)
+        file = self.onnx.file(precision_of(side))
+        return sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
 
 
 def in_numpy(function):

@@ -17,10 +17,11 @@ import numpy as np
 from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..training.adamw import is_bias_or_norm
-from .sides import BFLOAT16
+from .rivals_int8 import quantize_onnx
+from .sides import BFLOAT16, FLOAT32
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
-_FILE = "model.onnx"
+_FILE, _FILE_INT8 = "model.onnx", "int8.onnx"
 
 
 def build_pretraining(params, config):
@@ -50,21 +51,20 @@ def autocast(precision):
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == BFLOAT16)
 
 
-def torch_encoder(model, arrays):
-    """model: that of transformers -> a function that runs its encoder and returns the last hidden state"""
-    torch = require("torch", "compare")
-    encoder, inputs = model.base_model.eval(), as_tensors(arrays)
+def torch_encoder(encoder, arrays):
+    """encoder: that of transformers' model -> a function that runs it and returns the last hidden state"""
+    torch, inputs = require("torch", "compare"), as_tensors(arrays)
     return torch.inference_mode()(lambda: encoder(**inputs).last_hidden_state)
 
 
-def export_onnx(model, arrays, folder):
-    """Export the encoder of a transformers model as ONNX, for inputs of this shape -> the file"""
+def export_onnx(encoder, arrays, folder):
+    """Export the encoder of transformers' model as ONNX, for inputs of this shape -> the file"""
     torch = require("torch", "compare")
 
     class Encoder(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.encoder = model.base_model
+            self.encoder = encoder
 
         def forward(self, input_ids, token_type_ids, attention_mask):
             inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "attention_mask": attention_mask}
@@ -97,7 +97,7 @@ class OnnxEncoder:
     """Exports the model at first use, and opens a session for each number of threads."""
 
     def __init__(self, make_model, arrays):
-        """make_model: () -> transformers model"""
+        """make_model: () -> the encoder of transformers' model"""
         self.make_model, self.arrays = make_model, arrays
 
     @functools.cached_property
@@ -106,8 +106,17 @@ class OnnxEncoder:
         export_onnx(self.make_model(), self.arrays, folder.name)
         return folder  # deleted together with this object
 
-    def __call__(self, threads):
+    def file(self, precision=FLOAT32):
+        """The model's file in float32 or in 8 bits -> path"""
+        folder = pathlib.Path(self._folder.name)
+        if precision == FLOAT32:
+            return folder / _FILE
+        if not (folder / _FILE_INT8).exists():
+            quantize_onnx(folder / _FILE, folder / _FILE_INT8)
+        return folder / _FILE_INT8
+
+    def __call__(self, threads, precision=FLOAT32):
         """-> a function that runs the model and returns the last hidden state"""
-        session = onnx_session(pathlib.Path(self._folder.name) / _FILE, threads)
+        session = onnx_session(self.file(precision), threads)
         feed = dict(zip(NAMES, (np.asarray(array, np.int64) for array in self.arrays), strict=True))
         return lambda: session.run(None, feed)[0]

@@ -3,18 +3,8 @@
 from ..config import PRESETS
 from ..model.memory import training_step_bytes
 from ..model.sizes import PARTS, forward_flops, parameters_by_part
+from ..support.paper import PAPER
 from ..support.tables import aligned
-
-# Parameters from Table 1 and operations from Table 4; None if the paper has no figure.
-PAPER = {
-    "bert-base": (109_000_000, 22.5e9),
-    "bert-large": (334_000_000, None),
-    "ib-bert-large": (293_000_000, None),
-    "mobilebert": (25_300_000, 5.7e9),
-    "mobilebert-paper": (25_300_000, 5.7e9),
-    "mobilebert-no-opt": (25_300_000, 5.7e9),
-    "mobilebert-tiny": (15_100_000, 3.1e9),
-}
 
 _SIZE_NOTES = """\
 Parameters of the bare encoder; train-tiny's table also counts the two heads. "paper" is Table 1: 25.3M is the size of

@@ -1,0 +1,169 @@
+"""`latency`: models side by side on one text, in float32 and in 8 bits, beside PyTorch and ONNX Runtime, in one run.
+
+    for each turn:  for each model:  ours, ours int8, torch, torch int8, onnxruntime, onnxruntime int8
+
+A ratio is the median over turns of two times of the same turn, as in `bench`. A model is compared with
+
+    itself in the other precision and on the other sides;
+    the first model of the list, and bert-base if it is in the list: their float32 on every side, and their 8 bits
+"""
+
+import pathlib
+from typing import NamedTuple
+
+from ..kernels.runtime.backend import current_backend
+from ..model.parameters import count_parameters, parameter_shapes
+from ..model.quantization import is_quantized
+from ..support.paper import MILLISECONDS
+from ..support.terminal import progress_bar
+from ..training.model_folder import load_model
+from .latency_memory import memory_of_text
+from .latency_models import YARDSTICK
+from .latency_parts import seconds_of_parts
+from .libraries import set_all_threads
+from .measure import Case, compared, taking_part, time_together
+from .models import Subject
+from .sides import FLOAT32, ONNX, ONNX_INT8, OURS, OURS_INT8, TORCH, TORCH_INT8, library_of, ours_in, precision_of
+
+TURNS = 15
+
+
+class Measured(NamedTuple):
+    """One side of one model, with one length and one number of threads."""
+
+    name: str
+    side: str
+    tokens: int
+    threads: int
+    seconds: object  # array [turns]
+    ratio: float | None  # median of our float32's seconds / these
+    disk: int  # bytes
+
+
+class Report(NamedTuple):
+    rows: list  # of dicts, in the form of `bench`, with more keys at their end
+    measured: list  # of Measured
+    parts: list  # of {"name", "side", "tokens", "threads", and the seconds of each part}
+    memory: dict  # {(name, our side): bytes of the peak, or None}; empty unless wanted
+    parameters: dict  # {name: number}
+
+
+def load_models(names):
+    """{label: ModelConfig or path} -> {label: (ModelConfig, parameters or None)}"""
+    found = {}
+    for label, value in names.items():
+        if isinstance(value, pathlib.Path):
+            saved = load_model(value, in_8_bits=True)
+            value, params = saved.config, saved.params
+            kinds = {array.dtype.name for array in params.values() if hasattr(array, "dtype")}
+            if kinds != {FLOAT32}:
+                raise ValueError(f"{label}: found parameters of type {', '.join(sorted(kinds))}, expected float32")
+        else:
+            params = None
+        found[label] = value, params
+    return found
+
+
+def check_lengths(models, lengths):
+    """ValueError if a model has too few positions for one of the lengths."""
+    for label, (config, _) in models.items():
+        if max(lengths) > config.max_position_embeddings:
+            raise ValueError(f"--length: found {max(lengths)}, expected at most {config.max_position_embeddings}, the"
+                             f" positions of {label}")  # fmt: skip
+
+
+def case_of(name, subject):
+    """The case of one model: the sides on which it runs."""
+    shape = f"1 x {subject.arrays[0].size}"
+    if is_quantized(subject.params):
+        return Case(name, shape, "ms", 0.0, (), subject.build, turns=TURNS, reference=OURS_INT8)
+    in_8_bits = tuple((OURS_INT8, (side,)) for side in (OURS, TORCH, TORCH_INT8, ONNX, ONNX_INT8))
+    return Case(name, shape, "ms", 0.0, (TORCH, ONNX), subject.build, turns=TURNS, also=in_8_bits)
+
+
+def _rows(case, threads, timings):
+    """compared(...) for {side: Timing} -> list of dicts"""
+    seconds, first = ({side: timing[i] for side, timing in timings.items()} for i in range(2))
+    return [row.data for row in compared(case, threads, seconds, first)]
+
+
+def rows_across(cases, threads, timings):
+    """Each model beside the first one and beside BERT_BASE -> list of dicts; timings: as of `time_together`"""
+    rows, first = [], cases[0].name
+    for case in cases:
+        known, pairs = dict(timings[case.name]), []
+        for name in {first: None, **{each: None for each in timings if each == YARDSTICK}}:
+            for side, timing in timings[name].items() if name != case.name else ():
+                label = f"{name} {side}"  # such as "bert-base torch"
+                known[label] = timing
+                if precision_of(side) == FLOAT32:
+                    pairs += [(OURS, (label,)), (OURS_INT8, (label,))]
+                elif side == OURS_INT8:
+                    pairs.append((OURS_INT8, (label,)))
+        rows += _rows(case._replace(against=(), also=tuple(pairs)), threads, known)
+    return rows
+
+
+def _measured(case, threads, timings, disk):
+    """The sides of one model -> list of Measured"""
+    beside_float32 = case._replace(against=(), also=tuple((side, (OURS,)) for side in timings))
+    ratios = [row["ratio"] for row in _rows(beside_float32, threads, timings)] or [None] * len(timings)
+    tokens = int(case.shape.split()[-1])
+    return [Measured(case.name, side, tokens, threads, timing.seconds, ratio, disk[side])
+            for (side, timing), ratio in zip(timings.items(), ratios, strict=True)]  # fmt: skip
+
+
+def _prepare(name, subject, sides, with_memory, threads):
+    """Build what takes long -> {side: bytes on disk}, {our side: seconds of the parts}, {our side: peak memory}"""
+    disk, parts, memory = {side: subject.bytes_on_disk(side) for side in sides}, {}, {}
+    for side in (side for side in sides if library_of(side) == OURS):
+        params = subject.params_int8 if side == OURS_INT8 else subject.params
+        parts[side] = seconds_of_parts(params, subject.config, subject.arrays)
+        if with_memory:
+            memory[side] = memory_of_text(params, subject.config, subject.arrays[0].size, threads)
+    return disk, parts, memory
+
+
+def _with_more(row, prepared):
+    """A row with what only `latency` reports; None where it does not apply."""
+    disk, _, memory = prepared[row["name"]]
+    own = ours_in(row["precision"])
+    return row | {
+        "ours_disk": disk[own], "theirs_disk": disk.get(row["against"]), "ours_memory": memory.get(own),
+        "paper_milliseconds": MILLISECONDS.get(row["name"]),
+    }  # fmt: skip
+
+
+def run(models, lengths, threads, libraries, turns=None, with_memory=False):
+    """Measure everything -> Report
+
+    models: {label: (ModelConfig, parameters or None for random ones)}; libraries: the installed sides
+    """
+    if current_backend() != "numba":
+        raise ValueError(f"latency: found back end {current_backend()!r}, expected 'numba', which is what is measured")
+    report = Report([], [], [], {}, {name: count_parameters(parameter_shapes(c)) for name, (c, _) in models.items()})
+    with progress_bar("latency", len(lengths) * (len(models) + len(threads) * (turns or TURNS))) as bar:
+        for tokens in lengths:
+            subjects = {name: Subject(config, tokens, params) for name, (config, params) in models.items()}
+            cases, prepared = [case_of(*pair) for pair in subjects.items()], {}
+            set_all_threads(threads[0], libraries)
+            for case in cases:
+                bar.update(case.name)
+                sides = taking_part(case, libraries)
+                found = prepared[case.name] = _prepare(
+                    case.name, subjects[case.name], sides, with_memory and tokens == lengths[0], threads[0]
+                )
+                report.parts.extend(
+                    {"name": case.name, "side": side, "tokens": tokens, "threads": threads[0], **seconds}
+                    for side, seconds in found[1].items()
+                )
+                report.memory.update({(case.name, side): taken for side, taken in found[2].items()})
+            for count in threads:
+                set_all_threads(count, libraries)
+                timings = time_together(cases, count, libraries, turns, lambda share: bar.update("in turns"))
+                rows = [row for case in cases for row in _rows(case, count, timings[case.name])]
+                rows += rows_across(cases, count, timings)
+                report.rows.extend(_with_more(row, prepared) for row in rows)
+                for case in cases:
+                    report.measured.extend(_measured(case, count, timings[case.name], prepared[case.name][0]))
+    return report

@@ -1,0 +1,61 @@
+"""The models that `latency` knows by name. No kernels are imported, because PyTorch must be first.
+
+The paper's Table 7 changes normalisation and activation of MobileBERT:
+
+                 GELU                       ReLU
+    LayerNorm    mobilebert-no-opt          mobilebert-layernorm-relu
+    NoNorm       mobilebert-nonorm-gelu     mobilebert
+"""
+
+import pathlib
+
+from ..config import PRESETS, preset
+from ..support.paper import MILLISECONDS
+
+MODELS = PRESETS | {
+    "mobilebert-layernorm-relu": preset("mobilebert", normalization_type="layer_norm"),
+    "mobilebert-nonorm-gelu": preset("mobilebert", hidden_act="gelu_tanh"),
+}
+YARDSTICK = "bert-base"  # the paper's Table 4 compares with it
+USUAL = tuple(MILLISECONDS)
+LIBRARIES = ("torch", "onnxruntime")
+
+
+def names_of(models):
+    """Names of models or folders, [] for the usual ones -> {label: a ModelConfig, or the path of a folder}
+
+    A folder's label is its own name, or its path where two folders have the same name.
+    """
+    found, folders = {}, [pathlib.Path(name) for name in models if name not in MODELS]
+    for name in models or USUAL:
+        if name in MODELS:
+            label, value = name, MODELS[name]
+        else:
+            label = value = pathlib.Path(name)
+            if not value.exists():
+                raise ValueError(f"latency: found {name!r}, expected a model folder or one of {', '.join(MODELS)}")
+            alone = sum(other.name == value.name for other in folders) == 1 and value.name not in models
+            label = value.name if alone and value.name else str(value)
+        if label in found:
+            raise ValueError(f"latency: found {name} twice, expected each model once")
+        found[label] = value
+    return found
+
+
+def lengths_of(text):
+    """ "128,384" -> [128, 384]; ValueError for anything else"""
+    words = text.split(",")
+    if not all(word.isdecimal() and word.isascii() and int(word) >= 1 for word in words):
+        raise ValueError(f"--length: found {text!r}, expected numbers of tokens, comma separated")
+    return sorted({int(word) for word in words})
+
+
+def libraries_of(text):
+    """ "torch,onnxruntime" -> the names; None: all; "none": none of them"""
+    if text is None or text == "none":
+        return list(LIBRARIES) if text is None else []
+    names = text.split(",")
+    for name in names:
+        if name not in LIBRARIES:
+            raise ValueError(f"--against: found {name!r}, expected {', '.join(LIBRARIES)} or none")
+    return [name for name in LIBRARIES if name in names]

@@ -1,0 +1,138 @@
+"""The report of `latency` as text: times, ratios, where the time goes, sizes, and a chart of bars."""
+
+from ..pipeline.figures import COLOURS, lying_bars
+from ..support.paper import MILLISECONDS, PAPER
+from ..support.tables import aligned
+from ..support.timing import quartiles
+from .latency_parts import PARTS
+from .sides import OURS, OURS_INT8, library_of, precision_of
+
+_WIDTH = 40  # characters of the longest bar, and of the bar of a model's parts
+_LETTERS = dict(zip(PARTS, "eDANF.", strict=True))
+_NAMES = {OURS: "minimobilebert"}
+
+_TIME_NOTES = """\
+ms: median and quartiles over turns. times faster: than our float32 of the same model. MB: of the encoder as stored.
+paper: milliseconds on another device, a Pixel 4 with four threads (TensorFlow Lite, float32, 128 tokens)."""
+_RATIO_NOTES = """\
+ratios with quartiles: their time / our time in the same turn; above 1 minimobilebert is faster."""
+_PART_NOTES = """\
+where the time goes: one operation at a time ("alone"); the engine, which is what is measured above, fuses them.
+{letters}"""
+_SIZE_NOTES = """\
+MB: of the encoder as stored. peak: of a process that loads the model and runs one text, above what it had before. The
+paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
+
+
+def _library(side):
+    return _NAMES.get(library_of(side), library_of(side))
+
+
+def _milliseconds(seconds):
+    low, middle, high = (1e3 * value for value in quartiles(seconds))
+    return f"{middle:.1f}", f"{low:.1f}-{high:.1f}"
+
+
+def _times(report):
+    rows = [["model", "precision", "by", "tokens", "threads", "ms", "quartiles", "times faster", "MB", "paper"]]
+    for one in report.measured:
+        paper = MILLISECONDS.get(one.name) if one.side == OURS and one.tokens == 128 else None
+        rows.append([
+            one.name, precision_of(one.side), _library(one.side), str(one.tokens), str(one.threads),
+            *_milliseconds(one.seconds), "" if one.ratio is None else f"{one.ratio:.2f}", f"{one.disk / 1e6:.1f}",
+            f"{paper}" if paper else "",
+        ])  # fmt: skip
+    return [*aligned(rows, (0, 1, 2), ruled=True), "", *_TIME_NOTES.splitlines()]
+
+
+def _ratios(report):
+    """One line for each of our rows, one column for each side or model that it is compared with"""
+    columns = list(dict.fromkeys(row["against"] for row in report.rows))
+    lines = {}
+    for row in report.rows:
+        key = row["name"], row["precision"], row["shape"].split()[-1], str(row["threads"])
+        cell = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
+        lines.setdefault(key, {})[row["against"]] = cell
+    if not lines:
+        return []
+    rows = [["model", "precision", "tokens", "threads", *(f"to {column}" for column in columns)]]
+    rows += [[*key, *(cells.get(column, "") for column in columns)] for key, cells in lines.items()]
+    return [*aligned(rows, (0, 1), ruled=True), "", *_RATIO_NOTES.splitlines()]
+
+
+def bar_of_parts(seconds):
+    """{part: seconds} -> a bar of _WIDTH letters, as many of each part's as its share, rounded so that all fit"""
+    total, bar, passed = sum(seconds.values()), "", 0.0
+    for part, letter in _LETTERS.items():
+        passed += seconds[part]
+        bar += letter * (round(_WIDTH * passed / total) - len(bar))
+    return bar
+
+
+def _parts(report):
+    rows = [["model", "precision", "tokens", "threads", "alone ms", *PARTS, ""]]
+    for one in report.parts:
+        seconds = {part: one[part] for part in PARTS}
+        total = sum(seconds.values())
+        rows.append([
+            one["name"], precision_of(one["side"]), str(one["tokens"]), str(one["threads"]), f"{1e3 * total:.1f}",
+            *(f"{value / total:.0%}" for value in seconds.values()), bar_of_parts(seconds),
+        ])  # fmt: skip
+    letters = ", ".join(f"{letter} {part}" for part, letter in _LETTERS.items())
+    return [*aligned(rows, (0, 1, -1), ruled=True), "", *_PART_NOTES.format(letters=letters).splitlines()]
+
+
+def _sizes(report):
+    disk = {(one.name, one.side): one.disk for one in report.measured}
+    rows = [["model", "parameters", "paper", "MB", "in 8 bits", "times smaller", "peak MB", "peak in 8 bits"]]
+    for name, parameters in report.parameters.items():
+        whole, small = disk.get((name, OURS)), disk.get((name, OURS_INT8))
+        peaks = (report.memory.get((name, side)) for side in (OURS, OURS_INT8))
+        paper, _ = PAPER.get(name, (None, None))
+        rows.append([
+            name, f"{parameters:,}", f"{paper / 1e6:.1f}M" if paper else "",
+            *("" if value is None else f"{value / 1e6:.1f}" for value in (whole, small)),
+            f"{whole / small:.2f}" if whole and small else "",
+            *("" if value is None else f"{value / 1e6:.0f}" for value in peaks),
+        ])  # fmt: skip
+    return [*aligned(rows, (0,), ruled=True), "", *_SIZE_NOTES.splitlines()]
+
+
+def _bars(report):
+    """Measured sides with the first length and number of threads -> [(label, milliseconds, side)]"""
+    first = report.measured[0]
+    return [
+        (f"{one.name}, {_library(one.side)}, {precision_of(one.side)}", 1e3 * quartiles(one.seconds)[1], one.side)
+        for one in report.measured
+        if (one.tokens, one.threads) == (first.tokens, first.threads)
+    ]
+
+
+def _heading(report):
+    first = report.measured[0]
+    return f"milliseconds for one text of {first.tokens} tokens, {first.threads} thread{'s' * (first.threads > 1)}"
+
+
+def chart(report):
+    """The times as bars of text -> lines"""
+    bars = _bars(report)
+    longest, width = max(value for _, value, _ in bars), max(len(label) for label, _, _ in bars)
+    lines = [_heading(report)]
+    for label, value, _ in bars:
+        lines.append(f"{label:<{width}}  {value:8.1f}  {'#' * max(1, round(_WIDTH * value / longest))}")
+    return lines
+
+
+def svg_of(report):
+    """The same chart -> svg"""
+    colours = {OURS: COLOURS["student"], OURS_INT8: COLOURS["teacher"]}
+    return lying_bars(
+        [(label, value, colours.get(side, COLOURS["student_from_scratch"])) for label, value, side in _bars(report)],
+        _heading(report),
+    )
+
+
+def format_report(report):
+    """All tables and the chart -> text"""
+    sections = _times(report), _ratios(report), _parts(report), _sizes(report), chart(report)
+    return "\n\n".join("\n".join(section) for section in sections if section)

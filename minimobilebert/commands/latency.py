@@ -1,0 +1,59 @@
+"""The command that measures models side by side on one text."""
+
+import json
+import os
+import sys
+
+from .options import file_name, json_option, positive
+
+
+def latency(arguments):
+    from ..bench.arguments import threads_of
+    from ..bench.latency_models import lengths_of, libraries_of, names_of
+    from ..bench.libraries import describe, handicaps, load
+    from ..support.extras import require
+    from ..support.files import check_replaceable, write_text
+
+    names, lengths = names_of(arguments.models), lengths_of(arguments.length)
+    threads, libraries = threads_of(arguments.threads), libraries_of(arguments.against)
+    if arguments.svg:
+        require("matplotlib", "plots")
+        check_replaceable(arguments.svg)
+    others = load([side for library in libraries for side in (library, f"{library} int8")])  # before the kernels
+
+    from ..bench.latency import check_lengths, load_models, run
+    from ..bench.latency_table import format_report, svg_of
+
+    models = load_models(names)
+    check_lengths(models, lengths)
+    print("\n".join([*handicaps(os.environ), *describe(others)]), file=sys.stderr)
+    report = run(models, lengths, threads, others, arguments.turns, arguments.memory)
+    if arguments.svg:
+        write_text(arguments.svg, svg_of(report))
+    print(json.dumps(report.rows, indent=2) if arguments.json else format_report(report))
+    return 0
+
+
+def _latency_arguments(parser):
+    parser.add_argument("models", nargs="*", type=file_name, metavar="MODEL",
+                        help="names of models (bench/latency_models.py has them; random weights) and model folders"
+                        " (default: the paper's)")  # fmt: skip
+    parser.add_argument(
+        "--length", default="128", metavar="N", help="tokens of the text, comma separated (default 128)"
+    )
+    parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
+    parser.add_argument("--against", metavar="NAMES",
+                        help="torch,onnxruntime, or none (default: those that are installed)")  # fmt: skip
+    parser.add_argument("--turns", type=positive, help="how often each side is measured (default 15, less often on a"
+                        " slow machine)")  # fmt: skip
+    parser.add_argument("--memory", action="store_true", help="measure peak memory, in a new process for each model")
+    parser.add_argument("--svg", type=file_name, metavar="FILE", help="write the chart of bars (extra plots)")
+    json_option(parser)
+
+
+COMMANDS = {
+    "latency": (
+        "measure models on one text, in float32 and 8 bits, beside PyTorch and ONNX Runtime (those: extra compare)",
+        "mobilebert bert-base --threads 1", _latency_arguments, latency,
+    ),
+}  # fmt: skip
