@@ -27,6 +27,10 @@ def names_of(models):
     A folder's label is its own name, or its path where two folders have the same name.
     """
     found, folders = {}, [pathlib.Path(name) for name in models if name not in MODELS]
+    seen = [name if name in MODELS else pathlib.Path(name).resolve() for name in models]
+    for name, known in zip(models, seen, strict=True):
+        if seen.count(known) > 1:
+            raise ValueError(f"latency: found {name} twice, expected each model once")
     for name in models or USUAL:
         if name in MODELS:
             label, value = name, MODELS[name]
@@ -36,8 +40,6 @@ def names_of(models):
                 raise ValueError(f"latency: found {name!r}, expected a model folder or one of {', '.join(MODELS)}")
             alone = sum(other.name == value.name for other in folders) == 1 and value.name not in models
             label = value.name if alone and value.name else str(value)
-        if label in found:
-            raise ValueError(f"latency: found {name} twice, expected each model once")
         found[label] = value
     return found
 

@@ -1,0 +1,228 @@
+"""`latency`: names and refusals, the arithmetic of its table, rows in the form of bench, equal outputs on all sides."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from fine_tuning_data import BERT, MOBILE, no_dropout, write_model
+
+from minimobilebert.bench import latency, latency_models, measure
+from minimobilebert.bench.latency_models import MODELS, USUAL, lengths_of, libraries_of, names_of
+from minimobilebert.bench.latency_parts import PARTS, seconds_of_parts
+from minimobilebert.bench.latency_table import bar_of_parts, chart, format_report
+from minimobilebert.bench.measure import KEYS, Timing, check_same, time_together
+from minimobilebert.bench.models import Subject
+from minimobilebert.bench.sides import OURS, OURS_INT8
+from minimobilebert.cli import main
+from minimobilebert.kernels.runtime.backend import use_backend
+
+MORE = ("ours_disk", "theirs_disk", "ours_memory", "paper_milliseconds")
+needs_compare = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")),
+    reason="needs the extra compare: make setup EXTRAS=compare",
+)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Tiny models under names of the paper, and a folder with the models `bert` and `mobile`."""
+    monkeypatch.setattr(measure, "LEAST", 0.0)
+    monkeypatch.setattr(measure, "REST", 0.0)
+    monkeypatch.setattr(measure, "SETTLE", 0.0)
+    tiny = {"mobilebert": no_dropout(MOBILE), "bert-base": no_dropout(BERT)}
+    monkeypatch.setattr(latency_models, "MODELS", MODELS | tiny)
+    monkeypatch.setattr(latency_models, "USUAL", tuple(tiny))
+    write_model(tmp_path / "bert", no_dropout(BERT))
+    write_model(tmp_path / "mobile", no_dropout(MOBILE), head="pretraining", seed=2)
+    return tmp_path
+
+
+def run(capsys, *words):
+    """-> exit code, stdout, stderr"""
+    code = main(["latency", "--turns", "1", "--length", "9", *words])
+    return code, *capsys.readouterr()
+
+
+def test_the_paper_s_table_7_has_four_names():
+    kinds = {
+        (MODELS[name].normalization_type, MODELS[name].hidden_act)
+        for name in USUAL if name not in ("bert-base", "mobilebert-tiny")
+    }  # fmt: skip
+    assert kinds == {(norm, act) for norm in ("layer_norm", "no_norm") for act in ("gelu_tanh", "relu")}
+    base = MODELS["mobilebert"]
+    assert all(
+        MODELS[name].replace(normalization_type="no_norm", hidden_act="relu") == base
+        for name in ("mobilebert-no-opt", "mobilebert-layernorm-relu", "mobilebert-nonorm-gelu")
+    )
+
+
+def test_rows_have_the_form_of_bench(small, capsys):
+    code, out, _ = run(capsys, "--json", "--threads", "1", "--against", "none", "--memory")
+    rows = json.loads(out)
+    assert code == 0 and all(tuple(row) == KEYS + MORE for row in rows)
+    assert [(row["name"], row["precision"], row["against"]) for row in rows] == [
+        ("mobilebert", "int8", "ours"), ("bert-base", "int8", "ours"),
+        ("mobilebert", "float32", "bert-base ours"), ("mobilebert", "int8", "bert-base ours"),
+        ("mobilebert", "int8", "bert-base ours int8"),
+        ("bert-base", "float32", "mobilebert ours"), ("bert-base", "int8", "mobilebert ours"),
+        ("bert-base", "int8", "mobilebert ours int8"),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["shape"] == "1 x 9" and row["unit"] == "ms" and row["threads"] == 1
+        assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])  # one turn
+        assert row["paper_milliseconds"] == {"mobilebert": 62, "bert-base": 342}[row["name"]]
+        assert row["ours_memory"] is None or row["ours_memory"] >= 0
+    sizes = {(row["name"], row["precision"]): row["ours_disk"] for row in rows}
+    for name in ("mobilebert", "bert-base"):
+        assert sizes[name, "float32"] / 4 < sizes[name, "int8"] < sizes[name, "float32"] / 2
+    assert rows[0]["theirs_disk"] == sizes["mobilebert", "float32"]
+
+
+def test_ratios_are_those_of_the_same_turn():
+    """The machine halves its speed in the second and third turn; the ratios do not notice."""
+    config = no_dropout(MOBILE)
+    case = latency.case_of("mobile", Subject(config, 9))
+    slow = np.array([1.0, 2.0, 2.0])
+    timings = {
+        "first": {OURS: Timing(4.0 * slow, 0.5), OURS_INT8: Timing(2.0 * slow, 0.5)},
+        "mobile": {OURS: Timing(slow, 0.5), OURS_INT8: Timing(0.5 * slow, 0.5)},
+    }
+    measured = latency._measured(case, 1, timings["mobile"], {OURS: 40, OURS_INT8: 10})
+    assert [(one.side, one.tokens, one.ratio, one.disk) for one in measured] == [
+        (OURS, 9, 1.0, 40), (OURS_INT8, 9, 2.0, 10),
+    ]  # fmt: skip
+    rows = latency.rows_across([case._replace(name="first"), case], 1, timings)
+    assert [(row["precision"], row["against"], row["ratio"], row["ratio_low"], row["ratio_high"]) for row in rows] == [
+        ("float32", "first ours", 4.0, 4.0, 4.0), ("int8", "first ours", 8.0, 8.0, 8.0),
+        ("int8", "first ours int8", 4.0, 4.0, 4.0),
+    ]  # fmt: skip
+
+
+def test_the_report_shows_what_was_measured(tmp_path):
+    measured = [
+        latency.Measured("mobilebert", OURS, 128, 1, np.array([0.03, 0.04, 0.05]), 1.0, 98_000_000),
+        latency.Measured("mobilebert", OURS_INT8, 128, 1, np.array([0.02, 0.02, 0.02]), 2.0, 25_000_000),
+        latency.Measured("mobilebert", OURS, 128, 2, np.array([9.0]), 1.0, 98_000_000),
+    ]
+    parts = [{"name": "mobilebert", "side": OURS, "tokens": 128, "threads": 1,
+              **dict(zip(PARTS, (0.1, 0.5, 0.1, 0.1, 0.1, 0.1), strict=True))}]  # fmt: skip
+    report = latency.Report([], measured, parts, {("mobilebert", OURS): 205_000_000}, {"mobilebert": 24_581_888})
+    text = format_report(report)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["mobilebert", "float32", "minimobilebert", "128", "1", "40.0", "35.0-45.0", "1.00", "98.0", "62"] in lines
+    assert ["mobilebert", "int8", "minimobilebert", "128", "1", "20.0", "20.0-20.0", "2.00", "25.0"] in lines
+    assert ["mobilebert", "24,581,888", "25.3M", "98.0", "25.0", "3.92", "205"] in lines
+    assert [line.count("#") for line in chart(report)] == [0, 40, 20]  # the first number of threads only
+    shares = next(line for line in lines if line[:1] == ["mobilebert"] and "50%" in line)
+    assert shares[-1] == "eeee" + 20 * "D" + "AAAA" + "NNNN" + "FFFF" + "...."
+
+
+def test_a_bar_of_parts_is_always_as_long():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        bar = bar_of_parts(dict(zip(PARTS, rng.exponential(size=len(PARTS)) ** 3, strict=True)))
+        assert len(bar) == 40 and list(bar) == sorted(bar, key="eDANF.".index)
+
+
+def test_the_parts_are_those_of_the_model():
+    config = no_dropout(MOBILE)
+    subject = Subject(config, 9)
+    with use_backend("numba"):
+        for params in (subject.params, subject.params_int8):
+            found = seconds_of_parts(params, config, subject.arrays, runs=2)
+            assert tuple(found) == PARTS and all(value > 0.0 for value in found.values())
+
+
+def test_models_of_folders_in_both_precisions(small, capsys):
+    assert main(["quantize", str(small / "mobile"), "--out", str(small / "eight")]) == 0
+    capsys.readouterr()
+    models = [str(small / name) for name in ("bert", "mobile", "eight")]
+    code, out, err = run(capsys, *models, "--threads", "1", "--against", "none")
+    assert code == 0
+    rows = [line.split()[:3] for line in out.split("\n\n")[0].splitlines()]
+    assert rows[2:] == [[name, precision, "minimobilebert"] for name, precision in (
+        ("bert", "float32"), ("bert", "int8"), ("mobile", "float32"), ("mobile", "int8"), ("eight", "int8"))]  # fmt: skip
+    code, out, _ = run(capsys, str(small / "eight"), "--threads", "1", "--against", "none")
+    assert code == 0 and "in 8 bits" in out
+    folder = latency.load_models({"mobile": small / "mobile", "eight": small / "eight"})
+    whole, small_one = (Subject(config, 9, params) for config, params in folder.values())
+    assert np.array_equal(whole.engine_int8(*whole.arrays), small_one.engine_int8(*whole.arrays))
+    assert np.array_equal(
+        whole.params["mobilebert.embeddings.position_embeddings.weight"],
+        folder["mobile"][1]["mobilebert.embeddings.position_embeddings.weight"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mobilbert"], "latency: found 'mobilbert', expected a model folder or one of bert-base,"),
+        (["mobilebert", "mobilebert"], "latency: found mobilebert twice"),
+        (["{0}/bert", "{0}/../{1}/bert"], "twice"),
+        (["{0}"], "expected a model"),
+        (["--length", "0"], "--length: found '0', expected numbers of tokens"),
+        (["--length", "9,"], "--length: found '9,'"),
+        (["--length", "-3"], "--length: found '-3'"),
+        (["--length", "²"], "--length: found '²'"),
+        (["--length", "49"], "--length: found 49, expected at most 48, the positions of mobilebert"),
+        (["--threads", "0"], "--threads: found '0', expected numbers from 1 to"),
+        (["--against", "numpy"], "--against: found 'numpy', expected torch, onnxruntime or none"),
+        (["--against", ""], "--against: found ''"),
+        (["--svg", "{0}"], "{0}"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(words, message, small, capsys):
+    if "--svg" in words:
+        pytest.importorskip("matplotlib", reason="needs the extra plots: make setup EXTRAS=plots")
+    words = [word.format(small, small.name) for word in words]
+    code, out, err = run(capsys, "--against", "none", *words)
+    lines = err.splitlines()
+    assert code == 2 and out == "" and len(lines) == 1 and message.format(small) in lines[0]
+
+
+def test_the_numpy_back_end_is_not_what_is_measured(small, capsys):
+    with use_backend("numpy"):
+        code, _, err = run(capsys, "--against", "none")
+    assert code == 2 and "back end 'numpy'" in err
+
+
+def test_names():
+    assert list(names_of([])) == list(USUAL) and names_of(["bert-base"]) == {"bert-base": MODELS["bert-base"]}
+    assert lengths_of("384,128") == [128, 384]
+    assert libraries_of(None) == ["torch", "onnxruntime"] and libraries_of("none") == []
+    assert libraries_of("onnxruntime,torch") == ["torch", "onnxruntime"]
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    paths = [str(write_model(tmp_path / name / "student", no_dropout(BERT))) for name in ("a", "b")]
+    assert names_of(paths) == {path: pathlib.Path(path) for path in paths}
+    assert list(names_of(paths[:1])) == ["student"]
+
+
+def test_a_side_that_computes_something_else_is_not_timed():
+    case = latency.case_of("mobile", Subject(no_dropout(MOBILE), 9))
+    hidden = {side: case.build(side, 1)() for side in (OURS, OURS_INT8)}
+    check_same(case, hidden)
+    with pytest.raises(ValueError, match=r"mobile 1 x 9: found a relative difference .*ours int8"):
+        check_same(case, hidden | {OURS_INT8: hidden[OURS_INT8][:, ::-1]})
+
+
+@needs_compare
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("config", [no_dropout(MOBILE), no_dropout(BERT)])
+def test_all_sides_compute_the_same(config, monkeypatch):
+    """`time_together` compares the outputs of all sides; a sixth wrong one would end it."""
+    case = latency.case_of("model", Subject(config, 9))
+    sides = ["torch", "torch int8", "onnxruntime", "onnxruntime int8"]
+    monkeypatch.setattr(measure, "LEAST", 0.0)
+    timings = time_together([case], 1, sides, turns=2)["model"]
+    assert list(timings) == [OURS, "torch", "onnxruntime", OURS_INT8, "torch int8", "onnxruntime int8"]
+    results = {side: np.asarray(case.build(side, 1)()) for side in timings}
+    for side in ("torch int8", "onnxruntime int8"):
+        difference = np.abs(results[side] - results[OURS]).max() / np.abs(results[OURS]).max()
+        assert 1e-4 < difference < 0.1  # rounded to 8 bits, but the same model
+    subject = Subject(config, 9)
+    disk = {side: subject.bytes_on_disk(side) for side in timings}
+    assert disk["onnxruntime"] > disk[OURS] > disk[OURS_INT8]
