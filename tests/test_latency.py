@@ -9,7 +9,7 @@ import pytest
 from fine_tuning_data import BERT, MOBILE, no_dropout, write_model
 
 from minimobilebert.bench import latency, latency_models, measure
-from minimobilebert.bench.latency_models import MODELS, USUAL, lengths_of, libraries_of, names_of
+from minimobilebert.bench.latency_models import MODELS, USUAL, lengths_of, libraries_of, names_of, sides_of
 from minimobilebert.bench.latency_parts import PARTS, seconds_of_parts
 from minimobilebert.bench.latency_table import bar_of_parts, chart, format_report
 from minimobilebert.bench.measure import KEYS, Timing, check_same, time_together
@@ -63,11 +63,12 @@ def test_rows_have_the_form_of_bench(small, capsys):
     rows = json.loads(out)
     assert code == 0 and all(tuple(row) == KEYS + MORE for row in rows)
     assert [(row["name"], row["precision"], row["against"]) for row in rows] == [
-        ("mobilebert", "int8", "ours"), ("bert-base", "int8", "ours"),
-        ("mobilebert", "float32", "bert-base ours"), ("mobilebert", "int8", "bert-base ours"),
-        ("mobilebert", "int8", "bert-base ours int8"),
-        ("bert-base", "float32", "mobilebert ours"), ("bert-base", "int8", "mobilebert ours"),
-        ("bert-base", "int8", "mobilebert ours int8"),
+        ("mobilebert", "bfloat16", "ours"), ("mobilebert", "int8", "ours"),
+        ("bert-base", "bfloat16", "ours"), ("bert-base", "int8", "ours"),
+        *(pair for name, other in (("mobilebert", "bert-base"), ("bert-base", "mobilebert")) for pair in (
+            *((name, precision, f"{other} ours") for precision in ("float32", "bfloat16", "int8")),
+            (name, "bfloat16", f"{other} ours bfloat16"), (name, "int8", f"{other} ours int8"),
+        )),
     ]  # fmt: skip
     for row in rows:
         assert row["shape"] == "1 x 9" and row["unit"] == "ms" and row["threads"] == 1
@@ -76,6 +77,7 @@ def test_rows_have_the_form_of_bench(small, capsys):
         assert row["ours_memory"] is None or row["ours_memory"] >= 0
     sizes = {(row["name"], row["precision"]): row["ours_disk"] for row in rows}
     for name in ("mobilebert", "bert-base"):
+        assert sizes[name, "bfloat16"] == sizes[name, "float32"]  # rounded when the engine packs them
         assert sizes[name, "float32"] / 4 < sizes[name, "int8"] < sizes[name, "float32"] / 2
     assert rows[0]["theirs_disk"] == sizes["mobilebert", "float32"]
 
@@ -139,11 +141,12 @@ def test_models_of_folders_in_both_precisions(small, capsys):
     assert main(["quantize", str(small / "mobile"), "--out", str(small / "eight")]) == 0
     capsys.readouterr()
     models = [str(small / name) for name in ("bert", "mobile", "eight")]
-    code, out, err = run(capsys, *models, "--threads", "1", "--against", "none")
+    code, out, _ = run(capsys, *models, "--threads", "1", "--against", "none")
     assert code == 0
     rows = [line.split()[:3] for line in out.split("\n\n")[0].splitlines()]
     assert rows[2:] == [[name, precision, "minimobilebert"] for name, precision in (
-        ("bert", "float32"), ("bert", "int8"), ("mobile", "float32"), ("mobile", "int8"), ("eight", "int8"))]  # fmt: skip
+        *((name, precision) for name in ("bert", "mobile") for precision in ("float32", "bfloat16", "int8")),
+        ("eight", "int8"))]  # fmt: skip
     code, out, _ = run(capsys, str(small / "eight"), "--threads", "1", "--against", "none")
     assert code == 0 and "in 8 bits" in out
     folder = latency.load_models({"mobile": small / "mobile", "eight": small / "eight"})
@@ -213,12 +216,21 @@ def test_a_side_that_computes_something_else_is_not_timed():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", [no_dropout(MOBILE), no_dropout(BERT)])
 def test_all_sides_compute_the_same(config, monkeypatch):
-    """`time_together` compares the outputs of all sides; a sixth wrong one would end it."""
+    """`time_together` compares the outputs of all sides; a wrong one would end it."""
     case = latency.case_of("model", Subject(config, 9))
-    sides = ["torch", "torch int8", "onnxruntime", "onnxruntime int8"]
+    sides = sides_of(libraries_of(None))
     monkeypatch.setattr(measure, "LEAST", 0.0)
     timings = time_together([case], 1, sides, turns=2)["model"]
-    assert list(timings) == [OURS, "torch", "onnxruntime", OURS_INT8, "torch int8", "onnxruntime int8"]
+    assert list(timings) == [
+        OURS,
+        "torch",
+        "onnxruntime",
+        "ours bfloat16",
+        "torch bfloat16",
+        OURS_INT8,
+        "torch int8",
+        "onnxruntime int8",
+    ]
     results = {side: np.asarray(case.build(side, 1)()) for side in timings}
     for side in ("torch int8", "onnxruntime int8"):
         difference = np.abs(results[side] - results[OURS]).max() / np.abs(results[OURS]).max()

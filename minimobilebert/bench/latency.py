@@ -1,29 +1,32 @@
-"""`latency`: models side by side on one text, in float32 and in 8 bits, beside PyTorch and ONNX Runtime, in one run.
+"""`latency`: models side by side on one text, in three precisions, beside PyTorch and ONNX Runtime, in one run.
 
-    for each turn:  for each model:  ours, ours int8, torch, torch int8, onnxruntime, onnxruntime int8
+    for each turn:  for each model:  ours, ours bfloat16, ours int8,
+                                     torch, torch bfloat16, torch int8, onnxruntime, onnxruntime int8
 
 A ratio is the median over turns of two times of the same turn, as in `bench`. A model is compared with
 
-    itself in the other precision and on the other sides;
-    the first model of the list, and bert-base if it is in the list: their float32 on every side, and their 8 bits
+    itself in other precisions and on other sides;
+    the first model of the list, and bert-base if it is in the list: their float32 on every side, and ours in the same
+    precision
 """
 
 import pathlib
 from typing import NamedTuple
 
 from ..kernels.runtime.backend import current_backend
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..model.quantization import is_quantized
 from ..support.paper import MILLISECONDS
 from ..support.terminal import progress_bar
 from ..training.model_folder import load_model
 from .latency_memory import memory_of_text
-from .latency_models import YARDSTICK
+from .latency_models import COMPARED, YARDSTICK
 from .latency_parts import seconds_of_parts
 from .libraries import set_all_threads
 from .measure import Case, compared, taking_part, time_together
 from .models import Subject
-from .sides import FLOAT32, ONNX, ONNX_INT8, OURS, OURS_INT8, TORCH, TORCH_INT8, library_of, ours_in, precision_of
+from .sides import BFLOAT16, FLOAT32, OURS, OURS_BFLOAT16, OURS_INT8, library_of, ours_in, precision_of
 
 TURNS = 15
 
@@ -77,8 +80,8 @@ def case_of(name, subject):
     shape = f"1 x {subject.arrays[0].size}"
     if is_quantized(subject.params):
         return Case(name, shape, "ms", 0.0, (), subject.build, turns=TURNS, reference=OURS_INT8)
-    in_8_bits = tuple((OURS_INT8, (side,)) for side in (OURS, TORCH, TORCH_INT8, ONNX, ONNX_INT8))
-    return Case(name, shape, "ms", 0.0, (TORCH, ONNX), subject.build, turns=TURNS, also=in_8_bits)
+    pairs = tuple((own, (side,)) for own, others in COMPARED.items() for side in others)
+    return Case(name, shape, "ms", 0.0, (), subject.build, turns=TURNS, also=pairs)
 
 
 def _rows(case, threads, timings):
@@ -97,9 +100,9 @@ def rows_across(cases, threads, timings):
                 label = f"{name} {side}"  # such as "bert-base torch"
                 known[label] = timing
                 if precision_of(side) == FLOAT32:
-                    pairs += [(OURS, (label,)), (OURS_INT8, (label,))]
-                elif side == OURS_INT8:
-                    pairs.append((OURS_INT8, (label,)))
+                    pairs += [(own, (label,)) for own in COMPARED]
+                elif side in COMPARED:
+                    pairs.append((side, (label,)))
         rows += _rows(case._replace(against=(), also=tuple(pairs)), threads, known)
     return rows
 
@@ -118,9 +121,11 @@ def _prepare(name, subject, sides, with_memory, threads):
     disk, parts, memory = {side: subject.bytes_on_disk(side) for side in sides}, {}, {}
     for side in (side for side in sides if library_of(side) == OURS):
         params = subject.params_int8 if side == OURS_INT8 else subject.params
-        parts[side] = seconds_of_parts(params, subject.config, subject.arrays)
+        precision = BFLOAT16 if side == OURS_BFLOAT16 else FLOAT32  # of products that are not in 8 bits
+        with use_precision(precision):
+            parts[side] = seconds_of_parts(params, subject.config, subject.arrays)
         if with_memory:
-            memory[side] = memory_of_text(params, subject.config, subject.arrays[0].size, threads)
+            memory[side] = memory_of_text(params, subject.config, subject.arrays[0].size, precision, threads)
     return disk, parts, memory
 
 

@@ -14,20 +14,24 @@ import numpy as np
 
 from ..config import config_from_dict
 from ..inference.engine import Engine
+from ..kernels.runtime.jit import set_threads
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.quantization import as_arrays, from_arrays, quantize
 from ..training.checkpoints import load_checkpoint, save_checkpoint
 from .memory import forget_peak, peak_bytes
 
 
-def memory_of_text(params, config, tokens, threads):
-    """params: in float32 or in 8 bits -> bytes, or None if the system does not report them"""
+def memory_of_text(params, config, tokens, precision, threads):
+    """params: in float32 or in 8 bits; precision: of products that are not in 8 bits
+    -> bytes, or None if the system does not report them"""
     encoder = {name: params[name] for name in parameter_shapes(config)}
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "model.npz"
         metadata = {"step": 0, "seconds": 0.0, "configuration": {"model": dataclasses.asdict(config)}}
         save_checkpoint(file, as_arrays(encoder), metadata)
-        code = f"from minimobilebert.bench.latency_memory import child; child({str(file)!r}, {tokens}, {threads})"
+        arguments = str(file), tokens, precision, threads
+        code = f"from minimobilebert.bench.latency_memory import child; child{arguments!r}"
         finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if finished.returncode:
         raise ValueError(f"latency: memory: {(finished.stderr.strip() or 'no message').splitlines()[-1]}")
@@ -49,11 +53,10 @@ def _run(params, config, tokens):
     Engine(params, config)(ids, np.zeros_like(ids), np.ones(ids.shape, bool))
 
 
-def child(file, tokens, threads):
+def child(file, tokens, precision, threads):
     """Run in the new process; prints the bytes."""
-    from ..kernels.runtime.jit import set_threads
-
     set_threads(threads)
+    use_precision(precision)
     _, metadata = load_checkpoint(file)
     config = config_from_dict(metadata["configuration"]["model"])
     tiny = _tiny(config)

@@ -11,6 +11,7 @@ import pathlib
 
 from ..config import PRESETS, preset
 from ..support.paper import MILLISECONDS
+from .sides import ONNX, ONNX_INT8, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, TORCH_BFLOAT16, TORCH_INT8
 
 MODELS = PRESETS | {
     "mobilebert-layernorm-relu": preset("mobilebert", normalization_type="layer_norm"),
@@ -18,7 +19,13 @@ MODELS = PRESETS | {
 }
 YARDSTICK = "bert-base"  # the paper's Table 4 compares with it
 USUAL = tuple(MILLISECONDS)
-LIBRARIES = ("torch", "onnxruntime")
+# What each of our sides is compared with.
+COMPARED = {
+    OURS: (TORCH, ONNX),
+    OURS_BFLOAT16: (OURS, TORCH, TORCH_BFLOAT16),
+    OURS_INT8: (OURS, TORCH, TORCH_INT8, ONNX, ONNX_INT8),
+}
+LIBRARIES = {TORCH: (TORCH, TORCH_BFLOAT16, TORCH_INT8), ONNX: (ONNX, ONNX_INT8)}
 
 
 def names_of(models):
@@ -61,3 +68,8 @@ def libraries_of(text):
         if name not in LIBRARIES:
             raise ValueError(f"--against: found {name!r}, expected {', '.join(LIBRARIES)} or none")
     return [name for name in LIBRARIES if name in names]
+
+
+def sides_of(libraries):
+    """Names of libraries -> their sides"""
+    return [side for library in libraries for side in LIBRARIES[library]]

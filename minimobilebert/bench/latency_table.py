@@ -5,7 +5,7 @@ from ..support.paper import MILLISECONDS, PAPER
 from ..support.tables import aligned
 from ..support.timing import quartiles
 from .latency_parts import PARTS
-from .sides import OURS, OURS_INT8, library_of, precision_of
+from .sides import OURS, OURS_BFLOAT16, OURS_INT8, library_of, precision_of
 
 _WIDTH = 40  # characters of the longest bar, and of the bar of a model's parts
 _LETTERS = dict(zip(PARTS, "eDANF.", strict=True))
@@ -20,8 +20,9 @@ _PART_NOTES = """\
 where the time goes: one operation at a time ("alone"); the engine, which is what is measured above, fuses them.
 {letters}"""
 _SIZE_NOTES = """\
-MB: of the encoder as stored. peak: of a process that loads the model and runs one text, above what it had before. The
-paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
+MB: of the encoder as stored. The paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
+_PEAK_NOTE = """peak: MB that
+a new process takes to load the model and run one text."""
 
 
 def _library(side):
@@ -84,10 +85,11 @@ def _parts(report):
 
 def _sizes(report):
     disk = {(one.name, one.side): one.disk for one in report.measured}
-    rows = [["model", "parameters", "paper", "MB", "in 8 bits", "times smaller", "peak MB", "peak in 8 bits"]]
+    rows = [["model", "parameters", "paper", "MB", "in 8 bits", "times smaller", *(f"peak {precision_of(side)}"
+             for side in (OURS, OURS_BFLOAT16, OURS_INT8) if report.memory)]]  # fmt: skip
     for name, parameters in report.parameters.items():
         whole, small = disk.get((name, OURS)), disk.get((name, OURS_INT8))
-        peaks = (report.memory.get((name, side)) for side in (OURS, OURS_INT8))
+        peaks = (report.memory.get((name, side)) for side in (OURS, OURS_BFLOAT16, OURS_INT8) if report.memory)
         paper, _ = PAPER.get(name, (None, None))
         rows.append([
             name, f"{parameters:,}", f"{paper / 1e6:.1f}M" if paper else "",
@@ -95,7 +97,8 @@ def _sizes(report):
             f"{whole / small:.2f}" if whole and small else "",
             *("" if value is None else f"{value / 1e6:.0f}" for value in peaks),
         ])  # fmt: skip
-    return [*aligned(rows, (0,), ruled=True), "", *_SIZE_NOTES.splitlines()]
+    notes = _SIZE_NOTES + (f" {_PEAK_NOTE}" if report.memory else "")
+    return [*aligned(rows, (0,), ruled=True), "", *notes.splitlines()]
 
 
 def _bars(report):
@@ -125,11 +128,9 @@ def chart(report):
 
 def svg_of(report):
     """The same chart -> svg"""
-    colours = {OURS: COLOURS["student"], OURS_INT8: COLOURS["teacher"]}
-    return lying_bars(
-        [(label, value, colours.get(side, COLOURS["student_from_scratch"])) for label, value, side in _bars(report)],
-        _heading(report),
-    )
+    colours = {False: COLOURS["student_from_scratch"], True: COLOURS["student"]}
+    bars = [(label, value, colours[library_of(side) == OURS]) for label, value, side in _bars(report)]
+    return lying_bars(bars, _heading(report))
 
 
 def format_report(report):

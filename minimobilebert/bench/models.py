@@ -11,6 +11,7 @@ import numpy as np
 from ..config import preset
 from ..inference.engine import Engine
 from ..kernels.runtime.backend import use_backend
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.quantization import as_arrays, is_quantized, quantize
 from .measure import Case
@@ -42,6 +43,10 @@ class Subject:
     def pytorch_int8(self):
         return quantize_torch(self.pytorch)
 
+    def pytorch_in(self, side):
+        """The encoder for one of PyTorch's sides; in bfloat16 it is the same one, under autocast"""
+        return self.pytorch_int8 if side == TORCH_INT8 else self.pytorch
+
     @functools.cached_property
     def onnx(self):
         return OnnxEncoder(lambda: self.pytorch, self.arrays)
@@ -63,15 +68,15 @@ class Subject:
 
     def build(self, side, threads):
         """The function with which `side` runs this model."""
-        if side in (TORCH, TORCH_INT8):
-            return torch_encoder(self.pytorch if side == TORCH else self.pytorch_int8, self.arrays)
+        if library_of(side) == TORCH:
+            return torch_encoder(self.pytorch_in(side), self.arrays, precision_of(side))
         if side in (ONNX, ONNX_INT8):
             return self.onnx(threads, precision_of(side))
         if side == "numpy":
             return in_numpy(self.minimobilebert())
         if side == OURS_INT8:
             return lambda: self.engine_int8(*self.arrays)
-        return self.minimobilebert()
+        return in_precision(self.minimobilebert(), precision_of(side))
 
     def bytes_on_disk(self, side):
         """What `side` stores for the encoder; for ONNX Runtime, the files of its model"""
@@ -80,9 +85,19 @@ class Subject:
             encoder = {name: params[name] for name in parameter_shapes(self.config)}
             return sum(array.nbytes for array in as_arrays(encoder).values())
         if library_of(side) == TORCH:
-            return torch_bytes(self.pytorch if side == TORCH else self.pytorch_int8)
+            return torch_bytes(self.pytorch_in(side))
         file = self.onnx.file(precision_of(side))
         return sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
+
+
+def in_precision(function, precision):
+    """The same function with matrix products in this precision."""
+
+    def run():
+        with use_precision(precision):
+            return function()
+
+    return run
 
 
 def in_numpy(function):

@@ -51,10 +51,16 @@ def autocast(precision):
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == BFLOAT16)
 
 
-def torch_encoder(encoder, arrays):
+def torch_encoder(encoder, arrays, precision=FLOAT32):
     """encoder: that of transformers' model -> a function that runs it and returns the last hidden state"""
     torch, inputs = require("torch", "compare"), as_tensors(arrays)
-    return torch.inference_mode()(lambda: encoder(**inputs).last_hidden_state)
+
+    @torch.inference_mode()
+    def run():
+        with autocast(precision):
+            return encoder(**inputs).last_hidden_state
+
+    return run
 
 
 def export_onnx(encoder, arrays, folder):

@@ -9,7 +9,7 @@ from .options import file_name, json_option, positive
 
 def latency(arguments):
     from ..bench.arguments import threads_of
-    from ..bench.latency_models import lengths_of, libraries_of, names_of
+    from ..bench.latency_models import lengths_of, libraries_of, names_of, sides_of
     from ..bench.libraries import describe, handicaps, load
     from ..support.extras import require
     from ..support.files import check_replaceable, write_text
@@ -19,7 +19,7 @@ def latency(arguments):
     if arguments.svg:
         require("matplotlib", "plots")
         check_replaceable(arguments.svg)
-    others = load([side for library in libraries for side in (library, f"{library} int8")])  # before the kernels
+    others = load(sides_of(libraries))  # before the kernels
 
     from ..bench.latency import check_lengths, load_models, run
     from ..bench.latency_table import format_report, svg_of
@@ -53,7 +53,7 @@ def _latency_arguments(parser):
 
 COMMANDS = {
     "latency": (
-        "measure models on one text, in float32 and 8 bits, beside PyTorch and ONNX Runtime (those: extra compare)",
+        "measure models on one text, in three precisions, beside PyTorch and ONNX Runtime (those: extra compare)",
         "mobilebert bert-base --threads 1", _latency_arguments, latency,
     ),
 }  # fmt: skip
