@@ -106,6 +106,7 @@ help:
 	@echo "nsp               predict whether one text follows another         python -m minimobilebert nsp TEXT TEXT"
 	@echo "convert           read or write a Hugging Face folder              python -m minimobilebert convert"
 	@echo "quantize          a model in 8 bits, up to 4 times smaller         python -m minimobilebert quantize FOLDER --out DIR"
+	@echo "export            a model for ONNX Runtime and browsers            python -m minimobilebert export FOLDER --onnx DIR"
 	@echo "pareto            sentence encoders side by side                   python -m minimobilebert pareto FOLDER ... --measure WHAT"
 	@echo "finetune          one task, one model: any settings, or a search   python -m minimobilebert finetune"
 	@echo "evaluate          score a fine-tuned model on a task's dev rows    python -m minimobilebert evaluate"

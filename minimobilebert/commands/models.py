@@ -1,4 +1,4 @@
-"""Commands that run a trained model, store it in 8 bits, and convert from and to Hugging Face."""
+"""Commands that run a trained model, store it in 8 bits, convert from and to Hugging Face, and export to ONNX."""
 
 import json
 import sys
@@ -84,6 +84,33 @@ def _quantize_arguments(parser):
     )
 
 
+def _described(graph):
+    """A line on one graph that was written"""
+    errors = graph.errors and ", ".join(f"{name} {error:.1e}" for name, error in graph.errors.items())
+    compared = f"largest relative error: {errors}" if errors else "not compared: onnxruntime is not installed"
+    return f"onnx/{graph.name}: {graph.megabytes:.1f} MB, {graph.nodes} nodes; {compared}"
+
+
+def export(arguments):
+    from ..interop.onnx.folder import export
+
+    done = export(arguments.model, arguments.onnx, arguments.int8)
+    for note in done.notes:
+        print(note, file=sys.stderr)
+    for graph in done.graphs:
+        print(_described(graph))
+    print(f"written to {arguments.onnx}")
+    return 0
+
+
+def _export_arguments(parser):
+    parser.add_argument("model", type=file_name, metavar="FOLDER", help="a run, a stage of it, or a converted model")
+    parser.add_argument(
+        "--onnx", required=True, type=file_name, metavar="FOLDER", help="where to write the graphs; new or empty"
+    )
+    parser.add_argument("--int8", action="store_true", help="in 8 bits too; only in 8 bits if the model is quantised")
+
+
 COMMANDS = {
     "fill-mask": (
         "predict the words at [MASK]",
@@ -100,5 +127,9 @@ COMMANDS = {
     "quantize": (
         "store a trained model's matrices in 8 bits: up to 4 times smaller",
         "runs/tiny --out runs/tiny8", _quantize_arguments, quantize,
+    ),
+    "export": (
+        "write a trained model for ONNX Runtime and browsers (extra interop)",
+        "runs/tiny --onnx web --int8", _export_arguments, export,
     ),
 }  # fmt: skip

@@ -1,1 +1,1 @@
-"""Import and export of Hugging Face checkpoints (extra `interop`): files, configurations, names, vocabulary."""
+"""Import and export of Hugging Face checkpoints, and export to ONNX (extra `interop`)."""

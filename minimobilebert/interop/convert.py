@@ -115,15 +115,11 @@ def to_hf(folder, out):
     check_writable(out)
     require("safetensors", "interop")
     saved = load_model(folder)
-    settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder)
-    settings["pad_token_id"] = saved.tokenizer.pad_id
-    if saved.labels:
-        settings["id2label"] = {str(i): name for i, name in enumerate(saved.labels)}
-        settings["label2id"] = {name: i for i, name in enumerate(saved.labels)}
+    settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder, saved.labels, saved.tokenizer.pad_id)
     tensors = tensors_for_hf(saved.params, saved.config, saved.head)
     check_disk(out, sum(array.nbytes for array in tensors.values()), "the model")
     with new_folder(out) as unfinished:
-        write_tokenizer(unfinished, saved.tokenizer, saved.config)
+        write_tokenizer(unfinished, saved.tokenizer, saved.config.max_position_embeddings)
         write_tensors(unfinished, tensors)
         write_json(unfinished / "config.json", settings)
         if saved.sentence:

@@ -106,8 +106,8 @@ def head_from_hf(settings, names, location):
     return head_of(names)
 
 
-def config_to_hf(config, head, num_labels, location):
-    """ModelConfig and head -> the dict of a config.json. InteropError if transformers cannot build the model."""
+def check_transformers_has(config, head, location):
+    """InteropError if transformers cannot build the model."""
     family = "mobilebert" if config.use_bottleneck else "bert"
     if config.use_bottleneck and not (config.bottleneck_attention or config.key_query_shared_bottleneck):
         raise InteropError(
@@ -124,9 +124,14 @@ def config_to_hf(config, head, num_labels, location):
         raise InteropError(f"{location}: found plain BERT with NoNorm or stacked feed-forwards, expected neither")
     if family == "bert" and needs_pooler and not config.classifier_activation:
         raise InteropError(f"{location}: found BERT without a pooler, expected one: transformers always builds it here")
+
+
+def settings_for_hf(config, head, num_labels, labels=None, pad_id=0):
+    """ModelConfig and head -> the dict of a config.json. labels: names of the classes, or None"""
+    family = "mobilebert" if config.use_bottleneck else "bert"
     ending = next(ending for ending, name in _HEAD_OF_ENDING.items() if name == head)
     settings = {"architectures": [_FAMILIES[family] + ending], "model_type": family, "dtype": "float32",
-                "pad_token_id": 0}  # fmt: skip
+                "pad_token_id": pad_id}  # fmt: skip
     settings |= {name: getattr(config, name) for name in _SAME_NAME}
     settings["hidden_act"] = _ACTIVATION_TO_HF[config.hidden_act]
     settings["tie_word_embeddings"] = config.tie_word_embeddings
@@ -135,6 +140,13 @@ def config_to_hf(config, head, num_labels, location):
         settings["use_bottleneck_attention"] = config.bottleneck_attention
         settings["hidden_act"] = _ACTIVATION_TO_HF[config.hidden_act]
     if head == "classification":
-        settings["id2label"] = {str(i): f"LABEL_{i}" for i in range(num_labels)}
-        settings["label2id"] = {f"LABEL_{i}": i for i in range(num_labels)}
+        labels = labels or [f"LABEL_{i}" for i in range(num_labels)]
+        settings["id2label"] = {str(i): name for i, name in enumerate(labels)}
+        settings["label2id"] = {name: i for i, name in enumerate(labels)}
     return settings
+
+
+def config_to_hf(config, head, num_labels, location, labels=None, pad_id=0):
+    """`settings_for_hf`; InteropError if transformers cannot build the model."""
+    check_transformers_has(config, head, location)
+    return settings_for_hf(config, head, num_labels, labels, pad_id)

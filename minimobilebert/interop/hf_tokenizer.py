@@ -104,12 +104,19 @@ def tokenizer_json(tokenizer):
     }  # fmt: skip
 
 
-def write_tokenizer(folder, tokenizer, config):
-    """Write vocab.txt, tokenizer.json and tokenizer_config.json."""
+def _special_names():
+    return {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+
+
+def write_special_tokens(folder):
+    """Write special_tokens_map.json, which transformers no longer writes but fastembed reads."""
+    write_json(pathlib.Path(folder) / "special_tokens_map.json", _special_names())
+
+
+def write_tokenizer(folder, tokenizer, longest):
+    """Write vocab.txt, tokenizer.json and tokenizer_config.json; longest: the most pieces of an input."""
     folder = pathlib.Path(folder)
     tokenizer.save(folder / "vocab.txt")
     write_json(folder / "tokenizer.json", tokenizer_json(tokenizer))
-    settings = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    settings |= {"do_lower_case": True, "model_max_length": config.max_position_embeddings,
-                 "tokenizer_class": "BertTokenizer"}  # fmt: skip
-    write_json(folder / "tokenizer_config.json", settings)
+    settings = {"do_lower_case": True, "model_max_length": longest, "tokenizer_class": "BertTokenizer"}
+    write_json(folder / "tokenizer_config.json", _special_names() | settings)

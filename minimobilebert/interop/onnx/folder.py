@@ -1,0 +1,142 @@
+"""`export --onnx`: a model folder to a folder that other programs open without any code of ours.
+
+    onnx/model.onnx, onnx/model_quantized.onnx     the graph in float32, and in 8 bits
+    config.json                                    sizes, names of classes
+    vocab.txt, tokenizer.json, ...                 the tokeniser
+    modules.json, 1_Pooling/, ...                  how tokens become a vector, for a sentence encoder
+
+The names of the graphs are those that transformers.js looks for (dtype fp32 and q8) and sentence-transformers too. We
+build, check and compare everything before we write, and write the new folder atomically.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.quantization import as_arrays, is_quantized, quantize
+from ...support.extras import require
+from ...support.files import check_new_folder, new_folder, replacing, write_json
+from ...support.requirements import check_disk, check_writable
+from ...training.model_folder import load_model
+from ..hf_config import settings_for_hf
+from ..hf_tokenizer import write_special_tokens, write_tokenizer
+from ..safetensors_files import InteropError
+from ..sentence_folders import write_sentence_settings
+from .comparison import has_runtime, largest_errors
+from .encoder import encoder
+from .graph import Graph
+from .heads import check_head, outputs
+
+FLOAT, QUANTIZED = "model.onnx", "model_quantized.onnx"
+MOST_BYTES = 2_000_000_000  # of a file in the format of ONNX, whose lengths have 31 bits
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# A graph with a larger error than this does not compute the model: something is wrong, and nothing is written.
+_LARGEST_ERROR = {FLOAT: 1e-3, QUANTIZED: 0.2}
+
+
+class Written(NamedTuple):
+    """One graph that was written."""
+
+    name: str  # of its file
+    megabytes: float
+    nodes: int
+    errors: dict | None  # {output: largest relative error}; None: not compared
+
+
+class Exported(NamedTuple):
+    """The result of an export."""
+
+    graphs: list  # of Written
+    notes: list  # lines
+
+
+def build(params, config, head=None, sentence=None):
+    """A model as a graph; head, sentence: as in SavedModel -> ModelProto, checked"""
+    graph = Graph()
+    mask = graph.cast("attention_mask", np.bool_, "mask")
+    hidden = encoder(graph, params, config, "input_ids", "token_type_ids", mask)
+    outputs(graph, params, config, head, sentence, hidden, mask)
+    return graph.model({name: (np.int64, ["batch", "length"]) for name in _INPUTS}, config.prefix)
+
+
+def _float32(params, location):
+    """Parameters as float32. InteropError for a NaN or an infinity, by its name."""
+    found = {}
+    for name, weight in params.items():
+        with np.errstate(over="ignore"):
+            found[name] = weight.astype(np.float32, copy=False) if isinstance(weight, np.ndarray) else weight
+    for name, array in as_arrays(found).items():
+        if not np.isfinite(array).all():
+            index = np.argwhere(~np.isfinite(array))[0].tolist()
+            raise InteropError(f"{location}: {name}: found {array[tuple(index)]} at {index}, expected finite numbers")
+    return found
+
+
+def _variants(saved, int8, location):
+    """{name of a graph's file: its parameters}"""
+    params = _float32(saved.params, location)
+    if is_quantized(params):
+        if not int8:
+            raise InteropError(f"{location}: found a model in 8 bits, whose float32 is gone, expected --int8 with it")
+        return {QUANTIZED: params}
+    return {FLOAT: params, QUANTIZED: quantize(params, saved.config)} if int8 else {FLOAT: params}
+
+
+def _check_sizes(variants, location):
+    for params in variants.values():
+        size = sum(array.nbytes for array in as_arrays(params).values())
+        if size > MOST_BYTES:
+            raise InteropError(f"{location}: found {size / 1e6:,.0f} MB of parameters, expected at most"
+                               f" {MOST_BYTES / 1e6:,.0f} MB: the format holds no more in one file")  # fmt: skip
+
+
+def _checked(name, params, saved):
+    """Build one graph and compare it -> its bytes, Written"""
+    arguments = params, saved.config, saved.head, saved.sentence
+    model = build(*arguments)
+    serialised = model.SerializeToString(deterministic=True)
+    errors = largest_errors(serialised, *arguments) if has_runtime() else None
+    if errors and not max(errors.values()) <= _LARGEST_ERROR[name]:
+        worst = max(errors, key=errors.get)
+        raise InteropError(f"{name}: {worst}: found a relative error of {errors[worst]:.1e} in ONNX Runtime, expected"
+                           f" at most {_LARGEST_ERROR[name]:.0e}; nothing was written")  # fmt: skip
+    return serialised, Written(name, len(serialised) / 1e6, len(model.graph.node), errors)
+
+
+def _write_others(folder, saved):
+    """The files beside the graphs."""
+    config, sentence = saved.config, saved.sentence
+    longest = sentence.longest(config) if sentence else config.max_position_embeddings
+    write_tokenizer(folder, saved.tokenizer, longest)
+    write_special_tokens(folder)
+    settings = settings_for_hf(config, saved.head, saved.num_labels, saved.labels, saved.tokenizer.pad_id)
+    write_json(folder / "config.json", settings)
+    if sentence:
+        write_sentence_settings(folder, sentence, config)
+
+
+def export(folder, out, int8=False):
+    """folder: a run or a model folder; out: a new folder; int8: in 8 bits (too) -> Exported
+
+    ValueError for a bad model, an extra that is not installed or a folder that is not new: nothing is written then.
+    """
+    check_new_folder(out)
+    check_writable(out)
+    require("onnx", "interop")
+    saved = load_model(folder, in_8_bits=True)
+    check_head(saved.head, folder)
+    variants = _variants(saved, int8, folder)
+    _check_sizes(variants, folder)
+    found = [_checked(name, params, saved) for name, params in variants.items()]
+    check_disk(out, sum(len(serialised) for serialised, _ in found), "the graphs")
+    with new_folder(out) as unfinished:
+        (unfinished / "onnx").mkdir()
+        for serialised, written in found:
+            with replacing(unfinished / "onnx" / written.name) as file:
+                file.write(serialised)
+        _write_others(unfinished, saved)
+    notes = []
+    if saved.sentence and saved.sentence.prompt:
+        notes.append(f"note: the prompt {saved.sentence.prompt!r} belongs before every text; the graph gets pieces, so"
+                     " put it there yourself where sentence-transformers does not")  # fmt: skip
+    return Exported([written for _, written in found], notes)
