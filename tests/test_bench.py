@@ -13,7 +13,7 @@ from fine_tuning_data import MOBILE, no_dropout, write_glue, write_model
 
 from minimobilebert.bench import arguments, libraries, measure, run
 from minimobilebert.bench.block import block
-from minimobilebert.bench.distilling import distillation
+from minimobilebert.bench.distilling import distillation, distillation_of_vectors
 from minimobilebert.bench.ladder import chart, ladder, write_chart
 from minimobilebert.bench.measure import KEYS, Case, check_same, compared
 from minimobilebert.bench.memory import memory_of_step, peak_bytes
@@ -61,6 +61,7 @@ SMALL = {
     "train_classroom_1": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
     "train_classroom_2": Part(lambda name: training(name, TINY_MODEL, (3, 8)), 1, 0.1),
     "distil_minilm": Part(lambda name: distillation(name, TINY_BERT, (3, 8)), 1, 0.1),
+    "distil_minilm_vectors": Part(lambda name: distillation_of_vectors(name, TINY_BERT, (3, 8)), 1, 0.1),
     "ladder": Part(lambda name: ladder(name, (5, 7, 3)), 5, 0.1),
 }  # fmt: skip
 
@@ -270,12 +271,13 @@ def test_rows_of_all_parts(small, capsys, monkeypatch):
     assert len(set(places)) == len(places)
     assert {row["threads"] for row in rows} == {1, arguments.all_threads()}
     assert {(row["precision"], row["against"]) for row in rows} == {
-        ("float32", "numpy"), ("float32", "bert-base"), ("bfloat16", "ours"),
+        ("float32", "numpy"), ("float32", "bert-base"), ("bfloat16", "ours"), ("int8", "ours"),
     }  # fmt: skip
     assert {row["name"] for row in rows if row["precision"] == "bfloat16"} == {
         "matmul_bfloat16", "train_mobilebert", "train_classroom_1", "train_classroom_2",
-        "distil_minilm",
+        "distil_minilm", "distil_minilm_vectors",
     }  # fmt: skip
+    assert {row["name"] for row in rows if row["precision"] == "int8"} == {"distil_minilm_vectors"}
     assert current_precision() == "float32"
     for row in rows:
         assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
@@ -303,14 +305,18 @@ def test_rows_beside_torch(small, torch, capsys):
 
 def test_rows_beside_torch_in_both_precisions(small, torch, capsys):
     code, out, _ = bench(capsys, "--json", "--threads", "1", "--only",
-                         "train_mobilebert,distil_minilm,matmul_bfloat16")  # fmt: skip
+                         "train_mobilebert,distil_minilm,distil_minilm_vectors,matmul_bfloat16")  # fmt: skip
     rows = json.loads(out)
     assert code == 0
-    training, distilling = (
-        [row for row in rows if row["name"] == name] for name in ("train_mobilebert", "distil_minilm")
+    training, distilling, vectors = (
+        [row for row in rows if row["name"] == name]
+        for name in ("train_mobilebert", "distil_minilm", "distil_minilm_vectors")
     )
     both = ["torch", "torch bfloat16"]
-    for found in (training, distilling):
+    assert [(row["precision"], row["fastest_of"]) for row in vectors[5:]] == [
+        ("int8", ["torch", "torch int8"]), ("int8", ["ours"]),
+    ]  # fmt: skip
+    for found in (training, distilling, vectors[:5]):
         assert [(row["precision"], row["fastest_of"]) for row in found] == [
             ("float32", ["numpy"]), ("float32", both[:1]), ("float32", both[1:]), ("bfloat16", both),
             ("bfloat16", ["ours"]),

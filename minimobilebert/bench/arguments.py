@@ -1,6 +1,6 @@
 """The parts of `bench`, and the parsing of its options. No kernels are imported, because PyTorch must be first."""
 
-from .sides import TORCH, TORCH_BFLOAT16
+from .sides import TORCH, TORCH_BFLOAT16, TORCH_INT8
 
 # The parts, and the sides with which each is compared, in addition to NumPy.
 _BOTH = (TORCH, TORCH_BFLOAT16)
@@ -10,6 +10,7 @@ NEEDS = {
     "block_forward": ("torch",), "block_forward_backward": ("torch",),
     "inference_mobilebert": ("torch", "onnxruntime"), "inference_bert_base": ("torch", "onnxruntime"),
     "train_mobilebert": _BOTH, "train_classroom_1": _BOTH, "train_classroom_2": _BOTH, "distil_minilm": _BOTH,
+    "distil_minilm_vectors": (*_BOTH, TORCH_INT8),
     "ladder": (),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from ..kernels.runtime.backend import current_backend
 from ..support.terminal import progress_bar
 from .attention import attention
 from .block import block
-from .distilling import distillation
+from .distilling import distillation, distillation_of_vectors
 from .ladder import ladder
 from .libraries import set_all_threads
 from .measure import measure
@@ -46,6 +46,7 @@ PARTS = {
     "train_classroom_1": Part(training, 1, 5.0),
     "train_classroom_2": Part(training, 1, 14.0),
     "distil_minilm": Part(distillation, 1, 12.0),
+    "distil_minilm_vectors": Part(distillation_of_vectors, 1, 12.0),
     "ladder": Part(ladder, 5, 1.0),
 }
 SIDES = ("numpy", "bert-base")  # the sides that need no further package

@@ -7,7 +7,7 @@
 and keeps norms, softmax and losses in float32. Weights and optimiser are float32 on all sides.
 
 "int8" is a model whose dense layers have weights in 8 bits, and whose activations become 8 bits when it runs
-("dynamic"). It exists for inference only.
+("dynamic"). It exists for inference only; in a distillation step it is the teacher.
 """
 
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
@@ -24,6 +24,11 @@ def library_of(side):
 def precision_of(side):
     """ "torch bfloat16" -> "bfloat16"; "torch" -> "float32" """
     return side.partition(" ")[2] or FLOAT32
+
+
+def trains_in(side):
+    """The precision of a side's training: that of its name, but float32 for "int8", which is for inference."""
+    return FLOAT32 if precision_of(side) == INT8 else precision_of(side)
 
 
 def ours_in(precision):

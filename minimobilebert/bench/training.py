@@ -22,7 +22,7 @@ from ..training.adamw import AdamW
 from ..training.clipping import clip_by_global_norm
 from .measure import Case
 from .rivals import as_tensors, autocast, build_pretraining, torch_optimizer
-from .sides import OURS, OURS_BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, precision_of
+from .sides import OURS, OURS_BFLOAT16, TORCH, TORCH_BFLOAT16, library_of, trains_in
 
 MASKED, RATE, CLIP = 0.15, 1e-4, 1.0
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -51,12 +51,15 @@ def random_batch(config, batch, tokens):
     return PretrainingBatch(ids, segments, mask, positions, labels, rng.integers(0, 2, batch).astype(np.int32))
 
 
-def case_of_step(name, shape, build, turns=7):
-    """The case of a training step, ours and PyTorch's in both precisions; shape: texts, tokens; build: as in Case"""
+def case_of_step(name, shape, build, turns=7, also=()):
+    """The case of a training step, ours and PyTorch's in both precisions
+
+    shape: texts, tokens; build: as in Case; also: further comparisons, as there
+    """
     batch, tokens = shape
     yield Case(
         name, f"{batch} x {tokens}", "tokens/s", batch * tokens, ("numpy", TORCH, TORCH_BFLOAT16), build, turns=turns,
-        short=False, also=((OURS_BFLOAT16, (TORCH, TORCH_BFLOAT16)), (OURS_BFLOAT16, (OURS,))),
+        short=False, also=((OURS_BFLOAT16, (TORCH, TORCH_BFLOAT16)), (OURS_BFLOAT16, (OURS,)), *also),
     )  # fmt: skip
 
 
@@ -68,7 +71,7 @@ def our_step(params, side, losses_and_gradients):
     optimizer, backend = AdamW(params), "numpy" if library_of(side) == "numpy" else "numba"
 
     def run():
-        with use_backend(backend), use_precision(precision_of(side)):
+        with use_backend(backend), use_precision(trains_in(side)):
             losses, gradients = losses_and_gradients()
             norm, _ = clip_by_global_norm(gradients, CLIP)
             optimizer.step(params, gradients, RATE)
@@ -85,7 +88,7 @@ def torch_step(model, side, loss_of):
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        with autocast(precision_of(side)):
+        with autocast(trains_in(side)):
             loss = loss_of()
         loss.backward()  # each operation in the type of its forward
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
