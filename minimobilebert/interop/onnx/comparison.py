@@ -18,6 +18,7 @@ from ...model.layers import dense
 from ...model.question_answering import question_answering_forward
 from ...ops.pooling import normalize_forward, pool_forward
 from ...support.extras import require
+from ..safetensors_files import InteropError
 
 _TOKENS = 32  # of the longer text
 
@@ -79,9 +80,9 @@ class Session:
 
 
 def relative_error(found, expected):
-    """max |found - expected| / max |expected|; 0 for two arrays of zeros, infinity where only one is finite"""
+    """max |found - expected| / max |expected|, for arrays of one shape; infinity if one of them is not finite"""
     if found.shape != expected.shape:
-        raise ValueError(f"graph: found an output of shape {found.shape}, expected {expected.shape}")
+        raise InteropError(f"graph: found an output of shape {found.shape}, expected {expected.shape}")
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return float("inf")
     scale, largest = np.abs(expected).max(initial=0.0), np.abs(found - expected).max(initial=0.0)
@@ -89,10 +90,15 @@ def relative_error(found, expected):
 
 
 def largest_errors(serialised, params, config, head, sentence):
-    """The largest relative error of each output over all batches -> {name: float}"""
+    """The largest relative error of each output over all batches -> {name: float}
+
+    InteropError if the model itself returns a NaN or an infinity, with which nothing can be compared.
+    """
     session, errors = Session(serialised), {}
     for batch in random_batches(config):
         expected, found = expected_outputs(params, config, head, sentence, batch), session(batch)
         for name in session.names:
+            if not np.isfinite(expected[name]).all():
+                raise InteropError(f"model: {name}: found NaN or infinity for random inputs, expected finite numbers")
             errors[name] = max(errors.get(name, 0.0), relative_error(found[name], expected[name]))
     return errors

@@ -56,9 +56,9 @@ def _mean(graph, x, name):
 def layernorm(graph, params, config, name, x):
     """c = x - mean(x), var = mean(c^2), y = weight * c / sqrt(var + eps) + bias; x [..., N] -> y [..., N]
 
-    ONNX has an operation LayerNormalization. ONNX Runtime's computes var as mean(x^2) - mean(x)^2 in float32. If both
-    are large and nearly equal, the difference is wrong, or negative, and its root is NaN. We write the steps of
-    ops/layernorm.py instead. The second mean is the rounding error of the first.
+    ONNX has an operation LayerNormalization. In older versions of ONNX Runtime (1.20 is one) its var is mean(x^2) -
+    mean(x)^2, in float32: where both are large, the difference is wrong, or negative, and its root is NaN. We write the
+    steps of ops/layernorm.py instead, which are as fast. The second mean is the rounding error of the first.
     """
     c = graph.node("Sub", [x, _mean(graph, x, f"{name}.mean")], f"{name}.centred")
     c = graph.node("Sub", [c, _mean(graph, c, f"{name}.error")], f"{name}.centred_again")
