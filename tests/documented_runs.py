@@ -44,6 +44,8 @@ needs_interop = pytest.mark.skipif("not __import__('importlib').util.find_spec('
                                    reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
 
 
+needs_onnx = pytest.mark.skipif("not __import__('importlib').util.find_spec('onnx')",
+                                reason="needs the extra interop: make setup EXTRAS=interop")  # fmt: skip
 needs_compare = pytest.mark.skipif("not __import__('importlib').util.find_spec('sklearn')",
                                    reason="needs the extra compare: make setup EXTRAS=compare")  # fmt: skip
 
@@ -80,6 +82,8 @@ RUN = {
         "Report: ", "runs/student/report.html", "--teacher runs/minilm --steps 2", placeholders={"FOLDER": "text"}),
     # use
     MINI + "quantize runs/tiny --out runs/tiny8": Run("in 8 bits", "runs/tiny8/vocab.txt", after=(TINY,)),
+    MINI + "export runs/tiny --onnx web --int8": Run(
+        "onnx/model_quantized.onnx: ", "web/onnx/model.onnx", after=(TINY,)),
     MINI + "fill-mask 'The people of the United [MASK].' --top 3": Run("The people of the United", after=(TINY,)),
     MINI + "nsp 'We set sail at dawn.' 'The wind was fair.'": Run("follows", after=(TINY,)),
     MINI + "embed 'A ship at sea.' 'A boat on the water.'": Run("1.000", after=(TINY,)),

@@ -6,7 +6,18 @@ import subprocess
 
 import pytest
 from command_folder import command_folder
-from documented_runs import EDITION, MINI, PREPARE, RUN, TINY, make, needs_compare, needs_interop, needs_make
+from documented_runs import (
+    EDITION,
+    MINI,
+    PREPARE,
+    RUN,
+    TINY,
+    make,
+    needs_compare,
+    needs_interop,
+    needs_make,
+    needs_onnx,
+)
 from documents import ROOT, codes
 from test_documented_names import dead_links
 
@@ -46,7 +57,7 @@ def run(commands):
 
 def marks(key):
     """Where this command cannot run."""
-    needs = {"make": needs_make, "convert": needs_interop, "baselines": needs_compare}
+    needs = {"make": needs_make, "convert": needs_interop, "baselines": needs_compare, "export": needs_onnx}
     return [mark for word, mark in needs.items() if word in key.split()]
 
 
