@@ -168,6 +168,10 @@ ELSEWHERE = {
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
     BENCH_BFLOAT16: "test_bench.py::test_rows_of_all_parts",
+    MINI + "latency paper": "test_latency.py::test_rows_have_the_form_of_bench",
+    MINI + "latency bert-base mobilebert --threads 1,2 --memory": "test_latency.py::test_rows_have_the_form_of_bench",
+    MINI
+    + "latency runs/minilm runs/distilled --length 128,384 --svg latency.svg": "test_latency.py::test_models_of_folders_in_both_precisions",
     "make mutants": "test_course_grading.py::test_every_mutant_of_nonorm_dies_and_the_table_says_where",
     "make course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",
     MINI + "course-check": "test_course_grading.py::test_the_course_is_what_it_promises_to_be",

@@ -47,6 +47,8 @@ WITHOUT_EXTRAS = [
     ("parity", 2, 'pip install "minimobilebert[compare]"'),
     ("verify --nonsense", 2, "unrecognized arguments"),  # verify itself takes a minute, and reads nothing of the project
     ("bench --only ladder --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
+    ("latency paper --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
+    ("latency mobile", 2, "expected a model folder or one of paper"),
     ("evaluate --report x.html", 2, 'pip install "minimobilebert[plots]"'),
     ("train-tiny", 2, 'pip install "minimobilebert[plots]"'),
     (" ".join(["train-tiny --text text", *SMALL]), 2, 'pip install "minimobilebert[plots]"'),

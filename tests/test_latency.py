@@ -9,7 +9,7 @@ import pytest
 from fine_tuning_data import BERT, MOBILE, no_dropout, write_model
 
 from minimobilebert.bench import latency, latency_models, measure
-from minimobilebert.bench.latency_models import MODELS, USUAL, lengths_of, libraries_of, names_of, sides_of
+from minimobilebert.bench.latency_models import MODELS, PAPER, lengths_of, libraries_of, names_of, sides_of
 from minimobilebert.bench.latency_parts import PARTS, seconds_of_parts
 from minimobilebert.bench.latency_table import bar_of_parts, chart, format_report
 from minimobilebert.bench.measure import KEYS, Timing, check_same, time_together
@@ -33,22 +33,23 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(measure, "SETTLE", 0.0)
     tiny = {"mobilebert": no_dropout(MOBILE), "bert-base": no_dropout(BERT)}
     monkeypatch.setattr(latency_models, "MODELS", MODELS | tiny)
-    monkeypatch.setattr(latency_models, "USUAL", tuple(tiny))
+    monkeypatch.setattr(latency_models, "PAPER", tuple(tiny))
     write_model(tmp_path / "bert", no_dropout(BERT))
     write_model(tmp_path / "mobile", no_dropout(MOBILE), head="pretraining", seed=2)
     return tmp_path
 
 
 def run(capsys, *words):
-    """-> exit code, stdout, stderr"""
-    code = main(["latency", "--turns", "1", "--length", "9", *words])
+    """-> exit code, stdout, stderr; the models of `small` unless others are named"""
+    named = words and not words[0].startswith("--")
+    code = main(["latency", *([] if named else ["paper"]), "--turns", "1", "--length", "9", *words])
     return code, *capsys.readouterr()
 
 
 def test_the_paper_s_table_7_has_four_names():
     kinds = {
         (MODELS[name].normalization_type, MODELS[name].hidden_act)
-        for name in USUAL if name not in ("bert-base", "mobilebert-tiny")
+        for name in PAPER if name not in ("bert-base", "mobilebert-tiny")
     }  # fmt: skip
     assert kinds == {(norm, act) for norm in ("layer_norm", "no_norm") for act in ("gelu_tanh", "relu")}
     base = MODELS["mobilebert"]
@@ -141,7 +142,8 @@ def test_models_of_folders_in_both_precisions(small, capsys):
     assert main(["quantize", str(small / "mobile"), "--out", str(small / "eight")]) == 0
     capsys.readouterr()
     models = [str(small / name) for name in ("bert", "mobile", "eight")]
-    code, out, _ = run(capsys, *models, "--threads", "1", "--against", "none")
+    words = ["--threads", "1", "--against", "none"]
+    code, out, _ = run(capsys, *models, *words)
     assert code == 0
     rows = [line.split()[:3] for line in out.split("\n\n")[0].splitlines()]
     assert rows[2:] == [[name, precision, "minimobilebert"] for name, precision in (
@@ -161,8 +163,8 @@ def test_models_of_folders_in_both_precisions(small, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mobilbert"], "latency: found 'mobilbert', expected a model folder or one of bert-base,"),
-        (["mobilebert", "mobilebert"], "latency: found mobilebert twice"),
+        (["mobilbert"], "latency: found 'mobilbert', expected a model folder or one of paper, bert-base,"),
+        (["mobilebert", "paper"], "latency: found mobilebert twice"),
         (["{0}/bert", "{0}/../{1}/bert"], "twice"),
         (["{0}"], "expected a model"),
         (["--length", "0"], "--length: found '0', expected numbers of tokens"),
@@ -180,7 +182,7 @@ def test_what_cannot_be_measured_is_one_line(words, message, small, capsys):
     if "--svg" in words:
         pytest.importorskip("matplotlib", reason="needs the extra plots: make setup EXTRAS=plots")
     words = [word.format(small, small.name) for word in words]
-    code, out, err = run(capsys, "--against", "none", *words)
+    code, out, err = run(capsys, *words, "--against", "none") if "--against" not in words else run(capsys, *words)
     lines = err.splitlines()
     assert code == 2 and out == "" and len(lines) == 1 and message.format(small) in lines[0]
 
@@ -192,7 +194,9 @@ def test_the_numpy_back_end_is_not_what_is_measured(small, capsys):
 
 
 def test_names():
-    assert list(names_of([])) == list(USUAL) and names_of(["bert-base"]) == {"bert-base": MODELS["bert-base"]}
+    assert list(names_of(["paper", "bert-large"])) == [*PAPER, "bert-large"] and names_of(["bert-base"]) == {
+        "bert-base": MODELS["bert-base"]
+    }
     assert lengths_of("384,128") == [128, 384]
     assert libraries_of(None) == ["torch", "onnxruntime"] and libraries_of("none") == []
     assert libraries_of("onnxruntime,torch") == ["torch", "onnxruntime"]

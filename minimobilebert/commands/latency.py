@@ -35,9 +35,9 @@ def latency(arguments):
 
 
 def _latency_arguments(parser):
-    parser.add_argument("models", nargs="*", type=file_name, metavar="MODEL",
-                        help="names of models (bench/latency_models.py has them; random weights) and model folders"
-                        " (default: the paper's)")  # fmt: skip
+    parser.add_argument("models", nargs="+", type=file_name, metavar="MODEL",
+                        help="names of models (bench/latency_models.py has them; random weights), or `paper` for all"
+                        " of the paper's, and model folders")  # fmt: skip
     parser.add_argument(
         "--length", default="128", metavar="N", help="tokens of the text, comma separated (default 128)"
     )
