@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.quantized_linear import (
     MOST_INPUTS,
+    PER_TENSOR,
+    SCALES,
     QuantizedWeight,
     quantize_rows,
     quantize_weight,
@@ -22,7 +24,7 @@ def by_hand(x, weight, bias, residual):
     """The same arithmetic in loops over Python's integers"""
     y = np.empty((len(x), len(weight.integers)), FLOAT)
     for t, row in enumerate(x):
-        integers, scale = quantize_rows(row)
+        integers, scale = quantize_rows(row, weight.input_range)
         for o, w in enumerate(weight.integers):
             total = sum(int(a) * int(b) for a, b in zip(integers, w, strict=True))
             value = FLOAT(FLOAT(FLOAT(total) * weight.scales[o]) * scale)
@@ -56,6 +58,44 @@ def test_both_back_ends_and_loops_agree_to_the_bit(seed, rows, inputs, outputs, 
     assert np.array_equal(found["numpy"], found["numba"])
     if rows * inputs * outputs < 3000:
         assert np.array_equal(found["numpy"], by_hand(x, weight, bias, residual))
+
+
+@given(
+    seed=st.integers(0, 2**32), rows=st.integers(1, 20), inputs=sizes, outputs=sizes, size=st.integers(-3, 3),
+    scales=st.sampled_from(SCALES),
+)  # fmt: skip
+def test_with_a_given_range_they_agree_too(seed, rows, inputs, outputs, size, scales):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(rows, inputs)) * 10.0 ** rng.integers(-3, 4, (rows, 1))).astype(FLOAT)
+    weight = quantize_weight(rng.normal(size=(outputs, inputs)).astype(FLOAT), scales, FLOAT(10.0**size))
+    found = {}
+    for backend in ("numpy", "numba"):
+        with use_backend(backend):
+            found[backend] = quantized_linear_forward(x, weight, None)
+    assert np.array_equal(found["numpy"], found["numba"])
+    if rows * inputs * outputs < 3000:
+        assert np.array_equal(found["numpy"], by_hand(x, weight, None, None))
+    # Where nothing saturates, the layer is as exact as its scale; beyond, a number counts as the largest one.
+    limit = FLOAT(10.0**size)
+    clipped = quantized_linear_forward(np.clip(x, -limit, limit), weight, None)
+    assert np.array_equal(clipped, found["numpy"])
+
+
+def test_numbers_beyond_the_range_saturate(backend):
+    weight = QuantizedWeight(np.eye(6, dtype=np.int8), np.ones(6, FLOAT), FLOAT(127.0))
+    x = np.array([[0.4, 0.6, 126.6, 128.0, -1e30, 3e38], [np.nan, 0, 0, 0, 0, 0], [0, 0, 0, np.inf, 0, 0]], FLOAT)
+    y = quantized_linear_forward(x, weight, None)
+    assert y[0].tolist() == [0, 1, 127, 127, -127, 127] and np.isnan(y[1:]).all()
+    for nothing in (0.0, 9e-31):
+        weight = QuantizedWeight(np.eye(6, dtype=np.int8), np.ones(6, FLOAT), FLOAT(nothing))
+        assert quantized_linear_forward(x[:1], weight, np.ones(6, FLOAT)).tolist() == [[1] * 6]
+
+
+def test_one_scale_for_a_whole_weight():
+    weight = np.array([[100.0, -50.0], [0.3, 1.0]], FLOAT)
+    one, each = quantize_weight(weight, PER_TENSOR), quantize_weight(weight)
+    assert one.integers.tolist() == [[127, -64], [0, 1]] and one.scales.tolist() == [FLOAT(100 / 127)] * 2
+    assert each.integers.tolist() == [[127, -64], [38, 127]] and one.scales.dtype == each.scales.dtype == FLOAT
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5, 63, 64, 65, 4096])

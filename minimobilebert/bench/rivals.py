@@ -9,8 +9,10 @@ import functools
 import io
 import logging
 import pathlib
+import shutil
 import tempfile
 import warnings
+import weakref
 
 import numpy as np
 
@@ -108,18 +110,18 @@ class OnnxEncoder:
 
     @functools.cached_property
     def _folder(self):
-        folder = tempfile.TemporaryDirectory()
-        export_onnx(self.make_model(), self.arrays, folder.name)
-        return folder  # deleted together with this object
+        folder = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # deleted together with this object
+        export_onnx(self.make_model(), self.arrays, folder)
+        return pathlib.Path(folder)
 
     def file(self, precision=FLOAT32):
         """The model's file in float32 or in 8 bits -> path"""
-        folder = pathlib.Path(self._folder.name)
         if precision == FLOAT32:
-            return folder / _FILE
-        if not (folder / _FILE_INT8).exists():
-            quantize_onnx(folder / _FILE, folder / _FILE_INT8)
-        return folder / _FILE_INT8
+            return self._folder / _FILE
+        if not (self._folder / _FILE_INT8).exists():
+            quantize_onnx(self._folder / _FILE, self._folder / _FILE_INT8)
+        return self._folder / _FILE_INT8
 
     def __call__(self, threads, precision=FLOAT32):
         """-> a function that runs the model and returns the last hidden state"""

@@ -17,6 +17,7 @@ from ..kernels.gemm.packing import panels_of
 from ..kernels.gemm.panels import pack_matrix, packed_depth
 from ..kernels.gemm.tiles import nr_of
 from ..kernels.gemm.views import as_matrix
+from ..kernels.quantized import range_of
 from ..kernels.rows import expect
 from ..kernels.runtime import locks
 from ..kernels.runtime.backend import current_backend
@@ -86,14 +87,14 @@ class Engine:
     def _pack(self, operands):
         """operands: the type that products read
 
-        -> all matrices in one array, all other numbers in another one, and their offsets [L, D, 6]
+        -> all matrices in one array, all other numbers in another one, and their offsets [L, D, 7]
         """
         config, params = self.config, self.params
         names = _dense_names(config)
         dtype = params[f"{config.prefix}.embeddings.LayerNorm.weight"].dtype
         nr = nr_of(np.empty(0, dtype))
         panels, arena = _Arena(operands, nr), _Arena(dtype, nr)
-        table = np.zeros((config.num_hidden_layers, len(names), 6), np.int64)
+        table = np.zeros((config.num_hidden_layers, len(names), 7), np.int64)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
             for d, pair in enumerate(names):
@@ -105,6 +106,7 @@ class Engine:
                     words, starts, scales = weight.packed
                     slot[kernel.MATRIX], slot[kernel.STARTS] = panels.add(words), panels.add(starts)
                     slot[kernel.SCALES] = arena.add(scales)
+                    slot[kernel.RANGE] = arena.add(range_of(weight))
                 else:
                     slot[kernel.MATRIX] = panels.add_weight(weight)
                 slot[kernel.BIAS] = arena.add(params[f"{prefix}{dense}.bias"])

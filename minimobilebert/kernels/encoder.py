@@ -24,8 +24,8 @@ and `table[layer, d]` says where the parts of dense layer d begin:
 
     MATRIX   in panels   the weights (gemm/packing.py, gemm/bfloat16.py, gemm/quads.py)
     STARTS   in panels   what the sums of its columns start with; in 8 bits
-    BIAS, NORM_SCALE, NORM_SHIFT, SCALES
-             in arena    the last one: what a unit of each column is worth; in 8 bits
+    BIAS, NORM_SCALE, NORM_SHIFT, SCALES, RANGE
+             in arena    the last two: what a unit of each column is worth, and the range of x; in 8 bits
 """
 
 import math
@@ -46,7 +46,7 @@ from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
-MATRIX, STARTS, BIAS, NORM_SCALE, NORM_SHIFT, SCALES = range(6)
+MATRIX, STARTS, BIAS, NORM_SCALE, NORM_SHIFT, SCALES, RANGE = range(7)
 NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 
 
@@ -54,7 +54,7 @@ NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 class Weights(NamedTuple):
     panels: np.ndarray  # one dimension: numbers, pairs, or quads
     arena: np.ndarray  # one dimension
-    table: np.ndarray  # [L, D, 6] offsets
+    table: np.ndarray  # [L, D, 7] offsets
     sizes: tuple  # H, C, F, heads, feed-forwards
     flags: tuple  # use_bottleneck, one of READS_... for queries and keys, use LayerNorm, activation (epilogue.py)
     eps: float
@@ -138,7 +138,7 @@ def _product(x, weights, slot, bias, addend, y, epilogue, own):
         sums = sums_in(own.integers, y)
         words_at, width = sums_size(y), padded_quads(inputs, y)
         words = strided(own.integers, words_at, (x.shape[0], width), (width, 1))
-        quantize_rows(x, words, own.row_scales)
+        quantize_rows(x, words, own.row_scales, weights.arena[slot[RANGE]])
         matrix = view(weights.panels, (slot[MATRIX],), (quads_size(inputs, outputs, y),))
         starts = view(weights.panels, (slot[STARTS],), (starts_size(outputs, y),))
         scales = view(weights.arena, (slot[SCALES],), (starts_size(outputs, y),))

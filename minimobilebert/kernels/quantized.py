@@ -21,13 +21,13 @@ _NONE = np.empty(0, np.float32)
 
 @jit
 def _rows(product_at, x, quads, bias, residual, out, memory):
-    """Some rows of the output; memory: words, scales, sums"""
+    """Some rows of the output; quads: panels, starts, scales, range of x; memory: words, scales, sums"""
     words, a_scales, sums = memory
     rows, depth = x.shape
     size = padded_quads(depth, a_scales)
-    panels, starts, scales = quads
+    panels, starts, scales, given = quads
     words = strided(words, 0, (rows, size), (size, 1))
-    quantize_rows(x, words, a_scales)
+    quantize_rows(x, words, a_scales, given)
     b, epilogue = quads_in(panels, starts, scales, depth), no_epilogue(a_scales)
     quad_product(product_at, words, a_scales, b, bias, residual, out, epilogue, sums_in(sums, a_scales))
 
@@ -45,6 +45,11 @@ def _quantized_linear(product_at, parts, x, quads, bias, residual, out):
             product_at, view(x, (first, 0), (count, x.shape[1])), quads, bias,
             block_of(residual, first, 0, (count, columns)), view(out, (first, 0), (count, columns)), memory,
         )  # fmt: skip
+
+
+def range_of(weight):
+    """The range of a layer's inputs; negative where each row has its own"""
+    return np.float32(-1.0 if weight.input_range is None else weight.input_range)
 
 
 def quantized_linear_forward(x, weight, bias, residual=None):
@@ -66,7 +71,7 @@ def quantized_linear_forward(x, weight, bias, residual=None):
     no_residual = _NONE, (0, 0), (0, 0)
     _quantized_linear(
         quad_product.address(np.dtype(np.float32)), min(parts, len(rows)), as_matrix(rows),
-        packed, _NONE if bias is None else contiguous(bias),
+        (*packed, range_of(weight)), _NONE if bias is None else contiguous(bias),
         no_residual if residual is None else as_matrix(as_rows(residual)), as_matrix(y),
     )  # fmt: skip
     return y.reshape(shape)

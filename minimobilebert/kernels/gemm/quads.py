@@ -82,13 +82,23 @@ def quads_in(panels, starts, scales, depth):
     )
 
 
+@jit_inline
+def _clip(numbers, largest, clipped):
+    """clipped [lanes] = numbers [lanes], from -largest to largest"""
+    for k in range(clipped.size):
+        clipped[k] = min(max(numbers[k], -largest), largest)
+
+
 @jit
-def quantize_rows(x, words, scales):
-    """words [R, padded_quads(K)], scales [R] of x [R, K], neighbouring columns, as `quantize_rows` of ops"""
+def quantize_rows(x, words, scales, given):
+    """words [R, padded_quads(K)], scales [R] of x [R, K], neighbouring columns, as `quantize_rows` of ops
+
+    given: as there, or a negative number for the maximum of each row
+    """
     rows, depth = x.shape
     lanes = lanes_of(scales)
     whole = depth // lanes * lanes
-    rest = np.zeros(lanes, scales.dtype)
+    rest, clipped = np.zeros(lanes, scales.dtype), np.zeros(lanes, scales.dtype)
     for i in range(rows):
         row = view(x, (i, 0), (depth,))
         for k in range(whole, depth):
@@ -99,8 +109,16 @@ def quantize_rows(x, words, scales):
             for k in range(words.shape[1]):
                 words[i, k] = _ZEROS
             continue
+        saturates = 0 <= given < largest
+        if given >= 0:
+            largest = given
         scales[i] = largest / LARGEST
         inverse = LARGEST / largest if largest >= SMALLEST else np.float32(0.0)
+        if saturates:
+            for k in range(0, depth, lanes):
+                _clip(view(row, (k,), (lanes,)) if k < whole else view(rest, (0,), (lanes,)), largest, clipped)
+                quantize_vector(clipped, inverse, view(words, (i, k // 4), (lanes // 4,)))
+            continue
         for k in range(0, whole, lanes):
             quantize_vector(view(row, (k,), (lanes,)), inverse, view(words, (i, k // 4), (lanes // 4,)))
         if whole < depth:
