@@ -81,6 +81,10 @@ RUN = {
     MINI + "distil --teacher runs/model --text FOLDER --out runs/student": Run(
         "Report: ", "runs/student/report.html", "--teacher runs/minilm --steps 2", placeholders={"FOLDER": "text"}),
     # use
+    MINI + "quantize runs/tiny --out runs/tiny8-one --scales per-tensor": Run("in 8 bits", "runs/tiny8-one/vocab.txt",
+                                                                              after=(TINY,)),
+    MINI + "quantize runs/tiny --out runs/tiny8-fixed --calibrate FOLDER": Run(
+        "in 8 bits", "runs/tiny8-fixed/vocab.txt", after=(TINY,), placeholders={"FOLDER": "text"}),
     MINI + "quantize runs/tiny --out runs/tiny8": Run("in 8 bits", "runs/tiny8/vocab.txt", after=(TINY,)),
     MINI + "export runs/tiny --onnx web --int8": Run(
         "onnx/model_quantized.onnx: ", "web/onnx/model.onnx", after=(TINY,)),

@@ -70,7 +70,11 @@ def _convert_arguments(parser):
 def quantize(arguments):
     from ..inference.quantize import quantize_folder
 
-    done = quantize_folder(arguments.model, arguments.out)
+    if arguments.column is not None and arguments.calibrate is None:
+        raise ValueError("--column: found it without --calibrate, expected it with a table to calibrate with")
+    done = quantize_folder(
+        arguments.model, arguments.out, arguments.scales, arguments.calibrate, arguments.column or "text"
+    )
     before, after = done.megabytes
     print(f"{done.quantized:,} of {done.parameters:,} numbers in 8 bits; {before:.1f} -> {after:.1f} MB; written to"
           f" {arguments.out}")  # fmt: skip
@@ -82,6 +86,12 @@ def _quantize_arguments(parser):
     parser.add_argument(
         "--out", required=True, type=file_name, metavar="FOLDER", help="where to write the model; new or empty"
     )
+    parser.add_argument("--scales", default="per-channel", choices=("per-channel", "per-tensor"),
+                        help="a scale for each output of a weight (default), or one for the whole weight")  # fmt: skip
+    parser.add_argument("--calibrate", type=file_name, metavar="TEXT",
+                        help="activations get a fixed scale in each layer, from their largest number on this text"
+                        " (default: each token has its own scale, when the model runs)")  # fmt: skip
+    parser.add_argument("--column", type=utf8_text, metavar="NAME", help="of a table: the column with the text")
 
 
 def _described(graph):

@@ -1,14 +1,21 @@
 """`quantize`: a model folder to one in 8 bits (model/quantization.py).
 
-The new folder is a model like any other for whoever uses one; it cannot be trained or converted. It is written
-atomically.
+The new folder is a model like any other for whoever uses one; it cannot be trained or converted. A fine-tuned run keeps
+its settings: the columns of its table, its longest text. The folder is written atomically.
 """
 
 from typing import NamedTuple
 
 from ..model.quantization import as_arrays, quantize
-from ..support.files import check_new_folder
-from ..training.model_folder import load_model, save_model
+from ..ops.quantized_linear import PER_CHANNEL
+from ..support.files import check_new_folder, name_of, new_folder, write_json
+from ..support.shapes import ANY
+from ..support.structured_files import read_json
+from ..training.manifest import check_listed
+from ..training.model_folder import find_checkpoint, load_model, write_model
+from .calibration import calibrate
+
+SETTINGS = "config.json"  # of a fine-tuned run
 
 
 class Quantized(NamedTuple):
@@ -19,12 +26,32 @@ class Quantized(NamedTuple):
     megabytes: tuple  # of all arrays, before and after
 
 
-def quantize_folder(folder, out):
-    """folder: a run or a model folder; out: a new folder -> Quantized. ValueError where a weight is not finite."""
+def _settings(folder):
+    """The settings of a run, if `folder` is a fine-tuned one -> dict or None"""
+    file = find_checkpoint(folder).parent / SETTINGS
+    if not file.exists():
+        return None
+    check_listed(file)
+    settings = read_json(file, {str: ANY})
+    return settings if "start_model" in settings else None
+
+
+def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column="text"):
+    """folder: a run or a model folder; out: a new folder -> Quantized. ValueError where a weight is not finite.
+
+    scales: of weights, "per-channel" or "per-tensor"
+    text: a text to calibrate activations with, which then have a fixed scale in each layer; column: of a table
+    """
     check_new_folder(out)
-    saved = load_model(folder)
-    params = quantize(saved.params, saved.config)
-    save_model(out, params, saved.config, saved.tokenizer, saved.labels, saved.sentence)
+    saved, settings = load_model(folder), _settings(folder)
+    params = quantize(saved.params, saved.config, scales)
+    if text is not None:
+        params = quantize(saved.params, saved.config, scales, calibrate(saved, text, column))
+    with new_folder(out) as unfinished:
+        write_model(unfinished, params, saved.config, saved.tokenizer, saved.labels, saved.sentence)
+        if settings is not None:
+            # It was made from the run, and is no run that another `finetune` could continue.
+            write_json(unfinished / SETTINGS, settings | {"start_model": name_of(folder)})
     before, after = saved.params.values(), as_arrays(params).values()
     return Quantized(
         sum(array.size for array in after if array.dtype == "int8"),

@@ -56,13 +56,18 @@ def head_of(names):
 
 def save_model(folder, params, config, tokenizer, labels=None, sentence=None):
     """Write a model folder atomically; it must be new or empty. sentence: SentenceSettings or None"""
+    with new_folder(folder) as unfinished:
+        write_model(unfinished, params, config, tokenizer, labels, sentence)
+
+
+def write_model(folder, params, config, tokenizer, labels=None, sentence=None):
+    """The files of a model folder into a folder that is being written."""
     configuration = {"model": dataclasses.asdict(config), "labels": labels, "vocabulary": tokenizer.digest}
     if sentence is not None:
         configuration["sentence"] = dataclasses.asdict(sentence)
     metadata = {"step": 0, "seconds": 0.0, "configuration": configuration}
-    with new_folder(folder) as unfinished:
-        tokenizer.save(unfinished / VOCABULARY)
-        save_checkpoint(unfinished / CHECKPOINT, as_arrays(params), metadata)
+    tokenizer.save(folder / VOCABULARY)
+    save_checkpoint(folder / CHECKPOINT, as_arrays(params), metadata)
 
 
 def find_checkpoint(folder):
