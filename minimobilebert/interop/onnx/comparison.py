@@ -102,3 +102,12 @@ def largest_errors(serialised, params, config, head, sentence):
                 raise InteropError(f"model: {name}: found NaN or infinity for random inputs, expected finite numbers")
             errors[name] = max(errors.get(name, 0.0), relative_error(found[name], expected[name]))
     return errors
+
+
+def rounding_error(params, config, head, sentence):
+    """The largest relative error of the model in float32, beside itself in float64: what its activations amplify"""
+    exact, largest = {name: array.astype(np.float64) for name, array in params.items()}, 0.0
+    for batch in random_batches(config):
+        found, expected = (expected_outputs(each, config, head, sentence, batch) for each in (params, exact))
+        largest = max(largest, *(relative_error(found[name], expected[name]) for name in expected))
+    return largest
