@@ -8,10 +8,10 @@ from test_onnx_export import TOLERANCE, case, errors_of
 from minimobilebert.interop.onnx.comparison import Session, expected_outputs, relative_error
 from minimobilebert.interop.onnx.folder import build
 from minimobilebert.interop.onnx.graph import Graph
-from minimobilebert.interop.onnx.quantized import quantized_product, quantized_rows_of_table
+from minimobilebert.interop.onnx.quantized import quantized_product, quantized_rows, quantized_rows_of_table
 from minimobilebert.model.heads import words_name
-from minimobilebert.model.quantization import quantize
-from minimobilebert.ops.quantized_linear import MOST_INPUTS, QuantizedWeight, quantize_rows, quantize_weight
+from minimobilebert.model.quantization import is_dense_name, quantize
+from minimobilebert.ops.quantized_linear import MOST_INPUTS, SCALES, QuantizedWeight, quantize_rows, quantize_weight
 
 onnx = pytest.importorskip("onnx", reason=NEEDS_ONNX)
 runtime = pytest.importorskip("onnxruntime", reason=NEEDS_RUNTIME)
@@ -31,8 +31,9 @@ def layer_in_runtime(x, weight):
     graph = Graph()
     product = quantized_product(graph, LAYER, weight, "x", "layer")
     graph.output("y", product, np.float32, ["rows", len(weight.scales)])
-    graph.output("bytes", "x.quantized.bytes", np.uint8, ["rows", x.shape[1]])
-    graph.output("scales", "x.quantized.scale_or_nan", np.float32, ["rows", 1])
+    rows, scales = quantized_rows(graph, "x", weight.input_range)
+    graph.output("bytes", rows, np.uint8, ["rows", x.shape[1]])
+    graph.output("scales", scales, np.float32, ["rows", 1])
     graph.output("sums", "layer.integers", np.int32, ["rows", len(weight.scales)])
     return run(graph.model({"x": (np.float32, ["rows", x.shape[1]])}, "layer"), {"x": x})
 
@@ -40,7 +41,7 @@ def layer_in_runtime(x, weight):
 def assert_same_layer(x, weight):
     """Integers, scales and sums must be equal; the product is rounded twice."""
     found = layer_in_runtime(x, weight)
-    integers, scales = quantize_rows(x)
+    integers, scales = quantize_rows(x, weight.input_range)
     finite = np.isfinite(scales)
     np.testing.assert_array_equal(found["scales"][:, 0], scales)
     np.testing.assert_array_equal(found["bytes"][finite].astype(int) - 128, integers[finite])
@@ -85,6 +86,16 @@ def test_rows_of_zeros_of_tiny_and_of_broken_numbers():
     assert_same_layer(x, quantize_weight(rng.normal(size=(6, 40)).astype(np.float32)))
 
 
+@pytest.mark.parametrize("given", [3.0, 0.1, 1e-30, 0.0, 1e-35, 1e20, 3e38])
+@pytest.mark.parametrize("scales", SCALES)
+def test_a_given_range_saturates_as_ours_does(given, scales):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(9, 40)).astype(np.float32)
+    x[0], x[1, 7], x[2, 7], x[3, 7], x[4] = 0.0, np.nan, np.inf, -np.inf, 1e30
+    weight = quantize_weight(rng.normal(size=(6, 40)).astype(np.float32), scales, np.float32(given))
+    assert_same_layer(x, weight)
+
+
 def test_a_table_is_looked_up_exactly():
     table = quantize_weight(np.random.default_rng(3).normal(size=(50, 12)).astype(np.float32))
     ids = np.array([[0, 49, 7], [7, 7, 1]])
@@ -96,22 +107,24 @@ def test_a_table_is_looked_up_exactly():
 
 
 def quantized_case(seed):
+    """Every second model has one scale for a whole weight, every third one given ranges of activations"""
     params, config, head, sentence = case(seed)
-    return quantize(params, config), config, head, sentence
+    ranges = {name: np.float32(2.5) for name in params if is_dense_name(name, config.prefix)} if seed % 3 == 2 else None
+    return quantize(params, config, SCALES[seed % 2], ranges), config, head, sentence
 
 
 def assert_same_integers_in_every_layer(arguments, batch):
     """Each layer's sums are those of ops/quantized_linear.py for the input that the layer had -> number of layers"""
     params, config = arguments[:2]
     model = build(*arguments)
-    layers = {node.name.removesuffix(".integers"): node.input[0].removesuffix(".quantized.bytes")
+    layers = {node.name.removesuffix(".integers"): node.input[0].partition(".quantized")[0]
               for node in model.graph.node if node.op_type == "MatMulInteger"}  # fmt: skip
     for name in {*(f"{layer}.integers" for layer in layers), *layers.values()}:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
     found = Session(model.SerializeToString())(batch)
     for layer, x in layers.items():
         weight = params[f"{layer}.weight"] if f"{layer}.weight" in params else params[words_name(config)]
-        sums = quantize_rows(found[x])[0].astype(np.int64) @ weight.integers.astype(np.int64).T
+        sums = quantize_rows(found[x], weight.input_range)[0].astype(np.int64) @ weight.integers.astype(np.int64).T
         np.testing.assert_array_equal(found[f"{layer}.integers"], sums, layer)
     return len(layers)
 

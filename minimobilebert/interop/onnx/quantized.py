@@ -1,6 +1,6 @@
 """The dense layer in 8 bits, with the integers of ops/quantized_linear.py: sums are exact, whatever computes them.
 
-    1. s = max |x| / 127                                    of each row
+    1. s = max |x| / 127                                    of each row, or given with the layer for all rows
     2. q(x) = round(x / s)                                  Round goes to the even neighbour, as NumPy's rint does
     3. y[t, o] = (sum over i of q(x)[t, i] q(W)[o, i]) s_W[o] s_x[t]
 
@@ -26,30 +26,48 @@ def _bytes(integers):
     return (integers.astype(np.int16) + _ZERO).astype(np.uint8)
 
 
-def quantized_rows(graph, x):
+def quantized_rows(graph, x, given=None):
     """Steps 1 and 2. x [..., N] -> bytes [..., N] uint8, scales [..., 1]; made once for all layers that read x
 
+    given: max |x| for all rows, a number; None: that of each row
     A row with a NaN or an infinity gets the scale NaN: its sum minus its sum is NaN, and 0 for any other row.
     """
-    if x not in graph.shared:
-        name, last = f"{x}.quantized", {"axes": [-1], "keepdims": 1}
-        largest = graph.node("ReduceMax", [graph.node("Abs", [x], f"{name}.abs")], f"{name}.largest", **last)
-        inverse = graph.node("Div", [graph.number(LARGEST), largest], f"{name}.quotient")
-        enough = graph.node("GreaterOrEqual", [largest, graph.number(SMALLEST)], f"{name}.enough")
-        inverse = graph.node("Where", [enough, inverse, graph.number(0.0)], f"{name}.inverse")
-        rounded = graph.node("Round", [graph.node("Mul", [x, inverse], f"{name}.divided")], f"{name}.rounded")
-        shifted = graph.node("Add", [rounded, graph.number(float(_ZERO))], f"{name}.shifted")
+    if (x, given) not in graph.shared:
+        name = f"{x}.quantized" if given is None else f"{x}.quantized.{given}"
         total = graph.node("ReduceSum", [x, graph.number([-1], np.int64)], f"{name}.total", keepdims=1)
         broken = graph.node("Sub", [total, total], f"{name}.broken")
-        scale = graph.node("Div", [largest, graph.number(LARGEST)], f"{name}.scale")
+        x_or_clipped, inverse, scale = _own_scales(graph, x, name) if given is None else _given(graph, x, given, name)
+        rounded = graph.node(
+            "Round", [graph.node("Mul", [x_or_clipped, inverse], f"{name}.divided")], f"{name}.rounded"
+        )
+        shifted = graph.node("Add", [rounded, graph.number(float(_ZERO))], f"{name}.shifted")
         scale = graph.node("Add", [scale, broken], f"{name}.scale_or_nan")
-        graph.shared[x] = graph.cast(shifted, np.uint8, f"{name}.bytes"), scale
-    return graph.shared[x]
+        graph.shared[x, given] = graph.cast(shifted, np.uint8, f"{name}.bytes"), scale
+    return graph.shared[x, given]
 
 
-def _product(graph, bytes_in_out, scales, x, name):
-    """Step 3. bytes_in_out [in, out] uint8, scales [out], x [..., in] -> y [..., out]"""
-    rows, row_scales = quantized_rows(graph, x)
+def _own_scales(graph, x, name):
+    """x [..., N] -> x, 127 / max |x| (0 for zeros), max |x| / 127; both [..., 1]"""
+    last = {"axes": [-1], "keepdims": 1}
+    largest = graph.node("ReduceMax", [graph.node("Abs", [x], f"{name}.abs")], f"{name}.largest", **last)
+    inverse = graph.node("Div", [graph.number(LARGEST), largest], f"{name}.quotient")
+    enough = graph.node("GreaterOrEqual", [largest, graph.number(SMALLEST)], f"{name}.enough")
+    inverse = graph.node("Where", [enough, inverse, graph.number(0.0)], f"{name}.inverse")
+    return x, inverse, graph.node("Div", [largest, graph.number(LARGEST)], f"{name}.scale")
+
+
+def _given(graph, x, given, name):
+    """x [..., N] -> x between -given and given, 127 / given (0 for a tiny one), given / 127; both are numbers"""
+    given = np.float32(given)
+    bounds = [graph.number(-given), graph.number(given)]
+    inverse = np.float32(LARGEST) / given if given >= SMALLEST else np.float32(0.0)
+    clipped = graph.node("Clip", [x, *bounds], f"{name}.clipped")
+    return clipped, graph.number(inverse), graph.number(given / np.float32(LARGEST))
+
+
+def _product(graph, bytes_in_out, scales, given, x, name):
+    """Step 3. bytes_in_out [in, out] uint8, scales [out], given: the range of x or None, x [..., in] -> y [..., out]"""
+    rows, row_scales = quantized_rows(graph, x, given)
     zero = graph.number(_ZERO, np.uint8)
     sums = graph.node("MatMulInteger", [rows, bytes_in_out, zero, zero], f"{name}.integers")
     y = graph.node("Mul", [graph.cast(sums, np.float32, f"{name}.sums"), scales], f"{name}.by_output")
@@ -59,7 +77,7 @@ def _product(graph, bytes_in_out, scales, x, name):
 def quantized_product(graph, weight_name, weight, x, name):
     """y = x W^T; weight: QuantizedWeight [out, in], stored as [in, out]; x [..., in] -> y [..., out]"""
     stored = graph.array(f"{weight_name}.T", _bytes(weight.integers.T))
-    return _product(graph, stored, graph.array(f"{weight_name}.scales", weight.scales), x, name)
+    return _product(graph, stored, graph.array(f"{weight_name}.scales", weight.scales), weight.input_range, x, name)
 
 
 def _stored_table(graph, name, table):
@@ -70,7 +88,7 @@ def quantized_table_product(graph, table_name, table, x, name):
     """y = x table^T for a table that is also looked up in, stored once as [V, E]; x [..., E] -> y [..., V]"""
     stored, scales = _stored_table(graph, table_name, table)
     columns = graph.node("Transpose", [stored], f"{table_name}.transposed", perm=[1, 0])
-    return _product(graph, columns, scales, x, name)
+    return _product(graph, columns, scales, table.input_range, x, name)
 
 
 def quantized_rows_of_table(graph, table_name, table, ids):
