@@ -20,7 +20,7 @@ from minimobilebert.kernels.runtime.backend import use_backend
 
 MORE = ("ours_disk", "theirs_disk", "ours_memory", "paper_milliseconds")
 needs_compare = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")),
+    not all(importlib.util.find_spec(name) for name in ("torch", "transformers", "onnx", "onnxruntime")),
     reason="needs the extra compare: make setup EXTRAS=compare",
 )
 
@@ -218,7 +218,27 @@ def test_a_side_that_computes_something_else_is_not_timed():
 
 @needs_compare
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("config", [no_dropout(MOBILE), no_dropout(BERT)])
+def test_pytorch_is_left_out_where_transformers_cannot_build_the_model(small, capsys):
+    tiny = no_dropout(MOBILE).replace(key_query_shared_bottleneck=False)
+    write_model(small / "paper", tiny)
+    code, out, err = run(capsys, str(small / "paper"), str(small / "bert"), "--threads", "1", "--json")
+    against = {(row["name"], row["against"]) for row in json.loads(out)}
+    assert code == 0 and "left out: torch for paper. " in err
+    assert (
+        ("bert", "torch") in against and ("paper", "onnxruntime int8") in against and ("paper", "torch") not in against
+    )
+
+
+@needs_compare
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "config",
+    [
+        no_dropout(MOBILE),
+        no_dropout(MOBILE).replace(normalization_type="layer_norm", hidden_act="gelu_tanh"),
+        no_dropout(BERT),
+    ],
+)
 def test_all_sides_compute_the_same(config, monkeypatch):
     """`time_together` compares the outputs of all sides; a wrong one would end it."""
     case = latency.case_of("model", Subject(config, 9))

@@ -13,12 +13,13 @@ A ratio is the median over turns of two times of the same turn, as in `bench`. A
 import pathlib
 from typing import NamedTuple
 
+from ..interop.safetensors_files import InteropError
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..model.quantization import is_quantized
 from ..support.paper import MILLISECONDS
-from ..support.terminal import progress_bar
+from ..support.terminal import progress_bar, say
 from ..training.model_folder import load_model
 from .latency_memory import memory_of_text
 from .latency_models import COMPARED, YARDSTICK
@@ -26,7 +27,7 @@ from .latency_parts import seconds_of_parts
 from .libraries import set_all_threads
 from .measure import Case, compared, taking_part, time_together
 from .models import Subject
-from .sides import BFLOAT16, FLOAT32, OURS, OURS_BFLOAT16, OURS_INT8, library_of, ours_in, precision_of
+from .sides import BFLOAT16, FLOAT32, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, library_of, ours_in, precision_of
 
 TURNS = 15
 
@@ -75,12 +76,24 @@ def check_lengths(models, lengths):
                              f" positions of {label}")  # fmt: skip
 
 
-def case_of(name, subject):
+def without_transformers(name, subject, libraries):
+    """Whether transformers cannot build the model, and so PyTorch not run it; a line says so."""
+    if not any(library_of(side) == TORCH for side in libraries) or is_quantized(subject.params):
+        return False
+    try:
+        return subject.pytorch is None  # built at first use
+    except InteropError as error:
+        say(f"left out: torch for {name}. {error}")
+        return True
+
+
+def case_of(name, subject, without_torch=False):
     """The case of one model: the sides on which it runs."""
     shape = f"1 x {subject.arrays[0].size}"
     if is_quantized(subject.params):
         return Case(name, shape, "ms", 0.0, (), subject.build, turns=TURNS, reference=OURS_INT8)
-    pairs = tuple((own, (side,)) for own, others in COMPARED.items() for side in others)
+    pairs = tuple((own, (side,)) for own, others in COMPARED.items() for side in others
+                  if not (without_torch and library_of(side) == TORCH))  # fmt: skip
     return Case(name, shape, "ms", 0.0, (), subject.build, turns=TURNS, also=pairs)
 
 
@@ -150,7 +163,7 @@ def run(models, lengths, threads, libraries, turns=None, with_memory=False):
     with progress_bar("latency", len(lengths) * (len(models) + len(threads) * (turns or TURNS))) as bar:
         for tokens in lengths:
             subjects = {name: Subject(config, tokens, params) for name, (config, params) in models.items()}
-            cases, prepared = [case_of(*pair) for pair in subjects.items()], {}
+            cases, prepared = [case_of(*pair, without_transformers(*pair, libraries)) for pair in subjects.items()], {}
             set_all_threads(threads[0], libraries)
             for case in cases:
                 bar.update(case.name)

@@ -36,8 +36,8 @@ def names_of(models):
     models = [name for word in models for name in (PAPER if word == "paper" else [word])]
     found, folders = {}, [pathlib.Path(name) for name in models if name not in MODELS]
     seen = [name if name in MODELS else pathlib.Path(name).resolve() for name in models]
-    for name, known in zip(models, seen, strict=True):
-        if seen.count(known) > 1:
+    for name, model in zip(models, seen, strict=True):
+        if seen.count(model) > 1:
             raise ValueError(f"latency: found {name} twice, expected each model once")
     for name in models:
         if name in MODELS:
@@ -45,9 +45,8 @@ def names_of(models):
         else:
             label = value = pathlib.Path(name)
             if not value.exists():
-                raise ValueError(
-                    f"latency: found {name!r}, expected a model folder, or paper, or one of {', '.join(MODELS)}"
-                )
+                known = ", ".join(["paper", *MODELS])
+                raise ValueError(f"latency: found {name!r}, expected a model folder or one of {known}")
             alone = sum(other.name == value.name for other in folders) == 1 and value.name not in models
             label = value.name if alone and value.name else str(value)
         found[label] = value

@@ -19,7 +19,7 @@ from .sides import BFLOAT16, ONNX, ONNX_INT8, TORCH, TORCH_BFLOAT16, TORCH_INT8,
 
 # The packages of each side. threadpoolctl is optional, so it is not among them.
 _TORCH = ("torch", "transformers")
-_ONNX = (*_TORCH, "onnx", "onnxscript", "onnxruntime")
+_ONNX = ("onnx", "onnxruntime")
 NEEDS = {TORCH: _TORCH, TORCH_BFLOAT16: _TORCH, TORCH_INT8: _TORCH, ONNX: _ONNX, ONNX_INT8: _ONNX}
 # Instructions for products of bfloat16, as LLVM names them: x86-64 and 64-bit Arm.
 _PAIRS = ("avx512bf16", "amx-bf16", "bf16")

@@ -49,7 +49,7 @@ class Subject:
 
     @functools.cached_property
     def onnx(self):
-        return OnnxEncoder(lambda: self.pytorch, self.arrays)
+        return OnnxEncoder(self.params, self.config, self.arrays)
 
     @functools.cached_property
     def params_int8(self):
@@ -79,15 +79,14 @@ class Subject:
         return in_precision(self.minimobilebert(), precision_of(side))
 
     def bytes_on_disk(self, side):
-        """What `side` stores for the encoder; for ONNX Runtime, the files of its model"""
+        """What `side` stores for the encoder -> bytes"""
         if library_of(side) == OURS:
             params = self.params_int8 if side == OURS_INT8 else self.params
             encoder = {name: params[name] for name in parameter_shapes(self.config)}
             return sum(array.nbytes for array in as_arrays(encoder).values())
         if library_of(side) == TORCH:
             return torch_bytes(self.pytorch_in(side))
-        file = self.onnx.file(precision_of(side))
-        return sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
+        return self.onnx.file(precision_of(side)).stat().st_size
 
 
 def in_precision(function, precision):

@@ -1,21 +1,18 @@
 """The same model in transformers and ONNX Runtime, with the same parameters.
 
-transformers uses its default attention (fused if available). ONNX Runtime runs the model that torch.onnx.export writes
-to a temporary file, with its default optimisations.
+transformers uses its default attention (fused if available). ONNX Runtime runs the graph of interop/onnx with its
+default optimisations. What torch.onnx.export writes was no faster there.
 """
 
-import contextlib
 import functools
-import io
-import logging
 import pathlib
 import shutil
 import tempfile
-import warnings
 import weakref
 
 import numpy as np
 
+from ..interop.onnx.folder import build
 from ..parity.models import build_transformers_model
 from ..support.extras import require
 from ..training.adamw import is_bias_or_norm
@@ -23,12 +20,15 @@ from .rivals_int8 import quantize_onnx
 from .sides import BFLOAT16, FLOAT32
 
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
-_FILE, _FILE_INT8 = "model.onnx", "int8.onnx"
 
 
 def build_pretraining(params, config):
     """transformers' pre-training model with the parameters `params` (head "pretraining")."""
-    return build_transformers_model(params, config, attention=None)
+    model = build_transformers_model(params, config, attention=None)
+    for module in model.modules():
+        if isinstance(module, require("torch.nn", "compare").LayerNorm):
+            module.eps = config.layer_norm_eps  # in MobileBERT some have another one (lessons/differences.md)
+    return model
 
 
 def as_tensors(arrays):
@@ -65,34 +65,6 @@ def torch_encoder(encoder, arrays, precision=FLOAT32):
     return run
 
 
-def export_onnx(encoder, arrays, folder):
-    """Export the encoder of transformers' model as ONNX, for inputs of this shape -> the file"""
-    torch = require("torch", "compare")
-
-    class Encoder(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, input_ids, token_type_ids, attention_mask):
-            inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "attention_mask": attention_mask}
-            return self.encoder(**inputs).last_hidden_state
-
-    file, tensors = pathlib.Path(folder) / _FILE, as_tensors(arrays)
-    before = logging.root.manager.disable
-    # The exporter prints messages about deprecations; errors are exceptions.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            torch.onnx.export(
-                Encoder().eval(), tuple(tensors.values()), str(file), dynamo=True, input_names=list(NAMES)
-            )
-        finally:
-            logging.disable(before)
-    return file
-
-
 def onnx_session(file, threads):
     """An ONNX Runtime session of that file on `threads` threads."""
     runtime = require("onnxruntime", "compare")
@@ -102,29 +74,29 @@ def onnx_session(file, threads):
 
 
 class OnnxEncoder:
-    """Exports the model at first use, and opens a session for each number of threads."""
+    """Writes the graph at first use, and opens a session for each number of threads."""
 
-    def __init__(self, make_model, arrays):
-        """make_model: () -> the encoder of transformers' model"""
-        self.make_model, self.arrays = make_model, arrays
+    def __init__(self, params, config, arrays):
+        self.params, self.config, self.arrays = params, config, arrays
 
     @functools.cached_property
     def _folder(self):
         folder = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # deleted together with this object
-        export_onnx(self.make_model(), self.arrays, folder)
         return pathlib.Path(folder)
 
     def file(self, precision=FLOAT32):
         """The model's file in float32 or in 8 bits -> path"""
-        if precision == FLOAT32:
-            return self._folder / _FILE
-        if not (self._folder / _FILE_INT8).exists():
-            quantize_onnx(self._folder / _FILE, self._folder / _FILE_INT8)
-        return self._folder / _FILE_INT8
+        file = self._folder / f"{precision}.onnx"
+        if not file.exists():
+            if precision == FLOAT32:
+                file.write_bytes(build(self.params, self.config).SerializeToString())
+            else:
+                quantize_onnx(self.file(), file)
+        return file
 
     def __call__(self, threads, precision=FLOAT32):
         """-> a function that runs the model and returns the last hidden state"""
         session = onnx_session(self.file(precision), threads)
         feed = dict(zip(NAMES, (np.asarray(array, np.int64) for array in self.arrays), strict=True))
-        return lambda: session.run(None, feed)[0]
+        return lambda: session.run(["last_hidden_state"], feed)[0]
