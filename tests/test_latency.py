@@ -9,6 +9,7 @@ import pytest
 from fine_tuning_data import BERT, MOBILE, no_dropout, write_model
 
 from minimobilebert.bench import latency, latency_models, measure
+from minimobilebert.bench.latency_memory import memory_of_text
 from minimobilebert.bench.latency_models import MODELS, PAPER, lengths_of, libraries_of, names_of, sides_of
 from minimobilebert.bench.latency_parts import PARTS, seconds_of_parts
 from minimobilebert.bench.latency_table import bar_of_parts, chart, format_report
@@ -17,6 +18,7 @@ from minimobilebert.bench.models import Subject
 from minimobilebert.bench.sides import OURS, OURS_INT8
 from minimobilebert.cli import main
 from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.model.parameters import count_parameters, parameter_shapes
 
 MORE = ("ours_disk", "theirs_disk", "ours_memory", "paper_milliseconds")
 needs_compare = pytest.mark.skipif(
@@ -81,6 +83,18 @@ def test_rows_have_the_form_of_bench(small, capsys):
         assert sizes[name, "bfloat16"] == sizes[name, "float32"]  # rounded when the engine packs them
         assert sizes[name, "float32"] / 4 < sizes[name, "int8"] < sizes[name, "float32"] / 2
     assert rows[0]["theirs_disk"] == sizes["mobilebert", "float32"]
+
+
+def test_peak_memory_is_that_of_the_model():
+    """The weights, the engine's copy, and while it is made its pieces; not what was freed before."""
+    config = no_dropout(BERT).replace(hidden_size=512, embedding_size=512, intermediate_size=2048, num_hidden_layers=4)
+    subject, threads = Subject(config, 9), 1
+    for params, size in ((subject.params, 1.0), (subject.params_int8, 0.25)):
+        found = memory_of_text(params, config, 9, "float32", threads)
+        if found is None or not pathlib.Path("/proc/self/clear_refs").exists():
+            pytest.skip("this system does not report the peak")
+        weights = size * 4 * count_parameters(parameter_shapes(config))
+        assert 1.7 * weights < found < 3.5 * weights + 8e6
 
 
 def test_ratios_are_those_of_the_same_turn():

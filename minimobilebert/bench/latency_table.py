@@ -4,12 +4,14 @@ from ..pipeline.figures import COLOURS, lying_bars
 from ..support.paper import MILLISECONDS, PAPER
 from ..support.tables import aligned
 from ..support.timing import quartiles
+from .latency_models import COMPARED
 from .latency_parts import PARTS
 from .sides import OURS, OURS_BFLOAT16, OURS_INT8, library_of, precision_of
 
 _WIDTH = 40  # characters of the longest bar, and of the bar of a model's parts
 _LETTERS = dict(zip(PARTS, "eDANF.", strict=True))
 _NAMES = {OURS: "minimobilebert"}
+SIDES = tuple(dict.fromkeys([*COMPARED, *(side for others in COMPARED.values() for side in others)]))
 
 _TIME_NOTES = """\
 ms: median and quartiles over turns. times faster: than our float32 of the same model. MB: of the encoder as stored.
@@ -22,7 +24,7 @@ where the time goes: one operation at a time ("alone"); the engine, which is wha
 _SIZE_NOTES = """\
 MB: of the encoder as stored. The paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
 _PEAK_NOTE = """peak: MB that
-a new process takes to load the model and run one text."""
+a new process takes to load the model and run one text; the engine packs a second copy of the blocks' weights."""
 
 
 def _library(side):
@@ -46,19 +48,31 @@ def _times(report):
     return [*aligned(rows, (0, 1, 2), ruled=True), "", *_TIME_NOTES.splitlines()]
 
 
-def _ratios(report):
-    """One line for each of our rows, one column for each side or model that it is compared with"""
-    columns = list(dict.fromkeys(row["against"] for row in report.rows))
+def _table_of_ratios(rows, columns):
+    """One line for each of our models and precisions; columns: {what a row is compared with: heading}"""
     lines = {}
-    for row in report.rows:
-        key = row["name"], row["precision"], row["shape"].split()[-1], str(row["threads"])
-        cell = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
-        lines.setdefault(key, {})[row["against"]] = cell
-    if not lines:
-        return []
-    rows = [["model", "precision", "tokens", "threads", *(f"to {column}" for column in columns)]]
-    rows += [[*key, *(cells.get(column, "") for column in columns)] for key, cells in lines.items()]
-    return [*aligned(rows, (0, 1), ruled=True), "", *_RATIO_NOTES.splitlines()]
+    for row in rows:
+        if row["against"] in columns:
+            key = row["name"], row["precision"], row["shape"].split()[-1], str(row["threads"])
+            cell = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
+            lines.setdefault(key, {})[row["against"]] = cell
+    heads = ["model", "precision", "tokens", "threads", *columns.values()]
+    cells = [[*key, *(found.get(column, "") for column in columns)] for key, found in lines.items()]
+    return aligned([heads, *cells], (0, 1), ruled=True)
+
+
+def _ratios(report):
+    """A table beside other sides of the same model, and one beside each model that others are compared with"""
+    others = dict.fromkeys(row["against"] for row in report.rows)
+    groups = {"": {name: f"to {name}" for name in others if name in SIDES}}
+    for name in report.parameters:
+        columns = {f"{name} {side}": f"to {side}" for side in SIDES if f"{name} {side}" in others}
+        groups[f"beside {name}"] = columns
+    lines = []
+    for title, columns in groups.items():
+        if columns:
+            lines += [*([title] if title else []), *_table_of_ratios(report.rows, columns), ""]
+    return [*lines, *_RATIO_NOTES.splitlines()] if lines else []
 
 
 def bar_of_parts(seconds):

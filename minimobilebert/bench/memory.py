@@ -3,6 +3,8 @@
 On Linux we read the peak from /proc, because there ru_maxrss of getrusage is inherited from the parent process.
 """
 
+import ctypes
+import gc
 import pathlib
 import subprocess
 import sys
@@ -26,7 +28,15 @@ def peak_bytes():
 
 
 def forget_peak():
-    """Let the peak of this process be what it uses now, where the system (Linux) can do that."""
+    """Let the peak of this process be what it uses now, where the system (Linux) can do that.
+
+    What was freed goes back to the system first: later allocations would take it, and would not count.
+    """
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, TypeError, OSError):  # another C library than glibc, or Windows
+        pass
     try:
         pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:  # another system, or one that does not allow it: the peak then includes what was before
