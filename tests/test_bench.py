@@ -19,6 +19,7 @@ from minimobilebert.bench.measure import KEYS, Case, check_same, compared
 from minimobilebert.bench.memory import memory_of_step, peak_bytes
 from minimobilebert.bench.models import inference
 from minimobilebert.bench.products import nonorm_layers, products, products_bfloat16, relu_layers
+from minimobilebert.bench.products_int8 import linear_int8
 from minimobilebert.bench.run import PARTS, Part
 from minimobilebert.bench.sides import OURS_BFLOAT16, TORCH_BFLOAT16, library_of, ours_in, precision_of
 from minimobilebert.bench.table import format_rows, summaries
@@ -49,6 +50,7 @@ SMALL = {
     "matmul_dx": Part(lambda name: products(name, (5,), ((7, 3),)), 1, 0.1),
     "matmul_dw": Part(lambda name: products(name, (5,), ((7, 3),)), 1, 0.1),
     "matmul_bfloat16": Part(lambda name: products_bfloat16(name, (5,), ((7, 3),)), 3, 0.1),
+    "linear_int8": Part(lambda name: linear_int8(name, (5,), ((7, 3),)), 1, 0.1),
     "linear_relu": Part(lambda name: relu_layers(name, (5,), (7, 3)), 1, 0.1),
     "linear_residual_nonorm": Part(lambda name: nonorm_layers(name, (5,), (7, 3)), 1, 0.1),
     "attention_forward": Part(lambda name: run.attention(name, 1, (6,)), 1, 0.1),
@@ -277,7 +279,7 @@ def test_rows_of_all_parts(small, capsys, monkeypatch):
         "matmul_bfloat16", "train_mobilebert", "train_classroom_1", "train_classroom_2",
         "distil_minilm", "distil_minilm_vectors",
     }  # fmt: skip
-    assert {row["name"] for row in rows if row["precision"] == "int8"} == {"distil_minilm_vectors"}
+    assert {row["name"] for row in rows if row["precision"] == "int8"} == {"distil_minilm_vectors", "linear_int8"}
     assert current_precision() == "float32"
     for row in rows:
         assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
@@ -333,6 +335,12 @@ def test_rows_beside_torch_in_both_precisions(small, torch, capsys):
         ("bfloat16", both),
     ]
     assert [row["shape"] for row in products[::2]] == [f"{layout}, 5 x 7 x 3" for layout in ("x W^T", "dy W", "dy^T x")]
+
+
+def test_dense_layers_in_8_bits_beside_torch(small, torch, capsys):
+    code, out, _ = bench(capsys, "--json", "--threads", "1", "--only", "linear_int8")
+    rows = [(row["precision"], row["fastest_of"]) for row in json.loads(out)]
+    assert code == 0 and rows == [("int8", ["ours"]), ("int8", ["torch", "torch int8"])]
 
 
 def test_a_processor_without_bfloat16_leaves_only_pytorch_s_out(small, torch, capsys, monkeypatch):

@@ -5,7 +5,8 @@ from .sides import TORCH, TORCH_BFLOAT16, TORCH_INT8
 # The parts, and the sides with which each is compared, in addition to NumPy.
 _BOTH = (TORCH, TORCH_BFLOAT16)
 NEEDS = {
-    "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "matmul_bfloat16": _BOTH, "linear_relu": ("torch",),
+    "matmul_forward": (), "matmul_dx": (), "matmul_dw": (), "matmul_bfloat16": _BOTH,
+    "linear_int8": (TORCH, TORCH_INT8), "linear_relu": ("torch",),
     "linear_residual_nonorm": ("torch",), "attention_forward": ("torch",), "attention_forward_backward": ("torch",),
     "block_forward": ("torch",), "block_forward_backward": ("torch",),
     "inference_mobilebert": ("torch", "onnxruntime"), "inference_bert_base": ("torch", "onnxruntime"),

@@ -17,6 +17,7 @@ from .memory import memory_of_step
 from .models import inference
 from .peak import measure_peak
 from .products import nonorm_layers, products, products_bfloat16, relu_layers
+from .products_int8 import linear_int8
 from .sides import OURS, TORCH, library_of, ours_in
 from .training import training
 
@@ -34,6 +35,7 @@ PARTS = {
     "matmul_dx": Part(products, 15, 0.6),
     "matmul_dw": Part(products, 15, 0.6),
     "matmul_bfloat16": Part(products_bfloat16, 45, 1.5),
+    "linear_int8": Part(linear_int8, 15, 1.0),
     "linear_relu": Part(relu_layers, 3, 1.0),
     "linear_residual_nonorm": Part(nonorm_layers, 3, 1.0),
     "attention_forward": Part(attention, 2, 2.0),

@@ -10,7 +10,7 @@ _HEADS = ("name", "shape", "threads", "precision", "against", "ours", "theirs", 
 _LEFT = {"name", "shape", "precision", "against", "unit"}
 _BEST = "at its best"
 _NOTES = f"""\
-precision: of our matrix products. against: the other side, in float32 unless it says bfloat16.
+precision: of our matrix products. against: the other side, in float32 unless it says bfloat16 or int8.
 {_BEST}: the faster of its two precisions in this run, by the median time.
 ratio: median over turns of their time / our time; above 1 ours is faster. quartiles: of the same ratios.
 GB/s: operands and results once, in our time. % of peak: ours in float32, of the measured {{peaks}}.
