@@ -28,8 +28,9 @@ KEYS = ("name", "shape", "threads", "against", "ours", "theirs", "unit", "ratio"
 # The largest allowed difference between a side and ours in float32, relative to the largest number. Rounding to
 # bfloat16 changes a number by up to 2^-9 of it. A product has two rounded operands, and PyTorch rounds the result too:
 # three times 2^-9 is 6e-3. In a model, the roundings of different layers are independent and mostly cancel. Rounding to
-# 8 bits changes a number by up to a 254th of the largest one of its row, or, as libraries do it, of its tensor.
-TOLERANCES = {FLOAT32: 1e-3, BFLOAT16: 1e-2, INT8: 1e-1}
+# 8 bits changes a number by up to a 254th of the largest one of its row, or, as libraries do it, of its tensor: with a
+# trained model, all-MiniLM-L6-v2, on random words the last hidden state of PyTorch's 8 bits is 0.15 away.
+TOLERANCES = {FLOAT32: 1e-3, BFLOAT16: 1e-2, INT8: 3e-1}
 
 
 class Case(NamedTuple):
