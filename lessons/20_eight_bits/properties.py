@@ -241,7 +241,7 @@ def as_the_instruction(x, integers, scales):
 
     words, starts, all_scales = quads_from(integers, scales)
     columns, nr, depth = len(integers), nr_of(scales), -(-x.shape[1] // 4)
-    count = -(-columns // nr)
+    count = (columns + nr - 1) // nr
     unsigned = np.full((len(x), 4 * depth), 128, np.uint8)
     unsigned[:, : x.shape[1]] = x.astype(np.int16) + 128
     panels = (

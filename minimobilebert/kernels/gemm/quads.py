@@ -61,8 +61,7 @@ class Quads(NamedTuple):
 def quads_from(integers, scales):
     """Weights [out = N, in = K] int8 and scales [N] -> panels, starts, scales of Quads, each in one dimension"""
     columns, depth = integers.shape
-    nr = nr_of(scales)
-    count = -(-columns // nr)
+    count, nr = panels_of(columns, scales), nr_of(scales)
     padded = np.zeros((count * nr, 4 * quads_of(depth)), np.int8)
     padded[:columns, :depth] = integers
     words = padded.reshape(-1).view("<i4").astype(np.int32).reshape(count, nr, -1)
