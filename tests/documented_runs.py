@@ -191,6 +191,7 @@ ELSEWHERE = {
     SPLIT: "test_fine_tuning.py::test_a_split_by_article_trains_on_some_and_scores_the_others",
     # programs that are no commands
     "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
+    "python lessons/20_eight_bits/real_model.py runs/minilm --data data/glue": "test_eight_bits_lesson.py::test_real_model_prints_what_scales_cost",
     "python data/rebuild.py": "test_data.py::test_the_archives_can_be_rebuilt",
     "python data/rebuild.py --packages FOLDER": "test_data.py::test_the_archives_can_be_rebuilt",
 }

@@ -135,11 +135,11 @@ def run(folder, data):
     print_vectors(model, whole, kinds, texts, pairs)
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description="What one scale for all tokens would cost a trained model.")
     parser.add_argument("model", nargs="?", default="runs/minilm", help="a model folder (default: runs/minilm)")
     parser.add_argument("--data", metavar="FOLDER", help="the GLUE folder, to measure STS-B as well")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         run(arguments.model, arguments.data)
     except Exception as error:
