@@ -19,9 +19,9 @@ from minimobilebert import Model
 from minimobilebert.commands.failures import failure
 from minimobilebert.distilling.measure import STSB, cosines, read_pairs, retention
 from minimobilebert.inference.embed import Embedder
-from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model import layers
 from minimobilebert.model.quantization import quantize
+from minimobilebert.ops.fusion import use_fusion
 from minimobilebert.text.corpus import shipped_documents
 from minimobilebert.training.model_folder import load_model
 
@@ -62,7 +62,7 @@ def with_scales(rounding, compute):
     before = layers.quantized_linear_forward
     layers.quantized_linear_forward = rounding
     try:
-        with use_backend("numpy"):
+        with use_fusion(False):  # then the engine runs the layers one by one
             return compute()
     finally:
         layers.quantized_linear_forward = before
