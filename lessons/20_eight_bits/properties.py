@@ -84,6 +84,28 @@ def symmetric(t):
 
 
 @prop("20.1", weight=1)
+def given_range(t):
+    """a given range is the largest number of all rows, and what is beyond it becomes 127 or -127"""
+    steps = t.rng.integers(-300, 301, (5, 30)) + t.rng.uniform(-0.4, 0.4, (5, 30))
+    steps[0], steps[1] = steps[0] / 300.0, 0.0  # a row far inside, and one of zeros
+    for power in (-6, 3):  # a power of two as the scale, so that no number is near a tie
+        x, given = (steps * 2.0**power).astype(FLOAT), FLOAT(127.0 * 2.0**power)
+        with t.case(f"range 127 times 2^{power}"):
+            integers, scales = returned(t, ("integers", "scales"), t.call(x, given))
+            is_array(t, "integers", integers, np.int8, x.shape)
+            is_array(t, "scales", scales, FLOAT, x.shape[:-1])
+            t.equal("scales", scales, np.full(5, 2.0**power), 0.0)
+            t.equal("integers", integers, np.clip(np.rint(steps), -127, 127), 0.0)
+    with t.case("a row with NaN"):
+        x[2, 3] = np.nan
+        _, scales = returned(t, ("integers", "scales"), t.call(x, given))
+        t.equal("scales that are NaN", np.isnan(scales).astype(float), np.arange(5) == 2.0, 0.0)
+    with t.case("a range of 0"):
+        integers, scales = returned(t, ("integers", "scales"), t.call(np.ones((2, 3), FLOAT), FLOAT(0.0)))
+        t.require(not integers.any() and not scales.any(), "expected zeros", "integers and scales")
+
+
+@prop("20.1", weight=1)
 def zeros(t):
     """a row of zeros, or of numbers below 1e-30, gives zeros; the other rows are what they are"""
     x = t.rng.normal(size=(4, 12)).astype(FLOAT)
@@ -193,6 +215,16 @@ def bias_and_residual(t):
     for words, b, r in (("bias", bias, None), ("residual", None, residual), ("both", bias, residual)):
         with t.case(words):
             compare_output(t, x, weight, b, r)
+
+
+@prop("20.2", weight=1)
+def input_range(t):
+    """a weight with an input range: it is the range of every row of x"""
+    x, powers = grid(t.rng, 4, 10)
+    x, weight = x / powers * np.array([[0.25], [1.0], [2.0], [8.0]], FLOAT), weight_of(t.rng, 3, 10)
+    for given in (127.0, 254.0):
+        with t.case(f"range {given:g}"):
+            compare_output(t, x, QuantizedWeight(weight.integers, weight.scales, FLOAT(given)))
 
 
 @prop("20.2", weight=1)
