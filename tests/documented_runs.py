@@ -35,6 +35,10 @@ SPLIT = MINI + (
     "squad --model runs/minilm --tasks squad1 --train-file data/squad/dev-v1.1.json --split-articles 40 --lr 1e-4"
     " --epochs 1 --seeds 1"
 )
+OPTIMISATIONS = MINI + (
+    "latency mobilebert-no-opt mobilebert-layernorm-relu mobilebert-nonorm-gelu mobilebert mobilebert-tiny --threads 1"
+    " --against none"
+)
 BENCH_BFLOAT16 = MINI + "bench --only train_mobilebert,train_classroom_1,train_classroom_2,matmul_bfloat16"
 REVIEWS = MINI + (
     "finetune --data reviews.csv --text review --label stars --model runs/tiny --lr 4e-3 --out runs/reviews"
@@ -172,6 +176,10 @@ ELSEWHERE = {
     MINI + "bench --only ladder": "test_bench.py::test_table_and_ladder",
     MINI + "bench --only inference_mobilebert --threads 1 --json": "test_bench.py::test_rows_of_all_parts",
     BENCH_BFLOAT16: "test_bench.py::test_rows_of_all_parts",
+    MINI + "latency bert-base mobilebert --threads 1,2": "test_latency.py::test_rows_have_the_form_of_bench",
+    OPTIMISATIONS: "test_latency.py::test_rows_have_the_form_of_bench",
+    MINI
+    + "latency runs/minilm runs/distilled --threads 1,2": "test_latency.py::test_models_of_folders_in_both_precisions",
     MINI + "latency paper": "test_latency.py::test_rows_have_the_form_of_bench",
     MINI + "latency bert-base mobilebert --threads 1,2 --memory": "test_latency.py::test_rows_have_the_form_of_bench",
     MINI
