@@ -18,7 +18,7 @@ from minimobilebert.model.quantization import as_arrays, is_quantized_name, quan
 from minimobilebert.ops.quantized_linear import (
     LARGEST,
     MOST_INPUTS,
-    QuantizedWeight,
+    PER_TENSOR,
     quantize_rows,
     quantize_weight,
     quantized_linear_forward,
@@ -83,21 +83,15 @@ print(f"   without a larger one: largest / rms {largest:.1f}, error {largest / (
 # ## 3. Weights: a scale for each output, or one for all
 # A weight [64, 96] in which one output's row is 50 times as large as the others.
 
-
 # %%
-def one_scale_weight(weight):
-    """A QuantizedWeight whose rows have the same scale: all of it is quantised as one row"""
-    integers, scale = quantize_rows(weight.reshape(-1))
-    return QuantizedWeight(integers.reshape(weight.shape), np.full(len(weight), scale, FLOAT))
-
-
 weight = rng.normal(size=(64, 96)).astype(FLOAT)
 weight[7] *= 50.0
 x = rng.normal(size=(200, 96)).astype(FLOAT)
 right = x.astype(np.float64) @ weight.T.astype(np.float64)
 small = np.arange(64) != 7
 print("\n3. relative error of y     63 outputs     the large one")
-for name, quantized in (("a scale for each output", quantize_weight(weight)), ("one scale", one_scale_weight(weight))):
+kinds = {"a scale for each output": quantize_weight(weight), "one scale": quantize_weight(weight, PER_TENSOR)}
+for name, quantized in kinds.items():
     y = quantized_linear_forward(x, quantized, None)
     print(f"   {name:<25} {relative(y[:, small], right[:, small]):>8.4f} {relative(y[:, 7], right[:, 7]):>17.4f}")
 
