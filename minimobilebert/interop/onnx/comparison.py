@@ -38,10 +38,11 @@ def random_batches(config, seed=0):
         yield ids, types, mask
 
 
-def expected_outputs(params, config, head, sentence, batch):
+def expected_outputs(params, config, head, sentence, batch, attention=False):
     """What the model returns for a batch of `random_batches`, computed by model/ -> {name: array}"""
     ids, types, mask = batch
-    hidden = encoder_forward(params, config, ids, types, mask, keep_scores=False)[0].hidden_states[-1]
+    encoded, _ = encoder_forward(params, config, ids, types, mask, keep_scores=False)
+    hidden = encoded.hidden_states[-1]
     found = {}
     if head is None or sentence:
         found["last_hidden_state"] = hidden
@@ -60,6 +61,8 @@ def expected_outputs(params, config, head, sentence, batch):
     elif head == "question-answering":
         logits = question_answering_forward(params, config, inputs)[0]
         found |= {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
+    if attention:
+        found |= {f"attentions.{layer}": maps for layer, maps in enumerate(encoded.attention_maps)}
     return found
 
 
@@ -89,14 +92,14 @@ def relative_error(found, expected):
     return float(largest / scale) if scale else float(largest)
 
 
-def largest_errors(serialised, params, config, head, sentence):
+def largest_errors(serialised, params, config, head, sentence, attention=False):
     """The largest relative error of each output over all batches -> {name: float}
 
     InteropError if the model itself returns a NaN or an infinity, with which nothing can be compared.
     """
     session, errors = Session(serialised), {}
     for batch in random_batches(config):
-        expected, found = expected_outputs(params, config, head, sentence, batch), session(batch)
+        expected, found = expected_outputs(params, config, head, sentence, batch, attention), session(batch)
         for name in session.names:
             if not np.isfinite(expected[name]).all():
                 raise InteropError(f"model: {name}: found NaN or infinity for random inputs, expected finite numbers")

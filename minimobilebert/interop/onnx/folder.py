@@ -26,7 +26,7 @@ from ..sentence_folders import write_sentence_settings
 from .comparison import has_runtime, largest_errors, rounding_error
 from .encoder import encoder
 from .graph import Graph
-from .heads import check_head, outputs
+from .heads import attention_maps, check_head, outputs
 
 FLOAT, QUANTIZED = "model.onnx", "model_quantized.onnx"
 MOST_BYTES = 2_000_000_000  # of a file in the format of ONNX, whose lengths have 31 bits
@@ -52,12 +52,14 @@ class Exported(NamedTuple):
     notes: list  # lines
 
 
-def build(params, config, head=None, sentence=None):
-    """A model as a graph; head, sentence: as in SavedModel -> ModelProto, checked"""
+def build(params, config, head=None, sentence=None, attention=False):
+    """A model as a graph; head, sentence: as in SavedModel; attention: return the maps too -> ModelProto, checked"""
     graph = Graph()
     mask = graph.cast("attention_mask", np.bool_, "mask")
     hidden = encoder(graph, params, config, "input_ids", "token_type_ids", mask)
     outputs(graph, params, config, head, sentence, hidden, mask)
+    if attention:
+        attention_maps(graph, config)
     return graph.model({name: (np.int64, ["batch", "length"]) for name in _INPUTS}, config.prefix)
 
 
@@ -94,9 +96,9 @@ def _check_sizes(variants, location):
                                f" {MOST_BYTES / 1e6:,.0f} MB: the format holds no more in one file")  # fmt: skip
 
 
-def _checked(name, params, saved):
+def _checked(name, params, saved, attention=False):
     """Build one graph and compare it -> its bytes, Written"""
-    arguments = params, saved.config, saved.head, saved.sentence
+    arguments = params, saved.config, saved.head, saved.sentence, attention
     say(f"onnx/{name}: build and check{', and compare with ONNX Runtime' if has_runtime() else ''}")
     model = build(*arguments)
     serialised = model.SerializeToString(deterministic=True)
@@ -121,6 +123,27 @@ def _write_others(folder, saved):
         write_sentence_settings(folder, sentence, config)
 
 
+def checked_graphs(folder, int8=False, attention=False):
+    """Load a model, build its graphs and compare them; arguments as of `export` and `build` -> SavedModel, graphs
+
+    graphs: list of (bytes, Written). ValueError for a bad model or an extra that is not installed.
+    """
+    require("onnx", "interop")
+    saved = load_model(folder, in_8_bits=True)
+    check_head(saved.head, folder)
+    variants = _variants(saved, int8, folder)
+    _check_sizes(variants, folder)
+    return saved, [_checked(name, params, saved, attention) for name, params in variants.items()]
+
+
+def write_graphs(folder, graphs):
+    """Write the graphs of `checked_graphs` into the new folder `onnx` of a folder."""
+    (folder / "onnx").mkdir()
+    for serialised, written in graphs:
+        with replacing(folder / "onnx" / written.name) as file:
+            file.write(serialised)
+
+
 def export(folder, out, int8=False):
     """folder: a run or a model folder; out: a new folder; int8: in 8 bits (too) -> Exported
 
@@ -128,18 +151,10 @@ def export(folder, out, int8=False):
     """
     check_new_folder(out)
     check_writable(out)
-    require("onnx", "interop")
-    saved = load_model(folder, in_8_bits=True)
-    check_head(saved.head, folder)
-    variants = _variants(saved, int8, folder)
-    _check_sizes(variants, folder)
-    found = [_checked(name, params, saved) for name, params in variants.items()]
+    saved, found = checked_graphs(folder, int8)
     check_disk(out, sum(len(serialised) for serialised, _ in found), "the graphs")
     with new_folder(out) as unfinished:
-        (unfinished / "onnx").mkdir()
-        for serialised, written in found:
-            with replacing(unfinished / "onnx" / written.name) as file:
-                file.write(serialised)
+        write_graphs(unfinished, found)
         _write_others(unfinished, saved)
     notes = []
     if saved.sentence and saved.sentence.prompt:

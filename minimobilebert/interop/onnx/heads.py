@@ -129,3 +129,11 @@ def outputs(graph, params, config, head, sentence, hidden, mask):
         graph.output("sentence_embedding", vectors, np.float32, [_BATCH, config.hidden_size])
     if head is not None:
         _HEADS[head](graph, params, config, hidden)
+
+
+def attention_maps(graph, config):
+    """Add the attention probabilities of each layer as outputs: `attentions.0` [B, A, T, T] and so on"""
+    shape = [_BATCH, config.num_attention_heads, _LENGTH, _LENGTH]
+    for layer in range(config.num_hidden_layers):
+        name = f"{config.prefix}.encoder.layer.{layer}.attention.self.probabilities"
+        graph.output(f"attentions.{layer}", name, np.float32, shape)

@@ -1,0 +1,79 @@
+"""`export --page`: a folder of static files that runs a model in a browser. Any web server will do; it only sends files.
+
+    index.html, style.css, *.js    the page, copied from files/
+    settings.json                  what the page has to know about the model
+    vocab.txt                      the tokeniser's pieces
+    onnx/                          the graphs, which also return their attention maps
+    runtime/                       ONNX Runtime Web and its licence
+
+What the page offers depends on the model:
+
+    masked words                   words for [MASK]
+    classes                        their probabilities, or the number of a regression
+    settings of sentences          search over sentences
+    any model                      attention maps, latency
+"""
+
+import pathlib
+import shutil
+
+from ...support.files import check_new_folder, new_folder, write_json
+from ...support.requirements import check_disk, check_writable
+from ...training.model_folder import find_checkpoint
+from ..onnx.folder import FLOAT, Exported, checked_graphs, write_graphs
+from .runtime import BYTES, find_runtime, write_runtime
+
+FILES = pathlib.Path(__file__).parent / "files"
+_NOTHING = (
+    "note: the model has no head for masked words or classes and no settings of sentences, so the page only draws"
+    " attention maps and measures the latency"
+)
+
+
+def uses_of(saved):
+    """What the page offers for a SavedModel -> list of names"""
+    uses = ["fill-mask"] if saved.head in ("pretraining", "masked-words") else []
+    uses += ["classification"] if saved.head == "classification" else []
+    return uses + ["search"] * (saved.sentence is not None)
+
+
+def settings_of(name, saved, graphs):
+    """The content of settings.json: a SavedModel and its graphs -> dict"""
+    config, sentence = saved.config, saved.sentence
+    return {
+        "name": name,
+        "family": config.prefix,
+        "uses": uses_of(saved),
+        "graphs": [
+            {"file": f"onnx/{one.name}", "numbers": "float32" if one.name == FLOAT else "8 bits", "megabytes": one.megabytes}
+            for _, one in reversed(graphs)  # 8 bits first: the page starts with the first one
+        ],
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "longest": config.max_position_embeddings,
+        "pairs": config.type_vocab_size > 1,
+        "classes": saved.num_labels,
+        "labels": saved.labels,
+        "sentence": sentence and {"longest": sentence.longest(config), "prompt": sentence.prompt},
+    }  # fmt: skip
+
+
+def export_page(folder, out, int8=False, runtime=None):
+    """folder: a run or a model folder; out: a new folder; int8: in 8 bits too; runtime: for find_runtime -> Exported
+
+    ValueError for a bad model, a missing extra or package, or a folder that is not new: nothing is written then.
+    """
+    check_new_folder(out)
+    check_writable(out)
+    name = pathlib.Path(find_checkpoint(folder)).parent.resolve().name
+    source = find_runtime(runtime)
+    saved, graphs = checked_graphs(folder, int8, attention=True)
+    check_disk(out, sum(len(serialised) for serialised, _ in graphs) + BYTES, "the page")
+    with new_folder(out) as unfinished:
+        for file in sorted(FILES.iterdir()):
+            shutil.copyfile(file, unfinished / file.name)
+        write_runtime(source, unfinished / "runtime")
+        write_graphs(unfinished, graphs)
+        saved.tokenizer.save(unfinished / "vocab.txt")
+        write_json(unfinished / "settings.json", settings_of(name, saved, graphs))
+    return Exported([written for _, written in graphs], [] if uses_of(saved) else [_NOTHING])
