@@ -17,7 +17,7 @@ What the page offers depends on the model:
 import pathlib
 import shutil
 
-from ...support.files import check_new_folder, new_folder, write_json
+from ...support.files import check_new_folder, name_of, new_folder, write_json
 from ...support.requirements import check_disk, check_writable
 from ...training.model_folder import find_checkpoint
 from ..onnx.folder import FLOAT, Exported, checked_graphs, write_graphs
@@ -58,6 +58,12 @@ def settings_of(name, saved, graphs):
     }  # fmt: skip
 
 
+def _name_of(folder, checkpoint):
+    """What the page calls the model: the name of its folder, or of the run whose student it is -> str"""
+    folder = pathlib.Path(folder).resolve()
+    return name_of((folder if folder.is_dir() else checkpoint.resolve().parent).name)
+
+
 def export_page(folder, out, int8=False, runtime=None):
     """folder: a run or a model folder; out: a new folder; int8: in 8 bits too; runtime: for find_runtime -> Exported
 
@@ -65,7 +71,7 @@ def export_page(folder, out, int8=False, runtime=None):
     """
     check_new_folder(out)
     check_writable(out)
-    name = pathlib.Path(find_checkpoint(folder)).parent.resolve().name
+    checkpoint = find_checkpoint(folder)  # before anything is fetched
     source = find_runtime(runtime)
     saved, graphs = checked_graphs(folder, int8, attention=True)
     check_disk(out, sum(len(serialised) for serialised, _ in graphs) + BYTES, "the page")
@@ -75,5 +81,5 @@ def export_page(folder, out, int8=False, runtime=None):
         write_runtime(source, unfinished / "runtime")
         write_graphs(unfinished, graphs)
         saved.tokenizer.save(unfinished / "vocab.txt")
-        write_json(unfinished / "settings.json", settings_of(name, saved, graphs))
+        write_json(unfinished / "settings.json", settings_of(_name_of(folder, checkpoint), saved, graphs))
     return Exported([written for _, written in graphs], [] if uses_of(saved) else [_NOTHING])

@@ -72,7 +72,7 @@ export function attention(page, section) {
   let grid = { side: 0, cell: 1 };
 
   layer.append(...Array.from({ length: layers }, (_, i) => option(i, `${i + 1} of ${layers}`)));
-  head.append(option(MEAN, "mean of all"), ...Array.from({ length: heads }, (_, i) => option(i, `${i + 1} of ${heads}`)));
+  head.append(option(MEAN, "mean"), ...Array.from({ length: heads }, (_, i) => option(i, `${i + 1} of ${heads}`)));
 
   // The map that the reader chose -> [row][column]
   function chosenMap() {

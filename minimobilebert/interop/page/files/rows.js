@@ -13,9 +13,9 @@ export function rows(found, shown) {
   const list = element("ol", "", "rows");
   for (const { text, value } of found) {
     const row = element("li");
-    const bar = element("meter");
-    bar.value = Math.max(0, value);
-    bar.ariaHidden = "true"; // the number says it
+    const bar = element("span", "", "bar"); // empty for those who listen: the number says it
+    bar.append(element("span"));
+    bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, value))}%`;
     row.append(element("span", shown(value), "number"), bar, element("span", text, "text"));
     list.append(row);
   }
