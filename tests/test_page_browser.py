@@ -109,7 +109,7 @@ def test_words_for_masks_are_ours(page, name):
 ])  # fmt: skip
 def test_sentences_and_their_vectors_are_ours(page, sentence):
     opened, model, model8 = page(CONFIGS["ib-bert" if sentence.prompt else "bert"], None, sentence)
-    lines, query = ["gina a b", "Ida EATS é 中 salt!", "ben eats " * 20, "gina a b", "<i>tea</i>"], "what does ben eat today?"
+    lines, query = ["gina a b", "Ida EATS é 中 salt!", "ben eats " * 20 + ".", "gina a b", "<i>tea</i>"], "what does ben eat today?"
     for graph, ours, tolerance in ((INT8, model8, 0.05), (FLOAT, model, 1e-4)):
         opened.use(graph)
         found = opened.ask("search", sentences="\n\n".join(lines), query=query)

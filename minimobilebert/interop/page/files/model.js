@@ -4,6 +4,8 @@ import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
 
 ort.env.wasm.numThreads = 1; // more need headers (cross-origin isolation) that a plain web server does not send
 
+const WASM = "runtime/ort-wasm-simd-threaded.wasm"; // the operations of ONNX, as a program for browsers
+
 // Fetch a file and say how far it is: progress(megabytes so far) -> its bytes
 async function download(address, progress) {
   const response = await fetch(address);
@@ -22,6 +24,7 @@ async function download(address, progress) {
 
 export class Model {
   static async load(address, progress) {
+    ort.env.wasm.wasmBinary ??= await download(WASM, () => {}); // before the first model
     const bytes = await download(address, progress);
     const model = new Model();
     model.session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
