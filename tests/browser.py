@@ -58,7 +58,9 @@ class Browser:
         self.profile, self.size, self.dark = profile, size, dark
 
     def __enter__(self):
-        self._driver = subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._driver = subprocess.Popen(
+            [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         try:
             port = next(filter(None, (re.search(r"success.* on port (\d+)", line) for line in self._driver.stdout)))[1]
             threading.Thread(target=self._driver.stdout.read, daemon=True).start()  # or the pipe fills up
@@ -118,7 +120,9 @@ class Browser:
 
     def keys(self, text):
         """Type into what has the focus"""
-        keys = [action for key in text for action in ({"type": "keyDown", "value": key}, {"type": "keyUp", "value": key})]
+        keys = [
+            action for key in text for action in ({"type": "keyDown", "value": key}, {"type": "keyUp", "value": key})
+        ]
         self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": keys}]})
 
     def screenshot(self, path):

@@ -197,6 +197,8 @@ ELSEWHERE = {
     MINI + "glue --model runs/minilm --tasks rte,mrpc,cola --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks stsb --lr 5e-5 --epochs 1 --against torch": GLUE_TABLE,
     SPLIT: "test_fine_tuning.py::test_a_split_by_article_trains_on_some_and_scores_the_others",
+    MINI + "export runs/tiny --page page --int8": "test_page_folder.py::test_8_bits_come_first",
+    MINI + "download onnxruntime-web --to FOLDER": "test_page_folder.py::test_the_package_is_fetched_by_download_too",
     # programs that are no commands
     "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
     "python lessons/20_eight_bits/real_model.py runs/minilm --data data/glue": "test_eight_bits_lesson.py::test_real_model_prints_what_scales_cost",

@@ -118,6 +118,8 @@ def some_command_takes(words):
     """Whether these options, with their values, belong to a command"""
     commands = next(a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
     for parser in commands.values():
+        for group in parser._mutually_exclusive_groups:
+            group.required = False
         for action in parser._actions:
             action.required = False
             action.nargs = action.nargs if action.option_strings else "?"

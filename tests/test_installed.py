@@ -64,6 +64,7 @@ WITHOUT_EXTRAS = [
     ("pareto x --measure stsb", 2, "expected the folder with GLUE's STS-B"),
     ("convert --from-hf x --to y", 2, 'pip install "minimobilebert[interop]"'),
     ("export x --onnx y", 2, 'pip install "minimobilebert[interop]"'),
+    ("export x --page y", 2, 'pip install "minimobilebert[interop]"'),
     ("finetune --task rte --out x", 2, RUN),
     ("evaluate --task rte", 2, RUN),
     ("predict --task rte --out x", 2, RUN),

@@ -95,13 +95,19 @@ def test_words_for_masks_are_ours(page, name):
     assert len(found) == 2
     for answers, expected in zip(found, probability, strict=True):
         np.testing.assert_allclose([one["value"] for one in answers], sorted(expected.values())[:-6:-1], atol=0.01)
-        np.testing.assert_allclose([one["value"] for one in answers], [expected[one["text"]] for one in answers], atol=0.01)
+        np.testing.assert_allclose(
+            [one["value"] for one in answers], [expected[one["text"]] for one in answers], atol=0.01
+        )
     opened.use(FLOAT)
     found = opened.ask("fill-mask", masked_text=text)
     for answers, expected in zip(found, fill_mask(model, text, 5), strict=True):
         assert [one["text"] for one in answers] == [one["piece"] for one in expected]
-        np.testing.assert_allclose([one["value"] for one in answers], [one["probability"] for one in expected], rtol=1e-3)
-    assert found[0][0]["text"] in opened.shown("#fill-mask output") and "[MASK] 2 of 2" in opened.shown("#fill-mask output")
+        np.testing.assert_allclose(
+            [one["value"] for one in answers], [one["probability"] for one in expected], rtol=1e-3
+        )
+    assert found[0][0]["text"] in opened.shown("#fill-mask output") and "[MASK] 2 of 2" in opened.shown(
+        "#fill-mask output"
+    )
 
 
 @pytest.mark.parametrize("sentence", [
@@ -109,7 +115,10 @@ def test_words_for_masks_are_ours(page, name):
 ])  # fmt: skip
 def test_sentences_and_their_vectors_are_ours(page, sentence):
     opened, model, model8 = page(CONFIGS["ib-bert" if sentence.prompt else "bert"], None, sentence)
-    lines, query = ["gina a b", "Ida EATS é 中 salt!", "ben eats " * 20 + ".", "gina a b", "<i>tea</i>"], "what does ben eat today?"
+    lines, query = (
+        ["gina a b", "Ida EATS é 中 salt!", "ben eats " * 20 + ".", "gina a b", "<i>tea</i>"],
+        "what does ben eat today?",
+    )
     for graph, ours, tolerance in ((INT8, model8, 0.05), (FLOAT, model, 1e-4)):
         opened.use(graph)
         found = opened.ask("search", sentences="\n\n".join(lines), query=query)
@@ -156,7 +165,9 @@ def test_attention_maps_are_ours(page):
     found = opened.ask("attention", attention_text="ada eats tea and salt")
     encoded = model.encode(["ada eats tea and salt"], attention_maps=True)
     assert found["labels"] == encoded.tokens[0]
-    choose = "const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))"
+    choose = (
+        "const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))"
+    )
     for layer, maps in enumerate(encoded.attention_maps):
         opened.browser.run(choose, "layer", layer)
         for head in ("mean", 0, 1):
@@ -174,7 +185,7 @@ def test_attention_maps_are_ours(page):
 
 
 def test_the_latency_is_shown_beside_the_papers(page):
-    opened, model, _ = page(CONFIGS["mobilebert"], "pretraining")
+    opened, *_ = page(CONFIGS["mobilebert"], "pretraining")
     found = opened.ask("latency")
     assert found["milliseconds"] > 0 and found["pieces"] == 48 and found["runs"] == 20
     shown = opened.shown("#latency")
@@ -183,7 +194,7 @@ def test_the_latency_is_shown_beside_the_papers(page):
 
 
 def test_what_is_wrong_is_said_in_the_page(page):
-    opened, model, _ = page(CONFIGS["bert"], "masked-words", SentenceSettings())
+    opened, *_ = page(CONFIGS["bert"], "masked-words", SentenceSettings())
     assert "no [MASK]" in opened.ask("fill-mask", masked_text="ada eats tea")
     assert "write something" in opened.ask("fill-mask", masked_text=" \n")
     assert "103 word pieces" in opened.ask("fill-mask", masked_text="ada " * 100 + "[MASK]")
@@ -233,7 +244,9 @@ def test_a_page_opened_from_the_disk_says_what_to_do(page, tmp_path):
     assert "python -m http.server" in opened.shown("#status")
 
 
-@pytest.mark.parametrize("name", ["settings.json", "vocab.txt", INT8, "runtime/ort-wasm-simd-threaded.wasm", "tokenizer.js"])
+@pytest.mark.parametrize(
+    "name", ["settings.json", "vocab.txt", INT8, "runtime/ort-wasm-simd-threaded.wasm", "tokenizer.js"]
+)
 def test_a_missing_file_is_named(page, tmp_path, name):
     opened, *_ = page(CONFIGS["bert"], "masked-words")
     (tmp_path / "page" / name).rename(tmp_path / "away")

@@ -14,6 +14,7 @@ from test_onnx_elsewhere import CONFIGS
 
 from minimobilebert.cli import main
 from minimobilebert.download.addresses import SOURCES, RemoteFile
+from minimobilebert.download.run import download
 from minimobilebert.interop.page import folder as pages
 from minimobilebert.interop.page import runtime
 from minimobilebert.model.sentence_settings import SentenceSettings
@@ -146,6 +147,13 @@ def test_a_package_that_cannot_be_fetched(tmp_path, package, model, capsys, monk
     assert not page.exists() and not list((tmp_path / "cache").rglob("*.tgz"))
 
 
+def test_the_package_is_fetched_by_download_too(tmp_path, package, model, capsys):
+    """`download onnxruntime-web`, and `export --page` with what it fetched"""
+    file = RemoteFile(package[2].address + "runtime.tgz", hashlib.sha256(package[0].read_bytes()).hexdigest())
+    (path,) = download("onnxruntime-web", tmp_path / "kept", sources={"onnxruntime-web": {"1.30.0": (file,)}})
+    assert export(model, "--page", tmp_path / "page", "--runtime", path) == 0
+
+
 def test_the_table_of_addresses_has_the_package():
     assert runtime.PACKAGE in SOURCES["onnxruntime-web"][runtime.VERSION]
     assert runtime.PACKAGE.address.startswith("https://registry.npmjs.org/") and runtime.PACKAGE.sha256
@@ -154,7 +162,9 @@ def test_the_table_of_addresses_has_the_package():
 def test_texts_of_readers_are_never_read_as_html_and_nothing_is_loaded_from_elsewhere():
     for path in pages.FILES.iterdir():
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            path
+        )
         addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
         assert addresses <= {"http://localhost:8000"}, path
 

@@ -76,11 +76,16 @@ def random_texts(rng, count):
     """Texts of letters, spaces, marks that are kept or removed, and characters from anywhere"""
     kept, marks = [chr(code) for code in COMBINING_NOT_MN], [chr(code) for code in range(0x300, 0x370)]
     newer = [chr(code) for code in _AFTER_UNICODE_8]
-    odd = list(" \t\n\r\u00a0\u2028\u3000\u200b\ufeff\ufffd\u00ad\x85\x1c\u180e\u1734\u0344\u0f73ÅÉñİΣςßﬁ豈凞🙂𝄞") + marks[:9]
+    odd = (
+        list(" \t\n\r\u00a0\u2028\u3000\u200b\ufeff\ufffd\u00ad\x85\x1c\u180e\u1734\u0344\u0f73ÅÉñİΣςßﬁ豈凞🙂𝄞")
+        + marks[:9]
+    )
     sources = [list(LETTERS + LETTERS.upper()), list(" ."), marks, kept, odd, newer]
     for _ in range(count):
         letters = [str(rng.choice(sources[rng.choice(6, p=[0.5, 0.15, 0.1, 0.1, 0.1, 0.05])])) for _ in range(40)]
-        anywhere = [chr(code) for code in rng.integers(0, 0x30000, 4) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
+        anywhere = [
+            chr(code) for code in rng.integers(0, 0x30000, 4) if unicodedata.category(chr(code)) not in ("Cn", "Cs")
+        ]
         yield "".join(rng.permutation(letters + anywhere))
 
 
@@ -98,7 +103,9 @@ def test_long_words_and_empty_texts(javascript):
 
 def test_pairs_are_framed_and_cut_as_here(javascript):
     rng = np.random.default_rng(2)
-    pairs = [("ab " * rng.integers(0, 9), "c " * rng.integers(0, 9) if rng.random() < 0.7 else None) for _ in range(300)]
+    pairs = [
+        ("ab " * rng.integers(0, 9), "c " * rng.integers(0, 9) if rng.random() < 0.7 else None) for _ in range(300)
+    ]
     for longest in (3, 4, 7, 10, 30):
         allowed = [pair for pair in pairs if longest > 3 or pair[1] is None]
         found = javascript("frame", allowed, longest=longest)

@@ -127,7 +127,9 @@ def export(arguments):
         print(_described(graph))
     print(f"written to {arguments.onnx or arguments.page}")
     if arguments.page:
-        print(f"to open it: python -m http.server --directory {shlex.quote(arguments.page)}, then http://localhost:8000")
+        print(
+            f"to open it: python -m http.server --directory {shlex.quote(arguments.page)}, then http://localhost:8000"
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`export --page`: a folder of static files that runs a model in a browser. Any web server will do; it only sends files.
+"""`export --page`: a folder of static files that runs a model in a browser. Any web server can send them.
 
     index.html, style.css, *.js    the page, copied from files/
     settings.json                  what the page has to know about the model
@@ -17,6 +17,7 @@ What the page offers depends on the model:
 import pathlib
 import shutil
 
+from ...support.extras import require
 from ...support.files import check_new_folder, name_of, new_folder, write_json
 from ...support.requirements import check_disk, check_writable
 from ...training.model_folder import find_checkpoint
@@ -37,6 +38,12 @@ def uses_of(saved):
     return uses + ["search"] * (saved.sentence is not None)
 
 
+def _described(graph):
+    """A graph in settings.json: a Written -> dict"""
+    numbers = "float32" if graph.name == FLOAT else "8 bits"
+    return {"file": f"onnx/{graph.name}", "numbers": numbers, "megabytes": graph.megabytes}
+
+
 def settings_of(name, saved, graphs):
     """The content of settings.json: a SavedModel and its graphs -> dict"""
     config, sentence = saved.config, saved.sentence
@@ -44,10 +51,7 @@ def settings_of(name, saved, graphs):
         "name": name,
         "family": config.prefix,
         "uses": uses_of(saved),
-        "graphs": [
-            {"file": f"onnx/{one.name}", "numbers": "float32" if one.name == FLOAT else "8 bits", "megabytes": one.megabytes}
-            for _, one in reversed(graphs)  # 8 bits first: the page starts with the first one
-        ],
+        "graphs": [_described(one) for _, one in reversed(graphs)],  # 8 bits first: the page starts with it
         "layers": config.num_hidden_layers,
         "heads": config.num_attention_heads,
         "longest": config.max_position_embeddings,
@@ -71,6 +75,7 @@ def export_page(folder, out, int8=False, runtime=None):
     """
     check_new_folder(out)
     check_writable(out)
+    require("onnx", "interop")
     checkpoint = find_checkpoint(folder)  # before anything is fetched
     source = find_runtime(runtime)
     saved, graphs = checked_graphs(folder, int8, attention=True)

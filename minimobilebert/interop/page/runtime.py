@@ -4,8 +4,8 @@
     ort-wasm-simd-threaded.wasm    operations of ONNX, compiled to WebAssembly; for the CPU only
 
 The package has other builds for graphics cards. They are larger, and the page does not need them. We fetch the package
-once, into the user's cache folder, or take a copy of it. The two files are checked in either case: another version could
-compute something else.
+once, into the user's cache folder, or take a copy of it. The two files are checked in either case, because another
+version could compute something else.
 """
 
 import contextlib
