@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minimobilebert.interop.page.folder import FILES
+from minimobilebert.text.basic_tokenizer import _TABLE, basic_tokenize
 from minimobilebert.text.encoding import encode_pair
 from minimobilebert.text.unicode_classes import _AFTER_UNICODE_8, COMBINING_NOT_MN
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
@@ -64,8 +65,6 @@ def differences(found, expected, texts):
 
 def test_every_character_between_two_letters(javascript):
     """All of Unicode but surrogates: what is removed, splits, decomposes or changes its case."""
-    from minimobilebert.text.basic_tokenizer import basic_tokenize
-
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     texts = [f"a{c}Z" for c in characters if c < "\u3400" or unicodedata.category(c) not in ("Co", "Lo")] + ["a\ue000b"]
     assert len(texts) > 100_000
@@ -94,6 +93,18 @@ def test_random_texts(javascript):
     expected = [SMALL.encode(text) for text in texts]
     assert differences(javascript("encode", texts), expected, texts) == []
     assert sum(ids.count(SMALL.unk_id) for ids in expected) < sum(map(len, expected)) / 2  # most are real pieces
+
+
+def test_marks_that_are_kept_are_sorted_as_here(javascript):
+    """Letters with several marks each: kept or removed, of every combining class, and of class 0"""
+    rng = np.random.default_rng(4)
+    kept = [chr(code) for code in COMBINING_NOT_MN]
+    removed = [*map(chr, range(0x300, 0x370)), *"\u05b0\u0e38\u0903\u20d2\u0334\u0f71\u0f72\u1037\u093e\u0e31\u302a"]
+    clusters = [["a", *rng.choice(kept + removed[-11:], 5), *rng.choice(kept + removed, 3)] for _ in range(6000)]
+    texts = ["".join(["b", *rng.permutation(cluster)]) for cluster in clusters]
+    expected = [basic_tokenize(text) for text in texts]
+    assert differences(javascript("words", texts), expected, texts) == []
+    assert sum(words != text.translate(_TABLE).split() for words, text in zip(expected, texts, strict=True)) > 1000
 
 
 def test_long_words_and_empty_texts(javascript):

@@ -50,8 +50,9 @@ function draw(canvas, map, labels, chosen) {
     context.restore();
   });
   context.fillStyle = style.getPropertyValue("--accent");
+  const most = Math.max(...map.flat());
   map.forEach((row, i) => row.forEach((probability, j) => {
-    context.globalAlpha = Math.sqrt(probability); // so that small ones can be seen
+    context.globalAlpha = Math.sqrt(probability / most); // so that small ones can be seen
     context.fillRect(side + cell * j, side + cell * i, cell - 1, cell - 1);
   }));
   context.globalAlpha = 1;
@@ -90,7 +91,7 @@ export function attention(page, section) {
     const seen = largest(map[chosen], 5).map((j) => ({ text: `${labels[j]} (${j + 1})`, value: map[chosen][j] }));
     output.replaceChildren(
       element("p", "A row is a piece that looks, a column one that is looked at. The shade is the square root of the"
-        + " probability. Touch a row, or choose its piece above.", "small"),
+        + " probability, relative to the largest one. Touch a row, or choose its piece above.", "small"),
       element("h3", `${labels[chosen]} (${chosen + 1}) looks at`),
       rows(seen, percent),
       ...note,

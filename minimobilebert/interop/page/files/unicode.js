@@ -86,8 +86,8 @@ export function combiningClass(character) {
 }
 
 // Whether a mark (Mn) has a combining class other than 0. JavaScript does not tell the class, but it sorts marks by it:
-// U+0334 has the class 1, the lowest, and U+0301 has 230.
+// U+0334 has the class 1, the lowest, and is sorted before any other; U+0301 has 230.
 export function isCombiningMark(character) {
   const sorted = (text) => text.normalize("NFD") !== text;
-  return isMark(character) && (sorted(character + "\u0334") || sorted("\u0301" + character) || character === "\u0301");
+  return isMark(character) && (sorted(character + "\u0334") || sorted("\u0301" + character));
 }
