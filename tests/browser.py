@@ -63,7 +63,8 @@ class Browser:
         )
         try:
             port = next(filter(None, (re.search(r"success.* on port (\d+)", line) for line in self._driver.stdout)))[1]
-            threading.Thread(target=self._driver.stdout.read, daemon=True).start()  # or the pipe fills up
+            self._reader = threading.Thread(target=self._driver.stdout.read, daemon=True)  # or the pipe fills up
+            self._reader.start()
             self._base = f"http://127.0.0.1:{port}"
             self._base += f"/session/{self._ask('POST', '/session', self._capabilities())['sessionId']}"
         except BaseException:
@@ -87,6 +88,8 @@ class Browser:
             self._ask("DELETE", "")
         self._driver.terminate()
         self._driver.wait(20)
+        self._reader.join(20)
+        self._driver.stdout.close()
 
     def _ask(self, method, path, value=None):
         data = None if value is None else json.dumps(value).encode()
