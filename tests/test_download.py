@@ -444,12 +444,14 @@ def test_the_command_prints_what_is_there(server, tmp_path, capsys, monkeypatch)
 
 
 def test_the_table_of_addresses():
-    assert set(SOURCES) == {"glue", "squad", "mobilebert", "minilm"} and list(SOURCES["glue"]) == list(TASKS)
+    assert set(SOURCES) == {"glue", "squad", "mobilebert", "minilm", "onnxruntime-web"} and list(
+        SOURCES["glue"]
+    ) == list(TASKS)
     files = [file for parts in SOURCES.values() for part in parts.values() for file in part]
-    assert len(files) == 10 + 4 + 3 + 1 and len({file.address for file in files}) == len(files)
+    assert len(files) == 10 + 4 + 3 + 1 + 1 and len({file.address for file in files}) == len(files)
     for file in files:
         assert file.address.startswith("https://") and re.fullmatch(
-            r"[\w.-]+\.(zip|txt|tsv|json|safetensors|whl)", file.name
+            r"[\w.-]+\.(zip|txt|tsv|json|safetensors|whl|tgz)", file.name
         )
         assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
     assert {file.name for file in files if file.sha256 is None} == {"config.json", "vocab.txt", "model.safetensors"}
