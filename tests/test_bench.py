@@ -481,8 +481,8 @@ def test_a_bar_is_as_long_as_its_figure(tmp_path):
     [
         (["--only", "matmul_forwards"], "--only: found 'matmul_forwards', expected one of matmul_forward,"),
         (["--only", "ladder,"], None),
-        (["--threads", "0"], "--threads: found '0', expected numbers from 1 to"),
-        (["--threads", "1,x"], "--threads: found '1,x'"),
+        (["--threads", "0"], "--threads: found 0, expected a whole number between 1 and"),
+        (["--threads", "1,x"], "--threads: found 'x'"),
         (["--only", "linear_relu", "--svg", "x.svg"], "--svg: found no ladder"),
     ],
 )

@@ -607,5 +607,10 @@ def test_models_side_by_side(finished, folder, tmp_path, capsys):
         assert f"{row['parameters']:,}" in table and f"{row['spearman']:.4f}" in table
     drawn = svg.read_text(encoding="utf-8")
     assert "bert (" in drawn and "Spearman, STS-B dev" in drawn
-    refused(capsys, ["pareto", str(out), f"{out}/", *command[3:]], "found it twice")
+    positions = min(Model.load(model).config.max_position_embeddings for model in (folder / "bert", out))
+    assert {row["pieces"] for row in found} == {positions} and f"ms ({positions} pieces)" in table
+    (tmp_path / "linked").symlink_to(out)
+    for same in (f"{out}/", str(tmp_path / "linked")):
+        refused(capsys, ["pareto", str(out), same, *command[3:]], "found it twice")
+    refused(capsys, [*command, "--svg", str(tmp_path / "none" / "chart.svg")], "found no folder")
     refused(capsys, [*command, "--svg", str(folder)], str(folder))

@@ -225,7 +225,7 @@ def test_a_calibrated_model_is_stored_and_read_again(tmp_path, capsys, backend):
     words = ["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small"), "--scales", "per-tensor",
              "--calibrate", str(tmp_path / "text.txt")]  # fmt: skip
     assert main(words) == 0
-    assert "calibrated with 2 texts" in capsys.readouterr().err
+    assert "calibrated with 2 paragraphs" in capsys.readouterr().err
     whole, small = Model.load(tmp_path / "model"), Model.load(tmp_path / "small")
     dense = {name for name in small.params if is_dense_name(name, "mobilebert")}
     assert all(
@@ -245,7 +245,16 @@ def test_a_table_calibrates_and_a_long_text_is_cut(tmp_path, capsys):
              str(tmp_path / "table.csv"), "--column"]  # fmt: skip
     assert main([*words, "text"]) == 2 and not (tmp_path / "small").exists()
     assert main([*words, "review"]) == 0
-    assert f"calibrated with {MOST_TEXTS} texts" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"calibrated with {MOST_TEXTS} paragraphs, the first of the text; the rest was not read" in said
+    assert "cut to" not in said
+    (tmp_path / "long.txt").write_text("ada eats figs\n\n" + "ada " * 200, encoding="utf-8")
+    words = ["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "other"), "--calibrate",
+             str(tmp_path / "long.txt")]  # fmt: skip
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    assert "calibrated with 2 paragraphs; " in said
+    assert f"note: 1 of 2 paragraphs cut to {BERT.max_position_embeddings} word pieces" in said
 
 
 @pytest.mark.parametrize(
@@ -282,6 +291,9 @@ def test_options_that_would_be_ignored_are_refused(tmp_path, capsys):
     words = ["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]
     assert main([*words, "--column", "text"]) == 2
     assert "--column: found it without --calibrate" in capsys.readouterr().err
+    (tmp_path / "text.txt").write_text("ada eats figs", encoding="utf-8")
+    assert main([*words, "--column", "text", "--calibrate", str(tmp_path / "text.txt")]) == 2
+    assert "text.txt, which is no table, expected it with a table only" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main([*words, "--scales", "per-row"])
     assert stop.value.code == 2

@@ -1,5 +1,7 @@
 """The parts of `bench`, and the parsing of its options. No kernels are imported, because PyTorch must be first."""
 
+from ..support.numbers import numbers_of
+from ..support.shapes import Integer
 from .sides import TORCH, TORCH_BFLOAT16, TORCH_INT8
 
 # The parts, and the sides with which each is compared, in addition to NumPy.
@@ -42,7 +44,4 @@ def threads_of(text):
     most = all_threads()
     if not text:
         return sorted({1, most})
-    words = text.split(",")
-    if not all(word.isdigit() and 1 <= int(word) <= most for word in words):
-        raise ValueError(f"--threads: found {text!r}, expected numbers from 1 to {most}, comma separated")
-    return sorted({int(word) for word in words})
+    return sorted(numbers_of(text, Integer(1, most), "--threads"))

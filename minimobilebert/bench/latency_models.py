@@ -10,6 +10,7 @@ The paper's Table 7 changes normalisation and activation of MobileBERT:
 import pathlib
 
 from ..config import PRESETS, preset
+from ..support.numbers import COUNT, numbers_of
 from ..support.paper import MILLISECONDS
 from .sides import ONNX, ONNX_INT8, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, TORCH_BFLOAT16, TORCH_INT8
 
@@ -55,10 +56,7 @@ def names_of(models):
 
 def lengths_of(text):
     """ "128,384" -> [128, 384]; ValueError for anything else"""
-    words = text.split(",")
-    if not all(word.isdecimal() and word.isascii() and int(word) >= 1 for word in words):
-        raise ValueError(f"--length: found {text!r}, expected numbers of tokens, comma separated")
-    return sorted({int(word) for word in words})
+    return sorted(numbers_of(text, COUNT, "--length"))
 
 
 def libraries_of(text):
@@ -69,6 +67,8 @@ def libraries_of(text):
     for name in names:
         if name not in LIBRARIES:
             raise ValueError(f"--against: found {name!r}, expected {', '.join(LIBRARIES)} or none")
+        if names.count(name) > 1:
+            raise ValueError(f"--against: found {name} twice, expected it once")
     return [name for name in LIBRARIES if name in names]
 
 

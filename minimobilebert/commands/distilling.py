@@ -93,17 +93,18 @@ def _distil_arguments(parser):
 def pareto(arguments):
     from ..distilling.pareto import chart, rows_of, side_by_side
     from ..support.extras import require
-    from ..support.files import check_replaceable, write_text
+    from ..support.files import write_text
+    from ..support.requirements import check_new_file
     from ..support.tables import aligned
 
     if arguments.svg:
         require("matplotlib", "plots")
-        check_replaceable(arguments.svg)
+        check_new_file(arguments.svg)
     measured = _pairs_to_measure(arguments)
     found = side_by_side(arguments.models, measured)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(aligned(rows_of(found), ruled=True)))
     if arguments.svg:
         write_text(arguments.svg, chart(found, measured.name))
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(aligned(rows_of(found), ruled=True)))
     return 0
 
 

@@ -12,13 +12,14 @@ def latency(arguments):
     from ..bench.latency_models import lengths_of, libraries_of, names_of, sides_of
     from ..bench.libraries import describe, handicaps, load
     from ..support.extras import require
-    from ..support.files import check_replaceable, write_text
+    from ..support.files import write_text
+    from ..support.requirements import check_new_file
 
     names, lengths = names_of(arguments.models), lengths_of(arguments.length)
     threads, libraries = threads_of(arguments.threads), libraries_of(arguments.against)
     if arguments.svg:
         require("matplotlib", "plots")
-        check_replaceable(arguments.svg)
+        check_new_file(arguments.svg)
     others = load(sides_of(libraries))  # before the kernels
 
     from ..bench.latency import check_lengths, load_models, run
@@ -28,9 +29,9 @@ def latency(arguments):
     check_lengths(models, lengths)
     print("\n".join([*handicaps(os.environ), *describe(others)]), file=sys.stderr)
     report = run(models, lengths, threads, others, arguments.turns, arguments.memory)
+    print(json.dumps(report.rows, indent=2) if arguments.json else format_report(report))
     if arguments.svg:
         write_text(arguments.svg, svg_of(report))
-    print(json.dumps(report.rows, indent=2) if arguments.json else format_report(report))
     return 0
 
 

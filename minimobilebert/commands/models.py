@@ -73,9 +73,7 @@ def quantize(arguments):
 
     if arguments.column is not None and arguments.calibrate is None:
         raise ValueError("--column: found it without --calibrate, expected it with a table to calibrate with")
-    done = quantize_folder(
-        arguments.model, arguments.out, arguments.scales, arguments.calibrate, arguments.column or "text"
-    )
+    done = quantize_folder(arguments.model, arguments.out, arguments.scales, arguments.calibrate, arguments.column)
     before, after = done.megabytes
     print(f"{done.quantized:,} of {done.parameters:,} numbers in 8 bits; {before:.1f} -> {after:.1f} MB; written to"
           f" {arguments.out}")  # fmt: skip

@@ -115,12 +115,14 @@ def _verify_arguments(parser):
 def bench(arguments):
     from ..bench.arguments import libraries_of, parts_of, threads_of
     from ..bench.libraries import describe, handicaps, load
+    from ..support.requirements import check_new_file
 
     names, threads = parts_of(arguments.only), threads_of(arguments.threads)
     if arguments.svg:
         if "ladder" not in names:
             raise ValueError("--svg: found no ladder among the parts, expected it: it is what the chart shows")
         require("matplotlib", "plots")
+        check_new_file(arguments.svg)
     others = load(libraries_of(names))  # before the kernels; see libraries.py
 
     from ..bench.ladder import chart, write_chart

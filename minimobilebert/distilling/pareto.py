@@ -9,7 +9,7 @@ import pathlib
 from ..support.drawing import INK, as_svg, pyplot
 from ..training.model_folder import load_model
 from .measure import cosines, retention
-from .sizes import TOKENS, measured_sizes
+from .sizes import measured_sizes
 
 _COLOUR, _DOMINATED = "#c4531b", "#7a7a7a"
 
@@ -26,15 +26,16 @@ def on_the_front(costs, scores):
 def side_by_side(folders, pairs):
     """Measure the models of these folders.
 
-    pairs: Pairs -> a list of {"name", "parameters", "megabytes", "gigaflops", "milliseconds", "spearman", "pearson",
-    "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
+    pairs: Pairs -> a list of {"name", "parameters", "megabytes", "pieces", "gigaflops", "milliseconds", "spearman",
+    "pearson", "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
     """
     paths = [pathlib.Path(folder) for folder in folders]
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
-    for name in names:
-        if names.count(name) > 1:
+    found = [path.resolve() for path in paths]
+    for name, path in zip(names, found, strict=True):
+        if found.count(path) > 1:
             raise ValueError(f"{name}: found it twice, expected each model once")
     models = {name: load_model(folder, in_8_bits=True) for name, folder in zip(names, folders, strict=True)}
     sizes = measured_sizes({name: (saved.params, saved.config) for name, saved in models.items()})
@@ -48,7 +49,7 @@ def side_by_side(folders, pairs):
 
 def rows_of(found):
     """The result of `side_by_side` as rows of text, with headings."""
-    heading = ["", "parameters", "MB", f"ms ({TOKENS} pieces)", "Spearman", "of the first", "Pareto front"]
+    heading = ["", "parameters", "MB", f"ms ({found[0]['pieces']} pieces)", "Spearman", "of the first", "Pareto front"]
     first = found[0]["spearman"]
     return [heading, *(
         [row["name"], f"{row['parameters']:,}", f"{row['megabytes']:.1f}", f"{row['milliseconds']:.1f}",
@@ -71,5 +72,5 @@ def chart(found, measure):
                       ha="center", fontsize=8, color=INK)  # fmt: skip
     axes.set_xscale("log")
     axes.margins(0.2)
-    axes.set(xlabel=f"milliseconds for a text of {TOKENS} pieces", ylabel=f"Spearman, {measure}")
+    axes.set(xlabel=f"milliseconds for a text of {found[0]['pieces']} pieces", ylabel=f"Spearman, {measure}")
     return as_svg(plt, figure)

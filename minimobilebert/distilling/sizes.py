@@ -10,15 +10,14 @@ from ..model.sizes import forward_flops
 from ..support.timing import quartiles, times_in_turns
 from .students import NAMES, named_student
 
-TOKENS = 128  # of the text whose latency is measured
+TOKENS = 128  # of the text whose latency is measured, or fewer if one of the models has fewer positions
 _TURNS, _SECONDS = 15, 4.0  # at most
 
 
-def _forward(params, config):
-    """-> a function that runs the encoder once on one text of TOKENS pieces"""
+def _forward(tokens, params, config):
+    """-> a function that runs the encoder once on one text of so many pieces"""
     rng = np.random.default_rng(1)
     params = params or init_parameters(parameter_shapes(config), config, rng)
-    tokens = min(TOKENS, config.max_position_embeddings)
     ids = rng.integers(0, config.vocab_size, (1, tokens)).astype(np.int32)
     types, mask = np.zeros_like(ids), np.ones(ids.shape, bool)
     engine = Engine(params, config)
@@ -29,9 +28,12 @@ def measured_sizes(models):
     """What each model costs, measured in turns.
 
     models: {name: (parameters, or None for random ones, ModelConfig)}
-    -> {name: {"parameters", "megabytes", "gigaflops", "milliseconds"}}; heads do not count
+    -> {name: {"parameters", "megabytes", "pieces", "gigaflops", "milliseconds"}}; heads do not count, and the text has
+    the same number of pieces for all
     """
-    seconds = times_in_turns({name: _forward(*model) for name, model in models.items()}, _TURNS, limit=_SECONDS)
+    tokens = min(TOKENS, *(config.max_position_embeddings for _, config in models.values()))
+    forwards = {name: _forward(tokens, *model) for name, model in models.items()}
+    seconds = times_in_turns(forwards, _TURNS, limit=_SECONDS)
     found = {}
     for name, (params, config) in models.items():
         shapes = parameter_shapes(config)
@@ -40,7 +42,8 @@ def measured_sizes(models):
         found[name] = {
             "parameters": parameters,
             "megabytes": (sum(array.nbytes for array in stored) or 4 * parameters) / 1e6,
-            "gigaflops": forward_flops(config, min(TOKENS, config.max_position_embeddings)) / 1e9,
+            "pieces": tokens,
+            "gigaflops": forward_flops(config, tokens) / 1e9,
             "milliseconds": 1e3 * quartiles(seconds[name])[1],
         }
     return found
@@ -71,8 +74,8 @@ def step_megabytes(settings, teacher):
 
 def rows_of_sizes(sizes):
     """As rows of text, with headings."""
-    rows = [["", "parameters", "MB", f"GFLOP ({TOKENS} pieces)", "ms", "times faster"]]
-    base = sizes["teacher"]["milliseconds"]
+    base, pieces = (sizes["teacher"][key] for key in ("milliseconds", "pieces"))
+    rows = [["", "parameters", "MB", f"GFLOP ({pieces} pieces)", "ms", "times faster"]]
     for name, size in sizes.items():
         rows.append([name, f"{size['parameters']:,}", f"{size['megabytes']:.1f}", f"{size['gigaflops']:.2f}",
                      f"{size['milliseconds']:.1f}", f"{base / size['milliseconds']:.1f}"])  # fmt: skip

@@ -4,6 +4,8 @@ Every dense layer keeps its input for a backward pass (ops/linear.py). So we run
 caches: for each layer, the maximum of |x| over all tokens of all texts. Texts run one by one, without padding.
 """
 
+import itertools
+
 import numpy as np
 
 from ..model.encoder import encoder_forward
@@ -12,7 +14,7 @@ from ..ops.fusion import use_fusion
 from ..ops.linear import LinearCache
 from ..support.terminal import progress_bar, say
 from ..text.encoding import encode_pair, pad_batch
-from ..text.sources import RowReader, find_sources
+from ..text.sources import RowReader, find_sources, has_table
 
 MOST_TEXTS = 256  # of a longer text, the first ones
 UNIT = "paragraph"
@@ -42,15 +44,20 @@ def input_ranges(params, config, texts):
     return ranges
 
 
-def calibrate(saved, path, column="text"):
-    """The ranges on the first MOST_TEXTS paragraphs of a text, a table or a folder of them -> as `input_ranges`"""
-    encodings = []
-    for text in RowReader(find_sources([path]), UNIT, column, None):
-        encodings.append(encode_pair(saved.tokenizer, text, max_length=saved.config.max_position_embeddings))
-        if len(encodings) == MOST_TEXTS:
-            break
+def calibrate(saved, path, column=None):
+    """The ranges on the first MOST_TEXTS paragraphs of a text, a table or a folder of them -> as `input_ranges`
+
+    column: of tables, None for "text"
+    """
+    sources, longest = find_sources([path]), saved.config.max_position_embeddings
+    if column is not None and not has_table(sources):
+        raise ValueError(f"--column: found it with {path}, which is no table, expected it with a table only")
+    rows = iter(RowReader(sources, UNIT, column or "text", None))
+    encodings = [encode_pair(saved.tokenizer, text, max_length=longest) for text in itertools.islice(rows, MOST_TEXTS)]
     if not encodings:
         raise ValueError(f"{path}: found no text to calibrate with, expected at least one paragraph")
+    rest = ", the first of the text; the rest was not read" if next(rows, None) is not None else ""
+    cut = sum(any(encoding.cut) for encoding in encodings)
     pieces = sum(len(encoding.ids) for encoding in encodings)
     with progress_bar("calibrate", pieces, unit="piece") as bar:
 
@@ -60,5 +67,7 @@ def calibrate(saved, path, column="text"):
                 bar.update(steps=len(encoding.ids))
 
         ranges = input_ranges(saved.params, saved.config, texts())
-    say(f"calibrated with {len(encodings)} texts, {pieces:,} word pieces")
+    say(f"calibrated with {len(encodings)} paragraphs{rest}; {pieces:,} word pieces")
+    if cut:
+        say(f"note: {cut} of {len(encodings)} paragraphs cut to {longest} word pieces")
     return ranges

@@ -36,11 +36,12 @@ def _settings(folder):
     return settings if "start_model" in settings else None
 
 
-def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column="text"):
+def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     """folder: a run or a model folder; out: a new folder -> Quantized. ValueError where a weight is not finite.
 
     scales: of weights, "per-channel" or "per-tensor"
-    text: a text to calibrate activations with, which then have a fixed scale in each layer; column: of a table
+    text: a text to calibrate activations with, which then have a fixed scale in each layer
+    column: of a table of texts, None for "text"
     """
     check_new_folder(out)
     saved, settings = load_model(folder), _settings(folder)

@@ -104,8 +104,8 @@ def new_folder(folder):
                 shutil.rmtree(unfinished)
             stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
             unfinished.mkdir()
-        except OSError as error:
-            raise OSError(error.errno, f"cannot write there ({error.strerror})", str(folder)) from None
+        except OSError as error:  # of the folder, or of one above it
+            raise OSError(error.errno, f"cannot write there ({error.strerror})", error.filename) from None
         yield unfinished
         check_new_folder(folder)
         if folder.exists():  # it is empty; we keep it, because it may be the current folder of a process

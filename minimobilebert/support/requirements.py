@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 
+from .files import check_replaceable
 from .locks import remove_empty
 
 _MEGABYTE = 1 << 20
@@ -58,6 +59,15 @@ def check_disk(folder, needed, what):
             f"{folder}: found {free // _MEGABYTE:,} MB free on its disk, expected at least {needed // _MEGABYTE:,} MB"
             f" for {what}"
         )
+
+
+def check_new_file(path):
+    """ValueError or OSError if a file of this name could not be written at the end of long work."""
+    check_replaceable(path)
+    folder = pathlib.Path(path).absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{path}: found no folder {folder}, expected one to write the file in")
+    check_writable(folder)
 
 
 def check_writable(folder):

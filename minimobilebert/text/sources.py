@@ -109,6 +109,11 @@ def _megabytes(count):
     return count // 1_000_000
 
 
+def has_table(sources):
+    """Whether one of the files is a table."""
+    return any(_has_ending(path, _TABLES) for source in sources for path in source.files)
+
+
 class RowReader:
     """The rows of all sources in order: iterate over it.
 
