@@ -286,6 +286,14 @@ def test_what_cannot_calibrate_is_one_line(tmp_path, capsys, text, options, says
     assert not (tmp_path / "small").exists()
 
 
+def test_a_model_is_not_written_into_its_source(tmp_path, capsys):
+    write_model(tmp_path / "model", no_dropout(BERT))
+    before = sorted((tmp_path / "model").rglob("*"))
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "model" / "small")]) == 2
+    assert "found a folder inside the model" in capsys.readouterr().err
+    assert sorted((tmp_path / "model").rglob("*")) == before
+
+
 def test_options_that_would_be_ignored_are_refused(tmp_path, capsys):
     write_model(tmp_path / "model", no_dropout(BERT))
     words = ["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]

@@ -4,6 +4,7 @@ The new folder is a model like any other for whoever uses one; it cannot be trai
 its settings: the columns of its table, its longest text. The folder is written atomically.
 """
 
+import pathlib
 from typing import NamedTuple
 
 from ..model.quantization import as_arrays, quantize
@@ -44,6 +45,8 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     column: of a table of texts, None for "text"
     """
     check_new_folder(out)
+    if pathlib.Path(out).resolve().is_relative_to(pathlib.Path(folder).resolve()):
+        raise ValueError(f"{out}: found a folder inside the model {folder}, expected another one")
     saved, settings = load_model(folder), _settings(folder)
     params = quantize(saved.params, saved.config, scales)
     if text is not None:
