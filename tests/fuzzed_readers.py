@@ -70,7 +70,7 @@ PIECES = WordPieceTokenizer([*SPECIAL_TOKENS, "the", "ship", "sails"])
 
 def read_rows_of_text(path):
     """Every row of a text"""
-    return list(RowReader(find_sources([path]), "sentence", "text", None))
+    return list(RowReader(find_sources([path]), "sentence"))
 
 
 def of_shards(folder):

@@ -301,7 +301,7 @@ def test_options_that_would_be_ignored_are_refused(tmp_path, capsys):
     assert "--column: found it without --calibrate" in capsys.readouterr().err
     (tmp_path / "text.txt").write_text("ada eats figs", encoding="utf-8")
     assert main([*words, "--column", "text", "--calibrate", str(tmp_path / "text.txt")]) == 2
-    assert "text.txt, which is no table, expected it with a table only" in capsys.readouterr().err
+    assert "--column: found 'text' and no table among the texts" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main([*words, "--scales", "per-row"])
     assert stop.value.code == 2

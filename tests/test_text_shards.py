@@ -221,7 +221,7 @@ def test_archives(tmp_path, texts):
 
 def test_the_progress_ends_at_all_bytes(tmp_path, texts):
     folder, _ = texts
-    reader = sources.RowReader(sources.find_sources([folder]), "sentence", "text", None)
+    reader = sources.RowReader(sources.find_sources([folder]), "sentence")
     positions = [reader.position for _ in reader]
     assert positions == sorted(positions) and positions[-1] <= reader.position
     assert reader.position == sum(path.stat().st_size for path in folder.rglob("*.*"))
@@ -335,6 +335,17 @@ def interrupted(tmp_path, folder, monkeypatch, shards=2, **settings):
     return tmp_path / "out"
 
 
+@pytest.mark.parametrize("option", ["--column", "--encoding"])
+def test_options_of_tables_need_a_table(tmp_path, option):
+    (tmp_path / "a.txt").write_text("the ship sails")
+    setting = {option.removeprefix("--"): "utf-8"}
+    with pytest.raises(ValueError, match=f"{option}: found 'utf-8' and no table among the texts"):
+        prepare([tmp_path / "a.txt"], tmp_path / "out", TOKENIZER, Preparation(**setting))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "b.csv").write_text("utf-8\nthe ship\n" if option == "--column" else "text\nthe ship\n")
+    prepare([tmp_path / "a.txt", tmp_path / "b.csv"], tmp_path / "out", TOKENIZER, Preparation(**setting))
+
+
 def test_a_text_that_changed_is_refused(tmp_path, texts, monkeypatch):
     folder, contents = texts
     out = interrupted(tmp_path, folder, monkeypatch)
@@ -344,7 +355,7 @@ def test_a_text_that_changed_is_refused(tmp_path, texts, monkeypatch):
         with pytest.raises(ValueError, match=f"{folder}: found other contents"):
             prepare([folder], out, TOKENIZER)
         (folder / name).write_bytes(before) if before else (folder / name).unlink()
-    for settings in ({"unit": "sentence"}, {"max_length": 9}, {"keep_duplicates": True}, {"column": "b"}):
+    for settings in ({"unit": "sentence"}, {"max_length": 9}, {"keep_duplicates": True}):
         with pytest.raises(ValueError, match=f"found text prepared with {next(iter(settings))} = "):
             prepare([folder], out, TOKENIZER, Preparation(**settings))
     with pytest.raises(ValueError, match="found text prepared with sources = "):

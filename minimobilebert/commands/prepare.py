@@ -28,7 +28,7 @@ def _prepare_arguments(parser):
     parser.add_argument("--vocab", default="runs/tiny", type=file_name, metavar="PATH",
                         help="a run, a converted model, or a vocab.txt (default runs/tiny)")  # fmt: skip
     parser.add_argument("--unit", default="paragraph", choices=_UNITS, help="what a row is (default paragraph)")
-    parser.add_argument("--column", default="text", type=utf8_text, metavar="NAME",
+    parser.add_argument("--column", type=utf8_text, metavar="NAME",
                         help="tables: the column with the text (default text)")  # fmt: skip
     parser.add_argument("--encoding", type=utf8_text, metavar="NAME",
                         help="tables: such as cp949 (default: found out)")  # fmt: skip

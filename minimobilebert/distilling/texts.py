@@ -78,7 +78,7 @@ def _shards(text, tokenizer, out, column):
     """The prepared text that the user named, or that is made from what the user named -> TextShards"""
     text = text or shipped_archives()
     if not any(map(_is_prepared, text)):
-        preparation = Preparation(unit="sentence", **({"column": column} if column else {}))
+        preparation = Preparation(unit="sentence", column=column)
         return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)
     if len(text) > 1 or column:
         found = "--column" if column else f"{len(text)} folders"

@@ -14,7 +14,7 @@ from ..ops.fusion import use_fusion
 from ..ops.linear import LinearCache
 from ..support.terminal import progress_bar, say
 from ..text.encoding import encode_pair, pad_batch
-from ..text.sources import RowReader, find_sources, has_table
+from ..text.sources import RowReader, find_sources
 
 MOST_TEXTS = 256  # of a longer text, the first ones
 UNIT = "paragraph"
@@ -50,9 +50,7 @@ def calibrate(saved, path, column=None):
     column: of tables, None for "text"
     """
     sources, longest = find_sources([path]), saved.config.max_position_embeddings
-    if column is not None and not has_table(sources):
-        raise ValueError(f"--column: found it with {path}, which is no table, expected it with a table only")
-    rows = iter(RowReader(sources, UNIT, column or "text", None))
+    rows = iter(RowReader(sources, UNIT, column))
     encodings = [encode_pair(saved.tokenizer, text, max_length=longest) for text in itertools.islice(rows, MOST_TEXTS)]
     if not encodings:
         raise ValueError(f"{path}: found no text to calibrate with, expected at least one paragraph")

@@ -27,7 +27,7 @@ from .shards import (
     names_of,
     read_state,
 )
-from .sources import STANDARD_INPUT, UNITS, RowReader, find_sources, fingerprints_of
+from .sources import COLUMN, STANDARD_INPUT, UNITS, RowReader, find_sources, fingerprints_of
 from .wordpiece import WordPieceTokenizer
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 4096, 2**21
@@ -39,7 +39,7 @@ class Preparation(NamedTuple):
     """What rows are, and which are kept."""
 
     unit: str = "paragraph"  # "document", "paragraph" or "sentence"
-    column: str = "text"  # of tables
+    column: str | None = None  # of tables; None: "text"
     encoding: str | None = None  # of tables; None: found out
     max_length: int = 512  # pieces of a row, including [CLS] and [SEP]; longer rows are cut
     keep_duplicates: bool = False
@@ -93,7 +93,9 @@ class _Rows:
 
 def _inputs(sources, tokenizer, preparation):
     """All that the shards depend on -> dict"""
-    settings = {**preparation._asdict(), "encoding": preparation.encoding or ""}
+    settings = {
+        **preparation._asdict(), "column": preparation.column or COLUMN, "encoding": preparation.encoding or ""
+    }  # fmt: skip
     return {"vocabulary": tokenizer.digest, **settings, "sources": fingerprints_of(sources)}
 
 
@@ -186,13 +188,13 @@ def prepare(texts, out, tokenizer, preparation=None):
     preparation, out = preparation or Preparation(), pathlib.Path(out)
     preparation.check()
     sources = find_sources(texts)
+    reader = RowReader(sources, preparation.unit, preparation.column, preparation.encoding)
     for source in sources:
         if source.files and out.resolve().is_relative_to(pathlib.Path(path_of(source.name)).resolve()):
             raise ValueError(f"--out: found {out}, inside of the text {source.name}, expected another folder")
     with claimed(out):
         inputs = _inputs(sources, tokenizer, preparation)
         known = _known_state(out, inputs)
-        reader = RowReader(sources, preparation.unit, preparation.column, preparation.encoding)
         rows = _Rows(reader, preparation.keep_duplicates)
         from_input = any(source.name == STANDARD_INPUT for source in sources)
         if known and known["end"]:

@@ -24,6 +24,7 @@ from ..support.archives import is_archive
 from ..support.files import name_of, sha256_of
 from ..support.gzip_files import content_of, open_content
 from ..support.regular_files import open_regular
+from ..support.shapes import shown
 from ..support.terminal import progress_bar, say
 from .corpus import check_each_once, split_paragraphs, texts_in_archive
 from .paragraphs import has_blank_line, joined, paragraphs_of, text_lines
@@ -34,6 +35,7 @@ from .text_files import LeftOut, find_texts
 
 UNITS = ("document", "paragraph", "sentence")
 STANDARD_INPUT = "-"
+COLUMN = "text"  # of a table, if the user names none
 _PLAIN, _TABLES = (".txt",), (".csv", ".tsv", *JSON_LINES)
 # Of the texts in a folder. There, a .json is hardly a table; who names one means it.
 ENDINGS = tuple(f"{ending}{gz}" for ending in (*_PLAIN, *_TABLES) if ending != ".json" for gz in ("", ".gz"))
@@ -109,11 +111,6 @@ def _megabytes(count):
     return count // 1_000_000
 
 
-def has_table(sources):
-    """Whether one of the files is a table."""
-    return any(_has_ending(path, _TABLES) for source in sources for path in source.files)
-
-
 class RowReader:
     """The rows of all sources in order: iterate over it.
 
@@ -121,9 +118,16 @@ class RowReader:
     empty      documents and fields without a text so far
     """
 
-    def __init__(self, sources, unit, column, encoding):
-        """column, encoding: of tables; encoding: None to find it out"""
-        self.sources, self.unit, self.column, self.encoding = sources, unit, column, encoding
+    def __init__(self, sources, unit, column=None, encoding=None):
+        """column, encoding: of tables; None for the column COLUMN, and to find the encoding out
+
+        ValueError for one of the two where no table is read.
+        """
+        tables = any(_has_ending(path, _TABLES) for source in sources for path in source.files)
+        for name, value in (("--column", column), ("--encoding", encoding)):
+            if value is not None and not tables:
+                raise ValueError(f"{name}: found {shown(value)} and no table among the texts, expected it with a table")
+        self.sources, self.unit, self.column, self.encoding = sources, unit, column or COLUMN, encoding
         self.empty, self._finished, self._file = 0, 0, None
 
     @property
