@@ -6,7 +6,7 @@
 2. Texts to vectors in 8 bits, with scales of three kinds, beside float32: their cosines and, with --data, Spearman's
    correlation on STS-B's dev split.
 
-Numbers are rounded to multiples of their scale and multiplied as numbers: that is what the integers stand for.
+Numbers are rounded to multiples of their scale and multiplied as numbers: that is what the integers mean.
 """
 
 import argparse

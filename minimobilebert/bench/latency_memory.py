@@ -6,8 +6,6 @@ of them, and the activations of one text.
 
 import dataclasses
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -19,7 +17,7 @@ from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.quantization import as_arrays, from_arrays, quantize
 from ..training.checkpoints import load_checkpoint, save_checkpoint
-from .memory import forget_peak, peak_bytes
+from .memory import forget_peak, memory_in_a_new_process, peak_bytes
 
 
 def memory_of_text(params, config, tokens, precision, threads):
@@ -30,13 +28,7 @@ def memory_of_text(params, config, tokens, precision, threads):
         file = pathlib.Path(folder) / "model.npz"
         metadata = {"step": 0, "seconds": 0.0, "configuration": {"model": dataclasses.asdict(config)}}
         save_checkpoint(file, as_arrays(encoder), metadata)
-        arguments = str(file), tokens, precision, threads
-        code = f"from minimobilebert.bench.latency_memory import child; child{arguments!r}"
-        finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if finished.returncode:
-        raise ValueError(f"latency: memory: {(finished.stderr.strip() or 'no message').splitlines()[-1]}")
-    found = finished.stdout.split()[-1]
-    return None if found == "None" else int(found)
+        return memory_in_a_new_process("latency_memory", (str(file), tokens, precision, threads), "latency: memory")
 
 
 def _tiny(config):

@@ -10,6 +10,7 @@ The paper's Table 7 changes normalisation and activation of MobileBERT:
 import pathlib
 
 from ..config import PRESETS, preset
+from ..support.files import labels_of
 from ..support.numbers import COUNT, numbers_of
 from ..support.paper import MILLISECONDS
 from .sides import ONNX, ONNX_INT8, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, TORCH_BFLOAT16, TORCH_INT8
@@ -35,23 +36,19 @@ def names_of(models):
     A folder's label is its own name, or its path where two folders have the same name.
     """
     models = [name for word in models for name in (PAPER if word == "paper" else [word])]
-    found, folders = {}, [pathlib.Path(name) for name in models if name not in MODELS]
-    seen = [name if name in MODELS else pathlib.Path(name).resolve() for name in models]
-    for name, model in zip(models, seen, strict=True):
-        if seen.count(model) > 1:
-            raise ValueError(f"latency: found {name} twice, expected each model once")
+    known = [name for name in models if name in MODELS]
     for name in models:
-        if name in MODELS:
-            label, value = name, MODELS[name]
-        else:
-            label = value = pathlib.Path(name)
-            if not value.exists():
-                known = ", ".join(["paper", *MODELS])
-                raise ValueError(f"latency: found {name!r}, expected a model folder or one of {known}")
-            alone = sum(other.name == value.name for other in folders) == 1 and value.name not in models
-            label = value.name if alone and value.name else str(value)
-        found[label] = value
-    return found
+        if known.count(name) > 1:
+            raise ValueError(f"latency: found {name} twice, expected each model once")
+        if name not in MODELS and not pathlib.Path(name).exists():
+            every = ", ".join(["paper", *MODELS])
+            raise ValueError(f"latency: found {name!r}, expected a model folder or one of {every}")
+    folders = labels_of([name for name in models if name not in MODELS], taken=known)
+    labels = {path: label for label, path in folders.items()}
+    return {
+        name if name in MODELS else labels[pathlib.Path(name)]: MODELS.get(name) or pathlib.Path(name)
+        for name in models
+    }
 
 
 def lengths_of(text):

@@ -43,14 +43,22 @@ def forget_peak():
         return
 
 
-def memory_of_step(name, side, threads):
-    """Peak memory in bytes of `STEPS` steps of a case of training.py, in a new process; None if unknown"""
-    code = f"from minimobilebert.bench.memory import child; child({name!r}, {side!r}, {threads})"
+def memory_in_a_new_process(module, arguments, what):
+    """Run `child(*arguments)` of a module of this room in a new process -> the bytes that it prints, or None
+
+    what: is measured, for the message of the ValueError if the process fails
+    """
+    code = f"from minimobilebert.bench.{module} import child; child{tuple(arguments)!r}"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if finished.returncode:
-        raise ValueError(f"{name}: memory of {side}: {(finished.stderr.strip() or 'no message').splitlines()[-1]}")
+        raise ValueError(f"{what}: {(finished.stderr.strip() or 'no message').splitlines()[-1]}")
     found = finished.stdout.split()[-1]
     return None if found == "None" else int(found)
+
+
+def memory_of_step(name, side, threads):
+    """Peak memory in bytes of `STEPS` steps of a case of training.py, in a new process; None if unknown"""
+    return memory_in_a_new_process("memory", (name, side, threads), f"{name}: memory of {side}")
 
 
 def child(name, side, threads):

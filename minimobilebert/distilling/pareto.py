@@ -4,9 +4,8 @@ A model is on the Pareto front if no other model is at least as fast and at leas
 The measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
 """
 
-import pathlib
-
 from ..support.drawing import INK, as_svg, pyplot
+from ..support.files import labels_of
 from ..training.model_folder import load_model
 from .measure import cosines, retention
 from .sizes import measured_sizes
@@ -29,15 +28,7 @@ def side_by_side(folders, pairs):
     pairs: Pairs -> a list of {"name", "parameters", "megabytes", "pieces", "gigaflops", "milliseconds", "spearman",
     "pearson", "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
     """
-    paths = [pathlib.Path(folder) for folder in folders]
-    names = [path.name for path in paths]
-    if len(set(names)) < len(names):
-        names = [str(path) for path in paths]
-    found = [path.resolve() for path in paths]
-    for name, path in zip(names, found, strict=True):
-        if found.count(path) > 1:
-            raise ValueError(f"{name}: found it twice, expected each model once")
-    models = {name: load_model(folder, in_8_bits=True) for name, folder in zip(names, folders, strict=True)}
+    models = {name: load_model(folder, in_8_bits=True) for name, folder in labels_of(folders).items()}
     sizes = measured_sizes({name: (saved.params, saved.config) for name, saved in models.items()})
     found = []
     for name, saved in models.items():

@@ -48,7 +48,7 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     if pathlib.Path(out).resolve().is_relative_to(pathlib.Path(folder).resolve()):
         raise ValueError(f"{out}: found a folder inside the model {folder}, expected another one")
     saved, settings = load_model(folder), _settings(folder)
-    params = quantize(saved.params, saved.config, scales)
+    params = quantize(saved.params, saved.config, scales)  # first: it names a weight that cannot be quantised
     if text is not None:
         params = quantize(saved.params, saved.config, scales, calibrate(saved, text, column))
     with new_folder(out) as unfinished:

@@ -115,6 +115,19 @@ def new_folder(folder):
             os.replace(unfinished, folder)
 
 
+def labels_of(folders, taken=()):
+    """Folders by their own names, or by their paths where two have the same name or it is taken -> {label: path}
+
+    ValueError for a folder that is named twice, also by way of a link.
+    """
+    paths = [pathlib.Path(folder) for folder in folders]
+    names, found = [path.name for path in paths] + list(taken), [path.resolve() for path in paths]
+    for path, resolved in zip(paths, found, strict=True):
+        if found.count(resolved) > 1:
+            raise ValueError(f"{path}: found it twice, expected each model once")
+    return {path.name if path.name and names.count(path.name) == 1 else str(path): path for path in paths}
+
+
 def name_of(path):
     """A path as valid Unicode for a JSON file
 
