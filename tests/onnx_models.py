@@ -1,15 +1,23 @@
 """Random models, batches and graphs that the tests of the ONNX export share."""
 
 import numpy as np
+import pytest
 from fine_tuning_data import WORDS
 from tiny_models import random_parameters
 
 from minimobilebert.config import ModelConfig
+from minimobilebert.interop.onnx.comparison import Interpreted, Session, expected_outputs, inputs_of, relative_error
+from minimobilebert.interop.onnx.file_format import as_model
+from minimobilebert.model.quantization import is_dense_name, quantize
+from minimobilebert.model.sentence_settings import SentenceSettings
+from minimobilebert.ops.quantized_linear import SCALES
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.training.model_folder import save_model
 
 NEEDS_ONNX = "needs the extra interop: make setup EXTRAS=interop"
 NEEDS_RUNTIME = "needs the extra compare: make setup EXTRAS=compare,interop"
+TOLERANCE = 1e-4  # of a tensor's scale: float32 in another order of summation
+POOLINGS = ("mean", "cls", "max")
 HEADS = (None, "pretraining", "masked-words", "classification", "question-answering")
 TOKENIZER = WordPieceTokenizer([*SPECIAL_TOKENS, *WORDS, "##s", "a", "##b"])
 
@@ -63,3 +71,39 @@ def batches(config, rng):
         mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
         ids = np.where(mask, rng.integers(0, config.vocab_size, mask.shape), 0)
         yield ids, np.where(mask, rng.integers(0, config.type_vocab_size, mask.shape), 0), mask
+
+
+def case(seed):
+    """A random model -> parameters, ModelConfig, head, SentenceSettings or None"""
+    rng = np.random.default_rng(seed)
+    config, head = random_config(rng), HEADS[seed % len(HEADS)]
+    sentence = SentenceSettings(POOLINGS[seed % 3], bool(seed % 2)) if rng.random() < 0.5 else None
+    return parameters_of(config, head, seed), config, head, sentence
+
+
+def quantized_case(seed):
+    """`case` in 8 bits; every second one has one scale for a whole weight, every third one given ranges"""
+    params, config, head, sentence = case(seed)
+    ranges = {name: np.float32(2.5) for name in params if is_dense_name(name, config.prefix)} if seed % 3 == 2 else None
+    return quantize(params, config, SCALES[seed % 2], ranges), config, head, sentence
+
+
+def onnx_runtime(graph):
+    """A Graph in ONNX Runtime -> Session"""
+    pytest.importorskip("onnx", reason=NEEDS_ONNX)
+    pytest.importorskip("onnxruntime", reason=NEEDS_RUNTIME)
+    return Session(as_model(graph, "model").SerializeToString())
+
+
+in_each_runtime = pytest.mark.parametrize("session_of", [Interpreted, onnx_runtime])  # each takes a Graph
+
+
+def errors_of(session, arguments, seed=0):
+    """{output: largest relative error} over `batches`; session: an Interpreted or a Session"""
+    errors = {}
+    for batch in batches(arguments[1], np.random.default_rng(seed)):
+        expected, found = expected_outputs(*arguments, batch), session(inputs_of(batch))
+        assert list(expected) == session.names
+        for name, array in expected.items():
+            errors[name] = max(errors.get(name, 0.0), relative_error(found[name], array))
+    return errors

@@ -213,10 +213,17 @@ def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch, capsys):
     assert line.startswith("onnx is not installed; it comes with the extra 'interop'")
 
 
-def test_without_onnx_runtime_it_says_that_nothing_was_compared(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("int8", [False, True])
+def test_without_onnx_runtime_our_interpreter_compares(int8, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(folder, "has_runtime", lambda: False)
-    assert export(write_model(tmp_path / "ours", MODEL), tmp_path / "out") == 0
-    assert "not compared: onnxruntime is not installed" in capsys.readouterr().out
+    model = write_model(tmp_path / "ours", MODEL)
+    assert export(model, tmp_path / "out", *["--int8"] * int8) == 0
+    graphs = capsys.readouterr().out.splitlines()[:-1]
+    assert len(graphs) == 1 + int8
+    assert all("; largest relative error in our interpreter: last_hidden_state " in line for line in graphs)
+    monkeypatch.setattr(folder, "encoder", lambda graph, params, config, *arguments: encoder(
+        graph, params, config.replace(hidden_act="relu"), *arguments))  # fmt: skip
+    assert "found a relative error of" in refusal(model, tmp_path / "wrong", capsys)
 
 
 def test_every_head_has_a_form_and_another_one_is_refused():

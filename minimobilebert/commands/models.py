@@ -96,12 +96,12 @@ def _quantize_arguments(parser):
 def _described(graph):
     """A line on one graph that was written"""
     worst = {}
-    for name, error in (graph.errors or {}).items():
+    for name, error in graph.errors.items():
         name = name.partition(".")[0]  # the attention maps of all layers together
         worst[name] = max(worst.get(name, 0.0), error)
     errors = ", ".join(f"{name} {error:.1e}" for name, error in worst.items())
-    compared = f"largest relative error: {errors}" if errors else "not compared: onnxruntime is not installed"
-    return f"onnx/{graph.name}: {graph.megabytes:.1f} MB, {graph.nodes} nodes; {compared}"
+    size = f"{graph.megabytes:.1f} MB, {graph.nodes} nodes"
+    return f"onnx/{graph.name}: {size}; largest relative error in {graph.runtime}: {errors}"
 
 
 def _exported(arguments):

@@ -25,13 +25,18 @@ from ..kernels.runtime.backend import accelerated_by
 _erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no erf; one Python call per element is slow but simple
 
 
+def erf(x):
+    """x [...] -> the error function of each number, in float64"""
+    return np.asarray(_erf(x.astype(np.float64)), dtype=np.float64)
+
+
 class GeluCache(NamedTuple):
     x: np.ndarray  # [...]; the backward recomputes Phi or s: that is cheaper than storing and reading it
 
 
 def _normal_cdf(x):
     """Phi(x), in float64"""
-    return 0.5 + 0.5 * np.asarray(_erf(x.astype(np.float64) / math.sqrt(2.0)), dtype=np.float64)
+    return 0.5 + 0.5 * erf(x.astype(np.float64) / math.sqrt(2.0))
 
 
 def _sigmoid_2u(x):

@@ -1,4 +1,5 @@
-"""The same inputs for ONNX Runtime and for this project: what an exported graph returns, and what it should.
+"""The same inputs for a graph and for this project: what an exported graph returns, and what it should. ONNX Runtime
+computes the graph where it is installed, our interpreter where it is not.
 
 The inputs are random: one text of one token, and two texts of which the shorter one is padded. The difference is
 relative to the scale of a tensor, because the activations of the released MobileBERT reach 1e7:
@@ -19,6 +20,7 @@ from ...model.question_answering import question_answering_forward
 from ...ops.pooling import normalize_forward, pool_forward
 from ...support.extras import require
 from ..safetensors_files import InteropError
+from .interpreter import run
 
 _TOKENS = 32  # of the longer text
 
@@ -66,8 +68,25 @@ def expected_outputs(params, config, head, sentence, batch, attention=False):
     return found
 
 
+def inputs_of(batch):
+    """A batch of `random_batches` as the inputs of a graph -> {name: array}"""
+    ids, types, mask = (np.asarray(array, np.int64) for array in batch)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+class Interpreted:
+    """A Graph in our interpreter: `interpreted({name: array})` -> {name: array}"""
+
+    def __init__(self, graph):
+        self._graph, self.names = graph, list(graph.outputs)
+
+    def __call__(self, given):
+        with np.errstate(all="ignore"):  # an overflow is an infinity in the result, and no warning
+            return run(self._graph, given)
+
+
 class Session:
-    """A serialised model in ONNX Runtime, on one processor core: `session(batch)` -> {name: array}"""
+    """A serialised model in ONNX Runtime, on one processor core: `session({name: array})` -> {name: array}"""
 
     def __init__(self, serialised):
         runtime = require("onnxruntime", "compare")
@@ -76,10 +95,8 @@ class Session:
         self._session = runtime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
         self.names = [output.name for output in self._session.get_outputs()]
 
-    def __call__(self, batch):
-        ids, types, mask = (np.asarray(array, np.int64) for array in batch)
-        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return dict(zip(self.names, self._session.run(self.names, feeds), strict=True))
+    def __call__(self, given):
+        return dict(zip(self.names, self._session.run(self.names, given), strict=True))
 
 
 def relative_error(found, expected):
@@ -92,14 +109,15 @@ def relative_error(found, expected):
     return float(largest / scale) if scale else float(largest)
 
 
-def largest_errors(serialised, params, config, head, sentence, attention=False):
-    """The largest relative error of each output over all batches -> {name: float}
+def largest_errors(session, params, config, head, sentence, attention=False):
+    """The largest relative error of each output over all batches; session: an Interpreted or a Session -> {name: float}
 
     InteropError if the model itself returns a NaN or an infinity, with which nothing can be compared.
     """
-    session, errors = Session(serialised), {}
+    errors = {}
     for batch in random_batches(config):
-        expected, found = expected_outputs(params, config, head, sentence, batch, attention), session(batch)
+        expected = expected_outputs(params, config, head, sentence, batch, attention)
+        found = session(inputs_of(batch))
         for name in session.names:
             if not np.isfinite(expected[name]).all():
                 raise InteropError(f"model: {name}: found NaN or infinity for random inputs, expected finite numbers")

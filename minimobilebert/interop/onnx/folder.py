@@ -23,8 +23,9 @@ from ..hf_config import settings_for_hf
 from ..hf_tokenizer import write_special_tokens, write_tokenizer
 from ..safetensors_files import InteropError
 from ..sentence_folders import write_sentence_settings
-from .comparison import has_runtime, largest_errors, rounding_error
+from .comparison import Interpreted, Session, has_runtime, largest_errors, rounding_error
 from .encoder import encoder
+from .file_format import as_model
 from .graph import Graph
 from .heads import attention_maps, check_head, outputs
 
@@ -42,7 +43,8 @@ class Written(NamedTuple):
     name: str  # of its file
     megabytes: float
     nodes: int
-    errors: dict | None  # {output: largest relative error}; None: not compared
+    runtime: str  # that computed it, to compare
+    errors: dict  # {output: largest relative error}
 
 
 class Exported(NamedTuple):
@@ -53,14 +55,15 @@ class Exported(NamedTuple):
 
 
 def build(params, config, head=None, sentence=None, attention=False):
-    """A model as a graph; head, sentence: as in SavedModel; attention: return the maps too -> ModelProto, checked"""
+    """A model as a graph; head, sentence: as in SavedModel; attention: return the maps too -> Graph"""
     graph = Graph()
-    mask = graph.cast("attention_mask", np.bool_, "mask")
-    hidden = encoder(graph, params, config, "input_ids", "token_type_ids", mask)
+    ids, mask, types = (graph.input(name, np.int64, ["batch", "length"]) for name in _INPUTS)
+    mask = graph.cast(mask, np.bool_, "mask")
+    hidden = encoder(graph, params, config, ids, types, mask)
     outputs(graph, params, config, head, sentence, hidden, mask)
     if attention:
         attention_maps(graph, config)
-    return graph.model({name: (np.int64, ["batch", "length"]) for name in _INPUTS}, config.prefix)
+    return graph
 
 
 def _float32(params, location):
@@ -99,16 +102,18 @@ def _check_sizes(variants, location):
 def _checked(name, params, saved, attention=False):
     """Build one graph and compare it -> its bytes, Written"""
     arguments = params, saved.config, saved.head, saved.sentence, attention
-    say(f"onnx/{name}: build and check{', and compare with ONNX Runtime' if has_runtime() else ''}")
-    model = build(*arguments)
-    serialised = model.SerializeToString(deterministic=True)
-    errors = largest_errors(serialised, *arguments) if has_runtime() else None
-    if errors and name == FLOAT and not max(errors.values()) <= _LARGEST_ERROR:
+    runtime = "ONNX Runtime" if has_runtime() else "our interpreter"
+    say(f"onnx/{name}: build, check, and compare in {runtime}")
+    graph = build(*arguments)
+    serialised = as_model(graph, saved.config.prefix).SerializeToString(deterministic=True)
+    session = Session(serialised) if has_runtime() else Interpreted(graph)
+    errors = largest_errors(session, *arguments)
+    if name == FLOAT and not max(errors.values()) <= _LARGEST_ERROR:
         worst, limit = max(errors, key=errors.get), max(_LARGEST_ERROR, _ROUNDINGS * rounding_error(*arguments[:-1]))
         if not errors[worst] <= limit:
-            raise InteropError(f"{name}: {worst}: found a relative error of {errors[worst]:.1e} in ONNX Runtime,"
+            raise InteropError(f"{name}: {worst}: found a relative error of {errors[worst]:.1e} in {runtime},"
                                f" expected at most {limit:.0e}; nothing was written")  # fmt: skip
-    return serialised, Written(name, len(serialised) / 1e6, len(model.graph.node), errors)
+    return serialised, Written(name, len(serialised) / 1e6, len(graph.nodes), runtime, errors)
 
 
 def _write_others(folder, saved):

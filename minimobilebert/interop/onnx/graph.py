@@ -1,28 +1,46 @@
-"""A graph in the ONNX format: nodes that read named arrays and write named arrays, and arrays that are stored with it.
+"""A graph: nodes that read named arrays and write named arrays, and arrays that are stored with it. Plain data.
 
     graph = Graph()
     w = graph.array("w", weight.T)                      stored
-    y = graph.node("MatMul", ["x", w], "y")             y = x w
+    y = graph.node("MatMul", ["x", w], "y_of_x")        y = x w
     graph.output("y", y, np.float32, ["batch", 3])
-    model = graph.model({"x": (np.float32, ["batch", 4])}, "example")
+    graph.input("x", np.float32, ["batch", 4])
 
-Every name stands for one array, so a node has the name of its output. The nodes are in the order of the calls, and each
-reads only names that exist: that makes the order a valid one to run them in.
+The words are those of the ONNX format: a node is an operation, its inputs, its outputs and its attributes. Every name
+stands for one array, so a node has the name of its output. The nodes are in the order of the calls, and each reads only
+names that exist: that makes the order a valid one to run them in. interpreter.py runs a graph,
+file_format.py writes it.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ...support.extras import require
 
-# Opset 17 is what every runtime of the last years reads. The version of the file format is older than 17 needs, because
-# a newer one is refused by older runtimes.
-OPSET, IR_VERSION = 17, 8
+class Node(NamedTuple):
+    operation: str  # "MatMul"
+    inputs: list  # of names; the order matters
+    outputs: list  # of names; all operations here but Split have one
+    attributes: dict  # numbers and lists of them that are part of the operation, such as an axis
+
+    @property
+    def name(self):
+        return self.outputs[0] if len(self.outputs) == 1 else self.outputs[0].rpartition(".")[0]
+
+
+class Array(NamedTuple):
+    """What a graph is given or returns."""
+
+    dtype: np.dtype
+    shape: list  # numbers, and names of sizes that are known only when the graph runs
 
 
 class Graph:
     def __init__(self):
-        self.onnx = require("onnx", "interop")
-        self.nodes, self.arrays, self.outputs = [], {}, []
+        self.inputs = {}  # name -> Array
+        self.outputs = {}  # name -> Array
+        self.arrays = {}  # name -> ndarray
+        self.nodes = []  # of Node
         self.shared = {}  # what a caller wants to build once: key -> names
         self._names = set()
 
@@ -30,6 +48,11 @@ class Graph:
         if name in self._names:
             raise ValueError(f"graph: found the name {name} a second time, expected each once")
         self._names.add(name)
+        return name
+
+    def input(self, name, dtype, shape):
+        """An array that is given when the graph runs -> name"""
+        self.inputs[self._new(name)] = Array(np.dtype(dtype), shape)
         return name
 
     def array(self, name, values):
@@ -46,41 +69,28 @@ class Graph:
         brackets = "[{}]" if np.ndim(value) else "{}"
         return self.array(f"{dtype.name} {brackets.format(shown)}", np.array(value, dtype))
 
+    def _add(self, operation, inputs, outputs, attributes):
+        unknown = [name for name in inputs if name not in self._names]
+        if unknown:
+            raise ValueError(f"graph: {outputs[0]}: found the input {unknown[0]!r}, expected a name that exists")
+        outputs = [self._new(name) for name in outputs]
+        self.nodes.append(Node(operation, list(inputs), outputs, attributes))
+        return outputs
+
     def node(self, operation, inputs, name, **attributes):
         """An operation of ONNX on named arrays -> the name of its output"""
-        self.nodes.append(self.onnx.helper.make_node(operation, inputs, [self._new(name)], name, **attributes))
-        return name
+        return self._add(operation, inputs, [name], attributes)[0]
 
     def split(self, x, sizes, axis, name):
         """x cut into parts along an axis -> a name for each size"""
-        parts = [self._new(f"{name}.{i}") for i in range(len(sizes))]
-        lengths = self.number(sizes, np.int64)
-        self.nodes.append(self.onnx.helper.make_node("Split", [x, lengths], parts, name, axis=axis))
-        return parts
+        parts = [f"{name}.{i}" for i in range(len(sizes))]
+        return self._add("Split", [x, self.number(sizes, np.int64)], parts, {"axis": axis})
 
     def cast(self, x, dtype, name):
         """x as another type -> name"""
-        return self.node("Cast", [x], name, to=self._type(dtype))
-
-    def _type(self, dtype):
-        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-
-    def _info(self, name, dtype, shape):
-        return self.onnx.helper.make_tensor_value_info(name, self._type(dtype), shape)
+        return self.node("Cast", [x], name, to=np.dtype(dtype))
 
     def output(self, name, value, dtype, shape):
-        """Return the array `value` under the name `name`; shape: numbers, and names of lengths that vary"""
+        """Return the array `value` under the name `name`"""
         self.node("Identity", [value], name)
-        self.outputs.append(self._info(name, dtype, shape))
-
-    def model(self, inputs, name):
-        """The whole graph, checked; inputs {name: (dtype, shape)} -> ModelProto"""
-        helper, arrays = self.onnx.helper, self.arrays.items()
-        graph = helper.make_graph(
-            self.nodes, name, [self._info(key, *value) for key, value in inputs.items()], self.outputs,
-            [self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), key) for key, values in arrays],
-        )  # fmt: skip
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="minimobilebert")
-        self.onnx.checker.check_model(model, full_check=True)
-        return model
+        self.outputs[name] = Array(np.dtype(dtype), shape)
