@@ -69,7 +69,8 @@ class Graph:
         brackets = "[{}]" if np.ndim(value) else "{}"
         return self.array(f"{dtype.name} {brackets.format(shown)}", np.array(value, dtype))
 
-    def _add(self, operation, inputs, outputs, attributes):
+    def add(self, operation, inputs, outputs, attributes):
+        """A node with any number of outputs -> their names"""
         unknown = [name for name in inputs if name not in self._names]
         if unknown:
             raise ValueError(f"graph: {outputs[0]}: found the input {unknown[0]!r}, expected a name that exists")
@@ -79,12 +80,12 @@ class Graph:
 
     def node(self, operation, inputs, name, **attributes):
         """An operation of ONNX on named arrays -> the name of its output"""
-        return self._add(operation, inputs, [name], attributes)[0]
+        return self.add(operation, inputs, [name], attributes)[0]
 
     def split(self, x, sizes, axis, name):
         """x cut into parts along an axis -> a name for each size"""
         parts = [f"{name}.{i}" for i in range(len(sizes))]
-        return self._add("Split", [x, self.number(sizes, np.int64)], parts, {"axis": axis})
+        return self.add("Split", [x, self.number(sizes, np.int64)], parts, {"axis": axis})
 
     def cast(self, x, dtype, name):
         """x as another type -> name"""

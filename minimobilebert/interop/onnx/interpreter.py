@@ -9,6 +9,22 @@ import numpy as np
 from ...ops.gelu import erf
 
 
+def _one_type(operation):
+    """The operation, for arrays of one type: ONNX converts nothing without being asked."""
+
+    def call(*inputs, **attributes):
+        types = sorted({array.dtype.name for array in inputs})
+        if len(types) > 1:
+            raise ValueError(f"found inputs of the types {' and '.join(types)}, expected one type")
+        return operation(*inputs, **attributes)
+
+    return call
+
+
+def _where(condition, a, b):
+    return _one_type(lambda a, b: np.where(condition, a, b))(a, b)
+
+
 def _gather(x, indices, axis=0):
     """x at integer indices along an axis; from -size to size - 1"""
     return np.take(x, indices, axis)  # an IndexError beyond the last one
@@ -62,22 +78,22 @@ def _matmul_integer(a, b, a_zero, b_zero):
 
 OPERATIONS = {
     "Abs": np.abs,
-    "Add": np.add,
+    "Add": _one_type(np.add),
     "Cast": _cast,
-    "Clip": np.clip,
-    "Concat": lambda *parts, axis: np.concatenate(parts, axis),
-    "Div": _divide,
-    "Equal": np.equal,
+    "Clip": _one_type(np.clip),
+    "Concat": _one_type(lambda *parts, axis: np.concatenate(parts, axis)),
+    "Div": _one_type(_divide),
+    "Equal": _one_type(np.equal),
     "Erf": lambda x: erf(x).astype(x.dtype),
     "Gather": _gather,
-    "GreaterOrEqual": np.greater_equal,
+    "GreaterOrEqual": _one_type(np.greater_equal),
     "Identity": lambda x: x,
-    "MatMul": np.matmul,
+    "MatMul": _one_type(np.matmul),
     "MatMulInteger": _matmul_integer,
-    "Max": np.maximum,
-    "Mul": np.multiply,
+    "Max": _one_type(np.maximum),
+    "Mul": _one_type(np.multiply),
     "Pad": _pad,
-    "Range": lambda start, limit, step: np.arange(start, limit, step),
+    "Range": _one_type(lambda start, limit, step: np.arange(start, limit, step)),
     "ReduceMax": lambda x, axes, keepdims: x.max(tuple(axes), keepdims=bool(keepdims)),
     "ReduceMean": lambda x, axes, keepdims: x.mean(tuple(axes), keepdims=bool(keepdims)),
     "ReduceSum": lambda x, axes, keepdims: x.sum(tuple(axes.tolist()), keepdims=bool(keepdims)),
@@ -91,11 +107,11 @@ OPERATIONS = {
     "Split": _split,
     "Sqrt": np.sqrt,
     "Squeeze": lambda x, axes: np.squeeze(x, tuple(axes.tolist())),
-    "Sub": np.subtract,
+    "Sub": _one_type(np.subtract),
     "Tanh": np.tanh,
     "Transpose": lambda x, perm: x.transpose(perm),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
-    "Where": np.where,
+    "Where": _where,
 }
 
 

@@ -119,8 +119,8 @@ def trigram(graph, name, x, size):
     """y[t] = [x[t+1], x[t], x[t-1]] with zeros beyond both ends; x [B, T, E] -> y [B, T, 3E]"""
     padded = graph.node("Pad", [x, graph.number([0, 1, 0, 0, 1, 0], np.int64)], f"{name}.padded")  # [B, T + 2, E]
 
-    def part(start, stop, end):
-        bounds = [graph.number([bound], np.int64) for bound in (start, stop, 1)]
-        return graph.node("Slice", [padded, *bounds], f"{name}.{end}")
+    def rows(start, stop, which):
+        bounds = [graph.number([bound], np.int64) for bound in (start, stop, 1)]  # 1: the axis
+        return graph.node("Slice", [padded, *bounds], f"{name}.{which}")
 
-    return graph.node("Concat", [part(2, 2**31, "next"), x, part(0, -2, "previous")], f"{name}.trigrams", axis=2)
+    return graph.node("Concat", [rows(2, 2**31, "next"), x, rows(0, -2, "previous")], f"{name}.trigrams", axis=2)
