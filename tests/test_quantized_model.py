@@ -202,6 +202,26 @@ def test_the_engine_knows_fixed_scales(name, scales):
         assert relative(Engine(small, config)(*inputs), found) > 0.1  # other ranges, other numbers
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_layers_that_read_the_same_numbers_may_have_different_ranges(name):
+    """The engine quantises such numbers once for all of these layers, where their ranges are equal."""
+    config = CONFIGS[name]
+    params, _, (ids, segments, _) = model(config)
+    inputs = ids, segments, np.ones(ids.shape, bool)
+    ranges = input_ranges(params, config, texts_of(ids))
+    names = [f"{config.prefix}.encoder.layer.1.attention.self.{part}.weight" for part in ("query", "value")]
+    changed = quantize(params, config, ranges=ranges | {each: ranges[each] / np.float32(8.0) for each in names})
+    with use_backend("numpy"):
+        expected = Engine(changed, config)(*inputs)
+    with use_backend("numba"):
+        found, equal = (
+            Engine(changed, config)(*inputs),
+            Engine(quantize(params, config, ranges=ranges), config)(*inputs),
+        )
+    assert relative(found, expected) < 0.02  # as above
+    assert relative(equal, expected) > 0.05
+
+
 def test_one_large_token_spoils_the_others_where_all_share_a_scale():
     """MobileBERT's [CLS] grows large, because NoNorm bounds nothing. Here its position has a hundred times the size."""
     config = no_dropout(MOBILE).replace(hidden_size=64, intra_bottleneck_size=32, initializer_range=0.05)

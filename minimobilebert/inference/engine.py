@@ -87,14 +87,14 @@ class Engine:
     def _pack(self, operands):
         """operands: the type that products read
 
-        -> all matrices in one array, all other numbers in another one, and their offsets [L, D, 7]
+        -> all matrices in one array, all other numbers in another one, and their table [L, D, 8]
         """
         config, params = self.config, self.params
         names = _dense_names(config)
         dtype = params[f"{config.prefix}.embeddings.LayerNorm.weight"].dtype
         nr = nr_of(np.empty(0, dtype))
         panels, arena = _Arena(operands, nr), _Arena(dtype, nr)
-        table = np.zeros((config.num_hidden_layers, len(names), 7), np.int64)
+        table = np.zeros((config.num_hidden_layers, len(names), 8), np.int64)
         for layer in range(config.num_hidden_layers):
             prefix = f"{config.prefix}.encoder.layer.{layer}."
             for d, pair in enumerate(names):
@@ -113,7 +113,21 @@ class Engine:
                 if norm:
                     slot[kernel.NORM_SCALE] = arena.add(params[f"{prefix}{norm}.weight"])
                     slot[kernel.NORM_SHIFT] = arena.add(params[f"{prefix}{norm}.bias"])
+            if self.quantized:
+                self._note_same_inputs(prefix, names, table[layer])
         return panels.joined(), arena.joined(), table
+
+    def _note_same_inputs(self, prefix, names, slots):
+        """Set SAME_INPUT in one layer's part of the table: such a layer finds its x in 8 bits already."""
+        reads, before = self._reads(), None
+        value = "n" if reads == kernel.READS_INPUT else "h"
+        query = "shared" if reads == kernel.READS_SHARED else value
+        arrays = dict(zip(kernel.PART_A, ("h", "h", value, query, query), strict=True))
+        for d in kernel.PART_A:
+            if names[d]:
+                read = arrays[d], range_of(self.params[f"{prefix}{names[d][0]}.weight"])
+                slots[d, kernel.SAME_INPUT] = int(read == before)
+                before = read
 
     def _reads(self):
         if self.config.bottleneck_attention:

@@ -26,6 +26,7 @@ and `table[layer, d]` says where the parts of dense layer d begin:
     STARTS   in panels   what the sums of its columns start with; in 8 bits
     BIAS, NORM_SCALE, NORM_SHIFT, SCALES, RANGE
              in arena    the last two: what a unit of each column is worth, and the range of x; in 8 bits
+    SAME_INPUT           1 if the dense layer computed before reads the same x with the same range; in 8 bits
 """
 
 import math
@@ -46,7 +47,8 @@ from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
 READS_H, READS_SHARED, READS_INPUT = range(3)
-MATRIX, STARTS, BIAS, NORM_SCALE, NORM_SHIFT, SCALES, RANGE = range(7)
+PART_A = (INPUT, SHARED, VALUE, QUERY, KEY)  # in the order of computation: layers with the same x are neighbours
+MATRIX, STARTS, BIAS, NORM_SCALE, NORM_SHIFT, SCALES, RANGE, SAME_INPUT = range(8)
 NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 
 
@@ -54,7 +56,7 @@ NORM = -1  # beside the kinds of an epilogue: the model's normalisation
 class Weights(NamedTuple):
     panels: np.ndarray  # one dimension: numbers, pairs, or quads
     arena: np.ndarray  # one dimension
-    table: np.ndarray  # [L, D, 7] offsets
+    table: np.ndarray  # [L, D, 8] offsets, and SAME_INPUT
     sizes: tuple  # H, C, F, heads, feed-forwards
     flags: tuple  # use_bottleneck, one of READS_... for queries and keys, use LayerNorm, activation (epilogue.py)
     eps: float
@@ -138,7 +140,8 @@ def _product(x, weights, slot, bias, addend, y, epilogue, own):
         sums = sums_in(own.integers, y)
         words_at, width = sums_size(y), padded_quads(inputs, y)
         words = strided(own.integers, words_at, (x.shape[0], width), (width, 1))
-        quantize_rows(x, words, own.row_scales, weights.arena[slot[RANGE]])
+        if not slot[SAME_INPUT]:
+            quantize_rows(x, words, own.row_scales, weights.arena[slot[RANGE]])
         matrix = view(weights.panels, (slot[MATRIX],), (quads_size(inputs, outputs, y),))
         starts = view(weights.panels, (slot[STARTS],), (starts_size(outputs, y),))
         scales = view(weights.arena, (slot[SCALES],), (starts_size(outputs, y),))
@@ -172,7 +175,7 @@ def _dense(x, weights, slot, addend, y, kind, own):
 
 @jit
 def _part_a(own, q, k, v, weights, slots):
-    """Bottlenecks, queries, keys and values of some rows; q, k, v [R, C]; slots: the layer's part of the table"""
+    """PART_A: bottlenecks, values, queries, keys of some rows; q, k, v [R, C]; slots: the layer's part of the table"""
     use_bottleneck, reads = weights.flags[0], weights.flags[1]
     none = nothing(weights.arena)
     wide = own.h
@@ -184,9 +187,9 @@ def _part_a(own, q, k, v, weights, slots):
     if reads == READS_SHARED:
         _dense(own.h, weights, slots[SHARED], none, own.shared, NORM, own)
         narrow = own.shared
+    _dense(wide, weights, slots[VALUE], none, v, NOTHING, own)
     _dense(narrow, weights, slots[QUERY], none, q, NOTHING, own)
     _dense(narrow, weights, slots[KEY], none, k, NOTHING, own)
-    _dense(wide, weights, slots[VALUE], none, v, NOTHING, own)
 
 
 @jit

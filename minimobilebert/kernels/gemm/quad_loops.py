@@ -1,22 +1,32 @@
 """Short loops of products in 8 bits that must be vector instructions: largest magnitude, quantise, dequantise.
 
     x [lanes] float32  ->  x * 127 / max |x|  ->  nearest integers, ties to even  ->  bytes + 128  ->  lanes / 4 words
-    sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  y [NR] float32
+    sums [NR] int32    ->  float32  ->  times the scales of column and row  ->  + bias + addend  ->  epilogue  ->  y
 
-quads.py says what the words are for.
+quads.py says what the words are for. Epilogues (epilogue.py) of one instruction are done here, while a row is in
+registers.
 """
 
 import numpy as np
 
+from ..activation_scalars import relu_scalar
+from ..multiply_add import multiply_add
 from ..runtime.jit import jit, jit_inline
+from .epilogue import NOTHING, RELU, SCALE_SHIFT
 from .tiles import PATH, TILE_VECTORS
 
 _OFFSET = 128
 
 
+@jit_inline
+def is_done_in_registers(kind):
+    """Whether `dequantize_row` does this epilogue."""
+    return kind in (NOTHING, RELU, SCALE_SHIFT)
+
+
 @jit
 def dequantize_numbers(sums, a_scale, scales, bias, addend, out):
-    """`dequantize_row` for any number of columns, one number at a time."""
+    """`dequantize_row` for any number of columns, one number at a time, without an epilogue."""
     for j in range(out.size):
         y = np.float32(sums[j]) * scales[j] * a_scale
         if bias.size > 0:
@@ -51,7 +61,15 @@ if PATH == "plain":
                 word |= np.uint32(q << np.uint32(8 * byte))
             words[k] = np.int32(word)
 
-    dequantize_row = dequantize_numbers
+    @jit
+    def dequantize_row(sums, a_scale, scales, bias, addend, kind, scale, shift, out):
+        """The row without vector instructions."""
+        dequantize_numbers(sums, a_scale, scales, bias, addend, out)
+        for j in range(out.size):
+            if kind == RELU:
+                out[j] = relu_scalar(out[j], out)
+            elif kind == SCALE_SHIFT:
+                out[j] = multiply_add(out[j], scale[j], shift[j])
 
 else:
     from llvmlite import ir
@@ -126,38 +144,62 @@ else:
         return types.void(x, inverse, words), write
 
     @intrinsic
-    def dequantize_row(typing, sums, a_scale, scales, bias, addend, out):
-        """out [NR] = sums * scales * a_scale + bias + addend; bias and addend [NR] or [0], which adds nothing"""
+    def dequantize_row(typing, sums, a_scale, scales, bias, addend, kind, scale, shift, out):
+        """out [NR] = epilogue(sums * scales * a_scale + bias + addend)
+
+        bias and addend [NR] or [0], which adds nothing; kind: of the epilogue; scale, shift [NR] for SCALE_SHIFT
+        """
 
         def write(context, builder, signature, arguments):
             """The instructions of one call."""
-            code = VectorCode(context, builder, signature.args[5].dtype)
+            code = VectorCode(context, builder, signature.args[8].dtype)
             whole = VectorCode(context, builder, signature.args[0].dtype)
             sums, _ = whole.pointer_and_strides(signature.args[0], arguments[0])
-            (scales, _), (bias, _), (addend, _), (out, _) = (
-                code.pointer_and_strides(signature.args[n], arguments[n]) for n in (2, 3, 4, 5)
+            (scales, _), (bias, _), (addend, _), (scale, _), (shift, _), (out, _) = (
+                code.pointer_and_strides(signature.args[n], arguments[n]) for n in (2, 3, 4, 6, 7, 8)
             )
-            a_scale = code.everywhere(arguments[1])
+            a_scale, zero = code.everywhere(arguments[1]), ir.Constant(code.type, [0.0] * code.lanes)
+
+            def vector(pointer, n):
+                """Vector n of a row"""
+                return code.load(code.at(pointer, n * code.lanes))
+
+            def changed_if(condition, values, change):
+                """change(y, n) of each vector where the condition holds, the vectors as they are where not"""
+                before = builder.block
+                with builder.if_then(condition):
+                    changed = [change(y, n) for n, y in enumerate(values)]
+                    inside = builder.block
+                chosen = []
+                for old, new in zip(values, changed, strict=True):
+                    phi = builder.phi(code.type)
+                    phi.add_incoming(old, before)
+                    phi.add_incoming(new, inside)
+                    chosen.append(phi)
+                return chosen
+
+            def has(argument):
+                """Whether an array has numbers"""
+                return builder.icmp_signed(">", code.size(signature.args[argument], arguments[argument], 0), INT(0))
+
+            def is_kind(kind):
+                """Whether the epilogue is of this kind"""
+                return builder.icmp_signed("==", arguments[5], ir.Constant(arguments[5].type, kind))
+
             values = []
             for n in range(TILE_VECTORS):
                 y = builder.sitofp(whole.load(whole.at(sums, n * code.lanes)), code.type)
-                values.append(builder.fmul(builder.fmul(y, code.load(code.at(scales, n * code.lanes))), a_scale))
-            for pointer, number in ((bias, 3), (addend, 4)):
-                wanted = builder.icmp_signed(">", code.size(signature.args[number], arguments[number], 0), INT(0))
-                before, added = builder.block, []
-                with builder.if_then(wanted):
-                    for n, y in enumerate(values):
-                        added.append(builder.fadd(y, code.load(code.at(pointer, n * code.lanes))))
-                    inside = builder.block
-                chosen = []
-                for y, more in zip(values, added, strict=True):
-                    phi = builder.phi(code.type)
-                    phi.add_incoming(y, before)
-                    phi.add_incoming(more, inside)
-                    chosen.append(phi)
-                values = chosen
+                values.append(builder.fmul(builder.fmul(y, vector(scales, n)), a_scale))
+            values = changed_if(has(3), values, lambda y, n: builder.fadd(y, vector(bias, n)))
+            values = changed_if(has(4), values, lambda y, n: builder.fadd(y, vector(addend, n)))
+            values = changed_if(
+                is_kind(RELU), values, lambda y, n: builder.select(builder.fcmp_ordered("<=", y, zero), zero, y)
+            )
+            values = changed_if(
+                is_kind(SCALE_SHIFT), values, lambda y, n: code.multiply_add(y, vector(scale, n), vector(shift, n))
+            )
             for n, y in enumerate(values):
                 code.store(y, code.at(out, n * code.lanes))
             return context.get_dummy_value()
 
-        return types.void(sums, a_scale, scales, bias, addend, out), write
+        return types.void(sums, a_scale, scales, bias, addend, kind, scale, shift, out), write

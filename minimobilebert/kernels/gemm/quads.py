@@ -24,10 +24,16 @@ import numpy as np
 
 from ..runtime.by_address import by_address, passed_as
 from ..runtime.jit import jit, jit_inline
-from .epilogue import apply_epilogue
+from .epilogue import NOTHING, SCALE_SHIFT, apply_epilogue
 from .micro_kernel import micro_kernel
 from .packing import panels_of, rows_of_tiles
-from .quad_loops import dequantize_numbers, dequantize_row, largest_magnitude, quantize_vector
+from .quad_loops import (
+    dequantize_numbers,
+    dequantize_row,
+    is_done_in_registers,
+    largest_magnitude,
+    quantize_vector,
+)
 from .tiles import MR, lanes_of, nr_of
 from .views import block_of, segment_of, strided, view
 
@@ -125,16 +131,24 @@ def quantize_rows(x, words, scales, given):
 
 
 @jit_inline
-def _finish(sums, a_scales, scales, bias, addend, out):
-    """out = sums * scales * a_scales + bias + addend; sums [rows, NR], out [rows, 1 ... NR]"""
+def _finish(sums, a_scales, scales, bias, addend, epilogue, j, out):
+    """out = epilogue(sums * scales * a_scales + bias + addend); sums [rows, NR], out [rows, 1 ... NR]
+
+    j: the first column. Returns whether the epilogue is done already.
+    """
     rows, columns = out.shape
+    whole = columns == nr_of(out)
+    done, size = whole and is_done_in_registers(epilogue.kind), columns if epilogue.kind == SCALE_SHIFT else 0
+    kind = epilogue.kind if done else np.int64(NOTHING)
+    scale, shift = view(epilogue.scale, (j,), (size,)), view(epilogue.shift, (j,), (size,))
     for i in range(rows):
         row, out_row = view(sums, (i, 0), (columns,)), view(out, (i, 0), (columns,))
         addend_row = view(addend, (i, 0), (columns if addend.shape[0] > 0 else 0,))
-        if columns == nr_of(out):
-            dequantize_row(row, a_scales[i], scales, bias, addend_row, out_row)
+        if whole:
+            dequantize_row(row, a_scales[i], scales, bias, addend_row, kind, scale, shift, out_row)
         else:
             dequantize_numbers(row, a_scales[i], scales, bias, addend_row, out_row)
+    return done
 
 
 @by_address("integer_matrix numbers quads numbers matrix matrix epilogue integer_matrix")
@@ -156,11 +170,11 @@ def quad_product(words, a_scales, b, bias, addend, out, epilogue, sums):
             tile = view(sums, (0, 0), (shape[0], nr))
             micro_kernel(view(words, (i0, 0), (shape[0], depth)), panel, start, no_addend, tile)
             out_tile = view(out, (i0, j0), shape)
-            _finish(
+            done = _finish(
                 tile, view(a_scales, (i0,), (shape[0],)), scales, segment_of(bias, j0, shape[1]),
-                block_of(addend, i0, j0, shape), out_tile,
+                block_of(addend, i0, j0, shape), epilogue, j0, out_tile,
             )  # fmt: skip
-            if epilogue.kind:
+            if epilogue.kind and not done:
                 apply_epilogue(epilogue, out_tile, i0, j0)
 
 
