@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from damaged_runs import DAMAGES, delete, digit, empty, flip, swap, trial
 
-from minimobilebert.support.files import new_folder, replacing
+from minimobilebert.support.files import check_new_folder, new_folder, replacing
 from minimobilebert.support.locks import Busy, claimed
 from minimobilebert.training.manifest import DamagedRun, check_listed, is_finished, write_manifest
 
@@ -104,8 +104,11 @@ def other_process(what, path):
 @pytest.mark.parametrize(
     ("what", "function", "left"), [("claimed", claimed, {".lock"}), ("new_folder", new_folder, set())]
 )
-def test_a_second_process_is_refused_and_a_killed_one_is_no_obstacle(tmp_path, what, function, left):
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_second_process_is_refused_and_a_killed_one_is_no_obstacle(tmp_path, what, function, left, exists):
     folder = tmp_path / "run"
+    if exists:
+        folder.mkdir()
     process = other_process(what, folder)
     with pytest.raises(Busy, match=rf"run: found another process \({process.pid}\) "), function(folder):
         pass
@@ -116,6 +119,47 @@ def test_a_second_process_is_refused_and_a_killed_one_is_no_obstacle(tmp_path, w
         assert {path.name for path in pathlib.Path(inside).iterdir()} == left
         (pathlib.Path(inside) / "mine").write_text("mine")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["run", "run/mine"]
+
+
+def test_an_empty_folder_is_written_inside_because_it_may_be_another_disk(tmp_path, monkeypatch):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    number, rename = folder.stat().st_ino, os.replace
+
+    def on_one_disk(old, new):
+        assert folder in pathlib.Path(old).parents and folder in pathlib.Path(new).parents
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", on_one_disk)
+    with new_folder(folder) as unfinished:
+        (unfinished / "part").mkdir()
+        (unfinished / "part" / "file").write_text("content")
+        assert os.listdir(tmp_path) == ["disk"]
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == ["part", "part/file"]
+    assert folder.stat().st_ino == number
+    with pytest.raises(ValueError, match="found something there already"), new_folder(folder):
+        pass
+
+
+def test_a_link_to_nothing_is_no_new_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="link: found a link to nothing, expected a new or empty folder"):
+        check_new_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.parent / "mine"), lambda path: path.touch()])
+@pytest.mark.parametrize("exists", [False, True])
+def test_what_we_did_not_make_is_not_removed(tmp_path, make, exists):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").touch()
+    folder = tmp_path / "new"
+    if exists:
+        folder.mkdir()
+    taken = folder / ".unfinished.tmp" if exists else tmp_path / ".new.tmp"
+    make(taken)
+    with pytest.raises(ValueError, match=f"{taken.name}: found a file or a link, expected none"), new_folder(folder):
+        pass
+    assert os.path.lexists(taken) and (tmp_path / "mine" / "letter").exists() and folder.exists() == exists
 
 
 def test_a_second_command_in_a_run_folder_is_one_line(commands, capsys):

@@ -73,6 +73,15 @@ def test_a_folder_below_a_file_cannot_be_written(folder, capsys):
     assert not (folder / "new").exists()
 
 
+def test_a_message_never_asks_for_less_than_was_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10, 9, 1))
+    with pytest.raises(ValueError, match="found 0 MB free on its disk, expected at least 1 MB for a test"):
+        check_disk(tmp_path, 2, "a test")
+    monkeypatch.setattr(requirements, "available_memory", lambda: 1)
+    with pytest.raises(ValueError, match="found 0 MB of memory that is free, expected at least 1 MB"):
+        requirements.check_memory(2, "a test")
+
+
 def test_what_there_is_is_a_number_of_bytes(tmp_path, monkeypatch):
     available = available_memory()
     assert available is None or available > 1 << 20

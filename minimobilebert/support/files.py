@@ -76,11 +76,25 @@ def replacing(path):
         raise OSError(error.errno, f"cannot write ({error.strerror}); {what}", str(path)) from None
 
 
+# Of `new_folder`, in a folder that exists.
+_UNFINISHED, _LOCK = ".unfinished.tmp", ".unfinished.lock"
+
+
 def check_new_folder(folder):
     """ValueError unless `folder` is new or empty, so that no existing file is overwritten."""
     folder = pathlib.Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_symlink() and not folder.exists():
+        raise ValueError(f"{folder}: found a link to nothing, expected a new or empty folder")
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {_UNFINISHED, _LOCK}):
         raise ValueError(f"{folder}: found something there already, expected a new or empty folder")
+
+
+def _remove_unfinished(path):
+    """Remove the folder of a killed writer. ValueError for a file or a link of this name: we do not make those."""
+    if path.is_symlink() or path.is_file():
+        raise ValueError(f"{path}: found a file or a link, expected none: we write there until the folder is complete")
+    if path.exists():
+        shutil.rmtree(path)
 
 
 @contextlib.contextmanager
@@ -89,26 +103,31 @@ def new_folder(folder):
 
     `path` must be new or empty. After an error `path` is unchanged, and the written files are removed. After a kill,
     `.NAME.tmp` remains in the parent folder; the next call empties and reuses it. Busy if another process uses it.
+
+    An empty folder is kept, because it may be the current folder of a process, or a mounted disk. We write inside it:
+    files cannot be renamed from one disk to another, and the parent folder may not be writable.
     """
     check_new_folder(folder)
     folder = pathlib.Path(folder).absolute()
-    unfinished = folder.with_name(f".{folder.name}.tmp")
+    if folder.exists():
+        unfinished, lock = folder / _UNFINISHED, folder / _LOCK
+    else:
+        unfinished, lock = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.lock")
     made = [path for path in folder.parents if not path.exists()]
     with contextlib.ExitStack() as stack:
         stack.callback(remove_empty, made)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             busy = f"{folder}: found {{who}} writing it, expected none; wait for it, or choose another folder"
-            stack.enter_context(held(folder.with_name(f".{folder.name}.lock"), busy))
-            if unfinished.exists():
-                shutil.rmtree(unfinished)
+            stack.enter_context(held(lock, busy))
+            _remove_unfinished(unfinished)
             stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
             unfinished.mkdir()
         except OSError as error:  # of the folder, or of one above it
             raise OSError(error.errno, f"cannot write there ({error.strerror})", error.filename) from None
         yield unfinished
         check_new_folder(folder)
-        if folder.exists():  # it is empty; we keep it, because it may be the current folder of a process
+        if folder.exists():
             for path in sorted(unfinished.iterdir()):
                 os.replace(path, folder / path.name)
         else:

@@ -24,6 +24,11 @@ def _number_in(path, key=None):
     return None
 
 
+def _rounded_up(size):
+    """Bytes -> whole megabytes, so that a message never asks for less than what was found"""
+    return -(-size // _MEGABYTE)
+
+
 def available_memory():
     """Available memory of the machine, and of its container if there is one -> bytes, or None if unknown"""
     found = []
@@ -45,7 +50,7 @@ def check_memory(needed, what):
     if available is not None and needed > available:
         raise ValueError(
             f"{what}: found {available // _MEGABYTE:,} MB of memory that is free, expected at least"
-            f" {needed // _MEGABYTE:,} MB; a smaller batch needs less"
+            f" {_rounded_up(needed):,} MB; a smaller batch needs less"
         )
 
 
@@ -56,7 +61,7 @@ def check_disk(folder, needed, what):
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise ValueError(
-            f"{folder}: found {free // _MEGABYTE:,} MB free on its disk, expected at least {needed // _MEGABYTE:,} MB"
+            f"{folder}: found {free // _MEGABYTE:,} MB free on its disk, expected at least {_rounded_up(needed):,} MB"
             f" for {what}"
         )
 
