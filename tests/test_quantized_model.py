@@ -306,10 +306,11 @@ def test_what_cannot_calibrate_is_one_line(tmp_path, capsys, text, options, says
     assert not (tmp_path / "small").exists()
 
 
-def test_a_model_is_not_written_into_its_source(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["model", "model/checkpoint-final.npz"])
+def test_a_model_is_not_written_into_its_source(tmp_path, capsys, name):
     write_model(tmp_path / "model", no_dropout(BERT))
     before = sorted((tmp_path / "model").rglob("*"))
-    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "model" / "small")]) == 2
+    assert main(["quantize", str(tmp_path / name), "--out", str(tmp_path / "model" / "small")]) == 2
     assert "found a folder inside the model" in capsys.readouterr().err
     assert sorted((tmp_path / "model").rglob("*")) == before
 

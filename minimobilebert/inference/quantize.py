@@ -45,7 +45,8 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     column: of a table of texts, None for "text"
     """
     check_new_folder(out)
-    if pathlib.Path(out).resolve().is_relative_to(pathlib.Path(folder).resolve()):
+    source = pathlib.Path(folder).resolve()  # a model can be named by its checkpoint, too
+    if pathlib.Path(out).resolve().is_relative_to(source.parent if source.is_file() else source):
         raise ValueError(f"{out}: found a folder inside the model {folder}, expected another one")
     saved, settings = load_model(folder), _settings(folder)
     params = quantize(saved.params, saved.config, scales)  # first: it names a weight that cannot be quantised
