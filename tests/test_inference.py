@@ -45,6 +45,25 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.parametrize("command", ["embed the", "embed the --json", "fill-mask [MASK] --json", "nsp the sea --json",
+                                     "similar the --texts {0}/text", "embed --texts {0}/text --out {0}/vectors.npy",
+                                     "predict --data {0}/text --text the --out {0}/answers.tsv"])  # fmt: skip
+def test_activations_that_overflow_are_one_line(tmp_path, capsys, command):
+    """Every parameter is finite, and their products are not. NaN would be no JSON, and no answer."""
+    params = random_parameters(CONFIG, np.random.default_rng(1), "pretraining", dtype=np.float32)
+    if command.startswith("predict"):
+        params = random_parameters(CONFIG, np.random.default_rng(1), "classification", 2, np.float32)
+    for part in ("query", "key"):
+        params[f"mobilebert.encoder.layer.0.attention.self.{part}.bias"][:] = 3e38
+    save_model(tmp_path / "model", params, CONFIG, TOKENIZER)
+    (tmp_path / "text").write_text("the\tsea\nwas\tcalm\n", encoding="utf-8")
+    assert main([*command.format(tmp_path).split(), "--model", str(tmp_path / "model")]) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("minimobilebert")]
+    assert len(lines) == 1 and "found NaN or infinity, expected finite numbers" in lines[0]
+    assert not captured.out and {path.name for path in tmp_path.iterdir() if path.name[0] != "."} <= {"model", "text"}
+
+
 def test_encode_returns_what_was_asked_for(model):
     one = model.encode(["the sea was calm", "a bird"])
     assert one.tokens == [["[CLS]", "the", "sea", "was", "calm", "[SEP]"], ["[CLS]", "a", "bird", "[SEP]"]]

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from ..inference.logits import classification_logits
+from ..inference.logits import classification_logits, finite
 from ..model.classification import classification_step, regression_step
 from ..support.terminal import say
 from ..tasks.classification_batches import encode_texts
@@ -20,7 +20,7 @@ def predict_rows(logits, texts, batch_size=_EVALUATION_BATCH):
     """The logits of all texts in order, computed in batches by length -> [N, num_labels]"""
     answers = None
     for rows in sorted_batches(texts.lengths, batch_size):
-        found = logits(texts.batch(rows))
+        found = finite(logits(texts.batch(rows)), "logits")
         if answers is None:
             answers = np.empty((len(texts.lengths), found.shape[1]), found.dtype)
         answers[rows] = found

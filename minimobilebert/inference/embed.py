@@ -20,6 +20,7 @@ from ..ops.pooling import POOLINGS as TOKEN_POOLINGS
 from ..ops.pooling import normalize_forward, pool_forward
 from ..support.terminal import progress_bar, say
 from ..text.encoding import encode_pair, pad_batch
+from .logits import finite
 
 POOLINGS = (*TOKEN_POOLINGS, "pooler")
 
@@ -70,7 +71,7 @@ class Embedder:
         vectors = np.empty((len(encodings), self.model.config.hidden_size), dtype)
         for indices in _batches_of_equal_length(encodings, self.batch_size):
             inputs = pad_batch([encodings[i] for i in indices], self.model.tokenizer.pad_id)
-            pooled = self._pooled(self.model.engine(*inputs), inputs[2])
+            pooled = finite(self._pooled(self.model.engine(*inputs), inputs[2]), "vectors")
             vectors[indices] = normalize_forward(pooled)[0] if self.normalize else pooled
             advance(inputs[0].size)
         return vectors

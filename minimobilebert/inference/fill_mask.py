@@ -9,6 +9,7 @@ import numpy as np
 
 from ..model.heads import masked_word_forward
 from ..ops.softmax import softmax_forward
+from .logits import finite
 
 MASK = "[MASK]"
 
@@ -40,7 +41,7 @@ def fill_mask(model, text, top=5):
     hidden = model.engine(ids, np.zeros_like(ids), np.ones(ids.shape, bool))
     masks = np.flatnonzero(ids[0] == model.tokenizer.mask_id)
     logits, _ = masked_word_forward(model.params, model.config, hidden[0][masks])
-    probabilities, _ = softmax_forward(logits)
+    probabilities, _ = softmax_forward(finite(logits, "logits"))
     answers = []
     for row in probabilities:
         best = np.argsort(-row, kind="stable")[:top]

@@ -4,9 +4,18 @@ classification    logits [B, num_labels]    from the pooled vector
 span              logits [B, T, 2]          start and end score of each token
 """
 
+import numpy as np
+
 from ..model.heads import pooler_forward
 from ..model.layers import dense
 from .engine import Engine
+
+
+def finite(numbers, what):
+    """What a model returned -> the same. ValueError for NaN or infinity: its activations left the range of float32."""
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"model: {what}: found NaN or infinity, expected finite numbers")
+    return numbers
 
 
 def classification_logits(params, config):

@@ -7,6 +7,7 @@ Label 0 is "follows", label 1 "random", as in BERT.
 
 from ..model.layers import dense
 from ..ops.softmax import softmax_forward
+from .logits import finite
 
 
 def next_sentence(model, first, second):
@@ -16,5 +17,5 @@ def next_sentence(model, first, second):
         if not text.strip():
             raise ValueError(f"{name} text: found nothing, expected words")
     logits, _ = dense(model.params, "cls.seq_relationship", model.encode([first], [second]).pooled)
-    follows, random = softmax_forward(logits)[0][0]
+    follows, random = softmax_forward(finite(logits, "logits"))[0][0]
     return {"follows": float(follows), "random": float(random)}
