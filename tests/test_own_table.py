@@ -29,6 +29,7 @@ from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
 from minimobilebert.text.table_files import open_table, rows_of
+from minimobilebert.training.model_folder import load_model, save_model
 
 FAST = {"learning_rate": 3e-3, "batch_size": 8, "weight_decay": 0.0, "epochs": 6}
 
@@ -496,3 +497,14 @@ def test_commands(folder, trained, tmp_path, capsys):
         model = trained if words[0] != "finetune" else folder / "bert"
         assert main([*words, "--model", str(model)]) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_two_classes_of_one_name_would_share_a_column(tmp_path, capsys):
+    """Names come from the config.json of a Hugging Face folder, where nothing keeps them apart."""
+    saved = load_model(write_model(tmp_path / "model", no_dropout(BERT), "classification", num_labels=3))
+    save_model(tmp_path / "twice", saved.params, saved.config, saved.tokenizer, ["good", "bad", "good"])
+    write(tmp_path / "table.csv", [["review"], ["ada eats figs"]])
+    words = ["predict", "--data", str(tmp_path / "table.csv"), "--text", "review"]
+    assert main([*words, "--model", str(tmp_path / "twice"), "--out", str(tmp_path / "answers.csv")]) == 2
+    assert "found two classes with the name 'good'" in capsys.readouterr().err
+    assert not [path for path in tmp_path.iterdir() if "answers" in path.name]

@@ -187,6 +187,10 @@ def predict(*, model, files, out, **changes):
         raise ValueError(f"--out: found {out}, the table itself, expected another file")
     indices = [find_column(table.path, table.columns, name) for name in (files.text, files.text_b) if name]
     classes = None if files.regression else saved.labels or [str(n) for n in range(saved.num_labels)]
+    for name in classes or []:
+        if classes.count(name) > 1:
+            raise ValueError(f"{model}: found two classes with the name {name!r}, expected names that differ: each gets"
+                             " a column")  # fmt: skip
     predictor = _Predictor(saved, settings, classes)
     total, lacking = _checked(table, indices, predictor.columns)
     inputs = fingerprints.of_texts([
