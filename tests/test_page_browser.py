@@ -256,3 +256,18 @@ def test_a_missing_file_is_named(page, tmp_path, name):
         status = opened.browser.wait(says, seconds=30)
         assert name.rpartition("/")[2] in status or "page.js or a file that it imports" in status
         assert opened.browser.run("return document.querySelector('main').hidden")
+
+
+def test_a_second_graph_that_cannot_be_loaded(page, tmp_path):
+    """The first one is released before the second is loaded, so no model is left; the first can be chosen again."""
+    opened, *_ = page(CONFIGS["bert"], "masked-words")
+    (tmp_path / "page" / FLOAT).unlink()
+    choose = "document.querySelector(`#graphs input[value='${arguments[0]}']`).click()"
+    opened.browser.run(choose, FLOAT)
+    opened.browser.wait("return document.body.dataset.state === 'failed'")
+    assert "404" in opened.shown("#status")
+    for section in ("fill-mask", "attention", "latency"):
+        opened.browser.run("document.querySelector(`#${arguments[0]} button`).click()", section)
+        assert opened.browser.wait(ANSWER, section).startswith("No model is loaded: choose the other numbers")
+    opened.use(INT8)
+    assert len(opened.ask("fill-mask", masked_text="ada eats [MASK]")) == 1
