@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import shutil
+import xml.dom.minidom
 
 import numpy as np
 import pytest
@@ -282,3 +285,25 @@ def test_all_sides_compute_the_same(config, monkeypatch):
     subject = Subject(config, 9)
     disk = {side: subject.bytes_on_disk(side) for side in timings}
     assert disk["onnxruntime"] > disk[OURS] > disk[OURS_INT8]
+
+
+NAMES = ["\u65e5\u672c", "cost$\\frac$", "a\x01b\x1b[31m", '<i>&"é', os.fsdecode(b"caf\xe9")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names that Windows does not have")
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_folder_is_drawn(name, small, capsys):
+    """matplotlib takes what is between two "$" as TeX, and draws no half characters; XML has no control characters."""
+    pytest.importorskip("matplotlib", reason="needs the extra plots: make setup EXTRAS=plots")
+    shutil.copytree(small / "bert", small / name)
+    words = [str(small / name), "--against", "none", "--threads", "1"]
+    code, _, err = run(capsys, *words, "--svg", str(small / "chart.svg"))
+    assert code == 0, err
+    shown = {NAMES[2]: "a\ufffdb\ufffd[31m", NAMES[4]: "caf\\xe9"}.get(name, name)
+    drawn = xml.dom.minidom.parse(str(small / "chart.svg")).getElementsByTagName("text")
+    assert any(text.firstChild.data.startswith(shown) for text in drawn)
+    (small / "pairs.tsv").write_text("a\tb\ts\nada eats\tben eats\t3\nada\tben\t2\nada tea\tben tea\t1\n")
+    words = [str(small / name), "--measure", str(small / "pairs.tsv"), "--columns", "a,b,s"]
+    assert main(["pareto", *words, "--svg", str(small / "chart.svg")]) == 0
+    drawn = xml.dom.minidom.parse(str(small / "chart.svg")).getElementsByTagName("text")
+    assert any(text.firstChild.data.startswith(f"{shown} (") for text in drawn)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..inference.embed import Embedder
 from ..inference.model import Model
+from ..support.files import name_of
 from ..tasks.glue import glue_task, read_split, split_path
 from ..tasks.metrics import pearson, spearman
 from ..tasks.own_table import read_texts
@@ -39,7 +40,7 @@ def read_pairs(measure, data=None, columns=None):
         raise ValueError(f"--columns: found {columns or 'nothing'}, expected three names: first,second,label")
     path = pathlib.Path(measure)
     texts = read_texts(open_table(path), *columns, regression=True)
-    return Pairs(path.name, texts.firsts, texts.seconds, np.array(texts.labels, np.float64), [path])
+    return Pairs(name_of(path.name), texts.firsts, texts.seconds, np.array(texts.labels, np.float64), [path])
 
 
 def cosines(params, config, tokenizer, pairs, sentence):

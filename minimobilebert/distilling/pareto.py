@@ -4,7 +4,7 @@ A model is on the Pareto front if no other model is at least as fast and at leas
 The measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
 """
 
-from ..support.drawing import INK, as_svg, pyplot
+from ..support.drawing import INK, as_svg, plain, pyplot
 from ..support.files import labels_of
 from ..training.model_folder import load_model
 from .measure import cosines, retention
@@ -59,9 +59,9 @@ def chart(found, measure):
     for row in found:
         colour, at = _COLOUR if row["front"] else _DOMINATED, (row["milliseconds"], row["spearman"])
         axes.scatter(*at, s=4.0 * row["megabytes"], color=colour, alpha=0.6, linewidths=0.0)
-        axes.annotate(f"{row['name']} ({row['megabytes']:.0f} MB)", at, xytext=(0, 8), textcoords="offset points",
-                      ha="center", fontsize=8, color=INK)  # fmt: skip
+        label = f"{plain(row['name'])} ({row['megabytes']:.0f} MB)"
+        axes.annotate(label, at, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8, color=INK)
     axes.set_xscale("log")
     axes.margins(0.2)
-    axes.set(xlabel=f"milliseconds for a text of {found[0]['pieces']} pieces", ylabel=f"Spearman, {measure}")
+    axes.set(xlabel=f"milliseconds for a text of {found[0]['pieces']} pieces", ylabel=f"Spearman, {plain(measure)}")
     return as_svg(plt, figure)

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from ..support.drawing import INK, as_svg, pyplot
+from ..support.drawing import INK, as_svg, plain, pyplot
 
 COLOURS = {"teacher": "#1b6ca8", "student": "#c4531b", "student_from_scratch": "#7a7a7a"}
 LABELS = {"teacher": "teacher", "student": "distilled student", "student_from_scratch": "student from scratch"}
@@ -74,7 +74,7 @@ def lying_bars(rows, x_label, marks=()):
     for x, label in marks:
         axes.axvline(x, color=INK, linewidth=0.7, linestyle=":")
         axes.annotate(label, (x, -0.6), ha="right", fontsize=7, color=INK, annotation_clip=False)
-    axes.set_yticks(y, labels)
+    axes.set_yticks(y, [plain(label) for label in labels])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=x_label)
@@ -118,7 +118,7 @@ def attention_grid(tokens, teacher_maps, student_maps):
                 panel.set_xticks([])
                 panel.set_yticks([])
                 panel.set_title(f"{model} {layer + 1}.{head + 1}", fontsize=7, color=COLOURS[model], pad=2)
-        axes[layer, 0].set_yticks(range(len(tokens)), tokens, fontsize=5)
+        axes[layer, 0].set_yticks(range(len(tokens)), [plain(token) for token in tokens], fontsize=5)
     figure.tight_layout(pad=0.4)
     return _as_png(plt, figure, "attention maps of teacher and student")
 

@@ -137,14 +137,16 @@ def new_folder(folder):
 def labels_of(folders, taken=()):
     """Folders by their own names, or by their paths where two have the same name or it is taken -> {label: path}
 
-    ValueError for a folder that is named twice, also by way of a link.
+    A label is valid Unicode, because it is printed, drawn and written as JSON. ValueError for a folder that is named
+    twice, also by way of a link.
     """
     paths = [pathlib.Path(folder) for folder in folders]
     names, found = [path.name for path in paths] + list(taken), [path.resolve() for path in paths]
     for path, resolved in zip(paths, found, strict=True):
         if found.count(resolved) > 1:
             raise ValueError(f"{path}: found it twice, expected each model once")
-    return {path.name if path.name and names.count(path.name) == 1 else str(path): path for path in paths}
+    labels = [path.name if path.name and names.count(path.name) == 1 else str(path) for path in paths]
+    return {name_of(label): path for label, path in zip(labels, paths, strict=True)}
 
 
 def name_of(path):
