@@ -307,3 +307,14 @@ def test_any_name_of_a_folder_is_drawn(name, small, capsys):
     assert main(["pareto", *words, "--svg", str(small / "chart.svg")]) == 0
     drawn = xml.dom.minidom.parse(str(small / "chart.svg")).getElementsByTagName("text")
     assert any(text.firstChild.data.startswith(f"{shown} (") for text in drawn)
+
+
+def test_a_model_that_is_compared_with_nothing_has_a_row(small, capsys):
+    """A quantised model has one side of ours: alone, it has nothing to be compared with."""
+    assert main(["quantize", str(small / "bert"), "--out", str(small / "bert8")]) == 0
+    capsys.readouterr()
+    code, out, err = run(capsys, str(small / "bert8"), "--against", "none", "--threads", "1", "--json", "--memory")
+    assert code == 0, err
+    (row,) = json.loads(out)
+    assert tuple(row) == KEYS + MORE and row["name"] == "bert8" and row["precision"] == "int8" and row["ours"] > 0
+    assert row["against"] is row["theirs"] is row["ratio"] is row["fastest_of"] is None and row["ours_disk"] > 0

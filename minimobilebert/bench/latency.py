@@ -20,12 +20,13 @@ from ..model.parameters import count_parameters, parameter_shapes
 from ..model.quantization import is_quantized
 from ..support.paper import MILLISECONDS
 from ..support.terminal import progress_bar, say
+from ..support.timing import quartiles
 from ..training.model_folder import load_model
 from .latency_memory import memory_of_text
 from .latency_models import COMPARED, YARDSTICK
 from .latency_parts import seconds_of_parts
 from .libraries import set_all_threads
-from .measure import Case, compared, taking_part, time_together
+from .measure import KEYS, Case, compared, taking_part, time_together
 from .models import Subject
 from .sides import BFLOAT16, FLOAT32, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, library_of, ours_in, precision_of
 
@@ -150,6 +151,21 @@ def _with_more(row, prepared):
         "ours_disk": disk[own], "theirs_disk": disk.get(row["against"]), "ours_memory": memory.get(own),
         "paper_milliseconds": MILLISECONDS.get(row["name"]),
     }  # fmt: skip
+
+
+def rows_of(report):
+    """The rows of a Report as data. A model that was compared with nothing has rows too, without the other side."""
+    named = {row["name"] for row in report.rows}
+    nothing = dict.fromkeys((*KEYS, "ours_disk", "theirs_disk", "ours_memory"))
+    return report.rows + [
+        nothing | {
+            "name": one.name, "shape": f"1 x {one.tokens}", "threads": one.threads, "unit": "ms",
+            "ours": 1e3 * quartiles(one.seconds)[1], "precision": precision_of(one.side), "ours_disk": one.disk,
+            "ours_memory": report.memory.get((one.name, one.side)),
+            "paper_milliseconds": MILLISECONDS.get(one.name),
+        }
+        for one in report.measured if one.name not in named
+    ]  # fmt: skip
 
 
 def run(models, lengths, threads, libraries, turns=None, with_memory=False):

@@ -22,14 +22,14 @@ def latency(arguments):
         check_new_file(arguments.svg)
     others = load(sides_of(libraries))  # before the kernels
 
-    from ..bench.latency import check_lengths, load_models, run
+    from ..bench.latency import check_lengths, load_models, rows_of, run
     from ..bench.latency_table import format_report, svg_of
 
     models = load_models(names)
     check_lengths(models, lengths)
     print("\n".join([*handicaps(os.environ), *describe(others)]), file=sys.stderr)
     report = run(models, lengths, threads, others, arguments.turns, arguments.memory)
-    print(json.dumps(report.rows, indent=2) if arguments.json else format_report(report))
+    print(json.dumps(rows_of(report), indent=2) if arguments.json else format_report(report))
     if arguments.svg:
         write_text(arguments.svg, svg_of(report))
     return 0
