@@ -183,6 +183,7 @@ def test_models_of_folders_in_both_precisions(small, capsys):
         (["mobilbert"], "latency: found 'mobilbert', expected a model folder or one of paper, bert-base,"),
         (["mobilebert", "paper"], "latency: found mobilebert twice"),
         (["{0}/bert", "{0}/../{1}/bert"], "twice"),
+        (["{0}/bert", "{0}/bert/checkpoint-final.npz"], "twice"),
         (["{0}"], "expected a model"),
         (["--length", "0"], "--length: found 0, expected a whole number between 1 and"),
         (["--length", "9,"], "--length: found ''"),

@@ -138,10 +138,11 @@ def labels_of(folders, taken=()):
     """Folders by their own names, or by their paths where two have the same name or it is taken -> {label: path}
 
     A label is valid Unicode, because it is printed, drawn and written as JSON. ValueError for a folder that is named
-    twice, also by way of a link.
+    twice, also by way of a link, or by its checkpoint.
     """
     paths = [pathlib.Path(folder) for folder in folders]
-    names, found = [path.name for path in paths] + list(taken), [path.resolve() for path in paths]
+    names = [path.name for path in paths] + list(taken)
+    found = [path.resolve().parent if path.is_file() else path.resolve() for path in paths]  # or its checkpoint
     for path, resolved in zip(paths, found, strict=True):
         if found.count(resolved) > 1:
             raise ValueError(f"{path}: found it twice, expected each model once")
