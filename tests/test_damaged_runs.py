@@ -141,6 +141,17 @@ def test_an_empty_folder_is_written_inside_because_it_may_be_another_disk(tmp_pa
         pass
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_that_cannot_be_written_is_named_and_not_our_lock(tmp_path, exists):
+    folder = tmp_path / "run"
+    if exists:
+        folder.mkdir()
+    (folder / ".unfinished.lock" if exists else tmp_path / ".run.lock").mkdir()
+    with pytest.raises(OSError, match="cannot write there") as caught, new_folder(folder):
+        pass
+    assert caught.value.filename == str(folder)
+
+
 def test_a_link_to_nothing_is_no_new_folder(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     with pytest.raises(ValueError, match="link: found a link to nothing, expected a new or empty folder"):

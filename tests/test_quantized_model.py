@@ -306,6 +306,16 @@ def test_what_cannot_calibrate_is_one_line(tmp_path, capsys, text, options, says
     assert not (tmp_path / "small").exists()
 
 
+def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path, capsys):
+    write_model(tmp_path / "model", no_dropout(BERT))
+    (tmp_path / "text.txt").write_text("ada eats tea.", encoding="utf-8")
+    (tmp_path / "file").touch()
+    words = ["quantize", str(tmp_path / "model"), "--calibrate", str(tmp_path / "text.txt")]
+    assert main([*words, "--out", str(tmp_path / "file" / "small")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and f"{tmp_path / 'file' / 'small'}: cannot write there" in lines[0]
+
+
 @pytest.mark.parametrize("name", ["model", "model/checkpoint-final.npz"])
 def test_a_model_is_not_written_into_its_source(tmp_path, capsys, name):
     write_model(tmp_path / "model", no_dropout(BERT))

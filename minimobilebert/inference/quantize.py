@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..model.quantization import as_arrays, quantize
 from ..ops.quantized_linear import PER_CHANNEL
 from ..support.files import check_new_folder, name_of, new_folder, write_json
+from ..support.requirements import check_writable
 from ..support.shapes import ANY
 from ..support.structured_files import read_json
 from ..training.manifest import check_listed
@@ -48,6 +49,7 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     source = pathlib.Path(folder).resolve()  # a model can be named by its checkpoint, too
     if pathlib.Path(out).resolve().is_relative_to(source.parent if source.is_file() else source):
         raise ValueError(f"{out}: found a folder inside the model {folder}, expected another one")
+    check_writable(out)  # before a long calibration
     saved, settings = load_model(folder), _settings(folder)
     params = quantize(saved.params, saved.config, scales)  # first: it names a weight that cannot be quantised
     if text is not None:

@@ -124,7 +124,9 @@ def new_folder(folder):
             stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
             unfinished.mkdir()
         except OSError as error:  # of the folder, or of one above it
-            raise OSError(error.errno, f"cannot write there ({error.strerror})", error.filename) from None
+            named = {str(lock), str(unfinished)}  # the reader knows the folder
+            place = str(folder) if str(error.filename) in named else error.filename
+            raise OSError(error.errno, f"cannot write there ({error.strerror})", place) from None
         yield unfinished
         check_new_folder(folder)
         if folder.exists():
