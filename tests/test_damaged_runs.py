@@ -3,6 +3,7 @@
 The same damages by the thousand: python tests/damaged_runs.py --trials 2000
 """
 
+import errno
 import os
 import pathlib
 import subprocess
@@ -150,6 +151,22 @@ def test_a_folder_that_cannot_be_written_is_named_and_not_our_lock(tmp_path, exi
     with pytest.raises(OSError, match="cannot write there") as caught, new_folder(folder):
         pass
     assert caught.value.filename == str(folder)
+
+
+@pytest.mark.parametrize("function", [claimed, new_folder])
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch, function):
+    """The lock file is made, and the number of the process cannot be written to it; then the work meets the disk."""
+    monkeypatch.setattr(os, "getpid", lambda: FullDisk())
+    with pytest.raises(OSError, match="met the disk"), function(tmp_path / "run"):
+        raise OSError("the work met the disk")
+    assert not list(tmp_path.iterdir())
+
+
+class FullDisk:
+    """A number of a process that cannot be written"""
+
+    def __str__(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_link_to_nothing_is_no_new_folder(tmp_path):

@@ -5,6 +5,7 @@ What the other end must see is computed with Python's csv and codecs, not with t
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -508,3 +509,19 @@ def test_two_classes_of_one_name_would_share_a_column(tmp_path, capsys):
     assert main([*words, "--model", str(tmp_path / "twice"), "--out", str(tmp_path / "answers.csv")]) == 2
     assert "found two classes with the name 'good'" in capsys.readouterr().err
     assert not [path for path in tmp_path.iterdir() if "answers" in path.name]
+
+
+def test_a_full_disk_is_named(tmp_path, capsys, monkeypatch):
+    model = write_model(tmp_path / "model", no_dropout(BERT), "classification", num_labels=2)
+    write(tmp_path / "table.csv", [["review"], ["ada eats figs"]])
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(table_prediction.os, "fsync", full)
+    answers = tmp_path / "answers.csv"
+    words = ["predict", "--data", str(tmp_path / "table.csv"), "--text", "review", "--model", model]
+    assert main([*words, "--out", str(answers)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minimobilebert")]
+    assert f"{answers}: cannot write (No space left on device); the same command goes on from here" in line
+    assert not answers.exists()

@@ -7,6 +7,7 @@ The output is written in chunks, in a file beside it; after a kill the same comm
 if model and table are still the same.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -58,6 +59,16 @@ def _start(table, names, mark):
     return ("\ufeff" if mark else "") + _written(table, table.columns, dict(zip(names, names, strict=True)))
 
 
+@contextlib.contextmanager
+def _writing(out):
+    """An OSError inside, such as that of a full disk, names no file; here it gets the name `out`."""
+    try:
+        yield
+    except OSError as error:
+        what = "the same command goes on from here"
+        raise OSError(error.errno, f"cannot write ({error.strerror}); {what}", str(out)) from None
+
+
 class _Output:
     """The unfinished output file and the note how far it is."""
 
@@ -96,9 +107,10 @@ class _Output:
 
     def add(self, lines, cut):
         """Append whole rows, of which `cut` texts were truncated, and note on disk that they are there"""
-        self._write("".join(lines))
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with _writing(self.out):
+            self._write("".join(lines))
+            self.file.flush()
+            os.fsync(self.file.fileno())
         self.rows, self.cut = self.rows + len(lines), self.cut + cut
         write_json(self.note, {
             "inputs": self.inputs, "rows": self.rows, "bytes": self.file.tell(), "sha256": self.digest.hexdigest(),
@@ -110,7 +122,7 @@ class _Output:
 
     def __exit__(self, kind, error, traceback):
         """Close the file; after whole work, give it its name"""
-        with self.file:
+        with _writing(self.out), self.file:
             self.file.flush()
             os.fsync(self.file.fileno())
         if kind:

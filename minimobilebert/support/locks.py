@@ -72,9 +72,10 @@ def held(path, busy):
         if still_there(file, path):
             break
         file.close()
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
     try:
+        with contextlib.suppress(OSError):  # a full disk: the number is only for the message, the lock holds without it
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
         yield
     finally:
         remove_locked(file, path)
