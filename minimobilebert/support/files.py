@@ -125,8 +125,8 @@ def new_folder(folder):
             unfinished.mkdir()
         except OSError as error:  # of the folder, or of one above it
             named = {str(lock), str(unfinished)}  # the reader knows the folder
-            place = str(folder) if str(error.filename) in named else error.filename
-            raise OSError(error.errno, f"cannot write there ({error.strerror})", place) from None
+            filename = str(folder) if str(error.filename) in named else error.filename
+            raise OSError(error.errno, f"cannot write there ({error.strerror})", filename) from None
         yield unfinished
         check_new_folder(folder)
         if folder.exists():
