@@ -271,3 +271,23 @@ def test_a_second_graph_that_cannot_be_loaded(page, tmp_path):
         assert opened.browser.wait(ANSWER, section).startswith("No model is loaded: choose the other numbers")
     opened.use(INT8)
     assert len(opened.ask("fill-mask", masked_text="ada eats [MASK]")) == 1
+
+
+def test_a_fine_tuned_run_cuts_texts_as_predict_does(page, tmp_path, phone):
+    rows = "".join(f"{'ada ben'.split()[n % 2]} eats {n} figs,{'good bad'.split()[n % 2]}\n" for n in range(40))
+    (tmp_path / "table.csv").write_text("review,stars\n" + rows, encoding="utf-8")
+    run, text = str(tmp_path / "run"), "ada eats tea . ben eats salt . gina a b"
+    words = ["finetune", "--data", str(tmp_path / "table.csv"), "--text", "review", "--label", "stars", "--epochs", "1"]
+    start = write_model(tmp_path / "start", CONFIGS["bert"])
+    assert main([*words, "--model", start, "--max-length", "6", "--out", run]) == 0
+    (tmp_path / "new.csv").write_text(f"review\n{text}\n", encoding="utf-8")
+    answers = str(tmp_path / "answers.csv")
+    assert main(["predict", "--model", run, "--data", str(tmp_path / "new.csv"), "--out", answers]) == 0
+    *_, bad, good = (tmp_path / "answers.csv").read_text(encoding="utf-8").split()[-1].split(",")
+    assert main(["export", run, "--page", str(tmp_path / "page")]) == 0
+    with served(tmp_path / "page") as server:
+        opened = Page(phone, server)
+        assert opened.open() == "ready"
+        found = {one["text"]: one["value"] for one in opened.ask("classification", first_text=text)}
+        assert found == {"bad": pytest.approx(float(bad), abs=1e-4), "good": pytest.approx(float(good), abs=1e-4)}
+        assert "cut to 6 word pieces" in opened.shown("#classification output")

@@ -11,13 +11,8 @@ from ..model.quantization import as_arrays, quantize
 from ..ops.quantized_linear import PER_CHANNEL
 from ..support.files import check_new_folder, name_of, new_folder, write_json
 from ..support.requirements import check_writable
-from ..support.shapes import ANY
-from ..support.structured_files import read_json
-from ..training.manifest import check_listed
-from ..training.model_folder import find_checkpoint, load_model, write_model
+from ..training.model_folder import SETTINGS, load_model, settings_of_run, write_model
 from .calibration import calibrate
-
-SETTINGS = "config.json"  # of a fine-tuned run
 
 
 class Quantized(NamedTuple):
@@ -26,16 +21,6 @@ class Quantized(NamedTuple):
     quantized: int  # numbers that are integers now
     parameters: int  # all
     megabytes: tuple  # of all arrays, before and after
-
-
-def _settings(folder):
-    """The settings of a run, if `folder` is a fine-tuned one -> dict or None"""
-    file = find_checkpoint(folder).parent / SETTINGS
-    if not file.exists():
-        return None
-    check_listed(file)
-    settings = read_json(file, {str: ANY})
-    return settings if "start_model" in settings else None
 
 
 def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
@@ -50,7 +35,7 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     if pathlib.Path(out).resolve().is_relative_to(source.parent if source.is_file() else source):
         raise ValueError(f"{out}: found a folder inside the model {folder}, expected another one")
     check_writable(out)  # before a long calibration
-    saved, settings = load_model(folder), _settings(folder)
+    saved, settings = load_model(folder), settings_of_run(folder)
     params = quantize(saved.params, saved.config, scales)  # first: it names a weight that cannot be quantised
     if text is not None:
         params = quantize(saved.params, saved.config, scales, calibrate(saved, text, column))

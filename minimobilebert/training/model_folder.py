@@ -18,12 +18,14 @@ from ..model.quantization import as_arrays, from_arrays, is_quantized, is_whole
 from ..model.sentence_settings import SHAPE as SENTENCE_SHAPE
 from ..model.sentence_settings import SentenceSettings, sentence_settings_from
 from ..support.files import new_folder
-from ..support.shapes import ANY, ShapeError, check
+from ..support.shapes import ANY, Integer, ShapeError, check
+from ..support.structured_files import read_json
 from ..text.wordpiece import WordPieceTokenizer
 from .checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from .manifest import check_listed
 
 CHECKPOINT, VOCABULARY = "checkpoint-final.npz", "vocab.txt"
+SETTINGS = "config.json"  # of a fine-tuned run
 _CONFIGURATION_SHAPE = {"model": {str: ANY}, "vocabulary": str, "labels?": ([str], None),
                         "sentence?": (SENTENCE_SHAPE, None), str: ANY}  # fmt: skip
 
@@ -91,6 +93,16 @@ def find_checkpoint(folder):
         f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a model; "
         "if a run was interrupted, run its command again to resume it"
     )
+
+
+def settings_of_run(folder):
+    """The settings of a run, if `folder` is a fine-tuned one -> dict or None"""
+    file = find_checkpoint(folder).parent / SETTINGS
+    if not file.exists():
+        return None
+    check_listed(file)
+    settings = read_json(file, {"max_length?": Integer(1), str: ANY})
+    return settings if "start_model" in settings else None
 
 
 def _configuration(path, metadata):

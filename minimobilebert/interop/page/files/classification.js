@@ -1,4 +1,4 @@
-// Classes: p = softmax(logits). A regression has one logit, which is its answer.
+// Classes: p = softmax(logits). A regression has one logit, which is its answer. Texts are cut as in fine-tuning.
 
 import { softmax } from "./model.js";
 import { element, largest, percent, result, rows, textOf } from "./rows.js";
@@ -12,9 +12,9 @@ export function classification(page, section) {
     const encode = (text) => tokenizer.encode(text);
     const first = encode(textOf(section, "#first-text", "Text"));
     const pair = settings.pairs && second.value.trim() ? encode(second.value) : null;
-    const { ids, types, cut } = tokenizer.frame(first, pair, settings.longest);
+    const { ids, types, cut } = tokenizer.frame(first, pair, settings.longestTrained);
     const { data } = (await page.model.run(ids, types, ["logits"])).logits;
-    const note = cut ? [element("p", `The text was cut to ${settings.longest} word pieces.`)] : [];
+    const note = cut ? [element("p", `The text was cut to ${settings.longestTrained} word pieces.`)] : [];
     if (data.length === 1) {
       output.replaceChildren(element("p", data[0].toFixed(3), "large"), ...note);
       result(output, data[0]);
