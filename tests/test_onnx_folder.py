@@ -303,3 +303,14 @@ def test_the_vocabulary_is_read_back_by_us(tmp_path):
     assert len(same) >= 7
     for file in same:
         assert (tmp_path / "hf" / file).read_bytes() == (tmp_path / "out" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("command", ["latency --against none", "quantize --out {0}/other", "export --onnx {0}/other"])
+def test_an_exported_folder_is_no_model_and_no_interrupted_run(tmp_path, capsys, command):
+    model = write_model(tmp_path / "model", MODEL)
+    assert main(["export", model, "--onnx", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    assert main([*command.format(tmp_path).split(), str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "found what `export` writes, expected the model that it was made from" in line
+    assert not (tmp_path / "other").exists()

@@ -89,6 +89,8 @@ def find_checkpoint(folder):
         raise ValueError(
             f"{folder}: found a Hugging Face folder, expected a converted one: convert --from-hf {folder} --to FOLDER"
         )
+    if (folder / "onnx").is_dir():
+        raise ValueError(f"{folder}: found what `export` writes, expected the model that it was made from")
     raise ValueError(
         f"{folder}: found no {CHECKPOINT} and no student/{CHECKPOINT}, expected a model; "
         "if a run was interrupted, run its command again to resume it"
