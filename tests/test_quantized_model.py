@@ -282,6 +282,7 @@ def test_a_table_calibrates_and_a_long_text_is_cut(tmp_path, capsys):
     [
         ("", [], "found no text to calibrate with"),
         ("\n \n\t\n", [], "found no text to calibrate with"),
+        ("\u200b\n\n\x01\n", [], "found no text to calibrate with"),
         (None, [], "not found, expected a text or a folder of texts"),
         (b"\xff\xfe\x00", [], "text.txt"),
         ("ada", ["--column", "review", "--calibrate", "{0}/empty"], "found no text, expected at least one"),

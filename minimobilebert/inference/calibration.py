@@ -52,7 +52,7 @@ def calibrate(saved, path, column=None):
     sources, longest = find_sources([path]), saved.config.max_position_embeddings
     rows = iter(RowReader(sources, UNIT, column))
     encodings = [encode_pair(saved.tokenizer, text, max_length=longest) for text in itertools.islice(rows, MOST_TEXTS)]
-    if not encodings:
+    if all(len(encoding.ids) <= 2 for encoding in encodings):  # [CLS] [SEP]: characters that the tokeniser removes
         raise ValueError(f"{path}: found no text to calibrate with, expected at least one paragraph")
     rest = ", the first of the text; the rest was not read" if next(rows, None) is not None else ""
     cut = sum(any(encoding.cut) for encoding in encodings)
