@@ -206,6 +206,17 @@ def test_a_target_that_cannot_be_written_is_one_line(where, tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_other_programs_cut_texts_where_the_fine_tuned_run_did(tmp_path):
+    pytest.importorskip("safetensors", reason=NEEDS_ONNX)
+    model = write_model(tmp_path / "ours", MODEL, "classification")
+    (tmp_path / "ours" / "config.json").write_text(json.dumps({"start_model": "x", "max_length": 7}))
+    assert export(model, tmp_path / "out") == 0
+    assert main(["convert", "--from", model, "--to-hf", str(tmp_path / "hf")]) == 0
+    for written in ("out", "hf"):
+        settings = json.loads((tmp_path / written / "tokenizer_config.json").read_text())
+        assert settings["model_max_length"] == 7 < MODEL.max_position_embeddings
+
+
 def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch, capsys):
     model = write_model(tmp_path / "ours", MODEL)
     monkeypatch.setitem(sys.modules, "onnx", None)

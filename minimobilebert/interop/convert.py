@@ -13,7 +13,7 @@ from ..support.extras import require
 from ..support.files import check_new_folder, new_folder, write_json
 from ..support.requirements import check_disk, check_writable
 from ..support.structured_files import read_json
-from ..training.model_folder import load_model, save_model
+from ..training.model_folder import load_model, longest_text, save_model
 from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_hf, head_from_hf
 from .hf_names import match_parameters, tensors_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
@@ -115,11 +115,12 @@ def to_hf(folder, out):
     check_writable(out)
     require("safetensors", "interop")
     saved = load_model(folder)
+    longest = longest_text(folder, saved)
     settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder, saved.labels, saved.tokenizer.pad_id)
     tensors = tensors_for_hf(saved.params, saved.config, saved.head)
     check_disk(out, sum(array.nbytes for array in tensors.values()), "the model")
     with new_folder(out) as unfinished:
-        write_tokenizer(unfinished, saved.tokenizer, saved.config.max_position_embeddings)
+        write_tokenizer(unfinished, saved.tokenizer, longest)
         write_tensors(unfinished, tensors)
         write_json(unfinished / "config.json", settings)
         if saved.sentence:

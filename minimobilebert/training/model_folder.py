@@ -107,6 +107,12 @@ def settings_of_run(folder):
     return settings if "start_model" in settings else None
 
 
+def longest_text(folder, saved):
+    """The most word pieces of a text for the model of a folder: its positions, or fewer if it was trained with fewer"""
+    longest = saved.sentence.longest(saved.config) if saved.sentence else saved.config.max_position_embeddings
+    return min(longest, (settings_of_run(folder) or {}).get("max_length", longest))
+
+
 def _configuration(path, metadata):
     """-> ModelConfig, labels or None, SentenceSettings or None, digest of the vocabulary"""
     try:

@@ -18,7 +18,7 @@ from ...support.extras import require
 from ...support.files import check_new_folder, new_folder, replacing, write_json
 from ...support.requirements import check_disk, check_writable
 from ...support.terminal import say
-from ...training.model_folder import load_model
+from ...training.model_folder import load_model, longest_text
 from ..hf_config import settings_for_hf
 from ..hf_tokenizer import write_special_tokens, write_tokenizer
 from ..safetensors_files import InteropError
@@ -116,10 +116,9 @@ def _checked(name, params, saved, attention=False):
     return serialised, Written(name, len(serialised) / 1e6, len(graph.nodes), runtime, errors)
 
 
-def _write_others(folder, saved):
-    """The files beside the graphs."""
+def _write_others(folder, saved, longest):
+    """The files beside the graphs; longest: the most pieces of a text"""
     config, sentence = saved.config, saved.sentence
-    longest = sentence.longest(config) if sentence else config.max_position_embeddings
     write_tokenizer(folder, saved.tokenizer, longest)
     write_special_tokens(folder)
     settings = settings_for_hf(config, saved.head, saved.num_labels, saved.labels, saved.tokenizer.pad_id)
@@ -157,10 +156,11 @@ def export(folder, out, int8=False):
     check_new_folder(out)
     check_writable(out)
     saved, found = checked_graphs(folder, int8)
+    longest = longest_text(folder, saved)
     check_disk(out, sum(len(serialised) for serialised, _ in found), "the graphs")
     with new_folder(out) as unfinished:
         write_graphs(unfinished, found)
-        _write_others(unfinished, saved)
+        _write_others(unfinished, saved, longest)
     notes = []
     if saved.sentence and saved.sentence.prompt:
         notes.append(f"note: the prompt {saved.sentence.prompt!r} belongs before every text; the graph gets pieces, so"

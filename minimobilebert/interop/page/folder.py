@@ -14,14 +14,13 @@ What the page offers depends on the model:
     any model                      attention maps, latency
 """
 
-import math
 import pathlib
 import shutil
 
 from ...support.extras import require
 from ...support.files import check_new_folder, name_of, new_folder, write_json
 from ...support.requirements import check_disk, check_writable
-from ...training.model_folder import find_checkpoint, settings_of_run
+from ...training.model_folder import find_checkpoint, longest_text
 from ..onnx.folder import FLOAT, Exported, checked_graphs, write_graphs
 from .runtime import BYTES, find_runtime, write_runtime
 
@@ -45,8 +44,8 @@ def _described(graph):
     return {"file": f"onnx/{graph.name}", "numbers": numbers, "megabytes": graph.megabytes}
 
 
-def settings_of(name, saved, graphs, trained=None):
-    """The content of settings.json: a SavedModel and its graphs -> dict; trained: settings of a fine-tuned run"""
+def settings_of(name, saved, graphs, longest):
+    """The content of settings.json: a SavedModel and its graphs, the most pieces of a text -> dict"""
     config, sentence = saved.config, saved.sentence
     return {
         "name": name,
@@ -56,7 +55,7 @@ def settings_of(name, saved, graphs, trained=None):
         "layers": config.num_hidden_layers,
         "heads": config.num_attention_heads,
         "longest": config.max_position_embeddings,
-        "longestTrained": min(config.max_position_embeddings, (trained or {}).get("max_length", math.inf)),
+        "longestTrained": longest,
         "pairs": config.type_vocab_size > 1,
         "classes": saved.num_labels,
         "labels": saved.labels,
@@ -81,7 +80,7 @@ def export_page(folder, out, int8=False, runtime=None):
     checkpoint = find_checkpoint(folder)  # before anything is fetched
     source = find_runtime(runtime)
     saved, graphs = checked_graphs(folder, int8, attention=True)
-    settings = settings_of(_name_of(folder, checkpoint), saved, graphs, settings_of_run(folder))
+    settings = settings_of(_name_of(folder, checkpoint), saved, graphs, longest_text(folder, saved))
     check_disk(out, sum(len(serialised) for serialised, _ in graphs) + BYTES, "the page")
     with new_folder(out) as unfinished:
         for file in sorted(FILES.iterdir()):
