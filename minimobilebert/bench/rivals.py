@@ -12,6 +12,7 @@ import weakref
 
 import numpy as np
 
+from ..interop.onnx.file_format import as_model
 from ..interop.onnx.folder import build
 from ..parity.models import build_transformers_model
 from ..support.extras import require
@@ -90,7 +91,8 @@ class OnnxEncoder:
         file = self._folder / f"{precision}.onnx"
         if not file.exists():
             if precision == FLOAT32:
-                file.write_bytes(build(self.params, self.config).SerializeToString())
+                graph = build(self.params, self.config)
+                file.write_bytes(as_model(graph, self.config.prefix).SerializeToString())
             else:
                 quantize_onnx(self.file(), file)
         return file
