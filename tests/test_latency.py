@@ -23,7 +23,7 @@ from minimobilebert.cli import main
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.parameters import count_parameters, parameter_shapes
 
-MORE = ("ours_disk", "theirs_disk", "ours_memory", "paper_milliseconds")
+MORE = ("ours_disk", "theirs_disk", "ours_memory", "paper_milliseconds", "ours_low", "ours_high")
 needs_compare = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "transformers", "onnx", "onnxruntime")),
     reason="needs the extra compare: make setup EXTRAS=compare",
@@ -79,6 +79,7 @@ def test_rows_have_the_form_of_bench(small, capsys):
     for row in rows:
         assert row["shape"] == "1 x 9" and row["unit"] == "ms" and row["threads"] == 1
         assert row["ratio"] == pytest.approx(row["theirs"] / row["ours"])  # one turn
+        assert row["ours_low"] == row["ours_high"] == pytest.approx(row["ours"])
         assert row["paper_milliseconds"] == {"mobilebert": 62, "bert-base": 342}[row["name"]]
         assert row["ours_memory"] is None or row["ours_memory"] >= 0
     sizes = {(row["name"], row["precision"]): row["ours_disk"] for row in rows}
@@ -319,3 +320,64 @@ def test_a_model_that_is_compared_with_nothing_has_a_row(small, capsys):
     (row,) = json.loads(out)
     assert tuple(row) == KEYS + MORE and row["name"] == "bert8" and row["precision"] == "int8" and row["ours"] > 0
     assert row["against"] is row["theirs"] is row["ratio"] is row["fastest_of"] is None and row["ours_disk"] > 0
+
+
+def test_every_side_has_a_row(small, capsys):
+    """float32 is what the other precisions of a single model are compared with, and has a row of its own too."""
+    assert main(["quantize", str(small / "bert"), "--out", str(small / "bert8")]) == 0
+    capsys.readouterr()
+    words = ["--against", "none", "--threads", "1", "--json", "--turns", "3"]
+    code, out, err = run(capsys, str(small / "bert"), *words)
+    assert code == 0, err
+    rows = json.loads(out)
+    assert [(row["precision"], row["against"]) for row in rows] == [
+        ("bfloat16", "ours"), ("int8", "ours"), ("float32", None)]  # fmt: skip
+    assert all(tuple(row) == KEYS + MORE and row["ours_low"] <= row["ours"] <= row["ours_high"] for row in rows)
+    code, out, _ = run(capsys, str(small / "bert8"), str(small / "bert"), *words)
+    sides = {(row["name"], row["precision"]) for row in json.loads(out)}
+    assert sides == {("bert8", "int8"), *(("bert", precision) for precision in ("float32", "bfloat16", "int8"))}
+
+
+def test_the_length_is_what_the_shortest_model_can_read(small, capsys, monkeypatch):
+    write_model(small / "short", no_dropout(BERT).replace(max_position_embeddings=20))
+    words = ["--turns", "1", "--threads", "1", "--against", "none", "--json"]
+    assert main(["latency", str(small / "bert"), str(small / "short"), *words]) == 0
+    out, err = capsys.readouterr()
+    assert {row["shape"] for row in json.loads(out)} == {"1 x 20"}
+    assert "texts of 20 tokens, the positions of short, instead of 128" in err.splitlines()
+    assert main(["latency", str(small / "short"), *words, "--length", "21"]) == 2
+    assert "--length: found 21, expected at most 20, the positions of short" in capsys.readouterr().err
+    monkeypatch.setattr(latency, "LENGTH", 12)
+    assert main(["latency", str(small / "short"), *words]) == 0
+    out, err = capsys.readouterr()
+    assert {row["shape"] for row in json.loads(out)} == {"1 x 12"} and "instead of" not in err
+
+
+def _report(seconds):
+    return latency.Report([], [latency.Measured("bert", OURS_INT8, 9, 1, np.array(seconds), None, 1)], [], {}, {})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "notes"),
+    [
+        ([1.0] * 6, ["note: 6 turns, too few to tell small differences from chance"]),
+        ([1.0], ["note: 1 turn, too few"]),
+        ([1.0] * 7, []),
+        ([1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0], ["note: quartiles more than 20% apart: bert minimobilebert int8. Is"]),
+    ],
+)
+def test_times_that_say_little_are_marked(seconds, notes):
+    found = [line for line in format_report(_report(seconds)).splitlines() if line.startswith("note: ")]
+    assert len(found) == len(notes) and all(line.startswith(note) for line, note in zip(found, notes, strict=True))
+
+
+def test_the_tables_of_ratios_say_what_is_compared(small, capsys):
+    code, out, _ = run(capsys, "--threads", "1", "--against", "none")
+    tables = {table.split("\n")[0]: table for table in out.split("\n\n")}
+    same, other = tables["the same model on other sides"], tables["beside bert-base"]
+    assert same.splitlines()[1].split() == ["model", "precision", "tokens", "threads", "minimobilebert", "float32"]
+    assert other.splitlines()[1].split()[4:] == [
+        word for precision in ("float32", "bfloat16", "int8") for word in ("minimobilebert", precision)
+    ]
+    assert code == 0 and "A cell: the time of bert-base on the column's side / the time of the row's model" in out
+    assert "encoder MB" in out and "ours" not in out.split()

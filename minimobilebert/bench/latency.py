@@ -31,6 +31,7 @@ from .models import Subject
 from .sides import BFLOAT16, FLOAT32, OURS, OURS_BFLOAT16, OURS_INT8, TORCH, library_of, ours_in, precision_of
 
 TURNS = 15
+LENGTH = 128  # tokens, as in the paper
 
 
 class Measured(NamedTuple):
@@ -67,6 +68,14 @@ def load_models(names):
             params = None
         found[label] = value, params
     return found
+
+
+def default_length(models):
+    """LENGTH tokens, or all positions of the model that has the fewest; a line says so -> int"""
+    label, (config, _) = min(models.items(), key=lambda pair: pair[1][0].max_position_embeddings)
+    if (fewest := config.max_position_embeddings) < LENGTH:
+        say(f"texts of {fewest} tokens, the positions of {label}, instead of {LENGTH}")
+    return min(LENGTH, fewest)
 
 
 def check_lengths(models, lengths):
@@ -154,18 +163,29 @@ def _with_more(row, prepared):
 
 
 def rows_of(report):
-    """The rows of a Report as data. A model that was compared with nothing has rows too, without the other side."""
-    named = {row["name"] for row in report.rows}
+    """The rows of a Report as data, each with the quartiles of our milliseconds.
+
+    A side of ours that was compared with nothing, such as the float32 of a single model, has None for the other side.
+    """
+    measured = {(one.name, one.side, one.tokens, one.threads): one for one in report.measured
+                if library_of(one.side) == OURS}  # fmt: skip
+    keys = [(row["name"], ours_in(row["precision"]), int(row["shape"].split()[-1]), row["threads"])
+            for row in report.rows]  # fmt: skip
     nothing = dict.fromkeys((*KEYS, "ours_disk", "theirs_disk", "ours_memory"))
-    return report.rows + [
-        nothing | {
+    alone = {
+        key: nothing | {
             "name": one.name, "shape": f"1 x {one.tokens}", "threads": one.threads, "unit": "ms",
             "ours": 1e3 * quartiles(one.seconds)[1], "precision": precision_of(one.side), "ours_disk": one.disk,
             "ours_memory": report.memory.get((one.name, one.side)),
             "paper_milliseconds": MILLISECONDS.get(one.name),
         }
-        for one in report.measured if one.name not in named
-    ]  # fmt: skip
+        for key, one in measured.items() if key not in keys
+    }  # fmt: skip
+    rows = []
+    for key, row in [*zip(keys, report.rows, strict=True), *alone.items()]:
+        low, _, high = (1e3 * value for value in quartiles(measured[key].seconds))
+        rows.append(row | {"ours_low": low, "ours_high": high})
+    return rows
 
 
 def run(models, lengths, threads, libraries, turns=None, with_memory=False):

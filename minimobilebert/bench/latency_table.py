@@ -14,15 +14,23 @@ _NAMES = {OURS: "minimobilebert"}
 SIDES = tuple(dict.fromkeys([*COMPARED, *(side for others in COMPARED.values() for side in others)]))
 
 _TIME_NOTES = """\
-ms: median and quartiles over turns. times faster: than our float32 of the same model. MB: of the encoder as stored.
+ms: median and quartiles over turns. times faster: than minimobilebert in float32 with the same model. encoder MB: as
+stored, without heads.
 paper: milliseconds on another device, a Pixel 4 with four threads (TensorFlow Lite, float32, 128 tokens)."""
-_RATIO_NOTES = """\
-ratios with quartiles: their time / our time in the same turn; above 1 minimobilebert is faster."""
+_SAME_MODEL = "the same model on other sides"
+_SAME_NOTES = """\
+A cell: the time of the column's side / the time of minimobilebert in the precision of the row, with the same model.
+Above 1 minimobilebert is faster. It is the median over turns, with quartiles in brackets."""
+_OTHER_NOTES = """\
+A cell: the time of {name} on the column's side / the time of the row's model with minimobilebert. Above 1 the row's
+model is faster than {name}."""
+_FEWEST_TURNS, _WIDEST = 7, 0.2  # of turns; of quartiles, relative to the median
 _PART_NOTES = """\
 where the time goes: one operation at a time ("alone"); the engine, which is what is measured above, fuses them.
 {letters}"""
 _SIZE_NOTES = """\
-MB: of the encoder as stored. The paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
+MB: of the encoder as stored, without heads; `quantize` counts the whole model.
+The paper's 8 bits (Table 6, TensorFlow Lite) are 4 times smaller."""
 _PEAK_NOTE = """peak: MB that
 a new process takes to load the model and run one text; the engine packs a second copy of the blocks' weights."""
 
@@ -37,7 +45,7 @@ def _milliseconds(seconds):
 
 
 def _times(report):
-    rows = [["model", "precision", "by", "tokens", "threads", "ms", "quartiles", "times faster", "MB", "paper"]]
+    rows = [["model", "precision", "by", "tokens", "threads", "ms", "quartiles", "times faster", "encoder MB", "paper"]]
     for one in report.measured:
         paper = MILLISECONDS.get(one.name) if one.side == OURS and one.tokens == 128 else None
         rows.append([
@@ -45,7 +53,30 @@ def _times(report):
             *_milliseconds(one.seconds), "" if one.ratio is None else f"{one.ratio:.2f}", f"{one.disk / 1e6:.1f}",
             f"{paper}" if paper else "",
         ])  # fmt: skip
-    return [*aligned(rows, (0, 1, 2), ruled=True), "", *_TIME_NOTES.splitlines()]
+    return [*aligned(rows, (0, 1, 2), ruled=True), "", *_TIME_NOTES.splitlines(), *_doubts(report)]
+
+
+def _doubts(report):
+    """What makes the times unreliable -> lines, none if nothing does"""
+    fewest = min(len(one.seconds) for one in report.measured)
+    lines = []
+    if fewest < _FEWEST_TURNS:
+        lines.append(f"note: {fewest} turn{'s' * (fewest > 1)}, too few to tell small differences from chance; measure"
+                     f" with --turns {_FEWEST_TURNS} or more")  # fmt: skip
+    wide = []
+    for one in report.measured:
+        low, middle, high = quartiles(one.seconds)
+        if high - low > _WIDEST * middle:
+            wide.append(f"{one.name} {_heading_of(one.side)}")
+    if wide:
+        lines.append(f"note: quartiles more than {_WIDEST:.0%} apart: {', '.join(dict.fromkeys(wide))}. Is the machine"
+                     " busy? Measure again, or with more --turns")  # fmt: skip
+    return lines
+
+
+def _heading_of(side):
+    """ "ours int8" -> "minimobilebert int8"; "torch" -> "torch float32" """
+    return f"{_library(side)} {precision_of(side)}"
 
 
 def _table_of_ratios(rows, columns):
@@ -64,15 +95,15 @@ def _table_of_ratios(rows, columns):
 def _ratios(report):
     """A table beside other sides of the same model, and one beside each model that others are compared with"""
     others = dict.fromkeys(row["against"] for row in report.rows)
-    groups = {"": {name: f"to {name}" for name in others if name in SIDES}}
+    groups = [(_SAME_MODEL, {name: _heading_of(name) for name in others if name in SIDES}, _SAME_NOTES)]
     for name in report.parameters:
-        columns = {f"{name} {side}": f"to {side}" for side in SIDES if f"{name} {side}" in others}
-        groups[f"beside {name}"] = columns
-    lines = []
-    for title, columns in groups.items():
-        if columns:
-            lines += [*([title] if title else []), *_table_of_ratios(report.rows, columns), ""]
-    return [*lines, *_RATIO_NOTES.splitlines()] if lines else []
+        columns = {f"{name} {side}": _heading_of(side) for side in SIDES if f"{name} {side}" in others}
+        groups.append((f"beside {name}", columns, _OTHER_NOTES.format(name=name)))
+    tables = [
+        "\n".join([title, *_table_of_ratios(report.rows, columns), "", *notes.splitlines()])
+        for title, columns, notes in groups if columns
+    ]  # fmt: skip
+    return "\n\n".join(tables).splitlines()
 
 
 def bar_of_parts(seconds):
@@ -99,7 +130,7 @@ def _parts(report):
 
 def _sizes(report):
     disk = {(one.name, one.side): one.disk for one in report.measured}
-    rows = [["model", "parameters", "paper", "MB", "in 8 bits", "times smaller", *(f"peak {precision_of(side)}"
+    rows = [["model", "parameters", "paper", "encoder MB", "in 8 bits", "times smaller", *(f"peak {precision_of(side)}"
              for side in (OURS, OURS_BFLOAT16, OURS_INT8) if report.memory)]]  # fmt: skip
     for name, parameters in report.parameters.items():
         whole, small = disk.get((name, OURS)), disk.get((name, OURS_INT8))

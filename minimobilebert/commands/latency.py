@@ -15,17 +15,19 @@ def latency(arguments):
     from ..support.files import write_text
     from ..support.requirements import check_new_file
 
-    names, lengths = names_of(arguments.models), lengths_of(arguments.length)
+    names = names_of(arguments.models)
+    lengths = None if arguments.length is None else lengths_of(arguments.length)
     threads, libraries = threads_of(arguments.threads), libraries_of(arguments.against)
     if arguments.svg:
         require("matplotlib", "plots")
         check_new_file(arguments.svg)
     others = load(sides_of(libraries))  # before the kernels
 
-    from ..bench.latency import check_lengths, load_models, rows_of, run
+    from ..bench.latency import check_lengths, default_length, load_models, rows_of, run
     from ..bench.latency_table import format_report, svg_of
 
     models = load_models(names)
+    lengths = lengths or [default_length(models)]
     check_lengths(models, lengths)
     print("\n".join([*handicaps(os.environ), *describe(others)]), file=sys.stderr)
     report = run(models, lengths, threads, others, arguments.turns, arguments.memory)
@@ -40,7 +42,7 @@ def _latency_arguments(parser):
                         help="names of models (bench/latency_models.py has them; random weights), or `paper` for all"
                         " of the paper's, and model folders")  # fmt: skip
     parser.add_argument(
-        "--length", default="128", metavar="N", help="tokens of the text, comma separated (default 128)"
+        "--length", metavar="N", help="tokens of the text, comma separated (default 128, or what all models can read)"
     )
     parser.add_argument("--threads", default="", help="numbers of threads, comma separated (default: 1 and all)")
     parser.add_argument("--against", metavar="NAMES",
