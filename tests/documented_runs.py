@@ -87,8 +87,9 @@ RUN = {
     # use
     MINI + "quantize runs/tiny --out runs/tiny8-one --scales per-tensor": Run("in 8 bits", "runs/tiny8-one/vocab.txt",
                                                                               after=(TINY,)),
-    MINI + "quantize runs/tiny --out runs/tiny8-fixed --calibrate FOLDER": Run(
-        "in 8 bits", "runs/tiny8-fixed/vocab.txt", after=(TINY,), placeholders={"FOLDER": "text"}),
+    MINI + "quantize runs/tiny --out runs/tiny8-fixed --calibrate data/moby-dick.tar.bz2": Run(
+        "from 256 paragraphs", "runs/tiny8-fixed/vocab.txt", after=(TINY,),
+        placeholders={"data/moby-dick.tar.bz2": str(ROOT / "data/moby-dick.tar.bz2")}),
     MINI + "quantize runs/tiny --out runs/tiny8": Run("in 8 bits", "runs/tiny8/vocab.txt", after=(TINY,)),
     MINI + "export runs/tiny --onnx web --int8": Run(
         "onnx/model_quantized.onnx: ", "web/onnx/model.onnx", after=(TINY,)),

@@ -298,7 +298,7 @@ def test_answers_are_marked_in_their_passage(questions, folder, capsys):
 
 def test_answer_needs_a_model_and_words(sentences, questions, capsys):
     for model, words, passage in (
-        (sentences[0], "model: found a classification head, expected one for questions", "a"),
+        (sentences[0], f"{sentences[0]}: found a classification head, expected one for questions", "a"),
         (questions[0], "passage: found nothing, expected words", " "),
     ):
         assert main(["answer", "--question", "ada", "--passage", passage, "--model", str(model)]) == 2

@@ -245,7 +245,9 @@ def test_a_calibrated_model_is_stored_and_read_again(tmp_path, capsys, backend):
     words = ["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small"), "--scales", "per-tensor",
              "--calibrate", str(tmp_path / "text.txt")]  # fmt: skip
     assert main(words) == 0
-    assert "calibrated with 2 paragraphs" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "calibrated with 2 paragraphs" in err
+    assert "(weights per-tensor, activations a fixed scale in each layer, from 2 paragraphs); " in out
     whole, small = Model.load(tmp_path / "model"), Model.load(tmp_path / "small")
     dense = {name for name in small.params if is_dense_name(name, "mobilebert")}
     assert all(
@@ -411,3 +413,20 @@ def test_a_fine_tuned_run_keeps_its_columns(tmp_path, capsys):
     (tmp_path / "run" / "config.json").write_text("{}", encoding="utf-8")
     assert main(["quantize", run, "--out", str(tmp_path / "again")]) == 2
     assert "config.json" in capsys.readouterr().err and not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("command", ["latency", "pareto"])
+def test_the_scheme_is_said_where_a_model_is_stored_and_measured(tmp_path, capsys, command):
+    write_model(tmp_path / "model", no_dropout(BERT))
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "small")]) == 0
+    scheme = "weights per-channel, activations per token"
+    first, second = capsys.readouterr().out.splitlines()
+    assert f"({scheme}); " in first and "`evaluate`" in second and "`pareto`" in second
+    (tmp_path / "pairs.tsv").write_text("a\tb\ts\nada eats\tben eats\t3\nada\tben\t2\nada tea\tben tea\t1\n")
+    options = {
+        "latency": ["--against", "none", "--turns", "1", "--threads", "1", "--length", "9"],
+        "pareto": ["--measure", str(tmp_path / "pairs.tsv"), "--columns", "a,b,s"],
+    }[command]
+    assert main([command, str(tmp_path / "model"), str(tmp_path / "small"), *options]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if ": in 8 bits, " in line]
+    assert said == [f"small: in 8 bits, {scheme}"]

@@ -10,6 +10,7 @@ import pytest
 
 from minimobilebert.cli import main
 from minimobilebert.text.corpus import read_documents, split_documents
+from minimobilebert.text.sources import find_sources
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders, and links need rights there")
 
@@ -137,6 +138,17 @@ def test_a_folder_with_other_files_only_says_so(tmp_path):
         ValueError, match=r"found no .txt file, but 1 hidden .*, 1 not named .txt .*, expected at least"
     ):
         read_documents(tmp_path)
+
+
+def test_archives_in_a_folder_have_to_be_named(tmp_path):
+    """The project's own folder data/ has nothing else. All readers of folders say so in the same words."""
+    (tmp_path / "a.tar.bz2").write_bytes(b"")
+    (tmp_path / "b.ZIP").write_bytes(b"")
+    words = r"but 2 packed, read only if named directly \('a.tar.bz2'\), expected at least one"
+    with pytest.raises(ValueError, match=f"found no .txt file, {words}"):
+        read_documents(tmp_path)
+    with pytest.raises(ValueError, match=f"found no text, {words}"):
+        find_sources([tmp_path])
 
 
 def test_folders_below_each_other_a_thousand_times(tmp_path):

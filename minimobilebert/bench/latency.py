@@ -17,7 +17,7 @@ from ..interop.safetensors_files import InteropError
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
-from ..model.quantization import is_quantized
+from ..model.quantization import is_quantized, scheme_of
 from ..support.paper import MILLISECONDS
 from ..support.terminal import progress_bar, say
 from ..support.timing import quartiles
@@ -66,6 +66,8 @@ def load_models(names):
                 raise ValueError(f"{label}: found parameters of type {', '.join(sorted(kinds))}, expected float32")
         else:
             params = None
+        if params and is_quantized(params):
+            say(f"{label}: in 8 bits, {scheme_of(params)}")
         found[label] = value, params
     return found
 

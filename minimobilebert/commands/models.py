@@ -75,8 +75,10 @@ def quantize(arguments):
         raise ValueError("--column: found it without --calibrate, expected it with a table to calibrate with")
     done = quantize_folder(arguments.model, arguments.out, arguments.scales, arguments.calibrate, arguments.column)
     before, after = done.megabytes
-    print(f"{done.quantized:,} of {done.parameters:,} numbers in 8 bits; {before:.1f} -> {after:.1f} MB; written to"
-          f" {arguments.out}")  # fmt: skip
+    calibrated = f", from {done.texts} paragraphs" if done.texts else ""
+    print(f"{done.quantized:,} of {done.parameters:,} numbers in 8 bits ({done.scheme}{calibrated}); {before:.1f} ->"
+          f" {after:.1f} MB; written to {arguments.out}")  # fmt: skip
+    print("what it costs: compare the two models with `evaluate` (fine-tuned) or `pareto` (sentence encoders)")
     return 0
 
 

@@ -4,8 +4,10 @@ A model is on the Pareto front if no other model is at least as fast and at leas
 The measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
 """
 
+from ..model.quantization import is_quantized, scheme_of
 from ..support.drawing import INK, as_svg, plain, pyplot
 from ..support.files import labels_of
+from ..support.terminal import say
 from ..training.model_folder import load_model
 from .measure import cosines, retention
 from .sizes import measured_sizes
@@ -29,6 +31,9 @@ def side_by_side(folders, pairs):
     "pearson", "front"}. ValueError for a folder that is named twice or has no encoder with a vocabulary.
     """
     models = {name: load_model(folder, in_8_bits=True) for name, folder in labels_of(folders).items()}
+    for name, saved in models.items():
+        if is_quantized(saved.params):
+            say(f"{name}: in 8 bits, {scheme_of(saved.params)}")
     sizes = measured_sizes({name: (saved.params, saved.config) for name, saved in models.items()})
     found = []
     for name, saved in models.items():

@@ -142,6 +142,6 @@ def make_job(settings, files, saved) -> Job:
         job = GlueJob(settings, files.folder(), saved.tokenizer)
     if job.pairs and saved.config.type_vocab_size < 2:
         raise ValueError(
-            f"model: found {saved.config.type_vocab_size} kind of segment, expected 2: {settings.task} is about pairs"
+            f"--model: found {saved.config.type_vocab_size} kind of segment, expected 2: {settings.task} is about pairs"
         )
     return job

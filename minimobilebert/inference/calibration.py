@@ -45,7 +45,7 @@ def input_ranges(params, config, texts):
 
 
 def calibrate(saved, path, column=None):
-    """The ranges on the first MOST_TEXTS paragraphs of a text, a table or a folder of them -> as `input_ranges`
+    """Run the first MOST_TEXTS paragraphs of a text, a table or a folder of them -> as `input_ranges`, their number
 
     column: of tables, None for "text"
     """
@@ -68,4 +68,4 @@ def calibrate(saved, path, column=None):
     say(f"calibrated with {len(encodings)} paragraphs{rest}; {pieces:,} word pieces")
     if cut:
         say(f"note: {cut} of {len(encodings)} paragraphs cut to {longest} word pieces")
-    return ranges
+    return ranges, len(encodings)

@@ -20,6 +20,7 @@ from ..model.encoder import encoder_forward
 from ..model.heads import pooler_forward
 from ..model.quantization import as_arrays
 from ..model.sentence_settings import SentenceSettings
+from ..support.files import name_of
 from ..support.terminal import say
 from ..text.encoding import Encoding, encode_pair, pad_batch
 from ..text.wordpiece import WordPieceTokenizer
@@ -51,6 +52,7 @@ class Model:
     tokenizer: WordPieceTokenizer
     labels: list[str] | None
     sentence: SentenceSettings | None = None  # how `embed` makes vectors; None: mean of the tokens, length 1
+    name: str = "model"  # the folder, for messages
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Model":
@@ -62,7 +64,7 @@ class Model:
         # Read-only, because the engine has packed copies and would not see a change.
         for array in as_arrays(params).values():
             array.flags.writeable = False
-        return cls(params, *others)
+        return cls(params, *others, name=name_of(folder))
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -73,7 +75,7 @@ class Model:
         """NoSuchHead if the model lacks the parameter `name`; purpose: for the message"""
         if name not in self.params:
             found = f"a {self.head} head" if self.head else "no head"
-            raise NoSuchHead(f"model: found {found}, expected one for {purpose} (give another --model)")
+            raise NoSuchHead(f"{self.name}: found {found}, expected one for {purpose} (give another --model)")
 
     def encodings(self, texts: Sequence[str], seconds: Sequence[str | None] | None = None) -> list[Encoding]:
         """Encode texts, or pairs if `seconds` is given -> list of Encoding

@@ -7,7 +7,7 @@ its settings: the columns of its table, its longest text. The folder is written 
 import pathlib
 from typing import NamedTuple
 
-from ..model.quantization import as_arrays, quantize
+from ..model.quantization import as_arrays, quantize, scheme_of
 from ..ops.quantized_linear import PER_CHANNEL
 from ..support.files import check_new_folder, name_of, new_folder, write_json
 from ..support.requirements import check_writable
@@ -21,6 +21,8 @@ class Quantized(NamedTuple):
     quantized: int  # numbers that are integers now
     parameters: int  # all
     megabytes: tuple  # of all arrays, before and after
+    scheme: str  # which numbers share a scale
+    texts: int  # paragraphs that gave fixed scales; 0: none
 
 
 def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
@@ -37,8 +39,10 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
     check_writable(out)  # before a long calibration
     saved, settings = load_model(folder), settings_of_run(folder)
     params = quantize(saved.params, saved.config, scales)  # first: it names a weight that cannot be quantised
+    texts = 0
     if text is not None:
-        params = quantize(saved.params, saved.config, scales, calibrate(saved, text, column))
+        ranges, texts = calibrate(saved, text, column)
+        params = quantize(saved.params, saved.config, scales, ranges)
     with new_folder(out) as unfinished:
         write_model(unfinished, params, saved.config, saved.tokenizer, saved.labels, saved.sentence)
         if settings is not None:
@@ -49,4 +53,6 @@ def quantize_folder(folder, out, scales=PER_CHANNEL, text=None, column=None):
         sum(array.size for array in after if array.dtype == "int8"),
         sum(array.size for array in before),
         tuple(sum(array.nbytes for array in arrays) / 1e6 for arrays in (before, after)),
+        scheme_of(params),
+        texts,
     )

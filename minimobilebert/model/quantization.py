@@ -13,7 +13,7 @@ and, where activations have a fixed scale, its name with ".range" the range of t
 
 import numpy as np
 
-from ..ops.quantized_linear import PER_CHANNEL, QuantizedWeight, quantize_weight
+from ..ops.quantized_linear import PER_CHANNEL, PER_TENSOR, QuantizedWeight, quantize_weight
 
 _SCALES, _RANGE = ".scales", ".range"
 
@@ -57,6 +57,15 @@ def quantize(params, config, scales=PER_CHANNEL, ranges=None):
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
     return found
+
+
+def scheme_of(params):
+    """Which numbers share a scale in a model in 8 bits -> "weights per-channel, activations per token" """
+    weights = [weight for weight in params.values() if isinstance(weight, QuantizedWeight)]
+    shared = all((weight.scales == weight.scales[:1]).all() for weight in weights)
+    fixed = any(weight.input_range is not None for weight in weights)
+    activations = "a fixed scale in each layer" if fixed else "per token"
+    return f"weights {PER_TENSOR if shared else PER_CHANNEL}, activations {activations}"
 
 
 def as_arrays(params):

@@ -2,7 +2,8 @@
 
 text        NAME.txt or NAME.TXT in the folder and its subfolders, also through links
 left out    hidden files and folders (.ipynb_checkpoints, macOS's ._NAME.txt, .git), files of editors and systems
-            (#NAME.txt#, ~$NAME.txt, __MACOSX), files with other names, and a folder that is linked a second time
+            (#NAME.txt#, ~$NAME.txt, __MACOSX), files with other names, a folder that is linked a second time, and
+            archives, which are read only if the user names them
 error       a .txt that is a pipe, a device or a broken link; a folder that cannot be read
 """
 
@@ -10,6 +11,7 @@ import os
 import pathlib
 import stat
 
+from ..support.archives import is_archive
 from ..support.regular_files import kind_of
 
 ENDINGS = (".txt",)
@@ -43,6 +45,7 @@ class LeftOut:
 
 
 HIDDEN, TWICE, COPY = "hidden or an editor's", "linked a second time", "a copy of another text"
+ARCHIVE = "packed, read only if named directly"
 
 
 def other(endings=ENDINGS):
@@ -88,7 +91,7 @@ def _classify(path, root, left_out, endings):
     elif stat.S_ISDIR(mode):
         return "folder"
     elif not is_text_name(path.name, endings):
-        left_out.add(other(endings), name)
+        left_out.add(ARCHIVE if is_archive(path) else other(endings), name)
     elif stat.S_ISREG(mode):
         return "text"
     else:
