@@ -71,6 +71,8 @@ RUN = {
     "make train-tiny SEED=2": Run("distilled student", "runs/tiny-seed-2/report.html", SMALL),
     MINI + "train-tiny --text FOLDER --out runs/mine": Run(
         "distilled student", "runs/mine/report.html", SMALL.replace("vocab_size=1200", "vocab_size=150"), placeholders={"FOLDER": "text"}),
+    MINI + "train-tiny --out runs/smoke --set teacher_steps=20 transfer_steps_per_layer=5 distillation_steps=10"
+           " task_steps=10 evaluation_batches=2": Run("distilled student", "runs/smoke/report.html", SMALL),
     PREPARE: Run("word pieces", "runs/text/manifest.json", after=(TINY,)),
     "make seeds": Run("distilled under scratch by 0.2: ", "runs/seeds/summary.json", "--seeds 1 " + SMALL),
     "make sweep": Run("0.001", add="--rates 1e-3", after=(TINY,)),

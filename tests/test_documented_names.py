@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -18,6 +19,9 @@ from minimobilebert.course.shared.cutting import defines
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.trial import Live
 from minimobilebert.course.teacher import mutants
+from minimobilebert.distilling import settings as distil_settings
+from minimobilebert.pipeline import settings as tiny_settings
+from minimobilebert.support.numbers import value_of
 from minimobilebert.verification.digest import digest_of
 from minimobilebert.verification.run import EXPECTED
 from minimobilebert.verification.training import TRAININGS
@@ -185,3 +189,27 @@ def test_the_table_of_the_readme_was_made_by_this_arithmetic():
     assert noted and noted[1] == digest_of(hashes), (
         f"expected bits {digest_of(hashes)}: run `make train-tiny`, put its table into the README, and note these bits"
     )
+
+
+def _documented_settings(command):
+    """The settings that the reference lists for a command -> {name: text of its default}"""
+    page = (ROOT / "lessons" / "reference.md").read_text(encoding="utf-8")
+    section = page.split("### Settings of train-tiny and distil")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    block = blocks[{"train-tiny": 0, "distil": 2}[command]]
+    return dict(word.split("=") for word in block.split() if "=" in word)
+
+
+def test_the_reference_lists_the_settings_of_train_tiny_with_their_defaults():
+    found = {name: value_of(text, tiny_settings._SHAPES[name], name)
+             for name, text in _documented_settings("train-tiny").items()}  # fmt: skip
+    assert {"seed": 1, **found} == dataclasses.asdict(tiny_settings.TinySettings())
+
+
+def test_the_reference_lists_the_settings_of_distil_with_their_defaults():
+    found = _documented_settings("distil")
+    assert {"seed", "relation_heads", *found} == set(distil_settings.SHAPES)
+    for name, text in found.items():
+        shape, default = distil_settings.SHAPES[name], getattr(distil_settings.DistilSettings, name)
+        value = value_of(text, shape, name)  # "auto" is one only where a setting may depend on the teacher
+        assert value == "auto" or value == default, name

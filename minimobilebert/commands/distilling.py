@@ -5,7 +5,7 @@ import pathlib
 
 from ..distilling.students import NAMES
 from ..support.numbers import COUNT, option
-from .options import file_name, json_option, names_of, pairs, seed_option, utf8_text
+from .options import SETTINGS_PAGE, file_name, json_option, names_of, pairs, seed_option, utf8_text
 
 
 def _pairs_to_measure(arguments):
@@ -79,8 +79,8 @@ def _distil_arguments(parser):
     parser.add_argument("--layers", metavar="LIST",
                         help="the teacher's layers to imitate, as 1,3,5 (default: evenly spread)")  # fmt: skip
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE",
-                        help="change settings of the run (minimobilebert/distilling/settings.py lists them) or"
-                        " fields of the student (minimobilebert/config.py)")  # fmt: skip
+                        help=f"change settings of the run ({SETTINGS_PAGE} lists them with their defaults) or fields of"
+                        " the student (minimobilebert/config.py)")  # fmt: skip
     seed_option(parser)
     _measure_arguments(parser)
     parser.add_argument("--sentence", type=utf8_text, help="the report draws the attention maps of this sentence")

@@ -6,6 +6,8 @@ import os
 from ..support.numbers import COUNT, SEED, numbers_of, option
 from ..support.shapes import Integer, Number
 
+SETTINGS_PAGE = "lessons/reference.md, 'Settings of train-tiny and distil',"  # of --set
+
 
 def json_option(parser):
     """--json"""
@@ -15,7 +17,8 @@ def json_option(parser):
 def settings_option(parser):
     """--set NAME=VALUE ..., for `pairs`"""
     parser.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE",
-                        help="change settings of the run (minimobilebert/pipeline/settings.py lists them)")  # fmt: skip
+                        help="change settings of the run, such as teacher_steps=500"
+                        f" ({SETTINGS_PAGE} lists them with their defaults)")  # fmt: skip
 
 
 def model_option(parser):

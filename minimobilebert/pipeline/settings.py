@@ -57,7 +57,9 @@ def values_from_strings(changes, shapes, seed):
     values = {"seed": seed}
     for name, text in changes.items():
         if name not in shapes:
-            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(shapes)}")
+            raise ConfigError(
+                f"unknown setting {name!r}, expected one of {', '.join(shapes)} (lessons/reference.md has the defaults)"
+            )
         if name == "seed":
             raise ConfigError("--set: found seed, expected it as a separate option: --seed or --seeds")
         try:
