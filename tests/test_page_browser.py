@@ -190,7 +190,37 @@ def test_the_latency_is_shown_beside_the_papers(page):
     assert found["milliseconds"] > 0 and found["pieces"] == 48 and found["runs"] == 20
     shown = opened.shown("#latency")
     assert f"{found['milliseconds']:.1f} ms" in shown and "8 bits" in shown and "Chrome" in shown
-    assert "62 ms" in shown and "Pixel 4" in shown and "128" in shown
+    assert "62 ms" in shown and "Pixel 4" in shown and "128" in shown and "this page has another size" in shown
+
+
+def test_the_latencies_of_both_precisions_are_kept(page):
+    opened, *_ = page(CONFIGS["bert"], "masked-words")
+    quantised = opened.ask("latency")["milliseconds"]
+    assert opened.shown("#latency output").count(" ms\n") == 1
+    opened.use(FLOAT)
+    assert opened.shown("#latency output").split("\n") == [f"{quantised:.1f} ms", "8 bits"]
+    whole = opened.ask("latency")["milliseconds"]
+    rows = opened.browser.run("return [...document.querySelectorAll('#latency .rows li')].map((row) => row.innerText)")
+    assert [row.split("\n") for row in rows] == [[f"{quantised:.1f} ms", "8 bits"], [f"{whole:.1f} ms", "float32"]]
+    opened.use(INT8)
+    assert f"{whole:.1f} ms" in opened.shown("#latency output")
+
+
+def test_a_uniform_map_says_that_it_is_one(page):
+    """Each cell has the same shade then, and the largest one is no larger than an equal share."""
+    opened, *_ = page(CONFIGS["bert"])
+    found = opened.ask("attention", attention_text="ada eats tea")["map"]
+    most, share = max(max(row) for row in found), 1 / len(found)
+    said = f"The darkest cell is {most:.1%}; equal shares would be {share:.1%}.".replace("%", " %")
+    assert said in opened.shown("#attention output")
+
+
+def test_every_section_says_what_it_shows(page):
+    opened, *_ = page(CONFIGS["bert"], "masked-words", SentenceSettings())
+    for section, words in (("fill-mask", "##"), ("search", "cosine"), ("attention", "[CLS]"), ("latency", "how long")):
+        first = opened.shown(f"#{section} h2 + p")
+        assert words.lower() in first.lower() and first.endswith(".")
+    assert opened.shown("legend") == "Precision of the weights"
 
 
 def test_what_is_wrong_is_said_in_the_page(page):
@@ -268,7 +298,7 @@ def test_a_second_graph_that_cannot_be_loaded(page, tmp_path):
     assert "404" in opened.shown("#status")
     for section in ("fill-mask", "attention", "latency"):
         opened.browser.run("document.querySelector(`#${arguments[0]} button`).click()", section)
-        assert opened.browser.wait(ANSWER, section).startswith("No model is loaded: choose the other numbers")
+        assert opened.browser.wait(ANSWER, section).startswith("No model is loaded: choose the other precision")
     opened.use(INT8)
     assert len(opened.ask("fill-mask", masked_text="ada eats [MASK]")) == 1
 
@@ -291,3 +321,4 @@ def test_a_fine_tuned_run_cuts_texts_as_predict_does(page, tmp_path, phone):
         found = {one["text"]: one["value"] for one in opened.ask("classification", first_text=text)}
         assert found == {"bad": pytest.approx(float(bad), abs=1e-4), "good": pytest.approx(float(good), abs=1e-4)}
         assert "cut to 6 word pieces" in opened.shown("#classification output")
+        assert opened.browser.run("return document.getElementById('second-text').hidden")  # rows have one text

@@ -13,11 +13,13 @@ from onnx_models import HEADS, NEEDS_ONNX, write_model
 from test_onnx_elsewhere import CONFIGS
 
 from minimobilebert.cli import main
+from minimobilebert.config import preset
 from minimobilebert.download.addresses import SOURCES, RemoteFile
 from minimobilebert.download.run import download
 from minimobilebert.interop.page import folder as pages
 from minimobilebert.interop.page import runtime
 from minimobilebert.model.sentence_settings import SentenceSettings
+from minimobilebert.training.model_folder import load_model
 
 onnx = pytest.importorskip("onnx", reason=NEEDS_ONNX)
 
@@ -76,7 +78,8 @@ def test_a_page_is_written(tmp_path, package, model, capsys):
     }  # fmt: skip
     assert "MIT License" in (page / "runtime/LICENSE.txt").read_text()
     assert {name: (page / "runtime" / name).read_bytes() for name in CONTENT} == CONTENT
-    assert "python -m http.server" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "python -m http.server" in said and "on a phone in the same network" in said
     settings = json.loads((page / "settings.json").read_text())
     assert settings["name"] == "model" and settings["uses"] == ["fill-mask"] and settings["longest"] == 48
 
@@ -175,3 +178,28 @@ def test_the_files_of_the_page_are_installed():
     room = pages.FILES.parent
     named = {path for pattern in data["minimobilebert.interop.page"] for path in room.glob(pattern)}
     assert {path for path in room.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")} == named
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        (None, True),
+        ({"task": "table", "text_b": None}, False),
+        ({"task": "table", "text_b": "reply"}, True),
+        ({"task": "sst2", "text_b": None}, False),
+        ({"task": "mrpc", "text_b": None}, True),
+    ],
+)
+def test_a_run_knows_whether_it_was_trained_with_pairs(trained, expected):
+    config = CONFIGS["bert"]
+    assert pages.takes_pairs(config, trained) == expected
+    assert not pages.takes_pairs(config.replace(type_vocab_size=1))
+
+
+def test_the_page_knows_the_model_of_the_paper(tmp_path, package, model):
+    assert export(model, "--page", tmp_path / "page") == 0
+    assert json.loads((tmp_path / "page/settings.json").read_text())["ofThePaper"] is False
+    saved = load_model(model)._replace(config=preset("mobilebert", vocab_size=100))
+    assert pages.settings_of("paper", saved, [])["ofThePaper"] is True
+    tiny = saved._replace(config=preset("mobilebert-tiny"))
+    assert pages.settings_of("tiny", tiny, [])["ofThePaper"] is False

@@ -36,7 +36,7 @@ ROOMS = {
     "training": {"model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "download": {"tasks"} | GROUND,
-    "interop": {"download", "training", "model", "ops", "text"} | GROUND,
+    "interop": {"download", "tasks", "training", "model", "ops", "text"} | GROUND,
     "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
     "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,

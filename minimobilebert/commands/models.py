@@ -128,7 +128,8 @@ def export(arguments):
     print(f"written to {arguments.onnx or arguments.page}")
     if arguments.page:
         print(
-            f"to open it: python -m http.server --directory {shlex.quote(arguments.page)}, then http://localhost:8000"
+            f"to open it: python -m http.server --directory {shlex.quote(arguments.page)}, then http://localhost:8000,"
+            " or on a phone in the same network http://ADDRESS-OF-THIS-COMPUTER:8000"
         )
     return 0
 

@@ -17,14 +17,19 @@ What the page offers depends on the model:
 import pathlib
 import shutil
 
+from ...config import preset
 from ...support.extras import require
 from ...support.files import check_new_folder, name_of, new_folder, write_json
 from ...support.requirements import check_disk, check_writable
-from ...training.model_folder import find_checkpoint, longest_text
+from ...tasks.glue import TASKS
+from ...training.model_folder import find_checkpoint, longest_text, settings_of_run
 from ..onnx.folder import FLOAT, Exported, checked_graphs, write_graphs
 from .runtime import BYTES, find_runtime, write_runtime
 
 FILES = pathlib.Path(__file__).parent / "files"
+_PAPERS_MODEL = preset("mobilebert")  # whose latency on a phone the paper gives
+_SIZES = ("prefix", "num_hidden_layers", "hidden_size", "intra_bottleneck_size", "intermediate_size",
+          "num_feedforward_networks")  # fmt: skip
 _NOTHING = (
     "note: the model has no head for masked words or classes and no settings of sentences, so the page only draws"
     " attention maps and measures the latency"
@@ -44,8 +49,11 @@ def _described(graph):
     return {"file": f"onnx/{graph.name}", "numbers": numbers, "megabytes": graph.megabytes}
 
 
-def settings_of(name, saved, graphs, longest):
-    """The content of settings.json: a SavedModel and its graphs, the most pieces of a text -> dict"""
+def settings_of(name, saved, graphs, longest, trained=None):
+    """The content of settings.json: a SavedModel and its graphs -> dict
+
+    longest: the most pieces of a text; trained: the settings of a fine-tuned run
+    """
     config, sentence = saved.config, saved.sentence
     return {
         "name": name,
@@ -56,11 +64,22 @@ def settings_of(name, saved, graphs, longest):
         "heads": config.num_attention_heads,
         "longest": config.max_position_embeddings,
         "longestTrained": longest,
-        "pairs": config.type_vocab_size > 1,
+        "pairs": takes_pairs(config, trained),
+        "ofThePaper": all(getattr(config, name) == getattr(_PAPERS_MODEL, name) for name in _SIZES),
         "classes": saved.num_labels,
         "labels": saved.labels,
         "sentence": sentence and {"longest": sentence.longest(config), "prompt": sentence.prompt},
     }  # fmt: skip
+
+
+def takes_pairs(config, trained=None):
+    """Whether the page asks for a second text: a fine-tuned run knows, of others it depends on the segments -> bool"""
+    task = (trained or {}).get("task")
+    if task == "table":
+        return trained.get("text_b") is not None
+    if task in TASKS:
+        return len(TASKS[task].texts) == 2
+    return config.type_vocab_size > 1
 
 
 def _name_of(folder, checkpoint):
@@ -80,7 +99,7 @@ def export_page(folder, out, int8=False, runtime=None):
     checkpoint = find_checkpoint(folder)  # before anything is fetched
     source = find_runtime(runtime)
     saved, graphs = checked_graphs(folder, int8, attention=True)
-    settings = settings_of(_name_of(folder, checkpoint), saved, graphs, longest_text(folder, saved))
+    settings = settings_of(_name_of(folder, checkpoint), saved, graphs, longest_text(folder, saved), settings_of_run(folder))
     check_disk(out, sum(len(serialised) for serialised, _ in graphs) + BYTES, "the page")
     with new_folder(out) as unfinished:
         for file in sorted(FILES.iterdir()):

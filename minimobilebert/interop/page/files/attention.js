@@ -60,7 +60,7 @@ function draw(canvas, map, labels, chosen) {
   context.strokeRect(side - 0.5, side - 0.5, cell * labels.length, cell * labels.length);
   context.strokeStyle = style.color;
   context.strokeRect(side - 0.5, side - 0.5 + cell * chosen, cell * labels.length, cell);
-  return { side, cell };
+  return { side, cell, most };
 }
 
 export function attention(page, section) {
@@ -70,7 +70,7 @@ export function attention(page, section) {
   const { layers, heads } = page.settings;
   let maps = null; // [layer]: Float32Array of heads * T * T
   let labels = [];
-  let grid = { side: 0, cell: 1 };
+  let grid = { side: 0, cell: 1, most: 1 };
 
   layer.append(...Array.from({ length: layers }, (_, i) => option(i, `${i + 1} of ${layers}`)));
   head.append(option(MEAN, "mean"), ...Array.from({ length: heads }, (_, i) => option(i, `${i + 1} of ${heads}`)));
@@ -92,6 +92,7 @@ export function attention(page, section) {
     output.replaceChildren(
       element("p", "A row is a piece that looks, a column one that is looked at. The shade is the square root of the"
         + " probability, relative to the largest one. Touch a row, or choose its piece above.", "small"),
+      element("p", `The darkest cell is ${percent(grid.most)}; equal shares would be ${percent(1 / labels.length)}.`),
       element("h3", `${labels[chosen]} (${chosen + 1}) looks at`),
       rows(seen, percent),
       ...note,

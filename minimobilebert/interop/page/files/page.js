@@ -90,7 +90,7 @@ function offer(name, setUp) {
       output.classList.remove("error");
       delete output.dataset.result;
       try {
-        if (!page.model) throw new Error("No model is loaded: choose the other numbers, or load the page again.");
+        if (!page.model) throw new Error("No model is loaded: choose the other precision, or load the page again.");
         await action(output);
       } catch (error) {
         output.classList.add("error");
