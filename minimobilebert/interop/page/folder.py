@@ -99,7 +99,9 @@ def export_page(folder, out, int8=False, runtime=None):
     checkpoint = find_checkpoint(folder)  # before anything is fetched
     source = find_runtime(runtime)
     saved, graphs = checked_graphs(folder, int8, attention=True)
-    settings = settings_of(_name_of(folder, checkpoint), saved, graphs, longest_text(folder, saved), settings_of_run(folder))
+    settings = settings_of(
+        _name_of(folder, checkpoint), saved, graphs, longest_text(folder, saved), settings_of_run(folder)
+    )
     check_disk(out, sum(len(serialised) for serialised, _ in graphs) + BYTES, "the page")
     with new_folder(out) as unfinished:
         for file in sorted(FILES.iterdir()):
