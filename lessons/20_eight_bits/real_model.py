@@ -6,6 +6,8 @@
 2. Texts to vectors in 8 bits, with scales of three kinds, beside float32: their cosines and, with --data, Spearman's
    correlation on STS-B's dev split.
 
+It takes some minutes for 22 million parameters, most of them for --data, and says on stderr how far it is.
+
 Numbers are rounded to multiples of their scale and multiplied as numbers: that is what the integers mean.
 """
 
@@ -22,6 +24,7 @@ from minimobilebert.inference.embed import Embedder
 from minimobilebert.model import layers
 from minimobilebert.model.quantization import quantize
 from minimobilebert.ops.fusion import use_fusion
+from minimobilebert.support.terminal import progress_bar
 from minimobilebert.text.corpus import shipped_documents
 from minimobilebert.training.model_folder import load_model
 
@@ -98,18 +101,21 @@ def print_inputs(inputs):
         print(f"   {short:<44} {largest:>7.2f} {middle:>11.2f} {ratio:>7.1f} {first:>10.0%} {own:>25.1%} {one:>11.1%}")
 
 
-def print_vectors(model, whole, kinds, texts, pairs):
-    """model, whole: in float32 and in 8 bits; kinds: {name: Rounding}"""
+def print_vectors(model, whole, kinds, texts, pairs, bar):
+    """model, whole: in float32 and in 8 bits; kinds: {name: Rounding}; bar: one step for each encoding of texts"""
     exact = Embedder(model, normalize=True)(texts)
+    bar.update("vectors")
     print(f"\n2. {len(texts)} sentences to vectors: cosines with those in float32")
     for kind, rounding in kinds.items():
         found = with_scales(rounding, lambda: Embedder(whole, normalize=True)(texts))
+        bar.update(kind)
         cosine = (found * exact).sum(axis=1)
         print(f"   {kind:<26} mean {cosine.mean():.4f}   smallest {cosine.min():.4f}")
     if pairs:
 
         def correlation(params):
             found = cosines(params, model.config, model.tokenizer, pairs, model.sentence)
+            bar.update(pairs.name)
             return retention(found, pairs.labels)["spearman"]
 
         print(f"\n3. Spearman's correlation on {pairs.name}: {correlation(model.params):.4f} in float32")
@@ -127,12 +133,14 @@ def run(folder, data):
     def inputs_of(some):
         rounding = Rounding(whole.params, TOKEN, keep=True)
         with_scales(rounding, lambda: Embedder(whole)(some))
+        bar.update("inputs")
         return rounding.inputs
 
-    print_inputs(inputs_of(texts))
-    fixed = {name: max(np.abs(x).max() for x in batches) / 127.0 for name, batches in inputs_of(others).items()}
-    kinds = {kind: Rounding(whole.params, kind, fixed) for kind in (TOKEN, BATCH, FIXED)}
-    print_vectors(model, whole, kinds, texts, pairs)
+    with progress_bar("real_model", 6 + (4 if pairs else 0)) as bar:
+        print_inputs(inputs_of(texts))
+        fixed = {name: max(np.abs(x).max() for x in batches) / 127.0 for name, batches in inputs_of(others).items()}
+        kinds = {kind: Rounding(whole.params, kind, fixed) for kind in (TOKEN, BATCH, FIXED)}
+        print_vectors(model, whole, kinds, texts, pairs, bar)
 
 
 def main(argv=None):

@@ -53,7 +53,7 @@ def relative(found, right):
 # %%
 row = np.array([[0.7, -1.27, 0.004, 0.005, 0.0061, 0.318, -0.625, 0.0]], FLOAT)
 integers, scales = quantize_rows(row)
-print(f"1. scale {scales[0]:.6f}")
+print(f"1. A scale: {scales[0]:.6f}")
 for name, values in (("x", row[0]), ("integer", integers[0]), ("stands for", integers[0] * scales[0])):
     print(f"   {name:<11}" + "".join(f"{value:>9.5g}" for value in values))
 error = np.abs(integers * scales[:, None] - row)
@@ -67,7 +67,8 @@ print(f"   largest error {error.max():.4f}, half of the scale {scales[0] / 2:.4f
 # %%
 RATIOS = (4, 8, 16, 32, 64, 127, 254, 512, 1024)
 measured = []
-print("\n2. largest / rms    error of the others    formula    become 0")
+print("\n2. One large number makes a row coarse")
+print("   largest / rms    error of the others    formula    become 0")
 for ratio in RATIOS:
     x = rng.normal(size=(400, 384)).astype(FLOAT)
     x[:, 0] = ratio
@@ -89,7 +90,8 @@ weight[7] *= 50.0
 x = rng.normal(size=(200, 96)).astype(FLOAT)
 right = x.astype(np.float64) @ weight.T.astype(np.float64)
 small = np.arange(64) != 7
-print("\n3. relative error of y     63 outputs     the large one")
+print("\n3. Weights: a scale for each output, or one for all")
+print("   relative error of y     63 outputs     the large one")
 kinds = {"a scale for each output": quantize_weight(weight), "one scale": quantize_weight(weight, PER_TENSOR)}
 for name, quantized in kinds.items():
     y = quantized_linear_forward(x, quantized, None)
@@ -104,7 +106,7 @@ for name, quantized in kinds.items():
 x, weight = (rng.normal(size=(1, 4096)).astype(FLOAT) for _ in range(2))
 products = (x * weight)[0]
 left, right = (np.cumsum(each, dtype=FLOAT)[-1] for each in (products, products[::-1]))
-print(f"\n4. in float32 the two sums differ by {'0' if left == right else 'more than 0'};", end="")
+print(f"\n4. Sums of integers\n   in float32 the two sums differ by {abs(left - right):.1e};", end="")
 products = (quantize_rows(x)[0].astype(np.int32) * quantize_rows(weight)[0])[0]
 left, right = (np.cumsum(each, dtype=np.int32)[-1] for each in (products, products[::-1]))
 print(f" as integers by {left - right}")
@@ -121,9 +123,8 @@ print(f"   with -128 in both operands {(2**31 - 1) // 128**2} products would fit
 integers, q = np.array([[3, -5, 127, 0, 1, -127]], np.int8), np.array([100, -7, -127, 64, 0, 127])
 words, starts, _ = quads_from(integers, np.ones(1, FLOAT))
 words = words[:: nr_of(np.ones(1, FLOAT))]  # of the first output
-print(
-    f"\n5. weights {integers[0].tolist()}: words " + ", ".join(f"0x{word & 0xFFFFFFFF:08X}" for word in words.tolist())
-)
+print("\n5. The instruction")
+print(f"   weights {integers[0].tolist()}: words " + ", ".join(f"0x{word & 0xFFFFFFFF:08X}" for word in words.tolist()))
 print(f"   x {q.tolist()}, as bytes {(q + 128).tolist()}")
 raw = int((q + 128) @ integers[0].astype(int))
 print(f"   sum of the bytes' products {raw}, start {starts[0]}, together {raw + starts[0]};", end="")
@@ -202,7 +203,8 @@ for number in NUMBERS:
     whole = quantize(params, CONFIG)
     for kind, each in zip(found, (scores(params), scores(whole), scores(whole, one_scale_forward)), strict=True):
         found[kind].append(each)
-print(f"\n6. P = {'':<32}" + "".join(f"{number:>10g}" for number in NUMBERS))
+print("\n6. A model with one huge number, P, that no weight reads")
+print(f"   P = {'':<32}" + "".join(f"{number:>10g}" for number in NUMBERS))
 print("   loss of masked words (24 words: log 24 = 3.18)")
 for kind, values in found.items():
     print(f"   {kind:<36}" + "".join(f"{loss:>10.2f}" for loss, _ in values))
@@ -217,7 +219,7 @@ for kind, values in found.items():
 # %%
 whole = quantize(model, CONFIG)
 before, after = (sum(array.nbytes for array in as_arrays(each).values()) for each in (model, whole))
-print(f"\n7. the model above: {before} bytes in float32, {after} in 8 bits")
+print(f"\n7. Sizes\n   the model above: {before} bytes in float32, {after} in 8 bits")
 print("   model             parameters    MB in float32    MB in 8 bits    stays in float32")
 for name in ("mobilebert", "mobilebert-tiny", "bert-base", "classroom-student"):
     config = preset(name)
