@@ -9,6 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from documents import codes
 from fine_tuning_data import BERT, MOBILE
 from hypothesis import given, settings
 from onnx_models import HEADS, NEEDS_ONNX, NEEDS_RUNTIME, TOKENIZER, write_model
@@ -96,6 +97,21 @@ def test_fastembed_gives_our_vectors(tmp_path):
         )  # fmt: skip
         theirs = library.TextEmbedding(f"{tmp_path}/{file}", specific_model_path=str(folder), local_files_only=True)
         assert_same([next(iter(theirs.embed([text]))) for text in TEXTS], embed(model, TEXTS))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("library", "prints"), [("tokenizers", "'sentence_embedding': (1, 32)"), ("fastembed", "(32,)")]
+)
+def test_the_programs_of_the_reference_run(tmp_path, monkeypatch, capsys, library, prints):
+    pytest.importorskip(library, reason=f"needs pip install {library}")
+    ours = write_model(tmp_path / "ours", CONFIGS["bert"], None, SentenceSettings(), None, 0)
+    assert main(["export", ours, "--onnx", str(tmp_path / "web")]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    (program,) = (code.text for code in codes() if code.kind == "py" and library in code.text)
+    exec(program.replace("dim=384", "dim=32"), {})
+    assert prints in capsys.readouterr().out
 
 
 SCRIPT = """
