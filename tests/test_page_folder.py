@@ -200,6 +200,6 @@ def test_the_page_knows_the_model_of_the_paper(tmp_path, package, model):
     assert export(model, "--page", tmp_path / "page") == 0
     assert json.loads((tmp_path / "page/settings.json").read_text())["ofThePaper"] is False
     saved = load_model(model)._replace(config=preset("mobilebert", vocab_size=100))
-    assert pages.settings_of("paper", saved, [])["ofThePaper"] is True
+    assert pages.settings_of("paper", saved, [], 512)["ofThePaper"] is True
     tiny = saved._replace(config=preset("mobilebert-tiny"))
-    assert pages.settings_of("tiny", tiny, [])["ofThePaper"] is False
+    assert pages.settings_of("tiny", tiny, [], 512)["ofThePaper"] is False
