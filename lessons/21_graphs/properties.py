@@ -165,6 +165,8 @@ def dropped(t):
     right = {"z": np.abs(a[0] - a[-1]), "a2": a[2]}
     compare(t, t.run(run_graph, steps, {}, {"x": x}, list(right))["found"], right)
     live = t.run(count_live, steps, {}, {"x": x}, list(right))
+    calls = f"found {len(live)} calls of the operations that run was given, expected {len(steps)}"
+    t.require(len(live) == len(steps), calls, "operations")
     needed = [0] + [min(i, 2) + (i >= 4) for i in range(1, length + 2)] + [2]
     t.require(live == needed, f"found {live} arrays held from node to node, expected {needed}", "arrays")
 
@@ -178,7 +180,7 @@ def run_layernorm(params, batches, names, eps):
 
     from minimobilebert.config import ModelConfig
     from minimobilebert.interop.onnx.graph import Graph
-    from minimobilebert.interop.onnx.interpreter import run
+    from minimobilebert.interop.onnx.interpreter import run_checked
     from minimobilebert.interop.onnx.operations import layernorm
 
     graph, config = Graph(), ModelConfig(layer_norm_eps=eps)
@@ -186,7 +188,7 @@ def run_layernorm(params, batches, names, eps):
     for name in names:
         y = layernorm(graph, params, config, name, y)
     graph.output("y", y, np.float32, ["..."])
-    return [run(graph, {"x": x})["y"] for x in batches]
+    return [run_checked(graph, {"x": x})["y"] for x in batches]
 
 
 def layernorms(x, params, names, eps):
@@ -250,7 +252,7 @@ def run_attention(batches, heads, size, names):
     import numpy as np
 
     from minimobilebert.interop.onnx.graph import Graph
-    from minimobilebert.interop.onnx.interpreter import run
+    from minimobilebert.interop.onnx.interpreter import run_checked
     from minimobilebert.interop.onnx.operations import attention
 
     graph = Graph()
@@ -259,10 +261,13 @@ def run_attention(batches, heads, size, names):
     for name in names:
         q = attention(graph, name, q, k, v, mask, heads, size)
     graph.output("context", q, np.float32, ["batch", "length", heads * size])
+    written = [name for node in graph.nodes for name in node.outputs]
+    if f"{names[-1]}.probabilities" not in written:
+        raise ValueError(f"expected a node named {names[-1]}.probabilities, found {', '.join(written)}")
     graph.output("maps", f"{names[-1]}.probabilities", np.float32, ["batch", heads, "length", "length"])
     found = []
     for query, key, value, real in batches:
-        results = run(graph, {"q": query, "k": key, "v": value, "mask": real[:, None, None, :]})
+        results = run_checked(graph, {"q": query, "k": key, "v": value, "mask": real[:, None, None, :]})
         found.append((results["context"], results["maps"]))
     return found
 
@@ -302,6 +307,8 @@ def contexts(t):
 def padding(t):
     """no query attends to a padding key"""
     compare_attention(t, 2, 3, [texts(t.rng, (5, 2, 1), 6), texts(t.rng, (1, 4), 6)])
+    with t.case("a text of padding only: a score of minus infinity would make NaN"):
+        compare_attention(t, 2, 3, [texts(t.rng, (3, 0), 6)])
 
 
 @prop("21.3", weight=1)
@@ -325,14 +332,14 @@ def run_trigram(batches, size, names):
     import numpy as np
 
     from minimobilebert.interop.onnx.graph import Graph
-    from minimobilebert.interop.onnx.interpreter import run
+    from minimobilebert.interop.onnx.interpreter import run_checked
     from minimobilebert.interop.onnx.operations import trigram
 
     graph = Graph()
     x = graph.input("x", np.float32, ["batch", "length", size])
     for name in names:
         graph.output(f"y of {name}", trigram(graph, name, x, size), np.float32, ["batch", "length", 3 * size])
-    return [list(run(graph, {"x": batch}).values()) for batch in batches]
+    return [list(run_checked(graph, {"x": batch}).values()) for batch in batches]
 
 
 def compare_trigram(t, batches, names=("t",)):

@@ -58,7 +58,7 @@ def layernorm(graph, params, config, name, x):
 
     ONNX has an operation LayerNormalization. In older versions of ONNX Runtime (1.20 is one) its var is mean(x^2) -
     mean(x)^2, in float32: where both are large, the difference is wrong, or negative, and its root is NaN. We write the
-    steps of ops/layernorm.py instead, which are as fast. The second mean is the rounding error of the first.
+    steps of ops/layernorm.py instead, which are as fast. Like it we also subtract mean(c), the error of mean(x).
     """
     c = graph.node("Sub", [x, _mean(graph, x, f"{name}.mean")], f"{name}.centred")
     c = graph.node("Sub", [c, _mean(graph, c, f"{name}.error")], f"{name}.centred_again")
