@@ -54,7 +54,7 @@ for rows in (1, 5):
 
 # %% [markdown]
 # ## 2. A whole model
-# A small MobileBERT with LayerNorm, with random weights; what it returns, beside model/. The same graph runs for one
+# A small MobileBERT with LayerNorm and random weights: its graph compared with model/. The same graph runs for one
 # token, and for two texts of which one is padded.
 
 # %%
@@ -86,8 +86,8 @@ for lengths in ((1,), (40, 17)):
 
 # %% [markdown]
 # ## 3. What nodes are for
-# How many nodes compute something new, how many only change where numbers lie or what shape they have, and how many
-# work on each number by itself, so that a runtime can join them to the node before.
+# How many nodes are products, how many only change the layout or the shape, and how many work on each number by itself,
+# so that a runtime can fuse them with the node before.
 
 # %%
 LAYOUT = {"Reshape", "Transpose", "Slice", "Concat", "Pad", "Squeeze", "Unsqueeze", "Identity", "Split", "Cast"}
@@ -112,7 +112,7 @@ written, held = [], []
 
 
 def watched(operation):
-    """The operation, which notes how many bytes are alive behind it"""
+    """The operation, which notes how many bytes are alive after it"""
 
     def call(*inputs, **attributes):
         found = operation(*inputs, **attributes)
@@ -127,7 +127,7 @@ def watched(operation):
 run(graph, inputs_of(text_batch((40, 40))), {name: watched(operation) for name, operation in OPERATIONS.items()})
 largest, total = int(np.argmax(held)), sum(size for _, size in written)
 print(f"\n4. all kept: {total / 1e6:.2f} MB; held: at most {held[largest] / 1e6:.2f} MB,", end="")
-print(f" behind the node {graph.nodes[largest].name}")
+print(f" after the node {graph.nodes[largest].name}")
 
 # %% [markdown]
 # ## 5. Out of the door
@@ -143,7 +143,7 @@ try:
     batch = text_batch((40, 17))
     found, right = Session(serialised)(inputs_of(batch)), run(graph, inputs_of(batch))
     errors = ", ".join(f"{name} {relative_error(array, right[name]):.0e}" for name, array in found.items())
-    print(f"   ONNX Runtime beside our interpreter: relative error of {errors}")
+    print(f"   ONNX Runtime compared with our interpreter: relative error of {errors}")
 except ValueError as missing:
     print(f"\n5. {missing}")
 
