@@ -64,7 +64,7 @@ class Model:
         # Read-only, because the engine has packed copies and would not see a change.
         for array in as_arrays(params).values():
             array.flags.writeable = False
-        return cls(params, *others, name=name_of(folder))
+        return cls(params, *others, name_of(folder))
 
     @functools.cached_property
     def engine(self) -> Engine:
