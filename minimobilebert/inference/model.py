@@ -60,11 +60,11 @@ class Model:
 
         ValueError with the file's name if a file is missing or damaged.
         """
-        params, *others = load_model(folder, in_8_bits=True)
+        saved = load_model(folder, in_8_bits=True)
         # Read-only, because the engine has packed copies and would not see a change.
-        for array in as_arrays(params).values():
+        for array in as_arrays(saved.params).values():
             array.flags.writeable = False
-        return cls(params, *others, name_of(folder))
+        return cls(**saved._asdict(), name=name_of(folder))
 
     @functools.cached_property
     def engine(self) -> Engine:
