@@ -4,6 +4,8 @@ A model is on the Pareto front if no other model is at least as fast and at leas
 The measure is the correlation of measure.py: cosines of pairs of texts with their labels, without fine-tuning.
 """
 
+import math
+
 from ..model.quantization import is_quantized, scheme_of
 from ..support.drawing import INK, as_svg, plain, pyplot
 from ..support.files import labels_of
@@ -58,15 +60,20 @@ def rows_of(found):
 def chart(found, measure):
     """Latency and score; the area of a point is the size of the model. measure: what the score is of -> svg"""
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(6.2, 3.4))
+    figure, axes = plt.subplots(figsize=(7.2, 3.8))
     front = sorted((row["milliseconds"], row["spearman"]) for row in found if row["front"])
     axes.plot(*zip(*front, strict=True), "--", color=INK, linewidth=0.8, drawstyle="steps-post")
-    for row in found:
+    for number, row in enumerate(sorted(found, key=lambda row: row["milliseconds"])):
         colour, at = _COLOUR if row["front"] else _DOMINATED, (row["milliseconds"], row["spearman"])
+        radius = 2.0 * math.sqrt(row["megabytes"] / math.pi) + 3.0  # in points
         axes.scatter(*at, s=4.0 * row["megabytes"], color=colour, alpha=0.6, linewidths=0.0)
         label = f"{plain(row['name'])} ({row['megabytes']:.0f} MB)"
-        axes.annotate(label, at, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8, color=INK)
+        side = ("bottom", radius) if number % 2 else ("top", -radius)  # neighbours: one above, one below
+        axes.annotate(label, at, xytext=(0, side[1]), textcoords="offset points", ha="center", va=side[0], fontsize=8,
+                      color=INK)  # fmt: skip
     axes.set_xscale("log")
+    for axis_labels in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_labels(lambda number, _: f"{number:g}" if f"{number:.0e}"[0] in "125" else "")
     axes.margins(0.2)
     axes.set(xlabel=f"milliseconds for a text of {found[0]['pieces']} pieces", ylabel=f"Spearman, {plain(measure)}")
     return as_svg(plt, figure)
