@@ -60,7 +60,7 @@ print(json.dumps(report))
 # Left out, because compiling takes most of the time: inference everywhere (`verify` has it); attention in bfloat16,
 # whose products are dense layers' products, on other tiles; and in plain loops all but what is written with vectors
 # elsewhere: products, exponentials and the like. `make test ARGS=--all-targets` has everything.
-PARTS = [name for name in run.parts() if name != "inference"]
+PARTS = [name for name in run.parts() if not name.startswith("inference")]
 OPERATIONS = [name for name in PARTS if name not in training.TRAININGS]
 LATER = {"attention, bfloat16"}
 IN_PLAIN_LOOPS = ("exp, log, tanh, Phi, float32", "dense layers, float32")

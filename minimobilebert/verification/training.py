@@ -15,6 +15,7 @@ from ..inference.engine import Engine
 from ..model.classification import classification_step, regression_step
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
+from ..model.quantization import quantize
 from ..model.question_answering import question_answering_step
 from ..tasks.classification_batches import ClassificationBatch
 from ..tasks.squad_batches import SquadBatch
@@ -127,11 +128,12 @@ def fine_tuning():
     return results
 
 
-def inference():
+def inference(in_8_bits=False):
     """The last hidden states of both classroom models."""
     batch, states = pretraining_batches()(1), []
     for name in ("classroom-teacher", "classroom-student"):
-        engine = Engine(*first_parameters(name))
+        params, config = first_parameters(name)
+        engine = Engine(quantize(params, config) if in_8_bits else params, config)
         states.append(engine(batch.input_ids, batch.token_type_ids, batch.attention_mask))
     return states
 
@@ -146,4 +148,5 @@ TRAININGS = {
     "distillation": lambda: transfer("distil"),
     "fine-tuning": fine_tuning,
     "inference": inference,
+    "inference in 8 bits": lambda: inference(in_8_bits=True),
 }
