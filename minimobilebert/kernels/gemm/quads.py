@@ -138,8 +138,9 @@ def _finish(sums, a_scales, scales, bias, addend, epilogue, j, out):
     """
     rows, columns = out.shape
     whole = columns == nr_of(out)
-    done, size = whole and is_done_in_registers(epilogue.kind), columns if epilogue.kind == SCALE_SHIFT else 0
+    done = whole and is_done_in_registers(epilogue.kind)
     kind = epilogue.kind if done else np.int64(NOTHING)
+    size = columns if kind == SCALE_SHIFT else 0
     scale, shift = view(epilogue.scale, (j,), (size,)), view(epilogue.shift, (j,), (size,))
     for i in range(rows):
         row, out_row = view(sums, (i, 0), (columns,)), view(out, (i, 0), (columns,))
