@@ -11,6 +11,7 @@ from . import __version__
 from .commands import course, distilling, download, latency, models, prepare, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
+from .commands.ranks import report_failure, run_on_ranks
 from .commands.words import with_words
 from .support import streams
 
@@ -54,7 +55,7 @@ def _run(parser, words):
             arguments.pytest = others
         elif others:
             parser.error(f"unrecognized arguments: {' '.join(others)}")
-        code = arguments.function(arguments)
+        code = run_on_ranks(arguments)
     except SystemExit:  # --help printed something
         streams.deliver()
         raise
@@ -81,5 +82,5 @@ def main(argv=None):
         return 130
     except Exception as error:
         text, code = failure(error, words[0])
-        print(f"minimobilebert: {text}", file=sys.stderr)
+        report_failure(text, code, getattr(error, "communicator", None))
         return code

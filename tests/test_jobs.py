@@ -12,6 +12,7 @@ from fine_tuning_data import write_glue, write_model, write_squad
 from minimobilebert.finetuning.jobs import Job, Rows, TaskFiles, make_job
 from minimobilebert.finetuning.run import first_parameters
 from minimobilebert.finetuning.settings import usual_settings
+from minimobilebert.model.parts import WHOLE
 from minimobilebert.training.model_folder import load_model
 
 TASKS = ("sst2", "stsb", "rte", "squad1", "squad2", "table")
@@ -79,7 +80,7 @@ def test_what_a_job_returns_has_the_declared_shapes(job, folder):
     assert len(job.examples.lengths) > 3 and all(isinstance(array, np.ndarray) for array in job.examples.arrays)
     assert batch.input_ids.shape == batch.token_type_ids.shape == batch.attention_mask.shape
     assert batch.input_ids.shape == (3, job.examples.lengths[rows].max())
-    losses, gradients = job.step_function(params, config, batch, np.random.default_rng(1))
+    losses, gradients = job.step_function(params, config, batch, np.random.default_rng(1), WHOLE)
     assert np.isfinite(losses["loss"])
     assert {name: g.shape for name, g in gradients.items()} == {name: p.shape for name, p in params.items()}
     logits = job.logits(params, config)

@@ -25,24 +25,27 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minimobilebert"
 
 # What each room may import besides itself, from the ground up: a room may only name rooms above it in this list.
-GROUND = {"config", "support", "__init__"}
+GROUND = {"config", "support", "__init__", "__version__"}
 ROOMS = {
     "support": {"__init__"},
     "kernels": set(),
     "ops": {"kernels"},
     "text": GROUND,
+    "distributed": {"ops"} | GROUND,
     "model": {"ops", "kernels"} | GROUND,
     "distillation": {"model", "ops", "kernels"} | GROUND,
-    "training": {"model", "ops", "kernels", "text"} | GROUND,
+    "training": {"distributed", "model", "ops", "kernels", "text"} | GROUND,
     "tasks": {"model", "ops", "kernels", "text"} | GROUND,
     "download": {"tasks"} | GROUND,
     "interop": {"download", "tasks", "training", "model", "ops", "text"} | GROUND,
     "inference": {"training", "tasks", "model", "ops", "text", "kernels"} | GROUND,
     "parity": {"interop", "model", "ops", "kernels", "text"} | GROUND,
-    "pipeline": {"distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
-    "finetuning": {"pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"} | GROUND,
+    "pipeline": {"distributed", "distillation", "inference", "training", "tasks", "model", "ops", "kernels", "text"}
+    | GROUND,
+    "finetuning": {"distributed", "pipeline", "inference", "training", "tasks", "model", "ops", "kernels", "text"}
+    | GROUND,
 }
-ROOMS["distilling"] = {"pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
+ROOMS["distilling"] = {"distributed", "pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
                        "text"} | GROUND  # fmt: skip
 ROOMS["bench"] = {"distilling", "distillation", "finetuning", "pipeline", "parity", "interop", "inference", "training", "model",
                   "ops", "kernels", "text"} | GROUND  # fmt: skip

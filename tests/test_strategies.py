@@ -11,6 +11,7 @@ from minimobilebert.distillation.auxiliary_transfer import auxiliary_transfer_st
 from minimobilebert.distillation.layer_transfer import TransferSettings, layer_transfer_step
 from minimobilebert.distillation.pretraining_distillation import pretraining_distillation_step
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
+from minimobilebert.model.parts import WHOLE
 from minimobilebert.pipeline.settings import TinySettings, settings_from_strings
 from minimobilebert.pipeline.strategies import joint_multipliers, student_before_transfer, student_stages
 
@@ -94,7 +95,7 @@ def test_each_stage_reports_and_trains_what_it_should(strategy):
     batch = random_batch(config, np.random.default_rng(4))
     for stage in student_stages(settings, teacher):
         for step in (0, stage.steps // 2, stage.steps - 1):
-            values, grads = stage.step_function(student, (batch, step), None)
+            values, grads = stage.step_function(student, batch, step, None, WHOLE)
             rates = stage.multipliers(step) if stage.multipliers else dict.fromkeys(student, 1.0)
             trained = {name for name in grads if rates[name]}
             layers = {int(name.split(".")[3]) for name in grads if ".encoder." in name}

@@ -18,10 +18,9 @@ def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, 
     params = {"w.weight": np.ones((3, 2)), "frozen.weight": np.ones(3)}
 
     def batches(step):
-        return step, np.random.default_rng([seed, step]).normal(size=(8, 3))
+        return np.random.default_rng([seed, step]).normal(size=(8, 3))
 
-    def step_function(params, batch, rng):
-        step, x = batch
+    def step_function(params, x, step, rng, shares):
         if step == stop_after:
             raise RuntimeError("stopped by the test")
         time.sleep(pause)

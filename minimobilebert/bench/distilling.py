@@ -95,8 +95,10 @@ def _step_with_vectors(teacher, shape, side, threads):
     params, student = _without_heads(work.params, work.student), work.student
     transfer = EncoderTransfer((), direction_factor=_FACTORS["direction_factor"])
     of_teacher = quantize(work.of_teacher, teacher) if precision_of(side) == INT8 else work.of_teacher
-    batches = ComputedVectors(lambda step: work.batch, Engine(of_teacher, teacher), transfer.pooling)
-    return our_step(params, side, lambda: encoder_transfer_step(params, student, None, None, batches(0), transfer))
+    with_vectors = ComputedVectors(Engine(of_teacher, teacher), transfer.pooling)
+    return our_step(
+        params, side, lambda: encoder_transfer_step(params, student, None, None, with_vectors(work.batch), transfer)
+    )
 
 
 def _mean_vectors(output):

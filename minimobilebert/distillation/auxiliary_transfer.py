@@ -7,22 +7,26 @@ model. The terms compete with each other. The paper therefore prefers transfer f
 and progressive transfer).
 """
 
+from ..model.parts import WHOLE
 from ..model.pretraining import pretraining_backward, pretraining_forward
 from .layer_transfer import transfer_losses
-from .pretraining_distillation import distillation_losses
+from .pretraining_distillation import weighted_distillation_losses
 
 
-def auxiliary_transfer_step(params, config, teacher, teacher_config, batch, settings, alpha=0.5, rng=None):
+def auxiliary_transfer_step(
+    params, config, teacher, teacher_config, batch, settings, alpha=0.5, rng=None, shares=WHOLE
+):
     """Losses and gradients of one step.
 
+    shares: those of the batch, if it is a part of one (model/parts.py)
     -> {"loss", "feature_map_transfer", "attention_transfer", "distillation_loss", "nsp_loss"}, gradients
     """
     teacher_output, _ = pretraining_forward(teacher, teacher_config, batch, keep_scores=True)
     output, cache = pretraining_forward(params, config, batch, rng, keep_scores=True)
-    distillation, dwords, dnext = distillation_losses(output, teacher_output, batch, alpha)
+    distillation, dwords, dnext = weighted_distillation_losses(output, teacher_output, batch, alpha, shares)
     layers = range(config.num_hidden_layers)
     transfer, gradients = transfer_losses(
-        output.encoder, teacher_output.encoder, batch.attention_mask, layers, settings, len(layers)
+        output.encoder, teacher_output.encoder, batch.attention_mask, layers, settings, len(layers), shares
     )
     grads = pretraining_backward(
         dwords, dnext, cache, config, dhidden_states=gradients.hidden_states, dscores=gradients.scores

@@ -15,6 +15,7 @@ a student can have fewer layers. All terms share one forward pass of each model.
 from typing import NamedTuple
 
 from ..model.encoder import encoder_backward, encoder_forward
+from ..model.parts import WHOLE
 from ..ops.pooling import pool_backward, pool_forward
 from .attention_transfer import attention_transfer_backward, attention_transfer_forward
 from .feature_map_transfer import feature_map_transfer_backward, feature_map_transfer_forward
@@ -86,10 +87,10 @@ class _Losses:
         self.values["loss"] += factor * value
 
 
-def _layer_losses(student, teacher, mask, transfer, pair, gradients):
-    """The terms of one pair of layers -> {name: loss}; adds their gradients, with the share of one pair"""
+def _layer_losses(student, teacher, mask, transfer, pair, gradients, weight):
+    """The terms of one pair of layers -> {name: loss}; adds their gradients, times `weight` over the number of pairs"""
     layer, of_teacher = pair
-    share, found = 1.0 / len(transfer.pairs), {}
+    share, found = weight / len(transfer.pairs), {}
     if transfer.feature_factor:
         forward, backward = FEATURE_LOSSES[transfer.feature_loss]
         loss, cache = forward(student.hidden_states[layer + 1], teacher.hidden_states[of_teacher + 1], mask)
@@ -108,7 +109,7 @@ def _layer_losses(student, teacher, mask, transfer, pair, gradients):
     return found
 
 
-def _vector_losses(student, target, mask, transfer, gradients):
+def _vector_losses(student, target, mask, transfer, gradients, shares):
     """The terms of the sentence vectors; yields (name, loss, factor) and adds their gradients
 
     student: EncoderOutput; target [B, H']: the teacher's vectors
@@ -117,45 +118,50 @@ def _vector_losses(student, target, mask, transfer, gradients):
     top = len(student.hidden_states) - 1
     if factor := transfer.direction_factor:
         loss, cache = direction_transfer_forward(vectors, target)
-        gradients.add_hidden(top, pool_backward(direction_transfer_backward(factor, cache), pooling))
-        yield "sentence_directions", loss, factor
+        dvectors = direction_transfer_backward(shares.examples * factor, cache)
+        gradients.add_hidden(top, pool_backward(dvectors, pooling))
+        yield "sentence_directions", shares.examples * loss, factor
     if factor := transfer.similarity_factor:
         loss, cache = similarity_transfer_forward(vectors, target)
-        gradients.add_hidden(top, pool_backward(similarity_transfer_backward(factor, cache), pooling))
-        yield "sentence_similarities", loss, factor
+        dvectors = similarity_transfer_backward(shares.pairs * factor, cache)
+        gradients.add_hidden(top, pool_backward(dvectors, pooling))
+        yield "sentence_similarities", shares.pairs * loss, factor
 
 
-def encoder_transfer_losses(student, teacher, mask, transfer, teacher_vectors=None):
+def encoder_transfer_losses(student, teacher, mask, transfer, teacher_vectors=None, shares=WHOLE):
     """All terms except masked words, and their gradients.
 
     student, teacher: EncoderOutput; mask [B, T] bool; transfer: EncoderTransfer
     teacher_vectors [B, H'], if they are known already; if no other term reads the teacher, `teacher` may then be None
+    shares: those of the batch, if it is a part of one (model/parts.py); texts of two parts have no similarity
     -> {"loss", and each term: layers' terms as the mean over the pairs}, EncoderGradients
     """
     losses, gradients = _Losses(), EncoderGradients({}, {}, {})
-    by_pair = [_layer_losses(student, teacher, mask, transfer, pair, gradients) for pair in transfer.pairs]
+    weight = shares.tokens
+    by_pair = [_layer_losses(student, teacher, mask, transfer, pair, gradients, weight) for pair in transfer.pairs]
     for name, factor in (
         ("feature_map_transfer", transfer.feature_factor),
         ("attention_transfer", transfer.attention_factor),
         ("relation_transfer", transfer.relation_factor),
     ):
         if factor and by_pair:
-            losses.add(name, sum(found[name] for found in by_pair) / len(by_pair), factor)
+            losses.add(name, weight * sum(found[name] for found in by_pair) / len(by_pair), factor)
     if factor := transfer.embedding_factor:
         loss, cache = feature_map_transfer_forward(student.hidden_states[0], teacher.hidden_states[0], mask)
-        gradients.add_hidden(0, feature_map_transfer_backward(factor, cache))
-        losses.add("embedding_transfer", loss, factor)
+        gradients.add_hidden(0, feature_map_transfer_backward(weight * factor, cache))
+        losses.add("embedding_transfer", weight * loss, factor)
     if transfer.direction_factor or transfer.similarity_factor:
         if teacher_vectors is None:
             teacher_vectors, _ = pool_forward(teacher.hidden_states[-1], mask, transfer.pooling)
-        for name, loss, factor in _vector_losses(student, teacher_vectors, mask, transfer, gradients):
+        for name, loss, factor in _vector_losses(student, teacher_vectors, mask, transfer, gradients, shares):
             losses.add(name, loss, factor)
     return losses.values, gradients
 
 
-def encoder_transfer_step(params, config, teacher, teacher_config, batch, transfer, rng=None):
+def encoder_transfer_step(params, config, teacher, teacher_config, batch, transfer, rng=None, shares=WHOLE):
     """Losses and gradients of one step; the teacher runs without dropout.
 
+    shares: those of the batch, if it is a part of one (model/parts.py)
     batch: input_ids, token_type_ids, attention_mask; for masked words also masked_positions and masked_labels; perhaps
         teacher_vectors [B, H']: the teacher runs only if a term needs more than these
     -> {"loss", and the mean of each term}, gradients
@@ -171,12 +177,12 @@ def encoder_transfer_step(params, config, teacher, teacher_config, batch, transf
             teacher, teacher_config, *inputs, num_layers=tops[1], keep_scores=keep_scores
         )
     output, cache = encoder_forward(params, config, *inputs, num_layers=tops[0], rng=rng, keep_scores=keep_scores)
-    values, gradients = encoder_transfer_losses(output, teacher_output, batch.attention_mask, transfer, vectors)
+    values, gradients = encoder_transfer_losses(output, teacher_output, batch.attention_mask, transfer, vectors, shares)
     grads, dwords = {}, None
     if transfer.words_factor:
         of_teacher = teacher, teacher_config, teacher_output.hidden_states[-1]
         loss, dhidden, head, dwords = masked_word_distillation(
-            params, config, output.hidden_states[-1], batch, of_teacher, transfer.words_alpha
+            params, config, output.hidden_states[-1], batch, of_teacher, transfer.words_alpha, shares.words
         )
         factor = dhidden.dtype.type(transfer.words_factor)
         gradients.add_hidden(len(output.hidden_states) - 1, factor * dhidden)
@@ -191,11 +197,13 @@ def encoder_transfer_step(params, config, teacher, teacher_config, batch, transf
     return values, grads
 
 
-def masked_word_step(params, config, batch, rng=None):
+def masked_word_step(params, config, batch, rng=None, shares=WHOLE):
     """Losses and gradients of one step without a teacher -> {"loss", "masked_words"}, gradients"""
     inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
     output, cache = encoder_forward(params, config, *inputs, rng=rng, keep_scores=False)
-    loss, dhidden, grads, dwords = masked_word_distillation(params, config, output.hidden_states[-1], batch)
+    loss, dhidden, grads, dwords = masked_word_distillation(
+        params, config, output.hidden_states[-1], batch, share=shares.words
+    )
     encoder_backward({len(cache.blocks): dhidden}, cache, grads, config)
     add_words(grads, config, dwords)
     return {"loss": loss, "masked_words": loss}, grads

@@ -9,6 +9,7 @@ does not depend on the layers above.
 from typing import NamedTuple
 
 from ..model.encoder import encoder_backward, encoder_forward
+from ..model.parts import WHOLE
 from .attention_transfer import attention_transfer_backward, attention_transfer_forward
 from .feature_map_transfer import feature_map_transfer_backward, feature_map_transfer_forward
 from .normalized_feature_map_transfer import (
@@ -33,16 +34,17 @@ class TransferGradients(NamedTuple):
     scores: dict  # {layer: [B, A, T, T]}
 
 
-def transfer_losses(student, teacher, mask, layers, settings, num_layers):
+def transfer_losses(student, teacher, mask, layers, settings, num_layers, shares=WHOLE):
     """Both transfer losses of the given layers, and their gradients.
 
     student, teacher: EncoderOutput; mask [B, T] bool; num_layers: L, the number of all layers of the student
+    shares: those of the batch, if it is a part of one (model/parts.py)
     -> {"loss", "feature_map_transfer", "attention_transfer"}, TransferGradients
     """
     feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
     feature_total = attention_total = 0.0
     gradients = TransferGradients({}, {})
-    share = 1.0 / num_layers
+    share = shares.tokens / num_layers
     for layer in layers:
         feature, feature_cache = feature_forward(
             student.hidden_states[layer + 1], teacher.hidden_states[layer + 1], mask
@@ -61,10 +63,12 @@ def transfer_losses(student, teacher, mask, layers, settings, num_layers):
     return {"loss": loss, "feature_map_transfer": feature_total, "attention_transfer": attention_total}, gradients
 
 
-def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False):
+def layer_transfer_step(
+    params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False, shares=WHOLE
+):
     """Losses and gradients of one transfer step.
 
-    layers: indices of the blocks whose outputs and attention maps are compared
+    layers: indices of the blocks whose outputs and attention maps are compared; shares: as in `transfer_losses`
     -> {"loss", "feature_map_transfer", "attention_transfer"}, gradients of the student up to the highest layer
     """
     inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
@@ -72,7 +76,7 @@ def layer_transfer_step(params, config, teacher, teacher_config, batch, layers, 
     teacher_output, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
     output, cache = encoder_forward(params, config, *inputs, num_layers=top)
     values, gradients = transfer_losses(
-        output, teacher_output, batch.attention_mask, layers, settings, config.num_hidden_layers
+        output, teacher_output, batch.attention_mask, layers, settings, config.num_hidden_layers, shares
     )
     grads = {}
     encoder_backward(

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ..model.heads import masked_word_backward, masked_word_forward, words_name
+from ..model.parts import weighted
 from ..model.pretraining import mean_cross_entropy
 from ..ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from .pretraining_distillation import mixed_targets
@@ -30,11 +31,12 @@ def word_loss(logits, labels, teacher_logits=None, alpha=0.5):
     return math.fsum(losses) / count, dlogits
 
 
-def masked_word_distillation(params, config, hidden, batch, teacher=None, alpha=0.5):
+def masked_word_distillation(params, config, hidden, batch, teacher=None, alpha=0.5, share=1.0):
     """The loss at the masked positions, and its gradients before the encoder's backward.
 
     hidden [B, T, H]: the student's last hidden state; batch: with masked_positions [M] and masked_labels [M]
     teacher: (parameters, ModelConfig, last hidden state), or None
+    share: that of the masked words, if the batch is a part of one (model/parts.py)
     -> loss (float), dhidden [B, T, H], gradients of the head, dwords [V, E] (see `add_words`)
     """
     logits, cache = masked_word_forward(params, config, _at(hidden, batch.masked_positions))
@@ -43,7 +45,7 @@ def masked_word_distillation(params, config, hidden, batch, teacher=None, alpha=
         teacher_params, teacher_config, teacher_hidden = teacher
         masked = _at(teacher_hidden, batch.masked_positions)
         teacher_logits, _ = masked_word_forward(teacher_params, teacher_config, masked)
-    loss, dlogits = word_loss(logits, batch.masked_labels, teacher_logits, alpha)
+    loss, dlogits = weighted(share, *word_loss(logits, batch.masked_labels, teacher_logits, alpha))
     grads, dhidden = {}, np.zeros_like(hidden)
     dmasked, dwords = masked_word_backward(dlogits, cache, grads, config)
     dhidden.reshape(-1, hidden.shape[-1])[batch.masked_positions] = dmasked

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from ..model.parts import WHOLE, weighted
 from ..model.pretraining import mean_cross_entropy, pretraining_backward, pretraining_forward
 from ..ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from ..ops.softmax import softmax_forward
@@ -42,12 +43,21 @@ def distillation_losses(output, teacher_output, batch, alpha):
     return values, dwords, dnext
 
 
-def pretraining_distillation_step(params, config, teacher, teacher_config, batch, alpha=0.5, rng=None):
+def weighted_distillation_losses(output, teacher_output, batch, alpha, shares):
+    """`distillation_losses` of a part of a batch; shares: those of model/parts.py"""
+    values, dwords, dnext = distillation_losses(output, teacher_output, batch, alpha)
+    words, dwords = weighted(shares.words, values["distillation_loss"], dwords)
+    next_sentence, dnext = weighted(shares.examples, values["nsp_loss"], dnext)
+    return {"loss": words + next_sentence, "distillation_loss": words, "nsp_loss": next_sentence}, dwords, dnext
+
+
+def pretraining_distillation_step(params, config, teacher, teacher_config, batch, alpha=0.5, rng=None, shares=WHOLE):
     """Loss and gradients of one step -> {"loss", "distillation_loss", "nsp_loss"}, gradients of the student
 
     teacher: the teacher's parameters; the teacher runs without dropout and gets no gradient
+    shares: those of the batch, if it is a part of one (model/parts.py)
     """
     teacher_output, _ = pretraining_forward(teacher, teacher_config, batch)
     output, cache = pretraining_forward(params, config, batch, rng)
-    values, dwords, dnext = distillation_losses(output, teacher_output, batch, alpha)
+    values, dwords, dnext = weighted_distillation_losses(output, teacher_output, batch, alpha, shares)
     return values, pretraining_backward(dwords, dnext, cache, config)

@@ -19,6 +19,7 @@ import pathlib
 import time
 from typing import Any, NamedTuple
 
+from ..distributed.communicator import leader_only
 from ..kernels.runtime.precision import use_precision
 from ..pipeline.needs import check_distillation
 from ..pipeline.result_files import DISTILLATION_SUMMARY, read_result
@@ -130,6 +131,7 @@ def _distil(distillation, wanted):
         models[stages.VECTORS_ONLY] = stages.teach(distillation, [stages.vectors_only_stage(settings)], first)
     if wanted.baseline:
         models[stages.SCRATCH] = stages.train_from_scratch(distillation)
+    leader_only()
     summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
     write_json(distillation.folder / SUMMARY, summary)
     distillation.finish(SUMMARY, "report.html")

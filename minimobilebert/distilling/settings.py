@@ -31,6 +31,7 @@ from ..config import ConfigError, ModelConfig, config_from_strings
 from ..distillation.encoder_transfer import EncoderTransfer
 from ..distillation.layer_transfer import FEATURE_LOSSES
 from ..distillation.relation_transfer import check_relation_heads
+from ..distributed.reduction import DETERMINISTIC, REDUCTIONS
 from ..kernels.runtime.precision import PRECISIONS
 from ..model.sentence_settings import SentenceSettings
 from ..pipeline.settings import check_values, values_from_strings
@@ -47,6 +48,8 @@ SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
     "teacher_precision": OneOf(SAME, INT8),
+    "parts": COUNT,
+    "reduction": OneOf(*REDUCTIONS),
     "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
@@ -85,6 +88,8 @@ class DistilSettings:
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
     teacher_precision: str = SAME  # or "int8", where nothing but its vectors is read: model/quantization.py
+    parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
+    reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
     strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py

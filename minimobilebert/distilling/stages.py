@@ -96,14 +96,15 @@ def vectors_only_stage(settings):
 
 
 def _batches(run, stage):
-    """The batches of a stage. Sentence vectors alone are those of texts without masked words. If the text is the same
-    whenever it is seen, they are computed once for all rows, if that pays."""
+    """The batches of a stage, and what adds the teacher's vectors to a batch. Sentence vectors alone are those of texts
+    without masked words. If the text is the same whenever it is seen, they are computed once for all rows, if that
+    pays."""
     if not stage.transfer(0).only_vectors:
-        return run.data.batches
+        return run.data.batches, lambda batch: batch
     seen = stage.steps * run.settings.batch_size
     if seen > run.data.texts and not run.settings.random_words:
-        return stored_vectors(run)
-    return computed_vectors(run)
+        return stored_vectors(run), lambda batch: batch
+    return run.data.unmasked, computed_vectors(run)
 
 
 def teach(run, stages, params):
@@ -111,15 +112,15 @@ def teach(run, stages, params):
     config, (teacher, teacher_config) = run.settings.student_config, run.teacher
     params = {name: array.copy() for name, array in params.items()}
     for stage in stages:
-        batches = _batches(run, stage)
+        batches, with_vectors = _batches(run, stage)
 
-        def step_function(params, batch_and_step, rng, stage=stage):
-            batch, step = batch_and_step
-            return encoder_transfer_step(params, config, teacher, teacher_config, batch, stage.transfer(step), rng)
+        def step_function(params, batch, step, rng, shares, stage=stage, with_vectors=with_vectors):
+            batch, transfer = with_vectors(batch), stage.transfer(step)
+            return encoder_transfer_step(params, config, teacher, teacher_config, batch, transfer, rng, shares)
 
         train_stage(
             run, stage.name, config, step_function, params, stage.schedule,
-            lambda step, batches=batches, first=stage.first: (batches(first + step), step),
+            lambda step, batches=batches, first=stage.first: batches(first + step),
             stage.steps, stage.multipliers, teacher=teacher,
         )  # fmt: skip
     return params
@@ -129,8 +130,8 @@ def train_from_scratch(run):
     """The student without a teacher, which learns masked words -> parameters"""
     settings = run.settings
 
-    def step_function(params, batch, rng):
-        return masked_word_step(params, settings.student_config, batch, rng)
+    def step_function(params, batch, step, rng, shares):
+        return masked_word_step(params, settings.student_config, batch, rng, shares)
 
     params = random_student(settings, "masked-words", _SCRATCH_VALUES)
     schedule = warmup_linear(settings, settings.learning_rate, settings.steps)

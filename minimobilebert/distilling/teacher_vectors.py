@@ -53,13 +53,13 @@ class StoredVectors:
 
 
 class ComputedVectors:
-    """The batches of any function step -> batch, with the teacher's vectors: `batches(step)` -> VectorBatch"""
+    """Computes the teacher's vectors of a batch, or of a part of one: InputBatch -> VectorBatch"""
 
-    def __init__(self, batches, engine, pooling):
-        self.batches, self.engine, self.pooling = batches, engine, pooling
+    def __init__(self, engine, pooling):
+        self.engine, self.pooling = engine, pooling
 
-    def __call__(self, step):
-        ids, types, mask, *_ = self.batches(step)
+    def __call__(self, batch):
+        ids, types, mask, *_ = batch
         vectors, _ = pool_forward(self.engine(ids, types, mask), mask, self.pooling)
         return VectorBatch(ids, types, mask, vectors)
 
@@ -108,8 +108,8 @@ def _engine(run):
 
 
 def computed_vectors(run):
-    """The batches with vectors that are computed in each step -> ComputedVectors; run: Distillation"""
-    return ComputedVectors(run.data.unmasked, _engine(run), run.settings.pooling)
+    """Vectors that are computed in each step -> ComputedVectors; run: Distillation"""
+    return ComputedVectors(_engine(run), run.settings.pooling)
 
 
 def stored_vectors(run):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..config import ModelConfig
+from ..model.parts import Shares
 from ..support.files import name_of, sha256_of
 from .settings import SQUAD, TABLE
 
@@ -55,9 +56,12 @@ class Job(Protocol):
         """The files for training and scoring."""
 
     def step_function(
-        self, params: Params, config: ModelConfig, batch: NamedTuple, rng: np.random.Generator | None
+        self, params: Params, config: ModelConfig, batch: NamedTuple, rng: np.random.Generator | None, shares: Shares
     ) -> tuple[dict[str, float], Params]:
-        """A batch of B rows -> losses, including "loss"; gradients, with the names and shapes of `params`"""
+        """A batch of B rows -> losses, including "loss"; gradients, with the names and shapes of `params`
+
+        shares: those of the batch, if it is a part of one (model/parts.py)
+        """
 
     def logits(self, params: Params, config: ModelConfig) -> Callable[[NamedTuple], np.ndarray]:
         """-> function: batch -> logits without dropout, [B, num_labels], or [B, T, 2] for starts and ends"""

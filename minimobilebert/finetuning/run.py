@@ -19,6 +19,7 @@ import time
 
 import numpy as np
 
+from ..distributed.communicator import leader_only
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
@@ -117,16 +118,19 @@ def train_plan(plan, folder):
         keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
         say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
 
-    def step_function(params, batch, rng):
-        return job.step_function(params, config, batch, rng)
+    def step_function(params, batch, step, rng, shares):
+        return job.step_function(params, config, batch, rng, shares)
 
     optimizer = AdamW(plan.params, weight_decay=settings.weight_decay)
     finished = train(
         settings.task, step_function, plan.params, plan.batches, total_steps=plan.total_steps, seed=settings.seed,
-        update_rule=UpdateRule(optimizer, plan.schedule, clip_norm=settings.clip_norm),
+        update_rule=UpdateRule(
+            optimizer, plan.schedule, clip_norm=settings.clip_norm, parts=settings.parts, reduction=settings.reduction
+        ),
         records=Records(folder, configuration, checkpoint_seconds=_CHECKPOINT_SECONDS),
         after_step=evaluate, best=keeper,
     )  # fmt: skip
+    leader_only()
     evaluating = sum(row["seconds"] for row in keeper.rows)
     return keeper.rows, keeper.best, finished.seconds - evaluating, evaluating
 

@@ -9,6 +9,8 @@ the released README (4e-5, 32, 5 epochs; windows of 384 pieces with a stride of 
 
 import dataclasses
 
+from ..distributed.parts import usual_parts
+from ..distributed.reduction import DETERMINISTIC, REDUCTIONS
 from ..kernels.runtime.precision import PRECISIONS
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, numbers_of
 from ..support.shapes import Number, OneOf, check
@@ -35,6 +37,8 @@ SHAPES = {
     "clip_norm": RATE,
     "rows": (COUNT, None),
     "precision": OneOf(*PRECISIONS),
+    "parts": COUNT,
+    "reduction": OneOf(*REDUCTIONS),
     "stride": COUNT,
     "max_query": COUNT,
 }
@@ -58,6 +62,8 @@ class FineTuningSettings:
     stride: int = 128  # SQuAD: pieces from one window to the next
     max_query: int = 64  # SQuAD: maximum number of pieces of a question
     precision: str = "float32"  # of matrix products in training: "float32" or "bfloat16" (ops/bfloat16.py)
+    parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
+    reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
 
     def __post_init__(self):
         for name, shape in SHAPES.items():
@@ -78,6 +84,7 @@ def usual_settings(task, positions, **changes):
         "learning_rate": 4e-5 if squad else 5e-5,
         "batch_size": 32,
         "epochs": 5 if squad or task in _FEW_ROWS else 3,
+        "parts": usual_parts(),
         "max_length": min(384 if squad else 128, positions),
     }
     values |= {name: value for name, value in changes.items() if value is not None}

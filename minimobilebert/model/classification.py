@@ -15,6 +15,7 @@ from ..ops.dropout import dropout_backward, dropout_forward
 from .encoder import encoder_backward, encoder_forward
 from .heads import pooler_backward, pooler_forward
 from .layers import dense, dense_backward
+from .parts import WHOLE, weighted
 from .pretraining import mean_cross_entropy
 
 
@@ -46,15 +47,18 @@ def classification_backward(dlogits, cache, config):
     return grads
 
 
-def classification_step(params, config, batch, rng=None):
-    """Loss and gradients of fine-tuning -> {"loss", "accuracy"}, gradients"""
+def classification_step(params, config, batch, rng=None, shares=WHOLE):
+    """Loss and gradients of fine-tuning -> {"loss", "accuracy"}, gradients
+
+    shares: those of the batch, if it is a part of one (parts.py)
+    """
     logits, cache = classification_forward(params, config, batch, rng)
-    loss, dlogits = mean_cross_entropy(logits, batch.labels)
-    accuracy = float((logits.argmax(axis=-1) == batch.labels).mean())
+    loss, dlogits = weighted(shares.examples, *mean_cross_entropy(logits, batch.labels))
+    accuracy = shares.examples * float((logits.argmax(axis=-1) == batch.labels).mean())
     return {"loss": loss, "accuracy": accuracy}, classification_backward(dlogits, cache, config)
 
 
-def regression_step(params, config, batch, rng=None):
+def regression_step(params, config, batch, rng=None, shares=WHOLE):
     """`classification_step` for regression: `classifier` has one output, and labels [B] are floats
 
     -> {"loss"} (mean squared error), gradients
@@ -62,4 +66,5 @@ def regression_step(params, config, batch, rng=None):
     logits, cache = classification_forward(params, config, batch, rng)
     error = logits - np.asarray(batch.labels, logits.dtype)[:, None]
     loss = math.fsum((error * error).reshape(-1)) / error.size
-    return {"loss": loss}, classification_backward(error * logits.dtype.type(2.0 / error.size), cache, config)
+    loss, dlogits = weighted(shares.examples, loss, error * logits.dtype.type(2.0 / error.size))
+    return {"loss": loss}, classification_backward(dlogits, cache, config)

@@ -12,6 +12,7 @@ from ..ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .encoder import EncoderOutput, encoder_backward, encoder_forward
 from .heads import masked_word_backward, masked_word_forward, pooler_backward, pooler_forward, words_name
 from .layers import dense, dense_backward
+from .parts import WHOLE, weighted
 
 _NSP = "cls.seq_relationship"
 
@@ -73,10 +74,15 @@ def mean_cross_entropy(logits, labels):
     return math.fsum(losses) / count, dlogits
 
 
-def pretraining_step(params, config, batch, rng=None):
-    """Loss and gradients of plain pre-training -> {"loss", "mlm_loss", "nsp_loss"}, gradients"""
+def pretraining_step(params, config, batch, rng=None, shares=WHOLE):
+    """Loss and gradients of plain pre-training -> {"loss", "mlm_loss", "nsp_loss"}, gradients
+
+    shares: those of the batch, if it is a part of one (parts.py)
+    """
     output, cache = pretraining_forward(params, config, batch, rng)
-    mlm_loss, dwords = mean_cross_entropy(output.word_logits, batch.masked_labels)
-    nsp_loss, dnext = mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
+    mlm_loss, dwords = weighted(shares.words, *mean_cross_entropy(output.word_logits, batch.masked_labels))
+    nsp_loss, dnext = weighted(
+        shares.examples, *mean_cross_entropy(output.next_sentence_logits, batch.next_sentence_labels)
+    )
     gradients = pretraining_backward(dwords, dnext, cache, config)
     return {"loss": mlm_loss + nsp_loss, "mlm_loss": mlm_loss, "nsp_loss": nsp_loss}, gradients

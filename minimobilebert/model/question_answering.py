@@ -13,6 +13,7 @@ import numpy as np
 
 from .encoder import encoder_backward, encoder_forward
 from .layers import dense, dense_backward
+from .parts import WHOLE, weighted
 from .pretraining import mean_cross_entropy
 
 _NAME = "qa_outputs"
@@ -40,11 +41,16 @@ def question_answering_backward(dlogits, cache, config):
     return grads
 
 
-def question_answering_step(params, config, batch, rng=None):
-    """batch also has starts, ends [B], token indices -> {"loss", "start_loss", "end_loss"}, gradients"""
+def question_answering_step(params, config, batch, rng=None, shares=WHOLE):
+    """batch also has starts, ends [B], token indices -> {"loss", "start_loss", "end_loss"}, gradients
+
+    shares: those of the batch, if it is a part of one (parts.py)
+    """
     logits, cache = question_answering_forward(params, config, batch, rng)
-    start_loss, dstart = mean_cross_entropy(np.ascontiguousarray(logits[..., 0]), batch.starts)
-    end_loss, dend = mean_cross_entropy(np.ascontiguousarray(logits[..., 1]), batch.ends)
+    (start_loss, dstart), (end_loss, dend) = (
+        weighted(shares.examples, *mean_cross_entropy(np.ascontiguousarray(logits[..., column]), labels))
+        for column, labels in enumerate((batch.starts, batch.ends))
+    )
     dlogits = 0.5 * np.stack([dstart, dend], axis=-1)
     values = {"loss": 0.5 * (start_loss + end_loss), "start_loss": start_loss, "end_loss": end_loss}
     return values, question_answering_backward(dlogits, cache, config)

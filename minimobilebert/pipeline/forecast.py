@@ -3,6 +3,7 @@
 import time
 
 from ..model.classification import classification_step
+from ..model.parts import WHOLE
 from ..model.pretraining import pretraining_step
 from .stages import first_parameters
 from .strategies import student_stages
@@ -27,7 +28,7 @@ def student_seconds(settings, batch, teacher):
     def spread(stage):
         """Steps at the start of each layer's part: in progressive transfer, later layers take longer."""
         for part in range(layers):
-            stage.step_function(student, (batch, part * stage.steps // layers), None)
+            stage.step_function(student, batch, part * stage.steps // layers, None, WHOLE)
 
     return {
         stage.name: stage.steps * _seconds(lambda stage=stage: spread(stage)) / layers

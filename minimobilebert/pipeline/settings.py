@@ -3,6 +3,8 @@
 import dataclasses
 
 from ..config import ACTIVATIONS, NORMALIZATIONS, ConfigError, preset
+from ..distributed.parts import usual_parts
+from ..distributed.reduction import DETERMINISTIC, REDUCTIONS
 from ..kernels.runtime.precision import PRECISIONS
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, value_of
 from ..support.shapes import Number, OneOf, ShapeError, check
@@ -11,6 +13,8 @@ from ..support.shapes import Number, OneOf, ShapeError, check
 _SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
+    "parts": COUNT,
+    "reduction": OneOf(*REDUCTIONS),
     "vocab_size": COUNT,
     "sequence_length": COUNT,
     "batch_size": COUNT,
@@ -53,8 +57,9 @@ def check_values(settings, shapes):
 
 
 def values_from_strings(changes, shapes, seed):
-    """{name: text} of `--set` -> {name: value}, with `seed`; ConfigError for an unknown name or a bad value"""
-    values = {"seed": seed}
+    """{name: text} of `--set` -> {name: value}, with `seed` and the usual parts; ConfigError for an unknown name or a
+    bad value"""
+    values = {"seed": seed, "parts": usual_parts()}
     for name, text in changes.items():
         if name not in shapes:
             raise ConfigError(
@@ -80,6 +85,8 @@ class TinySettings:
 
     seed: int = 1
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
+    parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
+    reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
     # text
     vocab_size: int = 4096
     sequence_length: int = 64

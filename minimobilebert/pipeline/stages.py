@@ -37,7 +37,9 @@ def train_stage(
     optimizer = AdamW(params, weight_decay=settings.weight_decay)
     result = train(
         name, step_function, params, batches, total_steps=steps, seed=settings.seed,
-        update_rule=UpdateRule(optimizer, schedule, multipliers, settings.clip_norm),
+        update_rule=UpdateRule(
+            optimizer, schedule, multipliers, settings.clip_norm, settings.parts, settings.reduction
+        ),
         records=Records(run.folder / name, configuration),
     )  # fmt: skip
     run.note_seconds(name, result.seconds)
@@ -48,8 +50,8 @@ def pretrain_teacher(run):
     """Stage 1: pre-train the inverted-bottleneck teacher on masked words and next sentences."""
     settings, config = run.settings, run.settings.teacher_config
 
-    def step_function(params, batch, rng):
-        return pretraining_step(params, config, batch, rng)
+    def step_function(params, batch, step, rng, shares):
+        return pretraining_step(params, config, batch, rng, shares)
 
     params = first_parameters(config, settings, "teacher")
     schedule = warmup_linear(settings, settings.teacher_learning_rate, settings.teacher_steps)
@@ -62,8 +64,8 @@ def train_from_scratch(run):
     """The baseline: the same student with the same batches and number of updates, without a teacher."""
     settings, config = run.settings, run.settings.student_config
 
-    def step_function(params, batch, rng):
-        return pretraining_step(params, config, batch, rng)
+    def step_function(params, batch, step, rng, shares):
+        return pretraining_step(params, config, batch, rng, shares)
 
     params = first_parameters(config, settings, "student")
     schedule = warmup_linear(settings, settings.scratch_learning_rate, settings.student_steps)
@@ -76,8 +78,8 @@ def fine_tune(run, name, config, pretrained):
     """Last stage: fine-tune a pre-trained model on the downstream task, with a new classifier."""
     settings = run.settings
 
-    def step_function(params, batch, rng):
-        return classification_step(params, config, batch, rng)
+    def step_function(params, batch, step, rng, shares):
+        return classification_step(params, config, batch, rng, shares)
 
     params = first_parameters(config, settings, "task", "classification", run.data.task.num_labels)
     for parameter in params:

@@ -28,7 +28,7 @@ class StudentStage(NamedTuple):
     name: str  # of the stage and of its folder
     steps: int
     first_batch: int  # the batches of a second stage follow those of the first
-    step_function: Callable  # (params, (batch, step of the stage), rng) -> losses, gradients
+    step_function: Callable  # as training/loop.py calls it; step: of the stage
     schedule: Any
     multipliers: Callable | None = None
 
@@ -70,18 +70,17 @@ def student_stages(settings, teacher):
     alpha, per_layer = settings.distillation_alpha, settings.transfer_steps_per_layer
     everything = range(config.num_hidden_layers)
 
-    def transfer_one_layer(params, batch_and_step, rng):
-        batch, step = batch_and_step
-        return layer_transfer_step(params, config, *models, batch, [step // per_layer], losses)
+    def transfer_one_layer(params, batch, step, rng, shares):
+        return layer_transfer_step(params, config, *models, batch, [step // per_layer], losses, shares=shares)
 
-    def transfer_all_layers(params, batch_and_step, rng):
-        return layer_transfer_step(params, config, *models, batch_and_step[0], everything, losses)
+    def transfer_all_layers(params, batch, step, rng, shares):
+        return layer_transfer_step(params, config, *models, batch, everything, losses, shares=shares)
 
-    def distil(params, batch_and_step, rng):
-        return pretraining_distillation_step(params, config, *models, batch_and_step[0], alpha, rng)
+    def distil(params, batch, step, rng, shares):
+        return pretraining_distillation_step(params, config, *models, batch, alpha, rng, shares)
 
-    def transfer_and_distil(params, batch_and_step, rng):
-        return auxiliary_transfer_step(params, config, *models, batch_and_step[0], losses, alpha, rng)
+    def transfer_and_distil(params, batch, step, rng, shares):
+        return auxiliary_transfer_step(params, config, *models, batch, losses, alpha, rng, shares)
 
     def whole(step_function, rate):
         return [StudentStage("student", settings.student_steps, 0, step_function,
@@ -108,7 +107,7 @@ def train_student_stage(run, stage, params, teacher):
     """Train a copy of `params` through one StudentStage, which reads `teacher` -> the copy"""
 
     def batches(step):
-        return run.data.batches(stage.first_batch + step), step
+        return run.data.batches(stage.first_batch + step)
 
     params = {name: array.copy() for name, array in params.items()}
     return train_stage(run, stage.name, run.settings.student_config, stage.step_function, params, stage.schedule,

@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from ..distributed.communicator import leader_only
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.files import write_json
@@ -101,6 +102,7 @@ def score(run, models, task_accuracies):
 
 def summarise(run, models, transferred, task_accuracies):
     """Take the measurements of the report; write report.html and summary.json -> the summary"""
+    leader_only()
     settings, data, teacher = run.settings, run.data, models["teacher"]
     summary = {"seed": settings.seed, "steps": settings.steps_by_stage(), "settings": dataclasses.asdict(settings)}
     summary |= run.timed("evaluation", score, run, models, task_accuracies)

@@ -24,8 +24,24 @@ class _Tqdm(tqdm):
 _Tqdm.set_lock(threading.RLock())
 
 
+_silent = threading.local()
+
+
+@contextlib.contextmanager
+def silence():
+    """`with silence():` nothing is said and no bar is shown, in this thread"""
+    before = getattr(_silent, "on", False)
+    _silent.on = True
+    try:
+        yield
+    finally:
+        _silent.on = before
+
+
 def say(text):
     """One line on stderr."""
+    if getattr(_silent, "on", False):
+        return
     _Tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
@@ -37,7 +53,7 @@ class _Bar:
         self.name, self.total, self.done, self.first = name, total, first, first
         self.start = self.last_line = time.perf_counter()
         self.bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not getattr(_silent, "on", False):
             self.bar = _Tqdm(desc=name, total=total, initial=first, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def update(self, text="", steps=1):

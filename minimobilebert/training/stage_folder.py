@@ -20,11 +20,11 @@ from .manifest import DamagedRun
 RUNNING, FINAL = "running", "final"  # the kinds of checkpoint; best.npz is neither
 
 
-def _different(found, expected, path=""):
+def different_entry(found, expected, path=""):
     """The first entry in which two nested dicts differ -> (name, found, expected) or None"""
     if isinstance(found, dict) and isinstance(expected, dict):
         for name in [*expected, *(n for n in found if n not in expected)]:
-            inner = _different(found.get(name), expected.get(name), f"{path}.{name}" if path else name)
+            inner = different_entry(found.get(name), expected.get(name), f"{path}.{name}" if path else name)
             if inner:
                 return inner
         return None
@@ -37,7 +37,7 @@ class OtherConfiguration(CheckpointError):
 
 def check_same_configuration(path, found, expected):
     """OtherConfiguration with the first field that differs and both values."""
-    difference = _different(found, expected)
+    difference = different_entry(found, expected)
     if difference:
         name, found_value, expected_value = difference
         raise OtherConfiguration(

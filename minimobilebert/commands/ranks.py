@@ -1,0 +1,86 @@
+"""A command on several ranks: `mpiexec -n 4 python -m mpi4py -m minimobilebert train-tiny`.
+
+Every rank runs the same command. Rank 0 is the one that people see: it prints, reads checkpoints and writes files. The
+others say nothing and write into folders of their own, which are removed at the end. Training steps are shared
+(training/data_parallel.py); what lies between them every rank does for itself, so that nothing but gradients travels.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+
+from ..distributed import mpi
+
+TRAINING = ("train-tiny", "distil", "finetune")  # with steps that ranks share
+_FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks have
+
+
+def _check_command(name, communicator):
+    """ValueError for a command that several ranks would only repeat."""
+    if communicator.size > 1 and name not in TRAINING:
+        raise ValueError(
+            f"{name}: found {communicator.size} ranks, expected one: several ranks can run {', '.join(TRAINING)}"
+        )
+
+
+def _share_processors(communicator):
+    """Kernels use this rank's share of the machine's processors, unless NUMBA_NUM_THREADS says another number."""
+    if communicator.local > 1 and "NUMBA_NUM_THREADS" not in os.environ:
+        from ..kernels.runtime.processors import usable
+        from ..kernels.runtime.threads import set_threads
+
+        set_threads(max(1, usable() // communicator.local))
+
+
+@contextlib.contextmanager
+def _unseen(arguments):
+    """A rank that is not 0: silent, and with a folder of its own"""
+    from ..support import terminal
+
+    with tempfile.TemporaryDirectory(prefix="minimobilebert-rank-", ignore_cleanup_errors=True) as folder:
+        arguments.out = os.path.join(folder, "run")
+        with terminal.silence(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+
+
+def run_on_ranks(arguments):
+    """Run `arguments.function` on this rank -> exit code"""
+    if not mpi.is_launched():
+        return arguments.function(arguments)
+    from ..distributed.communicator import use
+
+    communicator = mpi.connect()
+    try:
+        with use(communicator):
+            return _run_rank(arguments, communicator)
+    except (Exception, KeyboardInterrupt) as error:
+        error.communicator = communicator
+        raise
+
+
+def _run_rank(arguments, communicator):
+    from ..distributed.communicator import WorkIsDone, farewell
+
+    _check_command(arguments.command, communicator)
+    if communicator.size == 1:
+        return arguments.function(arguments)
+    _share_processors(communicator)
+    code = 0
+    with contextlib.suppress(WorkIsDone), contextlib.nullcontext() if communicator.rank == 0 else _unseen(arguments):
+        code = arguments.function(arguments)
+    farewell(communicator)
+    return code
+
+
+def report_failure(text, code, communicator):
+    """Print the failure of a rank, and end all ranks: those that wait for this one would wait for ever."""
+    if communicator is None or communicator.size == 1:
+        print(f"minimobilebert: {text}", file=sys.stderr)
+        return
+    if communicator.rank:
+        time.sleep(_FIRST_WORD)
+        text = f"rank {communicator.rank}: {text}"
+    print(f"minimobilebert: {text}", file=sys.stderr)
+    communicator.abort(code)

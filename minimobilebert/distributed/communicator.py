@@ -1,0 +1,116 @@
+"""The processes of a job ("ranks", numbered from 0), and how they send arrays to each other.
+
+A job of N ranks runs the same command N times. Whoever needs the others asks `current()`, which is one process alone
+unless `use(communicator)` said otherwise: nothing else in the project knows how ranks are connected. mpi.py connects
+them by MPI; the tests and lesson 22 by queues between threads.
+"""
+
+import contextlib
+import threading
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Communicator(Protocol):
+    """rank: the number of this process; size: how many there are; local: how many on this machine
+
+    is_launched: somebody asked for ranks, if only for one
+    """
+
+    rank: int
+    size: int
+    local: int
+    is_launched: bool
+
+    def exchange(self, outgoing: list[tuple[int, Any]], incoming: list[tuple[int, Any]]) -> None:
+        """Send arrays and receive into arrays; both are lists of (other rank, contiguous array), all at the same time.
+
+        What one rank sends to another arrives in the order of the list.
+        """
+
+    def all_reduce(self, array: Any) -> None:
+        """Add the arrays of all ranks in the library's order; in place"""
+
+    def abort(self, code: int) -> None:
+        """End the processes of all ranks"""
+
+
+class OneProcess:
+    """A job of one rank."""
+
+    rank, size, local, is_launched = 0, 1, 1, False
+
+    def exchange(self, outgoing, incoming):
+        if outgoing or incoming:
+            raise ValueError("found another rank to exchange arrays with, expected none: this is one process")
+
+    def all_reduce(self, array):
+        pass
+
+    def abort(self, code):
+        raise SystemExit(code)
+
+
+_of_thread = threading.local()
+
+
+def current():
+    """The communicator of this process (of this thread, in tests)"""
+    return getattr(_of_thread, "communicator", None) or OneProcess()
+
+
+@contextlib.contextmanager
+def use(communicator):
+    """`with use(communicator):` it is `current()`"""
+    before = getattr(_of_thread, "communicator", None)
+    _of_thread.communicator = communicator
+    try:
+        yield communicator
+    finally:
+        _of_thread.communicator = before
+
+
+class WorkIsDone(BaseException):
+    """Ends the command of a rank that is not 0: rank 0 alone does the rest. No failure."""
+
+
+def leader_only():
+    """What follows is for rank 0 alone, such as a report: end the command of every other rank."""
+    if current().rank:
+        raise WorkIsDone
+
+
+def farewell(communicator):
+    """The end of a command, on every rank: a rank that waits for another stage learns that there is none."""
+    if communicator.size > 1:
+        gather_bytes(communicator, b"")
+
+
+def gather(communicator, array):
+    """The arrays of all ranks, of the same shape and type -> list, by rank"""
+    array = np.asarray(array, order="C")
+    arrays = [array if rank == communicator.rank else np.empty_like(array) for rank in range(communicator.size)]
+    others = [rank for rank in range(communicator.size) if rank != communicator.rank]
+    communicator.exchange([(rank, array) for rank in others], [(rank, arrays[rank]) for rank in others])
+    return arrays
+
+
+def gather_bytes(communicator, content):
+    """The byte strings of all ranks -> list, by rank"""
+    sizes = gather(communicator, np.array([len(content)], np.int64))
+    longest = max(int(size[0]) for size in sizes)
+    padded = np.zeros(longest, np.uint8)
+    padded[: len(content)] = np.frombuffer(content, np.uint8)
+    arrays = gather(communicator, padded)
+    return [array[: int(size[0])].tobytes() for array, size in zip(arrays, sizes, strict=True)]
+
+
+def broadcast(communicator, arrays):
+    """Copy rank 0's arrays into those of every rank; arrays: list, of the same shapes and types on every rank"""
+    if communicator.rank:
+        communicator.exchange([], [(0, array) for array in arrays])
+    else:
+        communicator.exchange(
+            [(rank, np.asarray(array, order="C")) for array in arrays for rank in range(1, communicator.size)], []
+        )

@@ -1,0 +1,61 @@
+"""Ranks that MPI connects (extra `distributed`: mpi4py; the MPI itself is the user's).
+
+    mpiexec -n 4 python -m mpi4py -m minimobilebert train-tiny
+
+Arrays travel as they are in memory; nothing is pickled.
+"""
+
+import os
+import sys
+
+from ..support.extras import require
+
+# What launchers tell their processes: MPICH and its relatives, Open MPI, Slurm's PMIx.
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
+
+
+class MPICommunicator:
+    """All processes of the job."""
+
+    is_launched = True
+
+    def __init__(self):
+        from mpi4py import MPI
+
+        self._mpi, self._world = MPI, MPI.COMM_WORLD
+        self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
+        self.local = self._world.Split_type(MPI.COMM_TYPE_SHARED).Get_size() if self.size > 1 else 1
+
+    @property
+    def library(self):
+        """The name and version of the MPI"""
+        return self._mpi.Get_library_version().split("\n")[0].strip()
+
+    def exchange(self, outgoing, incoming):
+        requests = [self._world.Irecv(array, source=rank) for rank, array in incoming]
+        requests += [self._world.Isend(array, dest=rank) for rank, array in outgoing]
+        self._mpi.Request.Waitall(requests)
+
+    def all_reduce(self, array):
+        self._world.Allreduce(self._mpi.IN_PLACE, array)
+
+    def abort(self, code):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._world.Abort(code)
+
+
+def is_launched():
+    """True if this process was started as `python -m mpi4py ...`, or by mpiexec with more than one rank."""
+    counts = [os.environ.get(name, "") for name in _SIZES]
+    return "mpi4py" in sys.modules or any(count.isdigit() and int(count) > 1 for count in counts)
+
+
+def connect():
+    """-> MPICommunicator. MissingExtra if there is no mpi4py, ValueError if it finds no MPI."""
+    require("mpi4py", "distributed")
+    try:
+        return MPICommunicator()
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"mpi4py: found no MPI library ({reason}), expected one, such as pip install mpich") from None

@@ -1,0 +1,290 @@
+"""Several ranks: the same sums in the same order as one process, and a training loop that knows it."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import CONFIGS, random_batch, random_parameters
+
+from minimobilebert.distributed.communicator import WorkIsDone, broadcast, current, farewell, gather, gather_bytes
+from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
+from minimobilebert.distributed.parts import usual_parts
+from minimobilebert.distributed.reduction import REDUCTIONS, parts_of_rank, reduce
+from minimobilebert.distributed.threads import run_ranks
+from minimobilebert.kernels.runtime.precision import use_precision
+from minimobilebert.model.pretraining import pretraining_step
+from minimobilebert.training.adamw import AdamW
+from minimobilebert.training.checkpoints import load_checkpoint
+from minimobilebert.training.data_parallel import RanksDiffer, check_same_parameters, step_gradients
+from minimobilebert.training.loop import Records, UpdateRule, train
+from minimobilebert.training.schedules import WarmupLinearDecay
+
+CONFIG = CONFIGS["mobilebert"].replace(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1)
+LENGTHS = (9, 4, 7, 3, 8, 6, 5)
+
+
+def _leaves(parts, length, seed):
+    """Numbers of very different sizes, so that each order of additions has other bits: [parts, length] float32"""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(parts, length)) * 10.0 ** rng.integers(-4, 5, (parts, length))).astype(np.float32)
+
+
+def _in_one_process(leaves):
+    return tree_sum(0, len(leaves), lambda low, high: leaves[low].copy() if high - low == 1 else None)
+
+
+@given(parts=st.integers(1, 40), first=st.integers(0, 40), stop=st.integers(0, 40))
+def test_nodes_inside_are_disjoint_and_cover_the_parts(parts, first, stop):
+    first, stop = sorted((min(first, parts), min(stop, parts)))
+    nodes = nodes_inside(first, stop, 0, parts)
+    assert [part for low, high in nodes for part in range(low, high)] == list(range(first, stop))
+
+
+def test_the_order_of_additions_is_the_one_that_is_drawn():
+    a, b, c, d, e = np.float32([1e8, 1.0, -1e8, 3.0, 5.0])
+    expected = np.float32(np.float32(a + b) + np.float32(c + np.float32(d + e)))
+    assert _in_one_process(np.float32([[a], [b], [c], [d], [e]]))[0] == expected
+
+
+@settings(max_examples=25)
+@given(
+    parts=st.integers(1, 13), ranks=st.integers(1, 7), length=st.integers(1, 40), seed=st.integers(0, 2**32 - 1)
+)  # fmt: skip
+def test_every_number_of_ranks_has_the_bits_of_one_process(parts, ranks, length, seed):
+    leaves = _leaves(parts, length, seed)
+
+    def reduced():
+        communicator = current()
+        own = parts_of_rank(communicator.rank, communicator.size, parts)
+        nodes = {node: _node(leaves, *node) for node in nodes_inside(*own, 0, parts)}
+        return reduce(communicator, nodes, parts, (length, np.dtype(np.float32)))
+
+    expected = _in_one_process(leaves)
+    for total in run_ranks(ranks, reduced):
+        np.testing.assert_array_equal(total, expected)
+
+
+def _node(leaves, low, high):
+    return tree_sum(low, high, lambda a, b: leaves[a].copy() if b - a == 1 else None)
+
+
+@pytest.mark.parametrize(("how", "tolerance"), [("fast", 1e-6), ("bfloat16", 2.0**-7)])
+def test_other_reductions_are_close_and_equal_on_all_ranks(how, tolerance):
+    """fast: float32, seven additions; bfloat16: a relative 2^-9 for each number that travels, twice on its way"""
+    leaves = np.abs(_leaves(7, 31, 3))  # positive, so that nothing cancels
+
+    def reduced():
+        communicator = current()
+        own = parts_of_rank(communicator.rank, communicator.size, 7)
+        nodes = {node: _node(leaves, *node) for node in nodes_inside(*own, 0, 7)}
+        return reduce(communicator, nodes, 7, (31, np.dtype(np.float32)), how)
+
+    totals = run_ranks(3, reduced)
+    np.testing.assert_allclose(totals[0], leaves.astype(np.float64).sum(axis=0), rtol=tolerance)
+    for total in totals[1:]:
+        np.testing.assert_array_equal(total, totals[0])
+
+
+def test_bfloat16_halves_what_travels():
+    sent = []
+
+    def reduced(how):
+        communicator = current()
+        exchange = communicator.exchange
+        communicator.exchange = lambda outgoing, incoming: (
+            sent.append(sum(array.nbytes for _, array in outgoing)), exchange(outgoing, incoming))  # fmt: skip
+        nodes = {node: _leaves(1, 40, 1)[0] for node in nodes_inside(*parts_of_rank(communicator.rank, 2, 2), 0, 2)}
+        reduce(communicator, nodes, 2, (40, np.dtype(np.float32)), how)
+
+    traffic = {}
+    for how in ("deterministic", "bfloat16"):
+        sent.clear()
+        run_ranks(2, functools.partial(reduced, how))
+        traffic[how] = sum(sent)
+    assert traffic["deterministic"] == 2 * traffic["bfloat16"] == 2 * 4 * 40  # 2 n (N - 1) / N numbers for each rank
+
+
+def test_gather_and_broadcast():
+    def run():
+        communicator = current()
+        assert [int(a[0]) for a in gather(communicator, np.array([communicator.rank]))] == [0, 1, 2]
+        assert gather_bytes(communicator, b"x" * communicator.rank) == [b"", b"x", b"xx"]
+        array = np.full((2, 3), float(communicator.rank))
+        broadcast(communicator, [array])
+        return array.sum()
+
+    assert run_ranks(3, run) == [0.0, 0.0, 0.0]
+
+
+# Steps
+
+
+def _step(params, batch, step, rng, shares):
+    return pretraining_step(params, CONFIG, batch, rng, shares)
+
+
+def _gradients(parts, reduction="deterministic", lengths=LENGTHS):
+    rng = np.random.default_rng(8)
+    params, batch = random_parameters(CONFIG, rng, dtype=np.float32), random_batch(CONFIG, rng, lengths)
+    return step_gradients(_step, params, batch, step=3, seed=1, parts=parts, reduction=reduction)
+
+
+def _assert_equal(found, expected):
+    assert found[0] == expected[0]
+    assert list(found[1]) == list(expected[1])
+    for name, gradient in found[1].items():
+        np.testing.assert_array_equal(gradient, expected[1][name], err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("parts", "ranks"), [(4, 1), (4, 2), (4, 3), (4, 4), (5, 2), (6, 6), (7, 3)])
+def test_gradients_of_ranks_are_those_of_one_process_bit_for_bit(parts, ranks, precision):
+    def compute():
+        with use_precision(precision):
+            return _gradients(parts)
+
+    expected = compute()
+    for found in run_ranks(ranks, compute):
+        _assert_equal(found, expected)
+
+
+def test_a_rank_without_a_part_takes_part():
+    """Two rows for four ranks, as at the end of an epoch."""
+    expected = _gradients(4, lengths=(5, 7))
+    for found in run_ranks(4, lambda: _gradients(4, lengths=(5, 7))):
+        _assert_equal(found, expected)
+
+
+def test_parts_have_random_numbers_of_their_own():
+    """With dropout, four parts are not one part; and the same part is the same again."""
+    whole, cut, again = _gradients(1), _gradients(4), _gradients(4)
+    _assert_equal(cut, again)
+    assert whole[0]["loss"] != pytest.approx(cut[0]["loss"], rel=1e-6)
+
+
+# The training loop
+
+
+def _train(folder, *, ranks, parts=4, steps=12, reduction="deterministic", stop=None, change=None):
+    """Train on `ranks` threads -> the parameters of every rank; only rank 0 has `folder`"""
+
+    def run():
+        communicator = current()
+        rng = np.random.default_rng(8)
+        params = random_parameters(CONFIG, rng, dtype=np.float32)
+
+        def batches(step):
+            return random_batch(CONFIG, np.random.default_rng([4, step]), LENGTHS)
+
+        def after(done, params):
+            assert communicator.rank == 0
+            if done == stop:
+                raise RuntimeError("stopped by the test")
+
+        configuration = {"a": 1}
+        if change and communicator.rank == change[0]:
+            configuration = change[1]
+        train(
+            "toy", _step, params, batches, total_steps=steps, seed=1,
+            update_rule=UpdateRule(AdamW(params), WarmupLinearDecay(0.01, 2, steps), None, 1.0, parts, reduction),
+            records=Records(folder if communicator.rank == 0 else "/nowhere", configuration, 3, 0.0), after_step=after,
+        )  # fmt: skip
+        return params
+
+    return run_ranks(ranks, run)
+
+
+def _assert_same_parameters(found, expected):
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_training_on_ranks_has_the_bits_of_one_process(tmp_path, ranks):
+    expected = _train(tmp_path / "one", ranks=1)[0]
+    for params in _train(tmp_path / "many", ranks=ranks):
+        _assert_same_parameters(params, expected)
+    lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "many")]
+    for one, many in zip(*lines, strict=True):
+        one, many = json.loads(one), json.loads(many)
+        assert one.pop("seconds") and many.pop("seconds") and one == many
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 4), (2, 3)])
+def test_a_run_resumes_on_another_number_of_ranks(tmp_path, before, after):
+    expected = _train(tmp_path / "one", ranks=1)[0]
+    with pytest.raises(RuntimeError, match="stopped by the test"):
+        _train(tmp_path / "run", ranks=before, stop=7)
+    for params in _train(tmp_path / "run", ranks=after):
+        _assert_same_parameters(params, expected)
+    for params in _train(tmp_path / "run", ranks=before):  # finished: read, not trained
+        _assert_same_parameters(params, expected)
+    stored, _ = load_checkpoint(tmp_path / "run" / "checkpoint-final.npz")
+    _assert_same_parameters(stored, expected)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_ranks_stay_equal_with_every_reduction(tmp_path, reduction):
+    first, second = (_train(tmp_path / str(i), ranks=3, reduction=reduction) for i in range(2))
+    for params in [*first, *second]:
+        _assert_same_parameters(params, first[0])
+
+
+def test_fast_reduction_is_close_to_one_process(tmp_path):
+    expected = _train(tmp_path / "one", ranks=1, steps=50)[0]
+    found = _train(tmp_path / "fast", ranks=3, steps=50, reduction="fast")[0]
+    norm = np.sqrt(sum(float((a.astype(np.float64) ** 2).sum()) for a in expected.values()))
+    error = np.sqrt(sum(float(((found[n].astype(np.float64) - a) ** 2).sum()) for n, a in expected.items()))
+    assert error < 1e-5 * norm
+
+
+def test_a_rank_with_other_settings_is_named_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"rank 1: found configuration\.a = 2, expected 1 as on rank 0"):
+        _train(tmp_path / "run", ranks=3, change=(1, {"a": 2}))
+    assert not list((tmp_path / "run").glob("*.npz"))
+
+
+def test_more_ranks_than_parts_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="parts: found 2 with 3 ranks, expected at least one for each rank"):
+        _train(tmp_path / "run", ranks=3, parts=2)
+
+
+def test_different_parameters_are_found():
+    def run():
+        params = {"w": np.ones(3, np.float32)}
+        check_same_parameters(params, 1)
+        if current().rank == 2:
+            params["w"][1] = np.nextafter(np.float32(1), np.float32(2))
+        check_same_parameters(params, 100)
+
+    with pytest.raises(RanksDiffer, match="step 100: found other parameters on rank 2"):
+        run_ranks(3, run)
+
+
+def test_ranks_learn_that_there_is_no_other_stage(tmp_path):
+    """Rank 0 may be at the end of its command, because the run was finished, while others wait for a stage."""
+
+    def run():
+        if current().rank == 0:
+            farewell(current())
+            return "leader"
+        try:
+            params = {"w": np.ones(3, np.float32)}
+            train(
+                "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW(params), None, parts=4),
+                records=Records(tmp_path, {}),
+            )  # fmt: skip
+        except WorkIsDone:
+            return "done"
+
+    assert run_ranks(3, run) == ["leader", "done", "done"]
+
+
+def test_usual_parts():
+    assert usual_parts() == 1
+    assert run_ranks(1, usual_parts) == [4]
+    assert run_ranks(3, usual_parts) == [4] * 3
+    assert run_ranks(6, usual_parts) == [6] * 6
