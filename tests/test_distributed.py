@@ -16,6 +16,8 @@ from minimobilebert.distributed.reduction import REDUCTIONS, parts_of_rank, redu
 from minimobilebert.distributed.threads import run_ranks
 from minimobilebert.kernels.runtime.precision import use_precision
 from minimobilebert.model.pretraining import pretraining_step
+from minimobilebert.text import prepare as preparing
+from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.checkpoints import load_checkpoint
 from minimobilebert.training.data_parallel import RanksDiffer, check_same_parameters, step_gradients
@@ -288,3 +290,40 @@ def test_usual_parts():
     assert run_ranks(1, usual_parts) == [4]
     assert run_ranks(3, usual_parts) == [4] * 3
     assert run_ranks(6, usual_parts) == [6] * 6
+
+
+# Text
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_prepared_text_has_the_same_bytes_on_any_number_of_ranks(tmp_path, monkeypatch, ranks):
+    """Many small chunks and shards; the last group of chunks is not full, and a row is blank."""
+    monkeypatch.setattr(preparing, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(preparing, "SHARD_PIECES", 60)
+    rng = np.random.default_rng(5)
+    lines = [" ".join(rng.choice(["sea", "ship", "whale", "at", "dawn"], rng.integers(1, 9))) for _ in range(57)]
+    (tmp_path / "text.txt").write_text("\n".join([*lines[:9], "\u200b", *lines[9:]]) + "\n", encoding="utf-8")
+    tokenizer = WordPieceTokenizer([*SPECIAL_TOKENS, "sea", "ship", "whale", "at", "dawn"])
+
+    def prepare(out):
+        return preparing.prepare([tmp_path / "text.txt"], out, tokenizer, preparing.Preparation(unit="sentence"))
+
+    def on_rank():
+        try:
+            prepare(tmp_path / "many")
+        except WorkIsDone:
+            return current().rank
+
+    prepare(tmp_path / "one")
+    for _ in range(2):  # the second time it is there already
+        assert run_ranks(ranks, on_rank) == [None, *range(1, ranks)]
+    one, many = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "many"))
+    assert len(one) > 6 and one == many
+
+
+def test_ranks_with_other_texts_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"a {name}\n", encoding="utf-8")
+    tokenizer = WordPieceTokenizer([*SPECIAL_TOKENS, "a", "b"])
+    with pytest.raises(ValueError, match="found other texts on rank 1 than on rank 0"):
+        run_ranks(2, lambda: preparing.prepare([tmp_path / f"{'ab'[current().rank]}.txt"], tmp_path / "o", tokenizer))

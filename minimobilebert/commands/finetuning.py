@@ -30,6 +30,8 @@ _SETTINGS = {
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
     "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
+    "parts": ("parts", positive, "cut each batch into N parts and add their gradients (usual: 1; under mpiexec 4)"),
+    "reduction": ("reduction", str, "how ranks add gradients: deterministic (default), fast or bfloat16"),
 }
 _FOR_USE = ("max-length", "stride", "max-query")
 TABLE = "table"  # as in finetuning/settings.py

@@ -14,14 +14,16 @@ import time
 from ..distributed import mpi
 
 TRAINING = ("train-tiny", "distil", "finetune")  # with steps that ranks share
+TOGETHER = ("prepare", "seeds", "sweep", "ablate")  # in a folder that all ranks see
 _FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks have
 
 
 def _check_command(name, communicator):
     """ValueError for a command that several ranks would only repeat."""
-    if communicator.size > 1 and name not in TRAINING:
+    if communicator.size > 1 and name not in TRAINING + TOGETHER:
         raise ValueError(
-            f"{name}: found {communicator.size} ranks, expected one: several ranks can run {', '.join(TRAINING)}"
+            f"{name}: found {communicator.size} ranks, expected one: several ranks can run"
+            f" {', '.join(TRAINING + TOGETHER)}"
         )
 
 
@@ -36,13 +38,16 @@ def _share_processors(communicator):
 
 @contextlib.contextmanager
 def _unseen(arguments):
-    """A rank that is not 0: silent, and with a folder of its own"""
+    """A rank that is not 0: silent, and with a folder of its own if it would write the same files as rank 0"""
     from ..support import terminal
 
-    with tempfile.TemporaryDirectory(prefix="minimobilebert-rank-", ignore_cleanup_errors=True) as folder:
-        arguments.out = os.path.join(folder, "run")
-        with terminal.silence(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            yield
+    with contextlib.ExitStack() as stack:
+        if arguments.command in TRAINING:
+            own = tempfile.TemporaryDirectory(prefix="minimobilebert-rank-", ignore_cleanup_errors=True)
+            arguments.out = os.path.join(stack.enter_context(own), "run")
+        stack.enter_context(terminal.silence())
+        stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        yield
 
 
 def run_on_ranks(arguments):
@@ -61,15 +66,20 @@ def run_on_ranks(arguments):
 
 
 def _run_rank(arguments, communicator):
-    from ..distributed.communicator import WorkIsDone, farewell
+    from ..distributed.communicator import RunWasFinished, WorkIsDone, farewell
 
     _check_command(arguments.command, communicator)
     if communicator.size == 1:
         return arguments.function(arguments)
     _share_processors(communicator)
     code = 0
-    with contextlib.suppress(WorkIsDone), contextlib.nullcontext() if communicator.rank == 0 else _unseen(arguments):
-        code = arguments.function(arguments)
+    with contextlib.nullcontext() if communicator.rank == 0 else _unseen(arguments):
+        try:
+            code = arguments.function(arguments)
+        except RunWasFinished:
+            return 0
+        except WorkIsDone:
+            pass
     farewell(communicator)
     return code
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..distributed.communicator import alone
 from ..support.terminal import say
 from ..text.corpus import shipped_archives
 from ..text.masking import mask_tokens
@@ -79,7 +80,8 @@ def _shards(text, tokenizer, out, column):
     text = text or shipped_archives()
     if not any(map(_is_prepared, text)):
         preparation = Preparation(unit="sentence", column=column)
-        return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)
+        with alone():  # every rank has a folder of its own
+            return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)
     if len(text) > 1 or column:
         found = "--column" if column else f"{len(text)} folders"
         raise ValueError(f"--text: found {found} with prepared text, expected it alone: prepare all texts together")

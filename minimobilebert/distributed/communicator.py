@@ -71,8 +71,17 @@ def use(communicator):
         _of_thread.communicator = before
 
 
+def alone():
+    """`with alone():` what this rank does, it does by itself, as one process would"""
+    return use(OneProcess())
+
+
 class WorkIsDone(BaseException):
     """Ends the command of a rank that is not 0: rank 0 alone does the rest. No failure."""
+
+
+class RunWasFinished(WorkIsDone):
+    """Rank 0 has said farewell already: it found a finished run, and this rank waited for its next stage."""
 
 
 def leader_only():

@@ -10,6 +10,7 @@ import dataclasses
 import pathlib
 import time
 
+from ..distributed.whole_runs import held_by_leader, made_on_ranks
 from ..support.files import write_json
 from ..support.locks import claimed
 from ..support.terminal import say
@@ -76,8 +77,8 @@ def _expected(settings, data, seeds):
     return {f"seed {seed}, {name}": seconds for seed in seeds for name, seconds in one.items()}
 
 
-def _one_seed(folder, settings, text, clock, seeds):
-    """Train the teacher and all variants with one seed -> {run: scores}, clock"""
+def _one_seed(folder, settings, text, clock, seeds, names=tuple(RUNS)):
+    """Train the teacher and the variants `names` with one seed -> {run: scores}, clock"""
     base = Run(folder / "teacher", settings, text)
     base.use_text(prepare_text(settings, text, folder / "teacher"))
     if clock is None:
@@ -88,7 +89,7 @@ def _one_seed(folder, settings, text, clock, seeds):
     teacher = stages.pretrain_teacher(base)
     scores = {"teacher": evaluate_pretraining(teacher, base.settings.teacher_config, base.data.evaluation)}
     clock.done(f"seed {settings.seed}, teacher", trained)
-    for name in RUNS:
+    for name in names:
         run = Run(folder / name, _settings_of(settings, name), text)
         trained = not run.finished(RESULT)
         run.use_text(base.data)
@@ -104,8 +105,18 @@ def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
     """
     out = pathlib.Path(out)
     check_no_run(out)
-    with claimed(out):
-        return _run(seeds, out, text, settings)
+    with held_by_leader(claimed(out)):
+        teachers = [(seed, ()) for seed in seeds]
+        students = [(seed, (name,)) for seed in seeds for name in RUNS]
+        with made_on_ranks(lambda piece: _make(out, text, settings, *piece), teachers, students):
+            return _run(seeds, out, text, settings)
+
+
+def _make(out, text, settings, seed, names):
+    """The teacher of a seed, and these of its runs"""
+    base = settings_from_strings(seed, settings or {})
+    check_pretraining(out, base)
+    _one_seed(out / f"seed-{seed}", base, text, None, (seed,), names)
 
 
 def _run(seeds, out, text, settings):

@@ -18,13 +18,13 @@ def _bytes_of(config, head, num_labels=None):
 def check_pretraining(folder, settings):
     """ValueError where memory or disk is too small for the run of `settings` in `folder`, or nothing can draw it."""
     require("matplotlib", "plots")  # its report comes last
-    batch, tokens = settings.batch_size, settings.sequence_length
+    batch, tokens = -(-settings.batch_size // settings.parts), settings.sequence_length
     models = settings.teacher_config, settings.student_config
     sizes = [_bytes_of(config, "pretraining") for config in models]
     for config, size in zip(models, sizes, strict=True):
         # 4: weights, gradients, two moments. Each text has at least one masked word.
         kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
-        check_memory(4 * size + kept, f"batch_size {batch}, sequence_length {tokens}")
+        check_memory(4 * size + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
     finals = sum(sizes) + sizes[1] * (len(settings.steps_by_stage()) - 2)
     check_disk(folder, finals + _RUNNING * max(sizes), "the checkpoints of the run")
 

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from ..distributed.whole_runs import held_by_leader, made_on_ranks
 from ..support.files import write_json
 from ..support.locks import claimed
 from ..support.tables import markdown
@@ -47,10 +48,17 @@ def table(summaries):
 
 
 def run(*, seeds=(1, 2, 3, 4, 5), out="runs/seeds", settings=None):
-    """Train with each seed in `out/seed-N`, one after the other; finished runs are only read -> the table as text"""
+    """Train with each seed in `out/seed-N`, one after the other; finished runs are only read -> the table as text
+
+    Several ranks make whole runs at the same time.
+    """
     out = pathlib.Path(out)
     check_no_run(out)
-    with claimed(out):
-        summaries = [train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings) for seed in seeds]
+
+    def make(seed):
+        return train_tiny(seed=seed, out=out / f"seed-{seed}", settings=settings)
+
+    with held_by_leader(claimed(out)), made_on_ranks(make, seeds):
+        summaries = [make(seed) for seed in seeds]
         write_json(out / "summary.json", summaries)
     return table(summaries)

@@ -7,6 +7,7 @@ rate. This command repeats the last stage of each with other learning rates and 
 import dataclasses
 import pathlib
 
+from ..distributed.whole_runs import held_by_leader, made_on_ranks
 from ..support.locks import claimed
 from ..support.tables import markdown
 from ..support.terminal import say
@@ -45,10 +46,15 @@ def run(*, folder, out=None, rates=RATES):
         )
     settings, text = read_settings(folder)
     out = pathlib.Path(out or folder / "sweep")
-    with claimed(out):
+    with held_by_leader(claimed(out)):
         data = prepare_text(settings, text, folder)
         teacher, transferred = (load_checkpoint(folder / stage / CHECKPOINT)[0] for stage in ("teacher", "transfer"))
-        return [_at_rate(out, settings, text, data, teacher, transferred, rate) for rate in rates]
+
+        def make(rate):
+            return _at_rate(out, settings, text, data, teacher, transferred, rate)
+
+        with made_on_ranks(make, rates):
+            return [make(rate) for rate in rates]
 
 
 def _at_rate(out, settings, text, data, teacher, transferred, rate):

@@ -5,19 +5,28 @@
 Each shard is written atomically, and noted in `unfinished.json`. After an interruption, even `kill -9`, the same
 command reads the rows of the finished shards again without cutting them into pieces, compares their hash with the noted
 one, and goes on behind them: the result has the same bytes.
+
+With several ranks (distributed/communicator.py) every rank reads all rows, and they take turns in cutting chunks into
+pieces; rank 0 writes the shards, which are the same with any number of ranks. All ranks need the same files.
 """
 
 import hashlib
+import itertools
+import json
 import pathlib
 import time
 from typing import NamedTuple
 
+import numpy as np
+
+from ..distributed.communicator import current, gather_bytes, leader_only
+from ..distributed.whole_runs import held_by_leader
 from ..support.files import path_of
 from ..support.locks import claimed
 from ..support.shapes import shown
 from ..support.terminal import progress_bar, say
 from .seen_rows import SeenRows, hashes_of
-from .shard_writer import ShardWriter
+from .shard_writer import EncodedRows, ShardWriter
 from .shards import (
     MANIFEST,
     UNFINISHED,
@@ -144,6 +153,19 @@ def _known_state(out, inputs):
     return state
 
 
+def _shared(inputs, known_state):
+    """What rank 0 finds in the folder, on every rank. ValueError if the ranks' texts differ."""
+    communicator = current()
+    known = known_state() if communicator.rank == 0 else None
+    if communicator.size == 1:
+        return known
+    every = [json.loads(content) for content in gather_bytes(communicator, json.dumps([inputs, known]).encode())]
+    for rank, (found, _) in enumerate(every):
+        if found != every[0][0]:
+            raise ValueError(f"--text: found other texts on rank {rank} than on rank 0, expected the same files")
+    return every[0][1]
+
+
 def _read_again(rows, end, out):
     """Read the rows up to `end`, that of a state. ValueError if they are other ones."""
     with progress_bar("read again", max(end["read"], 1), unit="row") as bar:
@@ -155,20 +177,60 @@ def _read_again(rows, end, out):
         raise ValueError(f"--text: found another text than when the one in {out} was begun, expected the same")
 
 
+class _Chunk(NamedTuple):
+    """Some rows, and how far the text was read with them."""
+
+    rows: list
+    end: dict
+    megabytes: int
+
+
+def _travelled(communicator, encoded):
+    """EncodedRows from this rank to rank 0 -> list of those of all ranks; None is a rank that has none any more"""
+    numbers = [0, 0, 0, 0] if encoded is None else [*map(len, encoded[:2]), encoded.cut, encoded.blank]
+    arrays = [] if encoded is None else [encoded.pieces, encoded.lengths]
+    if communicator.rank:
+        communicator.exchange([(0, array) for array in (np.array(numbers, np.int64), *arrays)], [])
+        return []
+    found = [encoded]
+    for rank in range(1, communicator.size):
+        numbers = np.empty(4, np.int64)
+        communicator.exchange([], [(rank, numbers)])
+        pieces, lengths = np.empty(numbers[0], arrays[0].dtype), np.empty(numbers[1], np.int64)
+        if numbers.any():
+            communicator.exchange([], [(rank, pieces), (rank, lengths)])
+        found.append(EncodedRows(pieces, lengths, *map(int, numbers[2:])))
+    return found
+
+
+def _encoded_chunks(rows, encode):
+    """Yield EncodedRows, _Chunk in the order of the text; on a rank that is not 0 nothing
+
+    A chunk has at least one row, so that the four numbers of one that does not exist are the only ones that are all 0.
+    """
+    communicator = current()
+    chunks = (_Chunk(chunk, rows.end, rows.reader.position // _MEGABYTE) for chunk in rows)
+    while group := list(itertools.islice(chunks, communicator.size)):
+        own = encode(group[communicator.rank].rows) if communicator.rank < len(group) else None
+        yield from zip(_travelled(communicator, own), group, strict=False)
+
+
 def _write_shards(rows, writer, total):
     """Make all shards behind those of the writer's state; total: bytes of all files, None if unknown"""
     shard, first = writer.new_shard(), rows.reader.position // _MEGABYTE
     done, pieces, start = first, 0, time.perf_counter()
     with progress_bar("prepare", total and max(1, total // _MEGABYTE), first, unit="MB") as bar:
-        for chunk in rows:
-            pieces += shard.add(chunk)
-            megabytes = rows.reader.position // _MEGABYTE
-            if megabytes > done:
-                bar.update(f"{pieces / (time.perf_counter() - start):,.0f} word pieces/s", steps=megabytes - done)
-                done = megabytes
+        for encoded, chunk in _encoded_chunks(rows, writer.encode):
+            shard.add(encoded)
+            pieces += len(encoded.pieces)
+            if chunk.megabytes > done:
+                rate = f"{pieces / (time.perf_counter() - start):,.0f} word pieces/s"
+                bar.update(rate, steps=chunk.megabytes - done)
+                done = chunk.megabytes
             if len(shard.pieces) >= SHARD_PIECES:
-                writer.add(shard, rows.end)
+                writer.add(shard, chunk.end)
                 shard = writer.new_shard()
+    leader_only()
     blank = shard.blank
     if len(shard.pieces):
         writer.add(shard, rows.end)
@@ -192,12 +254,17 @@ def prepare(texts, out, tokenizer, preparation=None):
     for source in sources:
         if source.files and out.resolve().is_relative_to(pathlib.Path(path_of(source.name)).resolve()):
             raise ValueError(f"--out: found {out}, inside of the text {source.name}, expected another folder")
-    with claimed(out):
+    from_input = any(source.name == STANDARD_INPUT for source in sources)
+    if from_input and current().size > 1:
+        raise ValueError(
+            f"--text: found standard input with {current().size} ranks, expected files, which each can read"
+        )
+    with held_by_leader(claimed(out)):
         inputs = _inputs(sources, tokenizer, preparation)
-        known = _known_state(out, inputs)
+        known = _shared(inputs, lambda: _known_state(out, inputs))
         rows = _Rows(reader, preparation.keep_duplicates)
-        from_input = any(source.name == STANDARD_INPUT for source in sources)
         if known and known["end"]:
+            leader_only()
             (out / UNFINISHED).unlink(missing_ok=True)  # a kill may have left it
             say(f"{out}: it is prepared already; its checksums are right")
             if from_input:  # is it the same text?
@@ -208,7 +275,8 @@ def prepare(texts, out, tokenizer, preparation=None):
             writer.state["shards"] = known["shards"]
             say(f"{out}: going on behind {len(known['shards'])} finished shards")
             _read_again(rows, known["shards"][-1]["end"], out)
-        writer.start()
+        if current().rank == 0:
+            writer.start()
         total = None if from_input else sum(source["bytes"] for source in inputs["sources"])
         _write_shards(rows, writer, total)
     return TextShards(out)

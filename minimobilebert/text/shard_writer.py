@@ -1,6 +1,7 @@
 """Write prepared text: shards.py describes the files."""
 
 import array
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,29 +11,46 @@ from .shards import MANIFEST, UNFINISHED, VOCABULARY, dtype_of, names_of, write_
 COUNTS = ("rows", "pieces", "cut", "blank", "unknown")  # of a shard
 
 
+class EncodedRows(NamedTuple):
+    """Some rows as word pieces."""
+
+    pieces: np.ndarray  # [pieces] uint16 or uint32, one row behind the other
+    lengths: np.ndarray  # [rows] int64
+    cut: int
+    blank: int
+
+
+def encode_rows(rows, tokenizer, most_pieces):
+    """list of str -> EncodedRows, without the blank ones; most_pieces: of a row"""
+    dtype = dtype_of(tokenizer.vocab_size)
+    pieces, lengths, cut, blank = array.array("H" if dtype == "uint16" else "I"), [], 0, 0
+    for row in rows:
+        ids = tokenizer.encode(row)
+        if not ids:
+            blank += 1
+            continue
+        if len(ids) > most_pieces:
+            cut += 1
+            ids = ids[:most_pieces]
+        pieces.extend(ids)
+        lengths.append(len(ids))
+    return EncodedRows(np.array(pieces, dtype), np.array(lengths, np.int64), cut, blank)
+
+
 class NewShard:
     """The shard that is being filled."""
 
-    def __init__(self, tokenizer, most_pieces, dtype):
-        """most_pieces: of a row"""
-        self._tokenizer, self._most, self._dtype = tokenizer, most_pieces, np.dtype(dtype).newbyteorder("<")
+    def __init__(self, tokenizer, dtype):
+        self._tokenizer, self._dtype = tokenizer, np.dtype(dtype).newbyteorder("<")
         self.pieces, self.stops = array.array("H" if dtype == "uint16" else "I"), [0]
         self.cut = self.blank = 0
 
-    def add(self, rows):
-        """list of str -> the number of their pieces"""
-        before = len(self.pieces)
-        for row in rows:
-            ids = self._tokenizer.encode(row)
-            if not ids:
-                self.blank += 1
-                continue
-            if len(ids) > self._most:
-                self.cut += 1
-                ids = ids[: self._most]
-            self.pieces.extend(ids)
-            self.stops.append(len(self.pieces))
-        return len(self.pieces) - before
+    def add(self, encoded):
+        """Add EncodedRows behind the others"""
+        self.stops.extend((len(self.pieces) + np.cumsum(encoded.lengths)).tolist())
+        self.pieces.frombytes(encoded.pieces.tobytes())
+        self.cut += encoded.cut
+        self.blank += encoded.blank
 
     def write(self, folder, number):
         """Write both files -> its record, without `end`"""
@@ -64,7 +82,11 @@ class ShardWriter:
         (self.out / MANIFEST).unlink(missing_ok=True)
 
     def new_shard(self):
-        return NewShard(self.tokenizer, self.state["inputs"]["max_length"] - 2, self.state["dtype"])
+        return NewShard(self.tokenizer, self.state["dtype"])
+
+    def encode(self, rows):
+        """list of str -> EncodedRows"""
+        return encode_rows(rows, self.tokenizer, self.state["inputs"]["max_length"] - 2)
 
     def add(self, shard, end):
         """Write a shard; end: how far the text is read, {"read": rows, "text": their hash}"""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..distributed.communicator import WorkIsDone, broadcast, current, gather, gather_bytes
+from ..distributed.communicator import RunWasFinished, broadcast, current, gather, gather_bytes
 from ..distributed.parts import check_parts
 from ..kernels.runtime.memory import release_memory
 from ..support.errors import TrainingDiverged
@@ -100,7 +100,7 @@ def _check_same_stage(communicator, name, configuration):
     mine = {"stage": name, "version": __version__, "configuration": configuration}
     contents = gather_bytes(communicator, json.dumps(mine).encode())
     if not contents[0]:  # rank 0 is at the end of its command: the run was finished already
-        raise WorkIsDone
+        raise RunWasFinished
     told = [json.loads(content) for content in contents if content]
     for rank, found in enumerate(told):
         difference = different_entry(found, told[0])
