@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import sys
@@ -13,6 +14,8 @@ from .support.regular_files import read_text
 from .support.tables import aligned
 
 REQUIRED, OPTIONAL = ("numpy", "numba", "tqdm"), ("pytest", "hypothesis", "matplotlib", "safetensors", "torch")
+
+_EXAMPLE = "mpiexec -n 2 python -m mpi4py -m minimobilebert ..."
 
 
 def _check(name, ok, found, advice=""):
@@ -79,6 +82,27 @@ def _precision():
     yield _check("bfloat16", True, f"{how} (register tile: {PATH})")
 
 
+def _ranks():
+    """Whether several processes can train together, and those that were started together: a line for each."""
+    try:
+        version = importlib.metadata.version("mpi4py")
+    except importlib.metadata.PackageNotFoundError:
+        yield _check("ranks", True, "one process; mpi4py is not installed (optional)")
+        return
+    from .distributed.communicator import current, gather_bytes
+    from .kernels.runtime.jit import get_num_threads
+
+    communicator = current()
+    if not communicator.is_launched:
+        yield _check("ranks", True, f"one process; mpi4py {version}: {_EXAMPLE} starts two")
+        return
+    yield _check("ranks", True, f"{communicator.size}, mpi4py {version}, {communicator.library}")
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    found = f"{platform.node()}: {get_num_threads()} threads on processors {', '.join(map(str, processors))}"
+    for rank, content in enumerate(gather_bytes(communicator, found.encode())):
+        yield _check(f"rank {rank}", True, content.decode())
+
+
 def _kernel_cache():
     """Write a file of the size of a kernel to the kernel cache, and read it again."""
     try:
@@ -124,6 +148,7 @@ def diagnose():
     checks += _numba()
     checks += _threads()
     checks += _precision()
+    checks += _ranks()
     checks += _kernel_cache()
     checks += _data()
     free = shutil.disk_usage(ROOT).free / 2**30

@@ -71,7 +71,8 @@ def parameters(folder):
     found = {}
     for path in sorted(folder.rglob("checkpoint-final.npz")):
         with np.load(path) as file:
-            found |= {f"{path.parent.name}/{name}": file[name] for name in file.files if not name.startswith("__")}
+            stage = path.relative_to(folder).parent
+            found |= {f"{stage}/{name}": file[name] for name in file.files if not name.startswith("__")}
     assert found
     return found
 
@@ -239,6 +240,11 @@ def test_bad_input_on_all_ranks_is_one_line(tmp_path):
         line for line in done.stderr.splitlines() if "error:" in line
     ]
     assert done.stderr.count("minimobilebert: ") == 1
+
+
+def test_doctor_lists_the_ranks():
+    done = job(2, "doctor", NUMBA_NUM_THREADS="1", MINIMOBILEBERT_BACKEND="numba")
+    assert "rank 0" in done.stdout and "rank 1" in done.stdout and "1 threads on processors" in done.stdout
 
 
 def test_commands_that_ranks_would_only_repeat_are_refused(tmp_path):

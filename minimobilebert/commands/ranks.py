@@ -20,7 +20,7 @@ _FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks ha
 
 def _check_command(name, communicator):
     """ValueError for a command that several ranks would only repeat."""
-    if communicator.size > 1 and name not in TRAINING + TOGETHER:
+    if communicator.size > 1 and name not in (*TRAINING, *TOGETHER, "doctor"):
         raise ValueError(
             f"{name}: found {communicator.size} ranks, expected one: several ranks can run"
             f" {', '.join(TRAINING + TOGETHER)}"

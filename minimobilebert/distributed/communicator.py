@@ -15,13 +15,14 @@ import numpy as np
 class Communicator(Protocol):
     """rank: the number of this process; size: how many there are; local: how many on this machine
 
-    is_launched: somebody asked for ranks, if only for one
+    is_launched: somebody asked for ranks, if only for one; library: what connects them, for people
     """
 
     rank: int
     size: int
     local: int
     is_launched: bool
+    library: str
 
     def exchange(self, outgoing: list[tuple[int, Any]], incoming: list[tuple[int, Any]]) -> None:
         """Send arrays and receive into arrays; both are lists of (other rank, contiguous array), all at the same time.
@@ -39,7 +40,7 @@ class Communicator(Protocol):
 class OneProcess:
     """A job of one rank."""
 
-    rank, size, local, is_launched = 0, 1, 1, False
+    rank, size, local, is_launched, library = 0, 1, 1, False, "no MPI"
 
     def exchange(self, outgoing, incoming):
         if outgoing or incoming:

@@ -20,7 +20,7 @@ class _Ended(RuntimeError):
 class ThreadCommunicator:
     """One rank. All ranks share `boxes`: {(from, to): queue of arrays}"""
 
-    is_launched = True
+    is_launched, library = True, "queues between threads"
 
     def __init__(self, rank, size, boxes):
         self.rank, self.size, self.local, self._boxes = rank, size, size, boxes
