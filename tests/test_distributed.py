@@ -2,6 +2,7 @@
 
 import functools
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -9,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
+from minimobilebert.distributed import overlap as overlapping
 from minimobilebert.distributed.communicator import WorkIsDone, broadcast, current, farewell, gather, gather_bytes
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
 from minimobilebert.distributed.parts import usual_parts
-from minimobilebert.distributed.reduction import REDUCTIONS, parts_of_rank, reduce
+from minimobilebert.distributed.reduction import REDUCTIONS, Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.threads import run_ranks
+from minimobilebert.distributed.whole_runs import made_on_ranks
 from minimobilebert.kernels.runtime.precision import use_precision
+from minimobilebert.model.gradients import new_gradients
 from minimobilebert.model.pretraining import pretraining_step
+from minimobilebert.pipeline import seeds
 from minimobilebert.text import prepare as preparing
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.checkpoints import load_checkpoint
-from minimobilebert.training.data_parallel import RanksDiffer, check_same_parameters, step_gradients
+from minimobilebert.training.data_parallel import DataParallel, RanksDiffer, Sharing, check_same_parameters
 from minimobilebert.training.loop import Records, UpdateRule, train
 from minimobilebert.training.schedules import WarmupLinearDecay
 
@@ -62,11 +67,15 @@ def test_every_number_of_ranks_has_the_bits_of_one_process(parts, ranks, length,
         communicator = current()
         own = parts_of_rank(communicator.rank, communicator.size, parts)
         nodes = {node: _node(leaves, *node) for node in nodes_inside(*own, 0, parts)}
-        return reduce(communicator, nodes, parts, (length, np.dtype(np.float32)))
+        return _sum(communicator, nodes, parts, length)
 
     expected = _in_one_process(leaves)
     for total in run_ranks(ranks, reduced):
         np.testing.assert_array_equal(total, expected)
+
+
+def _sum(communicator, nodes, parts, length, how="deterministic"):
+    return Reduction(communicator, nodes, Numbers(length, np.dtype(np.float32), parts, how)).wait()
 
 
 def _node(leaves, low, high):
@@ -82,7 +91,7 @@ def test_other_reductions_are_close_and_equal_on_all_ranks(how, tolerance):
         communicator = current()
         own = parts_of_rank(communicator.rank, communicator.size, 7)
         nodes = {node: _node(leaves, *node) for node in nodes_inside(*own, 0, 7)}
-        return reduce(communicator, nodes, 7, (31, np.dtype(np.float32)), how)
+        return _sum(communicator, nodes, 7, 31, how)
 
     totals = run_ranks(3, reduced)
     np.testing.assert_allclose(totals[0], leaves.astype(np.float64).sum(axis=0), rtol=tolerance)
@@ -95,11 +104,11 @@ def test_bfloat16_halves_what_travels():
 
     def reduced(how):
         communicator = current()
-        exchange = communicator.exchange
-        communicator.exchange = lambda outgoing, incoming: (
-            sent.append(sum(array.nbytes for _, array in outgoing)), exchange(outgoing, incoming))  # fmt: skip
+        start = communicator.start
+        communicator.start = lambda outgoing, incoming, tag: (
+            sent.append(sum(array.nbytes for _, array in outgoing)), start(outgoing, incoming, tag))[1]  # fmt: skip
         nodes = {node: _leaves(1, 40, 1)[0] for node in nodes_inside(*parts_of_rank(communicator.rank, 2, 2), 0, 2)}
-        reduce(communicator, nodes, 2, (40, np.dtype(np.float32)), how)
+        _sum(communicator, nodes, 2, 40, how)
 
     traffic = {}
     for how in ("deterministic", "bfloat16"):
@@ -128,10 +137,13 @@ def _step(params, batch, step, rng, shares):
     return pretraining_step(params, CONFIG, batch, rng, shares)
 
 
-def _gradients(parts, reduction="deterministic", lengths=LENGTHS):
+def _gradients(parts, lengths=LENGTHS, overlap=True):
+    """Those of the second step: what travels in which bucket is known after the first one"""
     rng = np.random.default_rng(8)
     params, batch = random_parameters(CONFIG, rng, dtype=np.float32), random_batch(CONFIG, rng, lengths)
-    return step_gradients(_step, params, batch, step=3, seed=1, parts=parts, reduction=reduction)
+    work = DataParallel(_step, 1, Sharing(parts, overlap=overlap))
+    work.gradients(params, batch, 2)
+    return work.gradients(params, batch, 3)
 
 
 def _assert_equal(found, expected):
@@ -141,16 +153,73 @@ def _assert_equal(found, expected):
         np.testing.assert_array_equal(gradient, expected[1][name], err_msg=name)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("overlap", "precision"), [(False, "float32"), (True, "float32"), (True, "bfloat16")])
 @pytest.mark.parametrize(("parts", "ranks"), [(4, 1), (4, 2), (4, 3), (4, 4), (5, 2), (6, 6), (7, 3)])
-def test_gradients_of_ranks_are_those_of_one_process_bit_for_bit(parts, ranks, precision):
+def test_gradients_of_ranks_are_those_of_one_process_bit_for_bit(monkeypatch, parts, ranks, precision, overlap):
+    monkeypatch.setattr(overlapping, "BUCKET_BYTES", 700)  # several tensors of a layer
+
     def compute():
         with use_precision(precision):
-            return _gradients(parts)
+            return _gradients(parts, overlap=overlap)
 
     expected = compute()
     for found in run_ranks(ranks, compute):
         _assert_equal(found, expected)
+
+
+def test_gradients_travel_before_the_backward_pass_ends(monkeypatch):
+    """The first bucket starts when the last layer is done: before the first layer's gradients are written."""
+    monkeypatch.setattr(overlapping, "BUCKET_BYTES", 700)
+    events, start = [], overlapping.GradientSum._start
+
+    def noted_start(self, names, gradients):
+        if current().rank == 1:
+            events.append(names)
+        return start(self, names, gradients)
+
+    def noted_step(params, batch, step, rng, shares):
+        losses, gradients = _step(params, batch, step, rng, shares)
+        if current().rank == 1:
+            events.append("end of the backward pass")
+        return losses, gradients
+
+    monkeypatch.setattr(overlapping.GradientSum, "_start", noted_start)
+    rng = np.random.default_rng(8)
+    params, batch = random_parameters(CONFIG, rng, dtype=np.float32), random_batch(CONFIG, rng, LENGTHS)
+
+    def run():
+        work = DataParallel(noted_step, 1, Sharing(4))
+        for step in range(2):
+            work.gradients(params, batch, step)
+
+    run_ranks(2, run)
+    second = events[events.index("end of the backward pass") + 3 :]  # behind both parts of the first step, and its sum
+    last_part = len(second) - 1 - second[::-1].index("end of the backward pass")
+    assert sum(isinstance(event, tuple) for event in second[:last_part]) > 5
+    assert ".layer.2." in next(event for event in second if isinstance(event, tuple))[0]
+    assert sum(isinstance(event, tuple) for event in second[last_part:]) == 1  # the rest: embeddings and heads
+
+
+def test_a_bucket_that_is_not_written_again_does_not_travel(monkeypatch):
+    """Transfer layer by layer: a later step has gradients of other layers than the one before."""
+    monkeypatch.setattr(overlapping, "BUCKET_BYTES", 1)
+    names = [[f"m.encoder.layer.{layer}.w" for layer in layers] for layers in ((1, 0), (2, 1, 0), (0,))]
+
+    def step_function(params, batch, step, rng, shares):
+        gradients = new_gradients()
+        for name in names[step]:
+            gradients[name] = np.full((2, 3), float(batch.input_ids.sum() + len(name)), np.float32)
+        return {"loss": 1.0}, gradients
+
+    def run():
+        work = DataParallel(step_function, 1, Sharing(3))
+        batch = random_batch(CONFIG, np.random.default_rng(2), LENGTHS)
+        return [work.gradients({}, batch, step) for step in range(3)]
+
+    expected = run()
+    for found in run_ranks(3, run):
+        for one, other in zip(found, expected, strict=True):
+            _assert_equal(one, other)
 
 
 def test_a_rank_without_a_part_takes_part():
@@ -191,7 +260,7 @@ def _train(folder, *, ranks, parts=4, steps=12, reduction="deterministic", stop=
             configuration = change[1]
         train(
             "toy", _step, params, batches, total_steps=steps, seed=1,
-            update_rule=UpdateRule(AdamW(params), WarmupLinearDecay(0.01, 2, steps), None, 1.0, parts, reduction),
+            update_rule=UpdateRule(AdamW(params), WarmupLinearDecay(0.01, 2, steps), None, 1.0, Sharing(parts, reduction)),
             records=Records(folder if communicator.rank == 0 else "/nowhere", configuration, 3, 0.0), after_step=after,
         )  # fmt: skip
         return params
@@ -212,6 +281,7 @@ def test_training_on_ranks_has_the_bits_of_one_process(tmp_path, ranks):
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "many")]
     for one, many in zip(*lines, strict=True):
         one, many = json.loads(one), json.loads(many)
+        assert many.pop("communication") > 0
         assert one.pop("seconds") and many.pop("seconds") and one == many
 
 
@@ -276,7 +346,7 @@ def test_ranks_learn_that_there_is_no_other_stage(tmp_path):
         try:
             params = {"w": np.ones(3, np.float32)}
             train(
-                "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW(params), None, parts=4),
+                "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW(params), None, sharing=Sharing(4)),
                 records=Records(tmp_path, {}),
             )  # fmt: skip
         except WorkIsDone:
@@ -290,6 +360,56 @@ def test_usual_parts():
     assert run_ranks(1, usual_parts) == [4]
     assert run_ranks(3, usual_parts) == [4] * 3
     assert run_ranks(6, usual_parts) == [6] * 6
+
+
+# Whole runs
+
+
+def test_whole_runs_are_shared_and_rank_0_reads_them(tmp_path, monkeypatch):
+    """Five seeds on three ranks: each is made once, as by one process, and the table is rank 0's."""
+    made = []
+
+    def train_tiny(seed, out, settings):
+        assert current().size == 1 and usual_parts() == 1
+        if not out.exists():
+            out.mkdir()
+            made.append(seed)
+        scores = {"mlm_loss": 4.0 + seed, "nsp_accuracy": 0.7, "task_accuracy": 0.8}
+        models = dict.fromkeys(("teacher", "student", "student_from_scratch"), scores)
+        return {"seed": seed, "unigram_mlm_loss": 6.0, "seconds": {"total": 60.0}, **models}
+
+    monkeypatch.setattr(seeds, "train_tiny", train_tiny)
+
+    def on_rank():
+        try:
+            return seeds.run(seeds=(1, 2, 3, 4, 5), out=tmp_path / "many")
+        except WorkIsDone:
+            return current().rank
+
+    table, *others = run_ranks(3, on_rank)
+    assert sorted(made) == [1, 2, 3, 4, 5] and others == [1, 2]
+    assert table == seeds.run(seeds=(1, 2, 3, 4, 5), out=tmp_path / "one")
+    assert (tmp_path / "many" / "summary.json").exists() and not (tmp_path / "many" / ".lock").exists()
+
+
+def test_a_later_round_reads_what_all_ranks_made():
+    made, lock = [], threading.Lock()
+
+    def make(run):
+        with lock:
+            made.append(run)
+        if run[0] == "student":
+            assert {("teacher", seed) for seed in range(4)} <= set(made)
+
+    def on_rank():
+        try:
+            with made_on_ranks(make, [("teacher", seed) for seed in range(4)], [("student", n) for n in range(7)]):
+                return "leader"
+        except WorkIsDone:
+            return None
+
+    assert run_ranks(3, on_rank) == ["leader", None, None]
+    assert len(made) == 11
 
 
 # Text

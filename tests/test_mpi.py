@@ -136,18 +136,6 @@ def test_other_commands_have_the_bits_of_one_process(folder, tmp_path, name, ran
     assert_same_parameters(tmp_path / "run", expected)
 
 
-@pytest.mark.parametrize("name", ["seeds", "ablate"])
-def test_whole_runs_are_shared(folder, tmp_path, name):
-    """Two seeds on three ranks, from the shipped texts: the table of one process"""
-    small = [f"{key}={value}" for key, value in SMALL.items() if key != "vocab_size"]
-    words = [name, "--seeds", "1,2", "--set", *small, "vocab_size=300", "task_steps=2"]
-    expected, found = alone(*words, "--out", tmp_path / "one"), job(3, *words, "--out", tmp_path / "many")
-    assert expected.returncode == found.returncode == 0, expected.stderr + found.stderr
-    assert_same_parameters(tmp_path / "many", tmp_path / "one")
-    tables = [[line.rpartition("|")[0] for line in done.stdout.splitlines()] for done in (expected, found)]
-    assert len(tables[0]) > 3 and (name == "ablate" or tables[0] == tables[1])  # but for the minutes
-
-
 def test_fast_reduction_is_the_same_every_time(folder, tmp_path):
     for name in ("one", "two"):
         done = job(3, *tiny(folder / "texts", tmp_path / name, "reduction=fast"))

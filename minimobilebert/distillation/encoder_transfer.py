@@ -15,6 +15,7 @@ a student can have fewer layers. All terms share one forward pass of each model.
 from typing import NamedTuple
 
 from ..model.encoder import encoder_backward, encoder_forward
+from ..model.gradients import new_gradients
 from ..model.parts import WHOLE
 from ..ops.pooling import pool_backward, pool_forward
 from .attention_transfer import attention_transfer_backward, attention_transfer_forward
@@ -178,7 +179,7 @@ def encoder_transfer_step(params, config, teacher, teacher_config, batch, transf
         )
     output, cache = encoder_forward(params, config, *inputs, num_layers=tops[0], rng=rng, keep_scores=keep_scores)
     values, gradients = encoder_transfer_losses(output, teacher_output, batch.attention_mask, transfer, vectors, shares)
-    grads, dwords = {}, None
+    grads, dwords = new_gradients(), None
     if transfer.words_factor:
         of_teacher = teacher, teacher_config, teacher_output.hidden_states[-1]
         loss, dhidden, head, dwords = masked_word_distillation(

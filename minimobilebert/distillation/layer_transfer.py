@@ -9,6 +9,7 @@ does not depend on the layers above.
 from typing import NamedTuple
 
 from ..model.encoder import encoder_backward, encoder_forward
+from ..model.gradients import new_gradients
 from ..model.parts import WHOLE
 from .attention_transfer import attention_transfer_backward, attention_transfer_forward
 from .feature_map_transfer import feature_map_transfer_backward, feature_map_transfer_forward
@@ -78,7 +79,7 @@ def layer_transfer_step(
     values, gradients = transfer_losses(
         output, teacher_output, batch.attention_mask, layers, settings, config.num_hidden_layers, shares
     )
-    grads = {}
+    grads = new_gradients()
     encoder_backward(
         gradients.hidden_states, cache, grads, config, dscores=gradients.scores, train_embeddings=train_embeddings
     )

@@ -24,17 +24,38 @@ class Communicator(Protocol):
     is_launched: bool
     library: str
 
-    def exchange(self, outgoing: list[tuple[int, Any]], incoming: list[tuple[int, Any]]) -> None:
+    def start(self, outgoing: list[tuple[int, Any]], incoming: list[tuple[int, Any]], tag: int) -> "Pending":
         """Send arrays and receive into arrays; both are lists of (other rank, contiguous array), all at the same time.
 
-        What one rank sends to another arrives in the order of the list.
+        What one rank sends to another with one tag arrives in the order of the list. Until the end nobody may change
+        what is sent.
         """
 
-    def all_reduce(self, array: Any) -> None:
+    def start_all_reduce(self, array: Any) -> "Pending":
         """Add the arrays of all ranks in the library's order; in place"""
 
     def abort(self, code: int) -> None:
         """End the processes of all ranks"""
+
+
+class Pending(Protocol):
+    """Arrays on their way."""
+
+    def done(self) -> bool:
+        """True if all have arrived; does not wait"""
+
+    def wait(self) -> None:
+        """Wait until all have arrived"""
+
+
+class Arrived:
+    """Nothing is on its way any more."""
+
+    def done(self):
+        return True
+
+    def wait(self):
+        pass
 
 
 class OneProcess:
@@ -42,12 +63,13 @@ class OneProcess:
 
     rank, size, local, is_launched, library = 0, 1, 1, False, "no MPI"
 
-    def exchange(self, outgoing, incoming):
+    def start(self, outgoing, incoming, tag):
         if outgoing or incoming:
             raise ValueError("found another rank to exchange arrays with, expected none: this is one process")
+        return Arrived()
 
-    def all_reduce(self, array):
-        pass
+    def start_all_reduce(self, array):
+        return Arrived()
 
     def abort(self, code):
         raise SystemExit(code)
@@ -97,12 +119,20 @@ def farewell(communicator):
         gather_bytes(communicator, b"")
 
 
+_GATHER = 30_000  # the tag of what nobody computes beside
+
+
+def exchange(communicator, outgoing, incoming):
+    """Send and receive as `start` does, and wait"""
+    communicator.start(outgoing, incoming, _GATHER).wait()
+
+
 def gather(communicator, array):
     """The arrays of all ranks, of the same shape and type -> list, by rank"""
     array = np.asarray(array, order="C")
     arrays = [array if rank == communicator.rank else np.empty_like(array) for rank in range(communicator.size)]
     others = [rank for rank in range(communicator.size) if rank != communicator.rank]
-    communicator.exchange([(rank, array) for rank in others], [(rank, arrays[rank]) for rank in others])
+    exchange(communicator, [(rank, array) for rank in others], [(rank, arrays[rank]) for rank in others])
     return arrays
 
 
@@ -119,8 +149,7 @@ def gather_bytes(communicator, content):
 def broadcast(communicator, arrays):
     """Copy rank 0's arrays into those of every rank; arrays: list, of the same shapes and types on every rank"""
     if communicator.rank:
-        communicator.exchange([], [(0, array) for array in arrays])
+        exchange(communicator, [], [(0, array) for array in arrays])
     else:
-        communicator.exchange(
-            [(rank, np.asarray(array, order="C")) for array in arrays for rank in range(1, communicator.size)], []
-        )
+        others = range(1, communicator.size)
+        exchange(communicator, [(rank, np.asarray(array, order="C")) for array in arrays for rank in others], [])

@@ -28,11 +28,13 @@ def nodes_inside(first, stop, low, high):
     return nodes_inside(first, stop, low, middle) + nodes_inside(first, stop, middle, high)
 
 
-def tree_sum(low, high, known):
-    """The array of node (low, high); known(low, high) -> its array, which may be overwritten, or None to add it up"""
+def tree_sum(low, high, known, add=np.add):
+    """The sum of node (low, high); known(low, high) -> what is known of a node, or None to add it up
+
+    add(left, right) -> their sum
+    """
     array = known(low, high)
     if array is not None:
         return array
     middle = (low + high) // 2
-    left = tree_sum(low, middle, known)
-    return np.add(left, tree_sum(middle, high, known), out=left)
+    return add(tree_sum(low, middle, known, add), tree_sum(middle, high, known, add))

@@ -20,6 +20,22 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
 _LOOP, _NAP = 2e-3, 1e-4  # seconds
 
 
+class _Requests:
+    """What MPI has been asked for"""
+
+    def __init__(self, kind, requests, loop):
+        self._kind, self._requests, self._loop = kind, requests, loop
+
+    def done(self):
+        return self._kind.Testall(self._requests)
+
+    def wait(self):
+        start = time.perf_counter()
+        while not self.done():
+            if time.perf_counter() - start > self._loop:
+                time.sleep(_NAP)
+
+
 class MPICommunicator:
     """All processes of the job."""
 
@@ -36,18 +52,15 @@ class MPICommunicator:
     @property
     def library(self):
         """The name and version of the MPI"""
-        return self._mpi.Get_library_version().split("\n")[0].strip()
+        return " ".join(self._mpi.Get_library_version().split("\n")[0].split())
 
-    def exchange(self, outgoing, incoming):
-        requests = [self._world.Irecv(array, source=rank) for rank, array in incoming]
-        requests += [self._world.Isend(array, dest=rank) for rank, array in outgoing]
-        start = time.perf_counter()
-        while not self._mpi.Request.Testall(requests):
-            if time.perf_counter() - start > self._loop:
-                time.sleep(_NAP)
+    def start(self, outgoing, incoming, tag):
+        requests = [self._world.Irecv(array, rank, tag) for rank, array in incoming]
+        requests += [self._world.Isend(array, rank, tag) for rank, array in outgoing]
+        return _Requests(self._mpi.Request, requests, self._loop)
 
-    def all_reduce(self, array):
-        self._world.Allreduce(self._mpi.IN_PLACE, array)
+    def start_all_reduce(self, array):
+        return _Requests(self._mpi.Request, [self._world.Iallreduce(self._mpi.IN_PLACE, array)], self._loop)
 
     def abort(self, code):
         sys.stdout.flush()

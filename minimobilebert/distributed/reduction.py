@@ -16,9 +16,12 @@ Every rank sends and receives 2 n (N - 1) / N numbers, as much as in a ring (if 
     "fast"            each rank adds its own nodes, and MPI's Allreduce adds the ranks in an order of its own
     "bfloat16"        as "deterministic", with numbers rounded to bfloat16 while they travel, which halves the traffic;
                       sums stay float32. What travels depends on N, and so do the bits.
+
+Nothing here waits before `wait`: a rank can compute while its numbers travel (overlap.py).
 """
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +29,15 @@ from ..ops.bfloat16 import rounded
 from .fixed_tree import nodes_inside, tree_sum
 
 DETERMINISTIC, FAST, BFLOAT16 = REDUCTIONS = ("deterministic", "fast", "bfloat16")
+
+
+class Numbers(NamedTuple):
+    """What all ranks add: how many numbers, of which type, from how many parts, in which way."""
+
+    length: int
+    dtype: np.dtype
+    parts: int
+    how: str = DETERMINISTIC
 
 
 def parts_of_rank(rank, ranks, parts):
@@ -43,59 +55,94 @@ def _unpacked(halves):
     return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
-def _travel(communicator, outgoing, incoming, packed):
-    """`communicator.exchange` of float arrays; packed: as bfloat16"""
-    if not packed:
-        communicator.exchange(outgoing, incoming)
-        return
-    halves = [np.empty(array.shape, np.uint16) for _, array in incoming]
-    communicator.exchange(
-        [(rank, _packed(array)) for rank, array in outgoing],
-        [(rank, array) for (rank, _), array in zip(incoming, halves, strict=True)],
-    )
-    for (_, array), half in zip(incoming, halves, strict=True):
-        array[...] = _unpacked(half)
+class _Travel:
+    """Arrays on their way; packed: as bfloat16"""
+
+    def __init__(self, communicator, outgoing, incoming, packed, tag):
+        self._incoming, self._halves = incoming, None
+        if packed:
+            outgoing = [(rank, _packed(array)) for rank, array in outgoing]
+            self._halves = [(rank, np.empty(array.shape, np.uint16)) for rank, array in incoming]
+        self._pending = communicator.start(outgoing, self._halves if packed else incoming, tag)
+        self.done = self._pending.done
+
+    def wait(self):
+        self._pending.wait()
+        if self._halves is not None:
+            for (_, array), (_, halves) in zip(self._incoming, self._halves, strict=True):
+                array[...] = _unpacked(halves)
 
 
-def _sum_of_nodes(nodes):
-    arrays = list(nodes.values())
-    total = arrays[0]
-    for array in arrays[1:]:
-        total += array
-    return total
+class Reduction:
+    """One sum over all ranks. It starts at once; `advance()` now and then keeps it moving, `wait()` gives the sum.
 
-
-def reduce(communicator, nodes, parts, size, how=DETERMINISTIC):
-    """The sum over all parts, on every rank -> [n]
-
-    nodes: {(low, high): [n]}, this rank's nodes of the tree; they are overwritten; empty for a rank without a part
-    parts: how many there are on all ranks; size: (n, dtype)
+    nodes: {(low, high): [length]}, this rank's nodes of the tree; empty for a rank without a part
+    numbers: Numbers; tag: another one for each sum that is on its way at the same time, the same on all ranks, and even
     """
-    if communicator.size == 1:
-        return tree_sum(0, parts, lambda *node: nodes.get(node))
-    length, dtype = size
-    if how == FAST:
-        total = _sum_of_nodes(nodes) if nodes else np.zeros(length, dtype)
-        communicator.all_reduce(total)
-        return total
-    rank, ranks = communicator.rank, communicator.size
-    packed = how == BFLOAT16 and dtype == np.float32
-    edges = [number * length // ranks for number in range(ranks + 1)]
-    segments = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
-    others = [other for other in range(ranks) if other != rank]
 
-    known = {node: array[segments[rank]] for node, array in nodes.items()}
-    theirs = {
-        node: (other, np.empty(edges[rank + 1] - edges[rank], dtype))
-        for other in others for node in nodes_inside(*parts_of_rank(other, ranks, parts), 0, parts)
-    }  # fmt: skip
-    outgoing = [(other, array[segments[other]]) for other in others for array in nodes.values()]
-    _travel(communicator, outgoing, list(theirs.values()), packed)
-    known |= {node: array for node, (_, array) in theirs.items()}
-    segment = tree_sum(0, parts, lambda *node: known.get(node))
+    def __init__(self, communicator, nodes, numbers, tag=0):
+        self._communicator, self._numbers, self._tag = communicator, numbers, tag
+        self._segment = self._total = self._gathering = None
+        self._packed = numbers.how == BFLOAT16 and numbers.dtype == np.float32
+        ranks = communicator.size
+        edges = [number * numbers.length // ranks for number in range(ranks + 1)]
+        self._segments = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+        self._others = [other for other in range(ranks) if other != communicator.rank]
+        if numbers.how == FAST and ranks > 1:
+            self._total = _sum_of_nodes(nodes, numbers)
+            self._travel = communicator.start_all_reduce(self._total)
+            self._gathering = self._travel
+        else:
+            self._scatter(nodes)
 
-    total = np.empty(length, dtype)
-    total[segments[rank]] = rounded(segment) if packed else segment  # every rank must have the same numbers
-    outgoing = [(other, total[segments[rank]]) for other in others]
-    _travel(communicator, outgoing, [(other, total[segments[other]]) for other in others], packed)
-    return total
+    def _scatter(self, nodes):
+        """Phase 1: send each rank its segment of this rank's nodes"""
+        rank, ranks, parts = self._communicator.rank, self._communicator.size, self._numbers.parts
+        own = self._segments[rank]
+        self._known = {node: array[own] for node, array in nodes.items()}
+        arriving = {
+            node: (other, np.empty(own.stop - own.start, self._numbers.dtype))
+            for other in self._others for node in nodes_inside(*parts_of_rank(other, ranks, parts), 0, parts)
+        }  # fmt: skip
+        outgoing = [(other, array[self._segments[other]]) for other in self._others for array in nodes.values()]
+        self._travel = _Travel(self._communicator, outgoing, list(arriving.values()), self._packed, self._tag)
+        self._known |= {node: array for node, (_, array) in arriving.items()}
+
+    def _gather(self):
+        """Phase 2: add the own segment along the tree, and send it to all"""
+        self._travel.wait()
+        segment = tree_sum(0, self._numbers.parts, lambda *node: self._known.get(node))
+        if not self._others:
+            self._total = segment
+            self._gathering = self._travel
+            return
+        own = self._segments[self._communicator.rank]
+        self._total = np.empty(self._numbers.length, self._numbers.dtype)
+        self._total[own] = rounded(segment) if self._packed else segment  # every rank must have the same numbers
+        self._gathering = _Travel(
+            self._communicator, [(other, self._total[own]) for other in self._others],
+            [(other, self._total[self._segments[other]]) for other in self._others], self._packed, self._tag + 1,
+        )  # fmt: skip
+
+    def advance(self):
+        """Start phase 2 if phase 1 has arrived; does not wait"""
+        if self._gathering is None:
+            if self._travel.done():
+                self._gather()
+        else:
+            self._gathering.done()
+
+    def wait(self):
+        """-> the sum over all parts, [length]"""
+        if self._gathering is None:
+            self._gather()
+        self._gathering.wait()
+        return self._total
+
+
+def _sum_of_nodes(nodes, numbers):
+    """The sum of this rank's nodes, one after the other; 0 if it has none"""
+    total = None
+    for array in nodes.values():
+        total = array if total is None else total + array
+    return np.zeros(numbers.length, numbers.dtype) if total is None else total

@@ -8,58 +8,100 @@ import threading
 
 import numpy as np
 
-from .communicator import gather, use
+from .communicator import Arrived, gather, use
 
-_PATIENCE = 60.0  # seconds; a rank whose partner has failed waits no longer
+_PATIENCE = 60.0  # seconds that a rank waits for an array
+_LOOK = 0.05  # seconds between two looks whether another rank has failed
 
 
 class _Ended(RuntimeError):
     """Another rank has failed, or waits for something that nobody sends."""
 
 
+class _Boxes:
+    """A queue for each sender, receiver and tag"""
+
+    def __init__(self):
+        self.failed, self._queues, self._lock = False, {}, threading.Lock()
+
+    def of(self, sender, receiver, tag):
+        with self._lock:
+            return self._queues.setdefault((sender, receiver, tag), queue.SimpleQueue())
+
+
+class _Arriving:
+    """Arrays that others send to this rank, in the order in which they are asked for"""
+
+    def __init__(self, communicator, incoming, tag):
+        self._communicator, self._incoming, self._tag = communicator, list(incoming), tag
+
+    def done(self):
+        try:
+            while self._incoming:
+                self._receive(block=False)
+        except queue.Empty:
+            return False
+        return True
+
+    def wait(self):
+        while self._incoming:
+            self._receive(block=True)
+
+    def _receive(self, block):
+        rank, array = self._incoming[0]
+        arrived = self._communicator.take(rank, self._tag, block)
+        if (arrived.shape, arrived.dtype) != (array.shape, array.dtype):
+            raise ValueError(
+                f"found {arrived.dtype} {arrived.shape} from rank {rank}, expected {array.dtype} {array.shape}"
+            )
+        array[...] = arrived
+        self._incoming.pop(0)
+
+
 class ThreadCommunicator:
-    """One rank. All ranks share `boxes`: {(from, to): queue of arrays}"""
+    """One rank. All ranks share `boxes`, a _Boxes"""
 
     is_launched, library = True, "queues between threads"
 
     def __init__(self, rank, size, boxes):
         self.rank, self.size, self.local, self._boxes = rank, size, size, boxes
 
-    def exchange(self, outgoing, incoming):
+    def start(self, outgoing, incoming, tag):
         for rank, array in outgoing:
-            self._boxes[self.rank, rank].put(np.array(array))  # a copy: the sender may go on and change its own
-        for rank, array in incoming:
-            try:
-                arrived = self._boxes[rank, self.rank].get(timeout=_PATIENCE)
-            except queue.Empty:
-                raise _Ended(f"rank {self.rank}: found nothing from rank {rank}, expected an array") from None
-            if arrived is None:
-                raise _Ended(f"rank {self.rank}: rank {rank} has failed")
-            if (arrived.shape, arrived.dtype) != (array.shape, array.dtype):
-                raise ValueError(
-                    f"rank {self.rank}: found {arrived.dtype} {arrived.shape} from rank {rank}, expected {array.dtype}"
-                    f" {array.shape}"
-                )
-            array[...] = arrived
+            self._boxes.of(self.rank, rank, tag).put(np.array(array))  # a copy: nobody waits for the receiver
+        return _Arriving(self, incoming, tag)
 
-    def all_reduce(self, array):
-        total = sum(gather(self, array))
-        array[...] = total
+    def take(self, rank, tag, block):
+        """The next array from a rank; queue.Empty if it has not come and block is False"""
+        waited = 0.0
+        while True:
+            if self._boxes.failed:
+                raise _Ended(f"rank {self.rank}: another rank has failed")
+            try:
+                return self._boxes.of(rank, self.rank, tag).get(block, timeout=_LOOK)
+            except queue.Empty:
+                waited += _LOOK
+                if not block:
+                    raise
+                if waited > _PATIENCE:
+                    raise _Ended(f"rank {self.rank}: found nothing from rank {rank}, expected an array") from None
+
+    def start_all_reduce(self, array):
+        array[...] = sum(gather(self, array))
+        return Arrived()
 
     def abort(self, code):
         self.fail()
         raise SystemExit(code)
 
     def fail(self):
-        """Wake up the ranks that wait for this one."""
-        for rank in range(self.size):
-            if rank != self.rank:
-                self._boxes[self.rank, rank].put(None)
+        """Tell the ranks that wait for this one."""
+        self._boxes.failed = True
 
 
 def run_ranks(size, function):
     """Call `function()` on `size` ranks -> list of results, by rank; the first failure is raised"""
-    boxes = {(a, b): queue.SimpleQueue() for a in range(size) for b in range(size)}
+    boxes = _Boxes()
     results, errors = [None] * size, [None] * size
 
     def run(rank):

@@ -36,6 +36,7 @@ from ..training import fingerprints
 from ..training.adamw import AdamW
 from ..training.best_checkpoint import EVALUATIONS, BestCheckpoint
 from ..training.checkpoints import load_checkpoint
+from ..training.data_parallel import sharing_of
 from ..training.loop import Records, UpdateRule, train
 from ..training.manifest import is_finished, reopen, write_manifest
 from ..training.model_folder import CHECKPOINT, VOCABULARY, load_model
@@ -125,7 +126,7 @@ def train_plan(plan, folder):
     finished = train(
         settings.task, step_function, plan.params, plan.batches, total_steps=plan.total_steps, seed=settings.seed,
         update_rule=UpdateRule(
-            optimizer, plan.schedule, clip_norm=settings.clip_norm, parts=settings.parts, reduction=settings.reduction
+            optimizer, plan.schedule, clip_norm=settings.clip_norm, sharing=sharing_of(settings)
         ),
         records=Records(folder, configuration, checkpoint_seconds=_CHECKPOINT_SECONDS),
         after_step=evaluate, best=keeper,

@@ -39,6 +39,7 @@ SHAPES = {
     "precision": OneOf(*PRECISIONS),
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
+    "overlap": bool,
     "stride": COUNT,
     "max_query": COUNT,
 }
@@ -64,6 +65,7 @@ class FineTuningSettings:
     precision: str = "float32"  # of matrix products in training: "float32" or "bfloat16" (ops/bfloat16.py)
     parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
     reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
+    overlap: bool = True  # gradients travel during the backward pass; changes no bit: distributed/overlap.py
 
     def __post_init__(self):
         for name, shape in SHAPES.items():

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ops.dropout import dropout_backward, dropout_forward
 from .encoder import encoder_backward, encoder_forward
+from .gradients import new_gradients
 from .heads import pooler_backward, pooler_forward
 from .layers import dense, dense_backward
 from .parts import WHOLE, weighted
@@ -39,7 +40,7 @@ def classification_forward(params, config, batch, rng=None):
 
 def classification_backward(dlogits, cache, config):
     """dlogits [B, num_labels] -> gradients, a flat dict like the parameters"""
-    grads = {}
+    grads = new_gradients()
     dpooled = dropout_backward(dense_backward(dlogits, cache.classifier, grads, "classifier"), cache.dropout)
     dhidden = np.zeros_like(cache.encoder.output)
     dhidden[:, 0] = pooler_backward(dpooled, cache.pooler, grads, config)

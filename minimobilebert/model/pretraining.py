@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from .encoder import EncoderOutput, encoder_backward, encoder_forward
+from .gradients import new_gradients
 from .heads import masked_word_backward, masked_word_forward, pooler_backward, pooler_forward, words_name
 from .layers import dense, dense_backward
 from .parts import WHOLE, weighted
@@ -50,7 +51,7 @@ def pretraining_backward(dword_logits, dnext_sentence_logits, cache, config, *, 
 
     dhidden_states, dscores: additional gradients of the encoder's outputs, as in `encoder_backward`
     """
-    grads = {}
+    grads = new_gradients()
     dhidden = np.zeros_like(cache.encoder.output)
     flat = dhidden.reshape(-1, dhidden.shape[-1])
     flat[cache.masked_positions], dwords = masked_word_backward(dword_logits, cache.words, grads, config)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .encoder import encoder_backward, encoder_forward
+from .gradients import new_gradients
 from .layers import dense, dense_backward
 from .parts import WHOLE, weighted
 from .pretraining import mean_cross_entropy
@@ -35,7 +36,7 @@ def question_answering_forward(params, config, batch, rng=None):
 
 def question_answering_backward(dlogits, cache, config):
     """dlogits [B, T, 2] -> gradients, a flat dict like the parameters"""
-    grads = {}
+    grads = new_gradients()
     dhidden = dense_backward(dlogits, cache.outputs, grads, _NAME)
     encoder_backward({len(cache.encoder.blocks): dhidden}, cache.encoder, grads, config)
     return grads

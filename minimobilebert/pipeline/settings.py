@@ -15,6 +15,7 @@ _SHAPES = {
     "precision": OneOf(*PRECISIONS),
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
+    "overlap": bool,
     "vocab_size": COUNT,
     "sequence_length": COUNT,
     "batch_size": COUNT,
@@ -87,6 +88,7 @@ class TinySettings:
     precision: str = "float32"  # of matrix products: "float32" or "bfloat16" (ops/bfloat16.py)
     parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
     reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
+    overlap: bool = True  # gradients travel during the backward pass; changes no bit: distributed/overlap.py
     # text
     vocab_size: int = 4096
     sequence_length: int = 64

@@ -6,6 +6,7 @@ from ..model.classification import classification_step
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
 from ..training.adamw import AdamW
+from ..training.data_parallel import sharing_of
 from ..training.loop import Records, UpdateRule, train
 from ..training.schedules import WarmupLinearDecay
 
@@ -38,7 +39,7 @@ def train_stage(
     result = train(
         name, step_function, params, batches, total_steps=steps, seed=settings.seed,
         update_rule=UpdateRule(
-            optimizer, schedule, multipliers, settings.clip_norm, settings.parts, settings.reduction
+            optimizer, schedule, multipliers, settings.clip_norm, sharing_of(settings)
         ),
         records=Records(run.folder / name, configuration),
     )  # fmt: skip

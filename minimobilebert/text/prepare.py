@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distributed.communicator import current, gather_bytes, leader_only
+from ..distributed.communicator import current, exchange, gather_bytes, leader_only
 from ..distributed.whole_runs import held_by_leader
 from ..support.files import path_of
 from ..support.locks import claimed
@@ -190,15 +190,15 @@ def _travelled(communicator, encoded):
     numbers = [0, 0, 0, 0] if encoded is None else [*map(len, encoded[:2]), encoded.cut, encoded.blank]
     arrays = [] if encoded is None else [encoded.pieces, encoded.lengths]
     if communicator.rank:
-        communicator.exchange([(0, array) for array in (np.array(numbers, np.int64), *arrays)], [])
+        exchange(communicator, [(0, array) for array in (np.array(numbers, np.int64), *arrays)], [])
         return []
     found = [encoded]
     for rank in range(1, communicator.size):
         numbers = np.empty(4, np.int64)
-        communicator.exchange([], [(rank, numbers)])
+        exchange(communicator, [], [(rank, numbers)])
         pieces, lengths = np.empty(numbers[0], arrays[0].dtype), np.empty(numbers[1], np.int64)
         if numbers.any():
-            communicator.exchange([], [(rank, pieces), (rank, lengths)])
+            exchange(communicator, [], [(rank, pieces), (rank, lengths)])
         found.append(EncodedRows(pieces, lengths, *map(int, numbers[2:])))
     return found
 

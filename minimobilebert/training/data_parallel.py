@@ -7,14 +7,18 @@ P does not depend on the number of ranks, nor do the bits: one process with P pa
 accumulation", which needs the memory of one part at a time). Random numbers belong to the part, not to the rank.
 """
 
+import contextlib
 import hashlib
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..distributed.communicator import current, gather
 from ..distributed.fixed_tree import nodes_inside, tree_sum
-from ..distributed.reduction import parts_of_rank, reduce
+from ..distributed.overlap import GradientSum, plan_buckets
+from ..distributed.reduction import DETERMINISTIC, parts_of_rank
+from ..model.gradients import listening
 from ..model.parts import cut_batch
 
 _DROPOUT_STREAM = 501
@@ -24,42 +28,26 @@ class RanksDiffer(ValueError):
     """The parameters of two ranks are not the same."""
 
 
+class Sharing(NamedTuple):
+    """How the ranks share a step."""
+
+    parts: int = 1  # of a batch
+    reduction: str = DETERMINISTIC  # a name of distributed/reduction.py
+    overlap: bool = True  # gradients travel during the backward pass: distributed/overlap.py
+
+
+def sharing_of(settings):
+    """The Sharing of a run's settings"""
+    return Sharing(settings.parts, settings.reduction, settings.overlap)
+
+
 def _random(seed, step, part, parts):
     """The generator of a part. A batch in one part has the generator that it had before there were parts."""
     return np.random.default_rng([seed, _DROPOUT_STREAM, step, *([part] if parts > 1 else [])])
 
 
-def _flat(gradients):
-    """{name: array} -> one array with all numbers, in the order of the dict"""
-    return np.concatenate([gradient.reshape(-1) for gradient in gradients.values()])
-
-
-def _views(flat, layout):
-    """One array -> {name: view of it}; layout: {name: shape}"""
-    views, start = {}, 0
-    for name, shape in layout.items():
-        size = math.prod(shape)
-        views[name] = flat[start : start + size].reshape(shape)
-        start += size
-    return views
-
-
-class _Parts:
-    """The parts of one step that this rank computes."""
-
-    def __init__(self, compute):
-        """compute(part number) -> losses, gradients"""
-        self._compute, self.losses, self.layout, self.size = compute, {}, None, None
-
-    def node(self, low, high):
-        """The flat gradients of a part, as `tree_sum` asks for them"""
-        if high - low > 1:
-            return None
-        self.losses[low], gradients = self._compute(low)
-        self.layout = {name: gradient.shape for name, gradient in gradients.items()}
-        flat = _flat(gradients)
-        self.size = len(flat), flat.dtype
-        return flat
+def _added(left, right):
+    return {name: gradient + right[name] for name, gradient in left.items()}
 
 
 def _total_losses(communicator, losses, count):
@@ -76,28 +64,85 @@ def _total_losses(communicator, losses, count):
     }
 
 
-def step_gradients(step_function, params, batch, *, step, seed, parts=1, reduction="deterministic"):
-    """-> losses {name: float}, gradients {name: array} of the whole batch
+class _Step:
+    """One step on this rank; compute(part) -> losses, gradients"""
 
-    step_function(params, batch, step, rng, shares) -> losses, gradients of a part
-    parts: into how many the batch is cut; reduction: of REDUCTIONS, with more than one rank
+    def __init__(self, compute, count, communicator):
+        self.compute, self.count, self.communicator, self.losses = compute, count, communicator, {}
+        own = parts_of_rank(communicator.rank, communicator.size, count)
+        self.nodes = nodes_inside(*own, 0, count)
+
+    def _part(self, low, high):
+        """As `tree_sum` asks"""
+        if high - low > 1:
+            return None
+        self.losses[low], gradients = self.compute(low)
+        return gradients
+
+    def node(self, low, high):
+        """Compute all parts of a node -> {name: array}"""
+        return tree_sum(low, high, self._part, _added)
+
+    def before_last(self, low, high):
+        """Compute all parts of a node but the last one -> the nodes left of the path to it, from the root downwards"""
+        left = []
+        while high - low > 1:
+            middle = (low + high) // 2
+            left.append(self.node(low, middle))
+            low = middle
+        return left
+
+
+class DataParallel:
+    """The gradients of a training stage, step by step.
+
+    step_function(params, batch, step, rng, shares) -> losses, gradients of a part; sharing: Sharing
+    seconds: spent with what travels between ranks
     """
-    communicator = current()
-    cut = cut_batch(batch, parts)
-    count = len(cut)
 
-    def compute(part):
-        return step_function(params, cut[part].batch, step, _random(seed, step, part, parts), cut[part].shares)
+    def __init__(self, step_function, seed, sharing=None):
+        self._step_function, self._seed, self._sharing = step_function, seed, sharing or Sharing()
+        self._plan, self.seconds = [], 0.0
 
-    if count == 1 and communicator.size == 1:
-        return compute(0)
-    mine, own = _Parts(compute), parts_of_rank(communicator.rank, communicator.size, count)
-    nodes = {node: tree_sum(*node, mine.node) for node in nodes_inside(*own, 0, count)}
-    if not nodes:  # a short batch: this rank adds nothing, but it must know what the others add
-        mine.node(0, 1)
-        mine.losses = {0: dict.fromkeys(mine.losses[0], 0.0)}
-    total = reduce(communicator, nodes, count, mine.size, reduction)
-    return _total_losses(communicator, mine.losses, count), _views(total, mine.layout)
+    def gradients(self, params, batch, step):
+        """-> losses {name: float}, gradients {name: array} of the whole batch"""
+        communicator, parts = current(), self._sharing.parts
+        cut = cut_batch(batch, parts)
+
+        def compute(part):
+            rng = _random(self._seed, step, part, parts)
+            return self._step_function(params, cut[part].batch, step, rng, cut[part].shares)
+
+        work = _Step(compute, len(cut), communicator)
+        if communicator.size > 1:
+            return self._on_ranks(work)
+        if len(cut) == 1:
+            return compute(0)
+        gradients = work.node(0, len(cut))
+        return _total_losses(communicator, work.losses, len(cut)), gradients
+
+    def _on_ranks(self, work):
+        nodes, left = {node: work.node(*node) for node in work.nodes[:-1]}, []
+        if work.nodes:
+            root, part = work.nodes[-1], work.nodes[-1][1] - 1
+            left = work.before_last(*root)
+        else:  # a short batch: this rank adds nothing, but it must know what the others add
+            root, part = None, 0
+
+        def complete(last):
+            for other in reversed(left):
+                last = {name: other[name] + gradient for name, gradient in last.items()}
+            return {root: last} if root else {}
+
+        plan = self._plan if self._sharing.overlap else ()
+        on_their_way = GradientSum(work.communicator, nodes, complete, work.count, self._sharing.reduction, plan)
+        with listening(on_their_way) if plan else contextlib.nullcontext():
+            losses, gradients = work.compute(part)
+        work.losses[part] = losses if root else dict.fromkeys(losses, 0.0)
+        self._plan = plan_buckets(gradients)
+        total = on_their_way.finish(gradients)
+        self.seconds += on_their_way.seconds
+        return _total_losses(work.communicator, work.losses, work.count), total
 
 
 def check_same_parameters(params, step):

@@ -26,7 +26,7 @@ from ..kernels.runtime.memory import release_memory
 from ..support.errors import TrainingDiverged
 from ..support.terminal import progress_bar, say
 from .clipping import clip_by_global_norm
-from .data_parallel import check_same_parameters, step_gradients
+from .data_parallel import DataParallel, Sharing, check_same_parameters
 from .stage_folder import StageFolder, different_entry
 
 _CHECKED_EVERY = 100  # steps: the parameters of all ranks are compared
@@ -39,8 +39,7 @@ class UpdateRule(NamedTuple):
     schedule: Callable  # step -> learning rate
     multipliers: Callable | None = None  # step -> {name: factor of its learning rate}
     clip_norm: float = 1.0  # largest norm of the gradient
-    parts: int = 1  # of a batch: data_parallel.py
-    reduction: str = "deterministic"
+    sharing: Sharing = Sharing()  # of a step among ranks
 
 
 class Records(NamedTuple):
@@ -222,10 +221,11 @@ def train(
     modified; TrainingDiverged if the loss is not finite; KeyboardInterrupt on Ctrl-C, after a checkpoint. Of several
     ranks, only rank 0 calls after_step and has files; the others end with the last parameters, not the best ones.
     """
-    optimizer, schedule, multipliers, clip_norm, parts, reduction = update_rule
+    optimizer, schedule, multipliers, clip_norm, sharing = update_rule
     communicator = current()
     leads = communicator.rank == 0
-    check_parts(parts)
+    check_parts(sharing.parts)
+    shared = DataParallel(step_function, seed, sharing)
     stage = StageFolder(records.folder, records.configuration) if leads else None
     start_of_stage = _restored(stage, name, params, optimizer, best) if leads else (0, 0.0, False)
     if communicator.size > 1:
@@ -245,9 +245,7 @@ def train(
         _delayed_interrupt() as interrupted,
     ):
         for step in range(first, total_steps):
-            losses, gradients = step_gradients(
-                step_function, params, batches(step), step=step, seed=seed, parts=parts, reduction=reduction
-            )
+            losses, gradients = shared.gradients(params, batches(step), step)
             norm, factor = clip_by_global_norm(gradients, clip_norm)
             _check_finite(name, step, losses, norm, gradients)
             rate = schedule(step)
@@ -255,7 +253,7 @@ def train(
             done = step + 1
             if done % records.log_every == 0 or done == total_steps:
                 line = {"step": done, **losses, "learning_rate": rate, "gradient_norm": norm, "seconds": spent()}
-                files.write_line(line)
+                files.write_line(line | ({"communication": shared.seconds} if communicator.size > 1 else {}))
             if done % _CHECKED_EVERY == 0 or done == total_steps:
                 check_same_parameters(params, done)
             if after_step and leads:
