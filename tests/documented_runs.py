@@ -166,6 +166,7 @@ ELSEWHERE = {
     "make setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     "make setup EXTRAS=compare": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     "make setup EXTRAS=interop": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    "make setup EXTRAS=distributed": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     MINI + "setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     # in a student edition
     "make check": "test_course_edition.py::test_a_student_s_way_through_a_task",

@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 
+from ..support.numbers import option
 from ..support.project import how_to_install
 from .options import (
     file_name,
@@ -32,6 +33,7 @@ _SETTINGS = {
     "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
     "parts": ("parts", positive, "cut each batch into N parts and add their gradients (usual: 1; under mpiexec 4)"),
     "reduction": ("reduction", str, "how ranks add gradients: deterministic (default), fast or bfloat16"),
+    "overlap": ("overlap", option(bool), "true (default) or false: gradients travel during the backward pass"),
 }
 _FOR_USE = ("max-length", "stride", "max-query")
 TABLE = "table"  # as in finetuning/settings.py

@@ -69,11 +69,11 @@ def numbers_of(text, shape, name):
 
 
 def option(shape):
-    """The `type` of a command-line option for a number of this shape."""
+    """The `type` of a command-line option for a value of this shape."""
 
     def read(text):
         try:
-            return number_of(text, shape, "")
+            return value_of(text, shape, "")
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
 

@@ -96,8 +96,8 @@ def _delayed_interrupt():
 
 def _check_same_stage(communicator, name, configuration):
     """ValueError, the same on every rank, unless all ranks train the same stage with the same settings."""
-    mine = {"stage": name, "version": __version__, "configuration": configuration}
-    contents = gather_bytes(communicator, json.dumps(mine).encode())
+    described = {"stage": name, "version": __version__, "configuration": configuration}
+    contents = gather_bytes(communicator, json.dumps(described).encode())
     if not contents[0]:  # rank 0 is at the end of its command: the run was finished already
         raise RunWasFinished
     told = [json.loads(content) for content in contents if content]
