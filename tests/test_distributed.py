@@ -28,6 +28,7 @@ from minimobilebert.training.checkpoints import load_checkpoint
 from minimobilebert.training.data_parallel import DataParallel, RanksDiffer, Sharing, check_same_parameters
 from minimobilebert.training.loop import Records, UpdateRule, train
 from minimobilebert.training.schedules import WarmupLinearDecay
+from minimobilebert.training.sharded_optimizer import ShardedOptimizer, owners
 
 CONFIG = CONFIGS["mobilebert"].replace(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1)
 LENGTHS = (9, 4, 7, 3, 8, 6, 5)
@@ -239,7 +240,7 @@ def test_parts_have_random_numbers_of_their_own():
 # The training loop
 
 
-def _train(folder, *, ranks, parts=4, steps=12, reduction="deterministic", stop=None, change=None):
+def _train(folder, *, ranks, parts=4, steps=12, reduction="deterministic", shards=False, stop=None, change=None):
     """Train on `ranks` threads -> the parameters of every rank; only rank 0 has `folder`"""
 
     def run():
@@ -260,7 +261,7 @@ def _train(folder, *, ranks, parts=4, steps=12, reduction="deterministic", stop=
             configuration = change[1]
         train(
             "toy", _step, params, batches, total_steps=steps, seed=1,
-            update_rule=UpdateRule(AdamW(params), WarmupLinearDecay(0.01, 2, steps), None, 1.0, Sharing(parts, reduction)),
+            update_rule=UpdateRule(AdamW, WarmupLinearDecay(0.01, 2, steps), None, 1.0, Sharing(parts, reduction, True, shards)),
             records=Records(folder if communicator.rank == 0 else "/nowhere", configuration, 3, 0.0), after_step=after,
         )  # fmt: skip
         return params
@@ -273,10 +274,10 @@ def _assert_same_parameters(found, expected):
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
-def test_training_on_ranks_has_the_bits_of_one_process(tmp_path, ranks):
+@pytest.mark.parametrize(("ranks", "shards"), [(2, False), (3, False), (4, False), (2, True), (3, True)])
+def test_training_on_ranks_has_the_bits_of_one_process(tmp_path, ranks, shards):
     expected = _train(tmp_path / "one", ranks=1)[0]
-    for params in _train(tmp_path / "many", ranks=ranks):
+    for params in _train(tmp_path / "many", ranks=ranks, shards=shards):
         _assert_same_parameters(params, expected)
     lines = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "many")]
     for one, many in zip(*lines, strict=True):
@@ -285,12 +286,13 @@ def test_training_on_ranks_has_the_bits_of_one_process(tmp_path, ranks):
         assert one.pop("seconds") and many.pop("seconds") and one == many
 
 
+@pytest.mark.parametrize("shards", [False, True])
 @pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 4), (2, 3)])
-def test_a_run_resumes_on_another_number_of_ranks(tmp_path, before, after):
+def test_a_run_resumes_on_another_number_of_ranks(tmp_path, before, after, shards):
     expected = _train(tmp_path / "one", ranks=1)[0]
     with pytest.raises(RuntimeError, match="stopped by the test"):
-        _train(tmp_path / "run", ranks=before, stop=7)
-    for params in _train(tmp_path / "run", ranks=after):
+        _train(tmp_path / "run", ranks=before, stop=7, shards=shards)
+    for params in _train(tmp_path / "run", ranks=after, shards=shards):
         _assert_same_parameters(params, expected)
     for params in _train(tmp_path / "run", ranks=before):  # finished: read, not trained
         _assert_same_parameters(params, expected)
@@ -303,6 +305,27 @@ def test_ranks_stay_equal_with_every_reduction(tmp_path, reduction):
     first, second = (_train(tmp_path / str(i), ranks=3, reduction=reduction) for i in range(2))
     for params in [*first, *second]:
         _assert_same_parameters(params, first[0])
+
+
+@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=40), ranks=st.integers(1, 9))
+def test_parameters_are_shared_out_evenly(sizes, ranks):
+    """No rank owns more than its even share and one parameter."""
+    owner = owners({f"p{i}": size for i, size in enumerate(sizes)}, ranks)
+    load = [sum(size for i, size in enumerate(sizes) if owner[f"p{i}"] == rank) for rank in range(ranks)]
+    assert sum(load) == sum(sizes) and max(load) <= sum(sizes) / ranks + max(sizes)
+
+
+def test_a_rank_keeps_the_moments_of_its_own_parameters():
+    params = random_parameters(CONFIG, np.random.default_rng(1), dtype=np.float32)
+
+    def run():
+        optimizer = ShardedOptimizer(AdamW, params)
+        kept = {name.removeprefix("first.") for name in optimizer._optimizer.state() if name.startswith("first.")}
+        return kept, optimizer.state()
+
+    (first, state), (second, nothing) = run_ranks(2, run)
+    assert first | second == set(params) and not first & second
+    assert nothing == {} and set(state) == set(AdamW(params).state())
 
 
 def test_fast_reduction_is_close_to_one_process(tmp_path):
@@ -346,7 +369,7 @@ def test_ranks_learn_that_there_is_no_other_stage(tmp_path):
         try:
             params = {"w": np.ones(3, np.float32)}
             train(
-                "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW(params), None, sharing=Sharing(4)),
+                "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW, None, sharing=Sharing(4)),
                 records=Records(tmp_path, {}),
             )  # fmt: skip
         except WorkIsDone:

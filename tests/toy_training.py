@@ -32,7 +32,7 @@ def toy(folder, *, stop_after=None, poison=None, pause=0.0, configuration=None, 
     finished = train(
         "toy", step_function, params, batches, total_steps=total_steps, seed=seed,
         update_rule=UpdateRule(
-            AdamW(params), WarmupLinearDecay(0.1, 4, total_steps),
+            AdamW, WarmupLinearDecay(0.1, 4, total_steps),
             multipliers=lambda step: {"w.weight": 1.0, "frozen.weight": 0.0},
         ),
         records=Records(folder, configuration or {"a": {"b": 1}}, 3, checkpoint_seconds),

@@ -34,6 +34,11 @@ _SETTINGS = {
     "parts": ("parts", positive, "cut each batch into N parts and add their gradients (usual: 1; under mpiexec 4)"),
     "reduction": ("reduction", str, "how ranks add gradients: deterministic (default), fast or bfloat16"),
     "overlap": ("overlap", option(bool), "true (default) or false: gradients travel during the backward pass"),
+    "shard-optimizer": (
+        "shard_optimizer",
+        option(bool),
+        "true or false (default): moments shared among ranks",
+    ),
 }
 _FOR_USE = ("max-length", "stride", "max-query")
 TABLE = "table"  # as in finetuning/settings.py

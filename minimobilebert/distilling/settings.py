@@ -51,6 +51,7 @@ SHAPES = {
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
     "overlap": bool,
+    "shard_optimizer": bool,
     "strategy": OneOf(AUTO, "progressive", "joint", "auxiliary", "none"),
     "layers": str,
     "words_start": OneOf(AUTO, EMBEDDINGS, OUTPUTS),
@@ -92,6 +93,7 @@ class DistilSettings:
     parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
     reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
     overlap: bool = True  # gradients travel during the backward pass; changes no bit: distributed/overlap.py
+    shard_optimizer: bool = False  # each rank keeps the moments of some parameters: training/sharded_optimizer.py
     strategy: str = "joint"  # or "progressive", "auxiliary", "none": stages.py describes the strategies
     layers: str = UNIFORM  # or numbers of the teacher's layers: layer_mapping.py
     words_start: str = EMBEDDINGS  # or "outputs" of the teacher for single words: first_values.py

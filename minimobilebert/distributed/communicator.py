@@ -6,6 +6,7 @@ them by MPI; the tests and lesson 22 by queues between threads.
 """
 
 import contextlib
+import json
 import threading
 from typing import Any, Protocol
 
@@ -144,6 +145,30 @@ def gather_bytes(communicator, content):
     padded[: len(content)] = np.frombuffer(content, np.uint8)
     arrays = gather(communicator, padded)
     return [array[: int(size[0])].tobytes() for array, size in zip(arrays, sizes, strict=True)]
+
+
+def send_dict(communicator, arrays, source, receivers):
+    """{name: array} from one rank to others; all of these have to call it -> the dict, on every receiver
+
+    arrays: on `source` alone; names, shapes and types travel as JSON before them
+    """
+    if communicator.rank == source:
+        arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        described = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
+        content = np.frombuffer(json.dumps(described).encode(), np.uint8)
+        size = np.array([len(content)], np.int64)
+        others = [rank for rank in receivers if rank != source]
+        exchange(communicator, [(rank, array) for rank in others for array in (size, content, *arrays.values())], [])
+        return arrays if source in receivers else {}
+    if communicator.rank not in receivers:
+        return {}
+    size = np.empty(1, np.int64)
+    exchange(communicator, [], [(source, size)])
+    content = np.empty(int(size[0]), np.uint8)
+    exchange(communicator, [], [(source, content)])
+    arrays = {name: np.empty(shape, dtype) for name, dtype, shape in json.loads(content.tobytes())}
+    exchange(communicator, [], [(source, array) for array in arrays.values()])
+    return arrays
 
 
 def broadcast(communicator, arrays):

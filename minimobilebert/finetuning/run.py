@@ -14,6 +14,7 @@ The folder of a finished run is a model folder for Model.load, evaluate, predict
 """
 
 import dataclasses
+import functools
 import pathlib
 import time
 
@@ -122,7 +123,7 @@ def train_plan(plan, folder):
     def step_function(params, batch, step, rng, shares):
         return job.step_function(params, config, batch, rng, shares)
 
-    optimizer = AdamW(plan.params, weight_decay=settings.weight_decay)
+    optimizer = functools.partial(AdamW, weight_decay=settings.weight_decay)
     finished = train(
         settings.task, step_function, plan.params, plan.batches, total_steps=plan.total_steps, seed=settings.seed,
         update_rule=UpdateRule(

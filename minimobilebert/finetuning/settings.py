@@ -40,6 +40,7 @@ SHAPES = {
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
     "overlap": bool,
+    "shard_optimizer": bool,
     "stride": COUNT,
     "max_query": COUNT,
 }
@@ -66,6 +67,7 @@ class FineTuningSettings:
     parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
     reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
     overlap: bool = True  # gradients travel during the backward pass; changes no bit: distributed/overlap.py
+    shard_optimizer: bool = False  # each rank keeps the moments of some parameters: training/sharded_optimizer.py
 
     def __post_init__(self):
         for name, shape in SHAPES.items():

@@ -16,6 +16,7 @@ _SHAPES = {
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
     "overlap": bool,
+    "shard_optimizer": bool,
     "vocab_size": COUNT,
     "sequence_length": COUNT,
     "batch_size": COUNT,
@@ -89,6 +90,7 @@ class TinySettings:
     parts: int = 1  # of a batch, whose gradients are added; under mpiexec 4, or one for each rank if there are more
     reduction: str = DETERMINISTIC  # or "fast", "bfloat16": distributed/reduction.py
     overlap: bool = True  # gradients travel during the backward pass; changes no bit: distributed/overlap.py
+    shard_optimizer: bool = False  # each rank keeps the moments of some parameters: training/sharded_optimizer.py
     # text
     vocab_size: int = 4096
     sequence_length: int = 64

@@ -1,5 +1,7 @@
 """The training stages except those of the distilled student (strategies.py). Each calls the training loop once."""
 
+import functools
+
 import numpy as np
 
 from ..model.classification import classification_step
@@ -35,7 +37,7 @@ def train_stage(
     settings, configuration = run.settings, run.configuration(config, name, params, **read)
     if labels:
         configuration["labels"] = list(labels)
-    optimizer = AdamW(params, weight_decay=settings.weight_decay)
+    optimizer = functools.partial(AdamW, weight_decay=settings.weight_decay)
     result = train(
         name, step_function, params, batches, total_steps=steps, seed=settings.seed,
         update_rule=UpdateRule(

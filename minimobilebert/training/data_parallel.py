@@ -34,11 +34,12 @@ class Sharing(NamedTuple):
     parts: int = 1  # of a batch
     reduction: str = DETERMINISTIC  # a name of distributed/reduction.py
     overlap: bool = True  # gradients travel during the backward pass: distributed/overlap.py
+    shards_optimizer: bool = False  # each rank keeps the moments of some parameters: sharded_optimizer.py
 
 
 def sharing_of(settings):
     """The Sharing of a run's settings"""
-    return Sharing(settings.parts, settings.reduction, settings.overlap)
+    return Sharing(settings.parts, settings.reduction, settings.overlap, settings.shard_optimizer)
 
 
 def _random(seed, step, part, parts):

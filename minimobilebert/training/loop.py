@@ -15,19 +15,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .. import __version__
-from ..distributed.communicator import RunWasFinished, broadcast, current, gather, gather_bytes
+from ..distributed.communicator import current
 from ..distributed.parts import check_parts
 from ..kernels.runtime.memory import release_memory
 from ..support.errors import TrainingDiverged
 from ..support.terminal import progress_bar, say
 from .clipping import clip_by_global_norm
 from .data_parallel import DataParallel, Sharing, check_same_parameters
-from .stage_folder import StageFolder, different_entry
+from .sharded_optimizer import ShardedOptimizer
+from .stage_folder import StageFolder
+from .together import Start, agreed, check_same_stage, share_start
 
 _CHECKED_EVERY = 100  # steps: the parameters of all ranks are compared
 
@@ -35,7 +36,7 @@ _CHECKED_EVERY = 100  # steps: the parameters of all ranks are compared
 class UpdateRule(NamedTuple):
     """What a gradient does to the parameters."""
 
-    optimizer: Any  # AdamW or LAMB: step, state, load_state
+    optimizer: Callable  # params -> AdamW or LAMB for them: step, state, load_state
     schedule: Callable  # step -> learning rate
     multipliers: Callable | None = None  # step -> {name: factor of its learning rate}
     clip_norm: float = 1.0  # largest norm of the gradient
@@ -94,40 +95,6 @@ def _delayed_interrupt():
         signal.signal(signal.SIGINT, previous)
 
 
-def _check_same_stage(communicator, name, configuration):
-    """ValueError, the same on every rank, unless all ranks train the same stage with the same settings."""
-    described = {"stage": name, "version": __version__, "configuration": configuration}
-    contents = gather_bytes(communicator, json.dumps(described).encode())
-    if not contents[0]:  # rank 0 is at the end of its command: the run was finished already
-        raise RunWasFinished
-    told = [json.loads(content) for content in contents if content]
-    for rank, found in enumerate(told):
-        difference = different_entry(found, told[0])
-        if difference:
-            field, on_rank, on_leader = difference
-            raise ValueError(
-                f"rank {rank}: found {field} = {on_rank}, expected {on_leader} as on rank 0: give all ranks the same"
-                " command, the same files and the same version"
-            )
-
-
-def _share_start(communicator, params, optimizer, start):
-    """Tell every rank where rank 0 starts: step, seconds, and 1 if the stage is finished -> the same three
-
-    Parameters and moments of the other ranks become rank 0's.
-    """
-    numbers = np.array(start, np.float64)
-    broadcast(communicator, [numbers])
-    step, seconds, finished = int(numbers[0]), float(numbers[1]), bool(numbers[2])
-    if step:
-        broadcast(communicator, list(params.values()))
-    if step and not finished:
-        state = optimizer.state()
-        broadcast(communicator, list(state.values()))
-        optimizer.load_state(state)
-    return step, seconds, finished
-
-
 def _write_line(log, line):
     """One line of metrics.jsonl, an unbuffered file."""
     try:
@@ -136,59 +103,52 @@ def _write_line(log, line):
         raise OSError(error.errno, f"cannot write ({error.strerror}); the last checkpoint is kept", log.name) from None
 
 
-def _restored(stage, name, params, optimizer, best):
-    """Rank 0: read the checkpoint of the stage, if there is one -> step, seconds, whether the stage is finished"""
+def _restored(stage, name, params, best):
+    """Rank 0: read the checkpoint of the stage, if there is one, into params and best -> Start"""
     arrays, metadata = stage.finished()
     if arrays is not None:
         _into(params, arrays, "")
         if best:
             best.restore_finished(metadata["best"])
-        return metadata["step"], metadata["seconds"], True
+        return Start(metadata["step"], metadata["seconds"], True)
     arrays, metadata = stage.newest()
     if arrays is None:
-        return 0, 0.0, False
+        return Start()
     _into(params, arrays, "params.")
-    optimizer.load_state({key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")})
     if best:
         best.restore(metadata["best"], metadata["step"])
     say(f"{name}: resuming from step {metadata['step']}")
-    return metadata["step"], metadata["seconds"], False
+    state = {key[10:]: value for key, value in arrays.items() if key.startswith("optimizer.")}
+    return Start(metadata["step"], metadata["seconds"], False, state)
 
 
 class _Files:
-    """What rank 0 writes during a stage."""
+    """What rank 0 writes during a stage; other ranks have no files."""
 
-    def __init__(self, stage, log, optimizer, best):
-        self.stage, self.log, self.optimizer, self.best = stage, log, optimizer, best
-
-    def write_line(self, line):
-        _write_line(self.log, line)
-
-    def save(self, params, step, seconds):
-        state = {f"params.{key}": value for key, value in params.items()}
-        state |= {f"optimizer.{key}": value for key, value in self.optimizer.state().items()}
-        os.fsync(self.log.fileno())  # the checkpoint stores the hash of these lines, so they must be on disk before it
-        self.stage.save(state, step, seconds, self.best.state() if self.best else None)
-
-
-class _NoFiles:
-    """The same for any other rank: nothing."""
+    def __init__(self, stage, log, best):
+        self._stage, self._log, self._best = stage, log, best
 
     def write_line(self, line):
-        pass
+        if self._log:
+            _write_line(self._log, line)
 
-    def save(self, params, step, seconds):
-        pass
+    def save(self, params, state, step, seconds):
+        """A checkpoint; state: the optimiser's"""
+        if self._stage:
+            arrays = {f"params.{key}": value for key, value in params.items()}
+            arrays |= {f"optimizer.{key}": value for key, value in state.items()}
+            os.fsync(self._log.fileno())  # their hash is in the checkpoint: they must be on disk before it
+            self._stage.save(arrays, step, seconds, self._best.state() if self._best else None)
 
 
 @contextlib.contextmanager
-def _files_of(stage, optimizer, best):
-    """_Files of the stage, or _NoFiles if it is None"""
+def _files_of(stage, best):
+    """_Files of a StageFolder, or of none"""
     if stage is None:
-        yield _NoFiles()
+        yield _Files(None, None, None)
         return
     with open(stage.metrics, "ab", buffering=0) as log:
-        yield _Files(stage, log, optimizer, best)
+        yield _Files(stage, log, best)
         os.fsync(log.fileno())
 
 
@@ -197,13 +157,6 @@ def _finish(stage, kept, step, seconds, best):
     stage.finish(kept, step, seconds, best.state() if best else None)
     if best:
         best.remove()
-
-
-def _anyone(communicator, flag):
-    """True if `flag` is true on some rank"""
-    if communicator.size == 1:
-        return bool(flag)
-    return any(found[0] for found in gather(communicator, np.array([bool(flag)], np.uint8)))
 
 
 def train(
@@ -221,26 +174,29 @@ def train(
     modified; TrainingDiverged if the loss is not finite; KeyboardInterrupt on Ctrl-C, after a checkpoint. Of several
     ranks, only rank 0 calls after_step and has files; the others end with the last parameters, not the best ones.
     """
-    optimizer, schedule, multipliers, clip_norm, sharing = update_rule
+    make, schedule, multipliers, clip_norm, sharing = update_rule
     communicator = current()
     leads = communicator.rank == 0
     check_parts(sharing.parts)
     shared = DataParallel(step_function, seed, sharing)
     stage = StageFolder(records.folder, records.configuration) if leads else None
-    start_of_stage = _restored(stage, name, params, optimizer, best) if leads else (0, 0.0, False)
+    begun = _restored(stage, name, params, best) if leads else Start()
     if communicator.size > 1:
-        _check_same_stage(communicator, name, records.configuration)
-        start_of_stage = _share_start(communicator, params, optimizer, start_of_stage)
-    first, before, finished = start_of_stage
-    if finished:
+        check_same_stage(communicator, name, records.configuration)
+        begun = share_start(communicator, params, begun)
+    first, before = begun.step, begun.seconds
+    if begun.finished:
         return Finished(before, first)
+    optimizer = ShardedOptimizer(make, params) if sharing.shards_optimizer and communicator.size > 1 else make(params)
+    if begun.state:
+        optimizer.load_state(begun.state)
     start = saved = time.perf_counter()
 
     def spent():
         return before + time.perf_counter() - start
 
     with (
-        _files_of(stage, optimizer, best) as files,
+        _files_of(stage, best) as files,
         progress_bar(name, total_steps, first) as bar,
         _delayed_interrupt() as interrupted,
     ):
@@ -259,12 +215,13 @@ def train(
             if after_step and leads:
                 after_step(done, params)
             bar.update(f"loss {losses['loss']:.3f}")
-            if _anyone(communicator, interrupted):
-                files.save(params, done, spent())
-                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
-            if time.perf_counter() - saved > records.checkpoint_seconds and done < total_steps:
-                files.save(params, done, spent())
+            due = time.perf_counter() - saved > records.checkpoint_seconds and done < total_steps
+            stops, due = agreed(communicator, bool(interrupted), due and leads)
+            if stops or due:
+                files.save(params, optimizer.state(), done, spent())
                 saved = time.perf_counter()
+            if stops:
+                raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
     release_memory()  # what comes next has arrays of other sizes, and these would wait beside them
     if leads:
         _finish(stage, best.parameters() if best else params, total_steps, spent(), best)
