@@ -137,6 +137,7 @@ RUN = {
     "make doctor": Run("all is well"),
     "make gradcheck": Run("linear_backward"),
     "make models": Run("mobilebert"),
+    MINI + "models --ranks 4": Run("With 4 ranks"),
     "make test": Run(add="-q tests/test_seeds.py"),
     MINI + "test": Run(add="--version"),
     "make test ARGS='-k NAME'": Run(add="-q tests/test_seeds.py", placeholders={"NAME": "counts_claims"}),

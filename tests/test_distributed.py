@@ -13,6 +13,7 @@ from tiny_models import CONFIGS, random_batch, random_parameters
 from minimobilebert.distributed import overlap as overlapping
 from minimobilebert.distributed.communicator import WorkIsDone, broadcast, current, farewell, gather, gather_bytes
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
+from minimobilebert.distributed.owners import owners
 from minimobilebert.distributed.parts import usual_parts
 from minimobilebert.distributed.reduction import REDUCTIONS, Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.threads import run_ranks
@@ -28,7 +29,7 @@ from minimobilebert.training.checkpoints import load_checkpoint
 from minimobilebert.training.data_parallel import DataParallel, RanksDiffer, Sharing, check_same_parameters
 from minimobilebert.training.loop import Records, UpdateRule, train
 from minimobilebert.training.schedules import WarmupLinearDecay
-from minimobilebert.training.sharded_optimizer import ShardedOptimizer, owners
+from minimobilebert.training.sharded_optimizer import ShardedOptimizer
 
 CONFIG = CONFIGS["mobilebert"].replace(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.1)
 LENGTHS = (9, 4, 7, 3, 8, 6, 5)

@@ -219,9 +219,23 @@ def test_other_lengths_and_batches():
     # Everything but attention's T x T and the pooler is proportional to the length.
     assert all(50 / 128 * 0.8 < row["flops_50"] / row["flops_128"] <= 50 / 128 * 1.01 for row in rows)
     assert rows[0]["bytes_activations"] * 2 == describe_presets(tokens=50, batch=6)[0]["bytes_activations"]
-    for wrong in ({"tokens": 0}, {"batch": -1}):
+    for wrong in ({"tokens": 0}, {"batch": -1}, {"ranks": 0}):
         with pytest.raises(ValueError, match=rf"{next(iter(wrong))}: found .*, expected at least 1"):
             describe_presets(**wrong)
+
+
+def test_memory_of_a_rank():
+    """Half of the batch and of the moments, all weights and gradients; one large table makes the shares uneven."""
+    one, two = ({row["name"]: row for row in describe_presets(batch=6, ranks=ranks)} for ranks in (1, 2))
+    for name, row in one.items():
+        assert two[name]["bytes_parameters"] == row["bytes_parameters"]
+        assert two[name]["bytes_activations"] * 2 == row["bytes_activations"]
+        assert 0.5 <= two[name]["bytes_moments"] / row["bytes_moments"] < 0.51
+        assert two[name]["bytes_total"] < row["bytes_total"]
+    many = {row["name"]: row for row in describe_presets(batch=6, ranks=64)}
+    table = 4 * 2 * one["bert-base"]["embeddings"] * 30522 / (30522 + 512 + 2)  # the word table has one owner
+    assert many["bert-base"]["bytes_moments"] == pytest.approx(table, rel=1e-3)
+    assert "With 64 ranks this is the memory of one of them" in format_sizes(list(many.values()))
 
 
 @pytest.mark.parametrize("tokens", [128, 384])

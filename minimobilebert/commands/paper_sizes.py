@@ -1,7 +1,11 @@
 """The tables of `models`: parameters, operations and memory of all presets, with the paper's Tables 1 and 4."""
 
+import numpy as np
+
 from ..config import PRESETS
+from ..distributed.owners import owners
 from ..model.memory import training_step_bytes
+from ..model.parameters import parameter_shapes
 from ..model.sizes import PARTS, forward_flops, parameters_by_part
 from ..support.paper import PAPER
 from ..support.tables import aligned
@@ -20,15 +24,31 @@ Memory in MB (1e6 bytes): one pre-training step in float32 with this batch size 
 Moments are AdamW's; activations are what the forward stores for the backward. Temporary arrays are not included; the
 largest has the scores of all {vocabulary} words for each masked position."""
 
+_RANKS_NOTES = """\
+With {ranks} ranks this is the memory of one of them: its share of the batch, and the moments of the parameters that it
+owns (shard_optimizer=true; without, the moments of one process)."""
 
-def describe_presets(tokens=128, batch=32):
+
+def _bytes_of_rank(config, batch, tokens, ranks):
+    """The entries of `training_step_bytes` for the rank that needs the most"""
+    found = training_step_bytes(config, -(-batch // ranks), tokens)
+    sizes = {name: int(np.prod(shape)) for name, shape in parameter_shapes(config, "pretraining").items()}
+    load = [0] * ranks
+    for name, rank in owners(sizes, ranks).items():
+        load[rank] += sizes[name]
+    found["bytes_moments"] = found["bytes_moments"] * max(load) // sum(load)
+    return found | {"bytes_total": sum(size for name, size in found.items() if name != "bytes_total")}
+
+
+def describe_presets(tokens=128, batch=32, ranks=1):
     """One row per preset: parameters, operations and memory, and the figures of the paper.
 
-    Memory is for `batch` sequences of `tokens` tokens, or of as many as the position table has.
+    Memory is for `batch` sequences of `tokens` tokens, or of as many as the position table has; with several
+    ranks, that of one of them
     -> list of {"name", "parameters", one entry per part, "paper_parameters", "flops_128", "flops_<tokens>",
     "paper_flops", "batch", "tokens", and the entries of `training_step_bytes`}
     """
-    for name, value in (("tokens", tokens), ("batch", batch)):
+    for name, value in (("tokens", tokens), ("batch", batch), ("ranks", ranks)):
         if value < 1:
             raise ValueError(f"{name}: found {value}, expected at least 1")
     rows = []
@@ -39,8 +59,8 @@ def describe_presets(tokens=128, batch=32):
         rows.append({
             "name": name, "parameters": sum(parts.values()), **parts, "paper_parameters": paper_parameters,
             "flops_128": forward_flops(config, 128), f"flops_{tokens}": forward_flops(config, tokens),
-            "paper_flops": paper_flops, "batch": batch, "tokens": length,
-            **training_step_bytes(config, batch, length),
+            "paper_flops": paper_flops, "batch": batch, "tokens": length, "ranks": ranks,
+            **_bytes_of_rank(config, batch, length, ranks),
         })  # fmt: skip
     return rows
 
@@ -71,4 +91,6 @@ def format_sizes(rows):
     )  # fmt: skip
     vocabulary = f"{max(config.vocab_size for config in PRESETS.values()):,}"
     notes = _WORK_NOTES.format(vocabulary=vocabulary)
+    if rows[0]["ranks"] > 1:
+        notes += "\n" + _RANKS_NOTES.format(ranks=rows[0]["ranks"])
     return "\n".join([*sizes, "", _SIZE_NOTES, "", *work, "", notes])

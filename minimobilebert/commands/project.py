@@ -70,7 +70,7 @@ def _gradcheck_arguments(parser):
 def models(arguments):
     from .paper_sizes import describe_presets, format_sizes
 
-    rows = describe_presets(arguments.tokens, arguments.batch)
+    rows = describe_presets(arguments.tokens, arguments.batch, arguments.ranks)
     print(json.dumps(rows, indent=2) if arguments.json else format_sizes(rows))
     return 0
 
@@ -78,6 +78,8 @@ def models(arguments):
 def _models_arguments(parser):
     parser.add_argument("--tokens", type=whole, default=128, metavar="N", help="length of a sequence (default 128)")
     parser.add_argument("--batch", type=whole, default=32, metavar="N", help="sequences in a batch (default 32)")
+    parser.add_argument("--ranks", type=whole, default=1, metavar="N",
+                        help="memory of one of N ranks that share batch and optimiser (default 1)")  # fmt: skip
     json_option(parser)
 
 

@@ -11,18 +11,7 @@ The bits are those of one process. Step 3 sends n (N - 1) / N numbers more for e
 """
 
 from ..distributed.communicator import current, exchange, send_dict
-
-
-def owners(sizes, ranks):
-    """Which rank owns which parameter: the largest first, each to the rank with the fewest numbers so far
-
-    sizes {name: numbers} -> {name: rank}, the same on all ranks
-    """
-    load, owner = [0] * ranks, {}
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
-        owner[name] = load.index(min(load))
-        load[owner[name]] += sizes[name]
-    return owner
+from ..distributed.owners import owners
 
 
 class ShardedOptimizer:
