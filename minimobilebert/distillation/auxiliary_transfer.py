@@ -9,7 +9,7 @@ and progressive transfer).
 
 from ..model.parts import WHOLE
 from ..model.pretraining import pretraining_backward, pretraining_forward
-from .layer_transfer import transfer_losses
+from .layer_transfer import weighted_transfer_losses
 from .pretraining_distillation import weighted_distillation_losses
 
 
@@ -25,7 +25,7 @@ def auxiliary_transfer_step(
     output, cache = pretraining_forward(params, config, batch, rng, keep_scores=True)
     distillation, dwords, dnext = weighted_distillation_losses(output, teacher_output, batch, alpha, shares)
     layers = range(config.num_hidden_layers)
-    transfer, gradients = transfer_losses(
+    transfer, gradients = weighted_transfer_losses(
         output.encoder, teacher_output.encoder, batch.attention_mask, layers, settings, len(layers), shares
     )
     grads = pretraining_backward(

@@ -35,17 +35,16 @@ class TransferGradients(NamedTuple):
     scores: dict  # {layer: [B, A, T, T]}
 
 
-def transfer_losses(student, teacher, mask, layers, settings, num_layers, shares=WHOLE):
+def transfer_losses(student, teacher, mask, layers, settings, num_layers):
     """Both transfer losses of the given layers, and their gradients.
 
     student, teacher: EncoderOutput; mask [B, T] bool; num_layers: L, the number of all layers of the student
-    shares: those of the batch, if it is a part of one (model/parts.py)
     -> {"loss", "feature_map_transfer", "attention_transfer"}, TransferGradients
     """
     feature_forward, feature_backward = FEATURE_LOSSES[settings.feature_loss]
     feature_total = attention_total = 0.0
     gradients = TransferGradients({}, {})
-    share = shares.tokens / num_layers
+    share = 1.0 / num_layers
     for layer in layers:
         feature, feature_cache = feature_forward(
             student.hidden_states[layer + 1], teacher.hidden_states[layer + 1], mask
@@ -64,19 +63,32 @@ def transfer_losses(student, teacher, mask, layers, settings, num_layers, shares
     return {"loss": loss, "feature_map_transfer": feature_total, "attention_transfer": attention_total}, gradients
 
 
+def weighted_transfer_losses(student, teacher, mask, layers, settings, num_layers, shares):
+    """`transfer_losses` of a part of a batch; shares: those of model/parts.py"""
+    values, gradients = transfer_losses(student, teacher, mask, layers, settings, num_layers)
+    share = shares.tokens
+    if share == 1.0:
+        return values, gradients
+    hidden_states, scores = (
+        {layer: gradient * gradient.dtype.type(share) for layer, gradient in each.items()} for each in gradients
+    )
+    return {name: share * value for name, value in values.items()}, TransferGradients(hidden_states, scores)
+
+
 def layer_transfer_step(
     params, config, teacher, teacher_config, batch, layers, settings, *, train_embeddings=False, shares=WHOLE
 ):
     """Losses and gradients of one transfer step.
 
-    layers: indices of the blocks whose outputs and attention maps are compared; shares: as in `transfer_losses`
+    layers: indices of the blocks whose outputs and attention maps are compared
+    shares: those of the batch, if it is a part of one (model/parts.py)
     -> {"loss", "feature_map_transfer", "attention_transfer"}, gradients of the student up to the highest layer
     """
     inputs = (batch.input_ids, batch.token_type_ids, batch.attention_mask)
     top = max(layers) + 1
     teacher_output, _ = encoder_forward(teacher, teacher_config, *inputs, num_layers=top)
     output, cache = encoder_forward(params, config, *inputs, num_layers=top)
-    values, gradients = transfer_losses(
+    values, gradients = weighted_transfer_losses(
         output, teacher_output, batch.attention_mask, layers, settings, config.num_hidden_layers, shares
     )
     grads = new_gradients()
