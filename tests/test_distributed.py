@@ -84,9 +84,9 @@ def _node(leaves, low, high):
     return tree_sum(low, high, lambda a, b: leaves[a].copy() if b - a == 1 else None)
 
 
-@pytest.mark.parametrize(("how", "tolerance"), [("fast", 1e-6), ("bfloat16", 2.0**-7)])
+@pytest.mark.parametrize(("how", "tolerance"), [("fast", 1e-6), ("ring", 1e-6), ("bfloat16", 2.0**-7)])
 def test_other_reductions_are_close_and_equal_on_all_ranks(how, tolerance):
-    """fast: float32, seven additions; bfloat16: a relative 2^-9 for each number that travels, twice on its way"""
+    """fast, ring: float32, seven additions; bfloat16: a relative 2^-9 for each number that travels, twice on its way"""
     leaves = np.abs(_leaves(7, 31, 3))  # positive, so that nothing cancels
 
     def reduced():

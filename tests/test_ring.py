@@ -1,4 +1,4 @@
-"""The ring: the sums of `reduce`, in the order that is drawn, with the traffic that is promised."""
+"""The ring: the sums of the fixed tree, in the order that is drawn, with the traffic that is promised."""
 
 import functools
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimobilebert.distributed.communicator import OneProcess, current
-from minimobilebert.distributed.reduction import parts_of_rank, reduce
+from minimobilebert.distributed.reduction import Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.ring import ring_all_gather, ring_all_reduce, ring_reduce_scatter, segments_of
 from minimobilebert.distributed.threads import run_ranks
 
@@ -22,13 +22,13 @@ def _on_ranks(function, arrays):
 
     def run():
         communicator = current()
-        exchange = communicator.exchange
+        start = communicator.start
 
-        def noted(outgoing, incoming):
+        def noted(outgoing, incoming, tag):
             sent[communicator.rank] += [(rank, array.size) for rank, array in outgoing]
-            exchange(outgoing, incoming)
+            return start(outgoing, incoming, tag)
 
-        communicator.exchange = noted
+        communicator.start = noted
         array = arrays[communicator.rank].copy()
         function(communicator, array)
         return array
@@ -38,12 +38,13 @@ def _on_ranks(function, arrays):
 
 @settings(max_examples=25)
 @given(ranks=st.integers(1, 7), length=st.integers(0, 30), seed=st.integers(0, 2**32 - 1))
-def test_the_ring_adds_what_reduce_adds(ranks, length, seed):
+def test_the_ring_adds_what_the_tree_adds(ranks, length, seed):
     arrays = np.random.default_rng(seed).integers(-1000, 1000, (ranks, length)).astype(np.float32)  # exact in any order
 
     def reduced():
         rank = current().rank
-        return reduce(current(), {(rank, rank + 1): arrays[rank].copy()}, ranks, (length, arrays.dtype))
+        nodes = {(rank, rank + 1): arrays[rank].copy()}
+        return Reduction(current(), nodes, Numbers(length, arrays.dtype, ranks)).wait()
 
     expected = run_ranks(ranks, reduced)
     for found, right in zip(_on_ranks(ring_all_reduce, list(arrays))[0], expected, strict=True):
@@ -92,13 +93,13 @@ def test_one_process_needs_nobody():
     np.testing.assert_array_equal(array, [0.0, 1.0, 2.0])
 
 
-def test_reduce_can_use_the_ring():
+def test_a_reduction_can_use_the_ring():
     """With parts that are no whole nodes, too: each rank adds up its own first."""
 
     def reduced():
         first, stop = parts_of_rank(current().rank, 3, 7)
         nodes = {(part, part + 1): np.full(5, 10.0**part) for part in range(first, stop)}
-        return reduce(current(), nodes, 7, (5, np.dtype(float)), "ring")
+        return Reduction(current(), nodes, Numbers(5, np.dtype(float), 7, "ring")).wait()
 
     for total in run_ranks(3, reduced):
         np.testing.assert_array_equal(total, np.full(5, 1111111.0))

@@ -18,14 +18,19 @@ one process with all five. A rank whose parts are no whole node, such as 1 and 2
 import numpy as np
 
 
+def halves(low, high):
+    """The two nodes whose sum is node (low, high), which has at least two parts"""
+    middle = (low + high) // 2
+    return (low, middle), (middle, high)
+
+
 def nodes_inside(first, stop, low, high):
     """The largest nodes below node (low, high) whose parts are all in first ... stop - 1 -> list of (low, high)"""
     if first <= low and high <= stop:
         return [(low, high)]
     if high <= first or stop <= low:
         return []
-    middle = (low + high) // 2
-    return nodes_inside(first, stop, low, middle) + nodes_inside(first, stop, middle, high)
+    return [node for half in halves(low, high) for node in nodes_inside(first, stop, *half)]
 
 
 def tree_sum(low, high, known, add=np.add):
@@ -36,5 +41,5 @@ def tree_sum(low, high, known, add=np.add):
     array = known(low, high)
     if array is not None:
         return array
-    middle = (low + high) // 2
-    return add(tree_sum(low, middle, known, add), tree_sum(middle, high, known, add))
+    left, right = halves(low, high)
+    return add(tree_sum(*left, known, add), tree_sum(*right, known, add))

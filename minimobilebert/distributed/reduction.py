@@ -14,21 +14,22 @@ Every rank sends and receives 2 n (N - 1) / N numbers, as much as in a ring (if 
 
     "deterministic"   every number is added in the order of the tree: the bits do not depend on N
     "fast"            each rank adds its own nodes, and MPI's Allreduce adds the ranks in an order of its own
+    "ring"            the same with the ring of ring.py instead of Allreduce: lesson 22 writes it by hand
     "bfloat16"        as "deterministic", with numbers rounded to bfloat16 while they travel, which halves the traffic;
                       sums stay float32. What travels depends on N, and so do the bits.
 
-Nothing here waits before `wait`: a rank can compute while its numbers travel (overlap.py).
+Nothing here waits before `wait`: a rank can compute while its numbers travel (overlap.py). A ring starts there only.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..ops.bfloat16 import rounded
 from .fixed_tree import nodes_inside, tree_sum
+from .ring import ring_all_reduce, segments_of
 
-DETERMINISTIC, FAST, BFLOAT16 = REDUCTIONS = ("deterministic", "fast", "bfloat16")
+DETERMINISTIC, FAST, RING, BFLOAT16 = REDUCTIONS = ("deterministic", "fast", "ring", "bfloat16")
 
 
 class Numbers(NamedTuple):
@@ -73,6 +74,19 @@ class _Travel:
                 array[...] = _unpacked(halves)
 
 
+class _AroundTheRing:
+    """An array that travels when somebody waits for it: each turn of a ring needs the one before"""
+
+    def __init__(self, communicator, array):
+        self._communicator, self._array = communicator, array
+
+    def done(self):
+        return False
+
+    def wait(self):
+        ring_all_reduce(self._communicator, self._array)
+
+
 class Reduction:
     """One sum over all ranks. It starts at once; `advance()` now and then keeps it moving, `wait()` gives the sum.
 
@@ -85,12 +99,12 @@ class Reduction:
         self._segment = self._total = self._gathering = None
         self._packed = numbers.how == BFLOAT16 and numbers.dtype == np.float32
         ranks = communicator.size
-        edges = [number * numbers.length // ranks for number in range(ranks + 1)]
-        self._segments = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+        self._segments = segments_of(numbers.length, ranks)
         self._others = [other for other in range(ranks) if other != communicator.rank]
-        if numbers.how == FAST and ranks > 1:
-            self._total = _sum_of_nodes(nodes, numbers)
-            self._travel = communicator.start_all_reduce(self._total)
+        if numbers.how in (FAST, RING) and ranks > 1:
+            self._total = total = _sum_of_nodes(nodes, numbers)
+            is_ring = numbers.how == RING
+            self._travel = _AroundTheRing(communicator, total) if is_ring else communicator.start_all_reduce(total)
             self._gathering = self._travel
         else:
             self._scatter(nodes)

@@ -24,6 +24,8 @@ import itertools
 
 import numpy as np
 
+from .communicator import exchange
+
 
 def segments_of(length, ranks):
     """Cut `length` numbers into one segment for each rank, of almost equal size; some are empty if length < ranks
@@ -46,7 +48,7 @@ def ring_reduce_scatter(communicator, array):
     for turn in range(1, ranks):
         passed_on, own = array[segments[(rank - turn) % ranks]], array[segments[(rank - turn - 1) % ranks]]
         arrived = np.empty_like(own)
-        communicator.exchange([(after, passed_on)], [(before, arrived)])
+        exchange(communicator, [(after, passed_on)], [(before, arrived)])
         own += arrived
 
 
@@ -60,7 +62,7 @@ def ring_all_gather(communicator, array):
     after, before = (rank + 1) % ranks, (rank - 1) % ranks
     for turn in range(ranks - 1):
         passed_on, missing = array[segments[(rank - turn) % ranks]], array[segments[(rank - turn - 1) % ranks]]
-        communicator.exchange([(after, passed_on)], [(before, missing)])
+        exchange(communicator, [(after, passed_on)], [(before, missing)])
 
 
 def ring_all_reduce(communicator, array):

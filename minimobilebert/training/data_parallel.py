@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..distributed.communicator import current, gather
-from ..distributed.fixed_tree import nodes_inside, tree_sum
+from ..distributed.fixed_tree import halves, nodes_inside, tree_sum
 from ..distributed.overlap import GradientSum, plan_buckets
 from ..distributed.reduction import DETERMINISTIC, parts_of_rank
 from ..model.gradients import listening
-from ..model.parts import cut_batch
+from ..model.parts import WHOLE, Part, cut_batch
 
 _DROPOUT_STREAM = 501
 
@@ -88,9 +88,8 @@ class _Step:
         """Compute all parts of a node but the last one -> the nodes left of the path to it, from the root downwards"""
         left = []
         while high - low > 1:
-            middle = (low + high) // 2
-            left.append(self.node(low, middle))
-            low = middle
+            half, (low, high) = halves(low, high)
+            left.append(self.node(*half))
         return left
 
 
@@ -108,7 +107,7 @@ class DataParallel:
     def gradients(self, params, batch, step):
         """-> losses {name: float}, gradients {name: array} of the whole batch"""
         communicator, parts = current(), self._sharing.parts
-        cut = cut_batch(batch, parts)
+        cut = cut_batch(batch, parts) if parts > 1 else [Part(batch, WHOLE)]
 
         def compute(part):
             rng = _random(self._seed, step, part, parts)
