@@ -13,7 +13,7 @@ from ...support.files import write_text
 
 # The lessons of thirteen weeks, and the weeks of each assignment.
 WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
-         ("15", "16", "17"), ("18",), ("19", "20"), ("21",))  # fmt: skip
+         ("15", "16", "17"), ("18",), ("19", "20"), ("21", "22"))  # fmt: skip
 ASSIGNMENTS = ((1, 2), (3, 4), (5, 7), (8, 9), (10, 10), (11, 11), (12, 13))  # first and last week
 
 
