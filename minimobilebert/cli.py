@@ -8,7 +8,7 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, distilling, download, latency, models, prepare, project, sentences, squad, training
+from .commands import course, distilling, download, latency, models, plan, prepare, project, sentences, squad, training
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.ranks import report_failure, run_on_ranks
@@ -18,6 +18,7 @@ from .support import streams
 COMMANDS = (
     project.COMMANDS
     | latency.COMMANDS
+    | plan.COMMANDS
     | prepare.COMMANDS
     | training.COMMANDS
     | distilling.COMMANDS

@@ -1,0 +1,127 @@
+"""Measure on this machine what a training step is made of; step_cost.py computes the step of N ranks from it."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from ..distributed import cost
+from ..distributed.fixed_tree import nodes_inside
+from ..distributed.reduction import DETERMINISTIC, FAST, parts_of_rank, reduce
+from ..model.parameters import count_parameters, parameter_shapes
+from ..model.pretraining import pretraining_step
+from ..support.terminal import progress_bar
+from ..text.masking import mask_tokens
+from ..training.adamw import AdamW
+from ..training.clipping import clip_by_global_norm
+from ..training.data_parallel import step_gradients
+from .step_cost import StepTimes
+from .training import CLIP, RATE, first_weights, random_batch
+
+_RANKS = (2, 16)  # with so many, the sums of a reduction are measured
+REPEATS = 3
+
+
+class Silent:
+    """A communicator without other ranks: what should arrive is 0 and takes as long as writing it does."""
+
+    rank = 0
+
+    def __init__(self, size):
+        self.size = size
+
+    def exchange(self, outgoing, incoming):
+        for _, array in incoming:
+            array.fill(0)
+
+    def all_reduce(self, array):
+        pass
+
+
+class _Pieces(NamedTuple):
+    """What mask_tokens reads of a tokeniser."""
+
+    vocab_size: int
+    cls_id: int = -1
+    sep_id: int = -1
+    mask_id: int = 0
+
+
+def part_rows(part):
+    """Rows of the parts that are measured: 1, 2, 4 ... and `part`"""
+    rows = [1 << power for power in range(part.bit_length())]
+    return rows if rows[-1] == part else [*rows, part]
+
+
+def _best(function, repeats, bar):
+    """The fastest of some calls, after one that may compile"""
+    function()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+        bar.update()
+    return best
+
+
+def seconds_of_sums(numbers, reduction, ranks, repeats=REPEATS, bar=None):
+    """Seconds of one reduction of `numbers` numbers between `ranks` ranks, but for the network"""
+    how = DETERMINISTIC if reduction == FAST else reduction  # MPI adds as many numbers, inside of the library
+    silent, best = Silent(ranks), float("inf")
+    for _ in range(repeats):
+        nodes = {
+            node: np.zeros(numbers, np.float32) for node in nodes_inside(*parts_of_rank(0, ranks, ranks), 0, ranks)
+        }
+        start = time.perf_counter()
+        reduce(silent, nodes, ranks, (numbers, np.dtype(np.float32)), how)
+        best = min(best, time.perf_counter() - start)
+        if bar:
+            bar.update()
+    return best
+
+
+def seconds_of_batch(config, batch, length):
+    """Masking the words of a whole batch, as every rank does, without reading them from the disk"""
+    rng = np.random.default_rng(1)
+    ids = rng.integers(1, config.vocab_size, (batch, length)).astype(np.int32)
+    mask = np.ones(ids.shape, bool)
+    start = time.perf_counter()
+    mask_tokens(ids, mask, _Pieces(config.vocab_size), length, rng)
+    return time.perf_counter() - start
+
+
+def measure_step(config, batch, part, length, reduction, repeats=REPEATS):
+    """Masked words and next sentences, backward, clipping and AdamW -> StepTimes
+
+    batch: rows of a step; part: rows that a rank computes at a time, at most
+    """
+    params = first_weights(config)
+    rows = part_rows(min(part, batch))
+    numbers, optimizer = count_parameters(parameter_shapes(config, "pretraining")), AdamW(params)
+    found = {}
+
+    def gradients_of(count):
+        """Two parts, so that their sum is in it; a rank has many of them"""
+        data = random_batch(config, 2 * count, length)
+
+        def compute():
+            found["gradients"] = step_gradients(
+                lambda params, batch, step, rng, shares: pretraining_step(params, config, batch, rng, shares),
+                params, data, step=0, seed=1, parts=2,
+            )[1]  # fmt: skip
+
+        return compute
+
+    def update():
+        _, factor = clip_by_global_norm(found["gradients"], CLIP)
+        optimizer.step(params, found["gradients"], RATE, factor=factor)
+
+    with progress_bar("plan: measuring a step", repeats * (len(rows) + 1 + len(_RANKS))) as bar:
+        gradients = {count: _best(gradients_of(count), repeats, bar) / 2 for count in rows}
+        seconds = _best(update, repeats, bar)
+        found.clear()
+        sums = {
+            cost.additions(ranks, ranks): seconds_of_sums(numbers, reduction, ranks, repeats, bar) for ranks in _RANKS
+        }
+    return StepTimes(gradients, seconds, seconds_of_batch(config, batch, length), sums)
