@@ -47,7 +47,7 @@ ROOMS = {
 }
 ROOMS["distilling"] = {"distributed", "pipeline", "distillation", "inference", "interop", "download", "training", "tasks", "model", "ops", "kernels",
                        "text"} | GROUND  # fmt: skip
-ROOMS["bench"] = {"distilling", "distillation", "finetuning", "pipeline", "parity", "interop", "inference", "training", "model",
+ROOMS["bench"] = {"distributed", "distilling", "distillation", "finetuning", "pipeline", "parity", "interop", "inference", "training", "model",
                   "ops", "kernels", "text"} | GROUND  # fmt: skip
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip

@@ -13,15 +13,18 @@ N ranks, S bytes on each. Every rank then has the sum:
     algorithm    rounds              messages            bytes
     direct       2                   2 (N - 1)           2 S (N - 1) / N       reduction.py, with one node on each rank
     ring         2 (N - 1)           2 (N - 1)           2 S (N - 1) / N
+    halving      2 ceil(log2 N)      2 ceil(log2 N)      2 S (N - 1) / N
     tree         2 ceil(log2 N)      2 ceil(log2 N)      2 S ceil(log2 N)
 
 Direct: reduce-scatter and all-gather; in each of them a rank sends a segment of S / N bytes to every other rank, to all
-of them at the same time. Ring: the same two phases in N - 1 steps each; a rank sends to its neighbour only. Tree: sums
-go up a binomial tree to rank 0, and the result comes down again; on each level the whole array travels.
+of them at the same time. Ring: the same two phases in N - 1 steps each; a rank sends to its neighbour only. Halving
+("recursive halving and doubling"): the same two phases in log2 N steps each; partners, which are N/2, N/4, ... 1 ranks
+apart, exchange half of what they still add. Tree: sums go up a binomial tree to rank 0, and the result comes down
+again; on each level the whole array travels.
 
-Direct and ring send equally much, 2 S for large N; direct waits N - 1 times less often. A tree sends log2 N times as
-much, which pays only for arrays so small that messages count and bytes do not. The network between the ports is taken
-to be as fast as all ports together: with a slower one, a step takes longer than the equations say.
+The first three send equally much, 2 S for large N, and wait more or less often. A tree sends log2 N times as much; this
+pays only for arrays so small that messages count and bytes do not. The network between the ports is taken to be as fast
+as all ports together: with a slower one, a step takes longer than the equations say.
 """
 
 import math
@@ -75,6 +78,11 @@ def ring(ranks, size):
     return Traffic(steps, steps, steps * size / ranks)
 
 
+def halving(ranks, size):
+    levels = 2 * math.ceil(math.log2(ranks))
+    return Traffic(levels, levels, 2 * (ranks - 1) * size / ranks)
+
+
 def tree(ranks, size):
     levels = 2 * math.ceil(math.log2(ranks))
     return Traffic(levels, levels, float(levels * size))
@@ -83,10 +91,10 @@ def tree(ranks, size):
 def traffic_of(reduction, ranks, size, parts=None):
     """Traffic of one of REDUCTIONS; size: bytes of the array in float32
 
-    Which algorithm "fast" uses is the MPI library's choice; for arrays of this size it sends as much as a ring.
+    Which algorithm "fast" uses is the MPI library's choice; with large arrays, MPICH and its relatives halve.
     """
     if reduction == FAST:
-        return ring(ranks, size)
+        return halving(ranks, size)
     return direct(ranks, size / 2 if reduction == BFLOAT16 else size, parts)
 
 
@@ -95,9 +103,9 @@ def small_exchange(ranks):
     return Traffic(1, ranks - 1, 0.0) if ranks > 1 else Traffic(0, 0, 0.0)
 
 
-def additions(ranks, parts):
+def additions(ranks, parts=None):
     """How many numbers a rank adds in reduction.py for each number of the array; 0 with one rank"""
-    return 0.0 if ranks == 1 else (sum(_nodes_of_ranks(ranks, parts)) - 1) / ranks
+    return 0.0 if ranks == 1 else (sum(_nodes_of_ranks(ranks, parts or ranks)) - 1) / ranks
 
 
-ALGORITHMS = {"direct": direct, "ring": ring, "tree": tree}
+ALGORITHMS = {"direct": direct, "ring": ring, "halving": halving, "tree": tree}
