@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minimobilebert.bench.plan import config_of, numbers_of
-from minimobilebert.bench.step_cost import Job, StepTimes, step
+from minimobilebert.bench.plan import config_of, job_of
+from minimobilebert.bench.step_cost import StepTimes, step
 from minimobilebert.bench.step_times import seconds_of_sums
 from minimobilebert.bench.training import CLIP, RATE, first_weights, random_batch
 from minimobilebert.distributed import cost
-from minimobilebert.distributed.communicator import OneProcess, current, gather, use
+from minimobilebert.distributed.communicator import OneProcess, current, exchange, gather, use
 from minimobilebert.distributed.mpi import connect, is_launched
 from minimobilebert.distributed.reduction import parts_of_rank
 from minimobilebert.kernels.runtime.threads import set_threads
@@ -34,9 +34,9 @@ from minimobilebert.model.parts import cut_batch
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.training.adamw import AdamW
 from minimobilebert.training.clipping import clip_by_global_norm
-from minimobilebert.training.data_parallel import step_gradients
+from minimobilebert.training.data_parallel import DataParallel, Sharing
 
-PROBES = (1, 500_000)  # numbers that each rank sends to each other rank
+PROBES, PROBED = (1, 500_000), 5  # numbers that each rank sends to each other rank, and how often
 
 
 def _seconds(communicator, function):
@@ -51,7 +51,7 @@ def _exchange(communicator, numbers):
     others = [rank for rank in range(communicator.size) if rank != communicator.rank]
     outgoing = [(rank, np.zeros(numbers, np.float32)) for rank in others]
     incoming = [(rank, np.empty(numbers, np.float32)) for rank in others]
-    return lambda: communicator.exchange(outgoing, incoming)
+    return lambda: exchange(communicator, outgoing, incoming)
 
 
 def _probed(communicator, turn):
@@ -73,15 +73,14 @@ class _Training:
         self.params = first_weights(self.config)
         self.data = random_batch(self.config, settings["batch"], settings["length"])
         self.optimizer, self.gradients, self.done = AdamW(self.params), None, 0
+        sharing = Sharing(settings["parts"], settings["reduction"], settings.get("overlap", False))
+        self.shared = DataParallel(self._step, 1, sharing)
 
     def _step(self, params, batch, step, rng, shares):
         return pretraining_step(params, self.config, batch, rng, shares)
 
     def compute(self):
-        _, self.gradients = step_gradients(
-            self._step, self.params, self.data, step=self.done, seed=1, parts=self.settings["parts"],
-            reduction=self.settings["reduction"],
-        )  # fmt: skip
+        _, self.gradients = self.shared.gradients(self.params, self.data, self.done)
 
     def own_parts(self, communicator):
         """The gradients of this rank's parts, added up"""
@@ -89,8 +88,7 @@ class _Training:
         total = None
         for part in cut[slice(*parts_of_rank(communicator.rank, communicator.size, len(cut)))]:
             _, gradients = pretraining_step(self.params, self.config, part.batch, None, part.shares)
-            flat = np.concatenate([gradient.reshape(-1) for gradient in gradients.values()])
-            total = flat if total is None else np.add(total, flat, out=total)
+            total = gradients if total is None else {name: total[name] + each for name, each in gradients.items()}
 
     def update(self):
         _, factor = clip_by_global_norm(self.gradients, CLIP)
@@ -113,7 +111,7 @@ def _turn(communicator, training, job, ranks):
     """Seconds of each part of one turn -> dict"""
     found = {"step": _seconds(communicator, training.whole)}
     found["gradients"] = _seconds(communicator, lambda: training.own_parts(communicator))
-    found["sums"] = _seconds(communicator, lambda: seconds_of_sums(job.numbers, job.reduction, ranks, repeats=1))
+    found["sums"] = _seconds(communicator, lambda: seconds_of_sums(training.gradients, job.reduction, ranks, repeats=1))
     kept = {name: array.copy() for name, array in training.params.items()}
     state = {name: np.copy(array) for name, array in training.optimizer.state().items()}
     found["update"] = _seconds(communicator, training.update)
@@ -122,7 +120,8 @@ def _turn(communicator, training, job, ranks):
     for name, array in training.params.items():
         array[...] = kept[name]
     for name, numbers in zip(("short", "long"), PROBES, strict=True):
-        found[name] = _seconds(communicator, _exchange(communicator, numbers))
+        probes = [_seconds(communicator, _exchange(communicator, numbers)) for _ in range(PROBED)]
+        found[name] = float(np.median(probes))
     return found
 
 
@@ -138,8 +137,9 @@ def main(settings):
                 training.whole()
             print(json.dumps({"digest": training.digest()}))
             return
-        job = Job(numbers_of(training.config), settings["batch"], -(-settings["batch"] // settings["parts"]),
-                  settings["reduction"])  # fmt: skip
+        rows = -(-settings["batch"] // settings["parts"])
+        overlap = settings.get("overlap", False)
+        job = job_of(training.config, settings["batch"], rows, settings["reduction"], overlap)
         turns = [_turn(communicator, training, job, communicator.size) for _ in range(settings["turns"])]
     if communicator.rank:
         return

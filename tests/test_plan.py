@@ -1,7 +1,7 @@
 """`plan`: its equations against simulations, message by message, and against what distributed/reduction.py sends."""
 
 import json
-import types
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import CONFIGS
 
 from minimobilebert.bench import plan as plans
-from minimobilebert.bench.plan import Request, algorithms, make_plan, memory_of_rank, numbers_of
+from minimobilebert.bench.plan import Request, algorithms, job_of, make_plan, memory_of_rank, numbers_of
 from minimobilebert.bench.step_cost import (
     Job,
     Step,
@@ -24,11 +24,13 @@ from minimobilebert.bench.step_cost import (
 )  # fmt: skip
 from minimobilebert.bench.step_times import Silent, measure_step, part_rows, seconds_of_sums
 from minimobilebert.cli import main
-from minimobilebert.distributed import cost, fixed_tree
+from minimobilebert.config import preset
+from minimobilebert.distributed import cost, reduction
 from minimobilebert.distributed.communicator import current
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
-from minimobilebert.distributed.reduction import parts_of_rank, reduce
+from minimobilebert.distributed.reduction import Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.threads import run_ranks
+from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.parts import bounds
 from minimobilebert.support import quantities
 
@@ -137,17 +139,17 @@ def _recorded(ranks, parts, length, how="deterministic"):
 
     def run():
         communicator, log = current(), []
-        exchange = communicator.exchange
+        start = communicator.start
 
-        def recorded(outgoing, incoming):
+        def recorded(outgoing, incoming, tag):
             log.append((len(outgoing), sum(a.nbytes for _, a in outgoing), sum(a.nbytes for _, a in incoming)))
-            exchange(outgoing, incoming)
+            return start(outgoing, incoming, tag)
 
-        communicator.exchange = recorded
+        communicator.start = recorded
         own = parts_of_rank(communicator.rank, ranks, parts)
         leaf = lambda low, high: np.ones(length, np.float32) if high - low == 1 else None  # noqa: E731
         nodes = {node: tree_sum(*node, leaf) for node in nodes_inside(*own, 0, parts)}
-        reduce(communicator, nodes, parts, (length, np.dtype(np.float32)), how)
+        Reduction(communicator, nodes, Numbers(length, np.dtype(np.float32), parts, how)).wait()
         return log
 
     return run_ranks(ranks, run)
@@ -173,16 +175,16 @@ def test_bfloat16_sends_half():
 
 @pytest.mark.parametrize(("ranks", "parts"), [(2, 2), (3, 7), (4, 4), (4, 6), (5, 16)])
 def test_additions_of_the_real_reduction(ranks, parts, monkeypatch):
-    counted = []
+    counted, tree = [], reduction.tree_sum
 
-    def add(a, b, out):
+    def add(a, b):
         counted.append(len(b))
-        return np.add(a, b, out=out)
+        return a + b
 
     length, own = 60, parts_of_rank(0, ranks, parts)
     nodes = {node: np.ones(length, np.float32) for node in nodes_inside(*own, 0, parts)}
-    monkeypatch.setattr(fixed_tree, "np", types.SimpleNamespace(add=add))
-    reduce(Silent(ranks), nodes, parts, (length, np.dtype(np.float32)))
+    monkeypatch.setattr(reduction, "tree_sum", lambda low, high, known: tree(low, high, known, add))
+    Reduction(Silent(ranks), nodes, Numbers(length, np.dtype(np.float32), parts)).wait()
     assert sum(counted) == cost.additions(ranks, parts) * length
 
 
@@ -232,6 +234,26 @@ def test_overlap_hides_two_thirds_of_the_last_part_and_no_more(bandwidth, expect
     found = step(JOB._replace(overlap=True), 4, TIMES, network)
     assert found.network == pytest.approx(expected, abs=1e-2)
     assert found.gradients == step(JOB, 4, TIMES, network).gradients
+
+
+def test_what_is_no_layer_s_own_is_not_hidden():
+    """1.5 s of network and 10/3 s of backward: a tenth travels at the end."""
+    found = step(JOB._replace(overlap=True, rest=0.1), 4, TIMES, cost.Network(1e6, 0.0))
+    assert found.network == pytest.approx(0.15)
+
+
+def test_buckets_cost_messages():
+    network = cost.Network(1e15, 0.0, 1e-3)
+    one, five = (step(JOB._replace(overlap=True, rest=1.0, buckets=buckets), 4, TIMES, network) for buckets in (1, 5))
+    assert five.network - one.network == pytest.approx(4 * 6 * 1e-3)
+
+
+def test_the_buckets_of_a_job_are_those_that_travel():
+    job = job_of(CONFIGS["bert"], 8, 2)
+    shapes = parameter_shapes(CONFIGS["bert"], "pretraining")
+    rest = sum(math.prod(shape) for name, shape in shapes.items() if ".encoder.layer." not in name)
+    assert job.rest == pytest.approx(rest / job.numbers) and 0.0 < job.rest < 1.0 and job.buckets == 2
+    assert job_of(preset("mobilebert"), 8, 2).buckets > 20
 
 
 def test_efficiency_and_where_it_falls_below_a_half():
@@ -310,7 +332,9 @@ def test_a_step_is_measured_for_each_number_of_rows(capfd):
 
 @pytest.mark.parametrize("reduction", ["deterministic", "fast", "bfloat16"])
 def test_sums_take_longer_with_more_numbers(reduction):
-    short, long = (seconds_of_sums(numbers, reduction, 4) for numbers in (1_000, 3_000_000))
+    short, long = (
+        seconds_of_sums({"w": np.zeros(numbers, np.float32)}, reduction, 4) for numbers in (1_000, 3_000_000)
+    )
     assert 0.0 < short < long
 
 

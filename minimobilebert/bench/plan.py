@@ -6,8 +6,11 @@ Times of one rank are measured (step_times.py), everything else is computed (ste
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from ..config import ModelConfig
 from ..distributed import cost
+from ..distributed.overlap import plan_buckets
 from ..model.memory import training_step_bytes
 from ..model.parameters import count_parameters, parameter_shapes
 from .latency_models import MODELS
@@ -52,6 +55,15 @@ def config_of(name):
 def numbers_of(config):
     """Parameters that are trained, with both heads of pre-training"""
     return count_parameters(parameter_shapes(config, "pretraining"))
+
+
+def job_of(config, batch, part, reduction="deterministic", overlap=False):
+    """-> Job; its buckets are those of distributed/overlap.py"""
+    shapes = parameter_shapes(config, "pretraining")
+    buckets = plan_buckets({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()})
+    numbers = count_parameters(shapes)
+    of_layers = count_parameters({name: shapes[name] for names in buckets for name in names})
+    return Job(numbers, batch, part, reduction, overlap, 1 - of_layers / numbers, len(buckets) + 1)
 
 
 def check_request(request):

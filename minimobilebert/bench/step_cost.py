@@ -13,11 +13,12 @@ The batch of a step is the same for every N ("strong scaling"): it is cut into p
 parts if that is more. A rank computes ceil(parts / N) of them, or fewer. With more ranks each computes less, while the
 network takes as long as before.
 
-With `overlap` gradients travel while the layers below still compute theirs. The bound is ideal: the whole network time
-may hide behind the backward of a rank's last part, which is 2/3 of that part, because a product's backward has two
-products (dx and dW) and its forward one. Parts before the last cannot hide anything: their gradients are added first.
+With `overlap` the gradients of the layers travel while the layers below still compute theirs (distributed/overlap.py).
+The bound is ideal: they hide behind the whole backward of a rank's last part, which is 2/3 of that part, because a
+product's backward has two products (dx and dW) and its forward one. Parts before the last hide nothing: their gradients
+are added first. The rest, which is no layer's own (embeddings, heads), travels at the end.
 
-    network that is seen = max(0, network - 2/3 of the last part)
+    network that is seen = max(rest's share of the network, network - 2/3 of the last part)
 """
 
 import itertools
@@ -50,6 +51,8 @@ class Job(NamedTuple):
     part: int  # rows that a rank computes at a time, at most
     reduction: str = "deterministic"
     overlap: bool = False
+    rest: float = 0.0  # share of the parameters that are no layer's own
+    buckets: int = 1  # of gradients that travel for themselves, with overlap
 
     def parts(self, ranks):
         """Into how many parts the batch is cut"""
@@ -111,7 +114,8 @@ def step(job, ranks, times, network):
     traffic = cost.traffic_of(job.reduction, ranks, BYTES * job.numbers, job.parts(ranks))
     travel = cost.seconds_of(traffic, network)
     if job.overlap:
-        travel = max(0.0, travel - BACKWARD * last)
+        travel += network.overhead * traffic.messages * (job.buckets - 1)
+        travel = max(job.rest * travel, travel - BACKWARD * last)
     travel += 2 * cost.seconds_of(cost.small_exchange(ranks), network)
     return Step(gradients, _sums(job, ranks, times.sums), travel, times.update + times.batch)
 

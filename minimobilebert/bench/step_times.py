@@ -6,15 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..distributed import cost
-from ..distributed.fixed_tree import nodes_inside
-from ..distributed.reduction import DETERMINISTIC, FAST, parts_of_rank, reduce
-from ..model.parameters import count_parameters, parameter_shapes
+from ..distributed.communicator import Arrived
+from ..distributed.overlap import GradientSum
+from ..distributed.reduction import DETERMINISTIC, FAST
 from ..model.pretraining import pretraining_step
 from ..support.terminal import progress_bar
 from ..text.masking import mask_tokens
 from ..training.adamw import AdamW
 from ..training.clipping import clip_by_global_norm
-from ..training.data_parallel import step_gradients
+from ..training.data_parallel import DataParallel, Sharing
 from .step_cost import StepTimes
 from .training import CLIP, RATE, first_weights, random_batch
 
@@ -30,12 +30,13 @@ class Silent:
     def __init__(self, size):
         self.size = size
 
-    def exchange(self, outgoing, incoming):
+    def start(self, outgoing, incoming, tag):
         for _, array in incoming:
             array.fill(0)
+        return Arrived()
 
-    def all_reduce(self, array):
-        pass
+    def start_all_reduce(self, array):
+        return Arrived()
 
 
 class _Pieces(NamedTuple):
@@ -65,16 +66,16 @@ def _best(function, repeats, bar):
     return best
 
 
-def seconds_of_sums(numbers, reduction, ranks, repeats=REPEATS, bar=None):
-    """Seconds of one reduction of `numbers` numbers between `ranks` ranks, but for the network"""
+def seconds_of_sums(gradients, reduction, ranks, repeats=REPEATS, bar=None):
+    """Seconds in which rank 0 of `ranks` ranks, with one part each, adds up, but for the network
+
+    gradients {name: array}: of one part
+    """
     how = DETERMINISTIC if reduction == FAST else reduction  # MPI adds as many numbers, inside of the library
-    silent, best = Silent(ranks), float("inf")
+    best = float("inf")
     for _ in range(repeats):
-        nodes = {
-            node: np.zeros(numbers, np.float32) for node in nodes_inside(*parts_of_rank(0, ranks, ranks), 0, ranks)
-        }
         start = time.perf_counter()
-        reduce(silent, nodes, ranks, (numbers, np.dtype(np.float32)), how)
+        GradientSum(Silent(ranks), {}, lambda last: {(0, 1): last}, ranks, how, ()).finish(gradients)
         best = min(best, time.perf_counter() - start)
         if bar:
             bar.update()
@@ -97,19 +98,19 @@ def measure_step(config, batch, part, length, reduction, repeats=REPEATS):
     batch: rows of a step; part: rows that a rank computes at a time, at most
     """
     params = first_weights(config)
-    rows = part_rows(min(part, batch))
-    numbers, optimizer = count_parameters(parameter_shapes(config, "pretraining")), AdamW(params)
-    found = {}
+    rows, optimizer, found = part_rows(min(part, batch)), AdamW(params), {}
+
+    def one_part(params, data, step, rng, shares):
+        return pretraining_step(params, config, data, rng, shares)
+
+    training = DataParallel(one_part, 1, Sharing(parts=2))
 
     def gradients_of(count):
         """Two parts, so that their sum is in it; a rank has many of them"""
         data = random_batch(config, 2 * count, length)
 
         def compute():
-            found["gradients"] = step_gradients(
-                lambda params, batch, step, rng, shares: pretraining_step(params, config, batch, rng, shares),
-                params, data, step=0, seed=1, parts=2,
-            )[1]  # fmt: skip
+            found["gradients"] = training.gradients(params, data, 0)[1]
 
         return compute
 
@@ -120,8 +121,7 @@ def measure_step(config, batch, part, length, reduction, repeats=REPEATS):
     with progress_bar("plan: measuring a step", repeats * (len(rows) + 1 + len(_RANKS))) as bar:
         gradients = {count: _best(gradients_of(count), repeats, bar) / 2 for count in rows}
         seconds = _best(update, repeats, bar)
-        found.clear()
-        sums = {
-            cost.additions(ranks, ranks): seconds_of_sums(numbers, reduction, ranks, repeats, bar) for ranks in _RANKS
-        }
+        sums = {}
+        for ranks in _RANKS:
+            sums[cost.additions(ranks)] = seconds_of_sums(found["gradients"], reduction, ranks, repeats, bar)
     return StepTimes(gradients, seconds, seconds_of_batch(config, batch, length), sums)

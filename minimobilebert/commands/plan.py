@@ -11,9 +11,8 @@ _SECONDS = Number(1e-9, 1e9)
 
 
 def plan(arguments):
-    from ..bench.plan import CORPUS_TOKENS, Request, as_json, check_request, config_of, make_plan, numbers_of
+    from ..bench.plan import CORPUS_TOKENS, Request, as_json, check_request, config_of, job_of, make_plan
     from ..bench.plan_table import format_plan, svg_of
-    from ..bench.step_cost import Job
     from ..distributed.cost import Network
     from ..support import quantities
     from ..support.extras import require
@@ -28,7 +27,7 @@ def plan(arguments):
         require("matplotlib", "plots")
         check_new_file(arguments.svg)
     config = config_of(arguments.model)
-    job = Job(numbers_of(config), arguments.batch, arguments.part, arguments.reduction, arguments.overlap)
+    job = job_of(config, arguments.batch, arguments.part, arguments.reduction, arguments.overlap)
     tokens = arguments.tokens or CORPUS_TOKENS
     request = Request(arguments.model, config, job, arguments.length, tokens, arguments.ranks, network)
     check_request(request)
