@@ -21,6 +21,7 @@ takes-student := SEED OUT LESSONS
 takes-check := SEED T ARGS
 takes-gradescope := OUT
 takes-models := TOKENS BATCH
+$(foreach t,site notebooks,$(eval takes-$(t) := OUT ARGS))
 $(foreach t,seeds ablate,$(eval takes-$(t) := SET))
 $(foreach t,glue squad,$(eval takes-$(t) := DATA MODEL ARGS))
 $(foreach t,gradcheck parity,$(eval takes-$(t) := SEED))
@@ -60,7 +61,8 @@ MINI := $(VENV) -m minimobilebert
 
 # Targets
 .PHONY: help setup doctor train-tiny distil seeds sweep ablate glue squad test gradcheck verify parity bench models clean clean-cache \
-	lint course student check hint progress mutants course-check gradescope
+	lint course student check hint progress mutants course-check gradescope \
+	site notebooks
 
 help:
 	@echo "make setup        make .venv (EXTRAS=compare,interop adds more)    python3 -m minimobilebert setup"
@@ -94,6 +96,8 @@ help:
 	@echo "make course-check check the whole course                           python -m minimobilebert course-check"
 	@echo "make gradescope   the autograder's zip (OUT=autograder.zip)        python -m minimobilebert gradescope"
 	@echo "grade             grade submissions                                python -m minimobilebert grade FOLDER --out DIR"
+	@echo "make site         the course and reference as web pages (OUT=site) python -m minimobilebert site"
+	@echo "make notebooks    each walkthrough as a notebook (OUT=notebooks)   python -m minimobilebert notebooks"
 	@echo ""
 	@echo "make clean        remove .venv, caches and build files; runs stay"
 	@echo "make clean-cache  remove compiled kernels"
@@ -118,7 +122,7 @@ help:
 	@echo "download          fetch GLUE, SQuAD or Google's MobileBERT         python -m minimobilebert download glue"
 
 # What these compare with, or call.
-needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)$(if $(filter distil,$(MAKECMDGOALS)),$(comma)interop)$(if $(filter lint,$(MAKECMDGOALS)),$(comma)lint)
+needed := $(if $(filter parity bench,$(MAKECMDGOALS)),$(comma)compare)$(if $(filter distil,$(MAKECMDGOALS)),$(comma)interop)$(if $(filter lint,$(MAKECMDGOALS)),$(comma)lint)$(if $(filter site notebooks,$(MAKECMDGOALS)),$(comma)docs)
 extras = $(call given,EXTRAS)$(needed)
 
 setup:
@@ -192,6 +196,12 @@ course-check: setup
 
 gradescope: setup
 	@$(MINI) gradescope --out $(call value_or,OUT,autograder.zip)
+
+site: setup
+	@$(MINI) site --out $(call value_or,OUT,site) $(call several,,ARGS)
+
+notebooks: setup
+	@$(MINI) notebooks --out $(call value_or,OUT,notebooks) $(call several,,ARGS)
 
 clean: clean-cache
 	rm -rf .venv .pytest_cache .hypothesis build minimobilebert.egg-info

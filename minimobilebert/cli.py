@@ -8,7 +8,20 @@ import contextlib
 import sys
 
 from . import __version__
-from .commands import course, distilling, download, latency, models, plan, prepare, project, sentences, squad, training
+from .commands import (
+    course,
+    distilling,
+    download,
+    latency,
+    models,
+    plan,
+    prepare,
+    project,
+    sentences,
+    squad,
+    training,
+    website,
+)
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
 from .commands.ranks import report_failure, run_on_ranks
@@ -28,6 +41,7 @@ COMMANDS = (
     | squad.COMMANDS
     | download.COMMANDS
     | course.COMMANDS
+    | website.COMMANDS
 )
 
 

@@ -173,6 +173,9 @@ ELSEWHERE = {
     "make check": "test_course_edition.py::test_a_student_s_way_through_a_task",
     MINI + "check": "test_course_edition.py::test_a_student_s_way_through_a_task",
     "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
+    # with the extra `docs`
+    "make site": "test_website.py::test_no_page_is_missing",
+    "make notebooks": "test_website.py::test_the_notebooks_command_writes_the_same_notebooks",
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",
     "make test ARGS=--all-targets": "test_same_bits.py::test_every_target_computes_the_expected_bits",

@@ -35,7 +35,7 @@ EVERY_TOKEN = np.ones((3, 5), bool)
 def test_the_page_names_tests_that_exist():
     """Every difference has its test, and every test is where the page says."""
     text = (ROOT / "lessons" / "differences.md").read_text(encoding="utf-8")
-    sections = text.split("\n## ")[1:]
+    sections = text.split("\n### ")[1:]
     assert len(sections) > 20
     for section in sections:
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", section)

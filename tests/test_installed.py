@@ -34,6 +34,11 @@ EXTRAS = (
     "scipy",
     "ruff",
     "mypy",
+    "sphinx",
+    "myst_parser",
+    "furo",
+    "jupytext",
+    "nbclient",
 )
 
 # words of a command -> its exit code, what its last line (of stdout for 0, else of stderr) holds
@@ -77,7 +82,7 @@ WITHOUT_EXTRAS = [
     ("download glue --to x --only nonsense", 2, "expected"),
     *((words, 2, CLONE) for words in (
         "course", "course --write", "student", "check", "check 02.1", "hint 02.1", "progress", "grade text --out x",
-        "gradescope", "mutants", "course-check")),
+        "gradescope", "mutants", "course-check", "site", "notebooks --out x")),
 ]  # fmt: skip
 WITH_EXTRAS = [
     ("train-tiny", 2, "or give your own folder of .txt files"),

@@ -53,6 +53,7 @@ ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "trai
                          "text"} | GROUND  # fmt: skip
 ROOMS["gradcheck"] = {"distillation", "model", "ops", "kernels"} | GROUND
 ROOMS["course"] = {"kernels", "gradcheck"} | GROUND
+ROOMS["website"] = {"course"} | GROUND
 ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor"} | GROUND
 # Rooms that have rooms of their own: the same rule inside. Without course/teacher/ a student edition must work.
 INNER = {
