@@ -172,7 +172,8 @@ ELSEWHERE = {
     # in a student edition
     "make check": "test_course_edition.py::test_a_student_s_way_through_a_task",
     MINI + "check": "test_course_edition.py::test_a_student_s_way_through_a_task",
-    "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change",
+    MINI + "check --watch": "test_course_edition.py::test_watch_checks_again_after_a_change_and_moves_on",
+    "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change_and_moves_on",
     # with the extra `docs`
     "make site": "test_website.py::test_no_page_is_missing",
     "make notebooks": "test_website.py::test_the_notebooks_command_writes_the_same_notebooks",

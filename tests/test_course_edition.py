@@ -11,8 +11,11 @@ import pytest
 from test_train_tiny import SMALL, write_text
 
 from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.shared.properties import load_properties
 from minimobilebert.course.shared.recording import load_recordings
 from minimobilebert.course.student.check import watch
+from minimobilebert.course.student.line_counts import counted, known_lines, lines_of, update_lines
+from minimobilebert.course.student.progress_map import OTHERS, box_of, draw_map
 from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition
 from minimobilebert.course.teacher.mutants import extracted, solutions_of
 
@@ -261,16 +264,79 @@ def test_seeds_that_were_not_recorded(edition):
     assert found.returncode in (1, 2) and "Traceback" not in found.stderr
 
 
-def test_watch_checks_again_after_a_change(edition, copy_of):
+def test_watch_checks_again_after_a_change_and_moves_on(edition, copy_of):
+    """03.5 is skipped; 03.6 passes after a change; the next one is 03.7, then nothing is left."""
     course, said = load(copy_of(edition)), []
 
     def show(text):
         said.append(text)
-        if len(said) == 2:
-            write_function(course.root, "nonorm_forward", solution("nonorm_forward"))
+        for number, name in ((2, "nonorm_forward"), (6, "nonorm_backward")):
+            if len(said) == number:
+                write_function(course.root, name, solution(name))
 
-    watch(course, [course.task("03.6")], None, show, turns=2)
-    assert "not written yet" in said[0] and "passed" in said[2] and "watching nonorm.py" in said[3]
+    watch(course, [course.task("03.6")], None, show, turns=4)
+    assert "03.6  nonorm_forward: not written yet" in said[0] and said[1] == "watching nonorm.py; Ctrl-C ends it"
+    assert "03.6  nonorm_forward: passed" in said[2] and said[3] == "next: task 03.7  NoNorm, backward\n"
+    assert "03.7  nonorm_backward: not written yet" in said[4] and "03.7  nonorm_backward: passed" in said[6]
+    assert said[7:] == ["all tasks pass"]
+    said.clear()
+    watch(course, course.tasks, None, said.append, turns=1)  # none named: from the first that has not passed
+    assert "02.1  linear_forward: not written yet" in said[0]
+
+
+def test_a_task_says_how_much_there_is_to_write(edition, copy_of):
+    """Lines of the reference, and how many properties of the course pass before it and after it."""
+    folder = copy_of(edition)
+    course = load(folder)
+    assert known_lines(course) == counted(load()) and update_lines(load(), write=False) == []
+    count = {id: len(found) for id, found in load_properties(course).items()}
+    lines = "about 1 line; before this task {} properties pass, after it {}\n"
+    found = python(folder, "check", "03.6").stdout
+    assert "  size    " + lines.format(0, count["03.6"]) in found
+    write_function(folder, "nonorm_forward", solution("nonorm_forward"))
+    assert "before this task" not in python(folder, "check", "03.6").stdout  # passed
+    found = python(folder, "check", "03.1").stdout
+    assert lines.format(count["03.6"], count["03.6"] + count["03.1"]) in found
+    write_function(folder, "relu_backward", "    return 2.0 * dy\n")
+    result = python(folder, "check", "03.1").stdout
+    assert "relu_backward: dx is wrong" in result and "before this task" not in result
+    entry = json.loads((folder / ".course/progress.json").read_text())["tasks"]["03.1"]
+    assert 0 <= entry["passing"] < count["03.1"]
+    (folder / "lessons/lines.json").unlink()  # an older edition
+    assert (
+        f"  size    before this task {count['03.6'] + entry['passing']} properties"
+        in python(folder, "check", "03.7").stdout
+    )
+
+
+def test_lines_are_counted_without_docstring_and_comments():
+    source = 'def f(x):\n    """one\n\n    two"""\n    # why\n    y = x\n\n    return (\n        y\n    )\n'
+    assert lines_of(source, "f") == 4
+
+
+def test_progress_draws_the_model(edition, copy_of):
+    folder = copy_of(edition)
+    write_function(folder, "nonorm_forward", solution("nonorm_forward"))
+    assert python(folder, "check", "03.6").returncode == 0
+    shown = python(folder, "progress").stdout
+    assert "\x1b" not in shown and re.search(r"\| normalisation +1/4 \|", shown)
+    assert re.search(r"\| attention +- \|", shown)  # not in this edition: given
+    boxes = shown.split("\n\ntask ")[0].splitlines()
+    assert len({len(line) for line in boxes[1:15]}) == 1 and max(map(len, boxes)) < 80
+
+
+def test_every_task_has_a_box_on_the_map():
+    """Each once: the numbers of the map add up to the tasks of the course. On a terminal, what is done is green."""
+    assert [task.id for task in load().tasks if box_of(task.function) == OTHERS] == []
+    rows = [{"function": task.function, "state": "passed" if task.id == "02.1" else "failed"} for task in load().tasks]
+    counts = [tuple(map(int, found)) for found in re.findall(r"(\d+)/(\d+)", draw_map(rows))]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [1, len(rows)]
+    assert "\x1b[33mdense layers" in draw_map(rows, colour=True)
+    done = [{**row, "state": "passed"} for row in rows]
+    assert "\x1b[32mdense layers" in draw_map(done, colour=True)
+    assert re.sub(r"\x1b\[\d*m", "", draw_map(done, colour=True)) == draw_map(done)
+    another = [{"function": "minimobilebert/new/room.py:f", "state": "passed"}]
+    assert re.search(r"other functions +1/1", draw_map(another))
 
 
 def test_training_uses_the_student_s_functions(edition, tmp_path, copy_of):

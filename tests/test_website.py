@@ -263,6 +263,6 @@ def test_every_notebook_runs_and_shows_its_figures(site, name):
 @needs_docs
 def test_the_notebooks_command_writes_the_same_notebooks(site, tmp_path):
     done = minimobilebert("notebooks", "--out", tmp_path / "made")
-    assert done.returncode == 0 and "22 notebooks" in done.stdout
+    assert done.returncode == 0 and f"{len(notebooks.walkthroughs())} notebooks" in done.stdout
     for path in (tmp_path / "made").glob("*.ipynb"):
         assert path.read_bytes() == (site / "notebooks" / path.name).read_bytes()

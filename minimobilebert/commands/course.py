@@ -1,6 +1,8 @@
 """Commands of the course, for students and teachers."""
 
+import functools
 import json
+import os
 import pathlib
 import sys
 
@@ -19,11 +21,12 @@ def _tasks(course, words):
 def course(arguments):
     from ..course.shared.manifest import load
     from ..course.shared.properties import load_properties
+    from ..course.student.line_counts import update_lines
     from ..course.teacher.tables import describe, update
 
     course = load()
     load_properties(course)
-    changed = update(course, arguments.write)
+    changed = [*update(course, arguments.write), *update_lines(course, arguments.write)]
     print(describe(course))
     for path in changed:
         print(
@@ -61,7 +64,8 @@ def check(arguments):
     course = load()
     tasks = _tasks(course, arguments.tasks)
     if arguments.watch:
-        watch(course, tasks, arguments.seed, print)
+        watch(course, tasks, arguments.seed, functools.partial(print, flush=True))
+        return 0
     begun = tasks if arguments.tasks or arguments.all else written(course, tasks)
     if not begun:
         print(f"nothing is written yet; begin with {tasks[0].function}: make check T={tasks[0].id}")
@@ -83,7 +87,8 @@ def check(arguments):
 def _check_arguments(parser):
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="02.1, or 02 for a lesson (default: all started)")
     parser.add_argument("--all", action="store_true", help="also those that are not started")
-    parser.add_argument("--watch", action="store_true", help="check again whenever a file changes; Ctrl-C ends it")
+    parser.add_argument("--watch", action="store_true", help="check again whenever the file changes, and move on to the"
+                        " next task when one passes; Ctrl-C ends it")  # fmt: skip
     seed_option(parser, "draw other numbers (not in a student edition)", default=None)
     json_option(parser)
 
@@ -106,10 +111,15 @@ def _hint_arguments(parser):
 def progress(arguments):
     from ..course.shared.manifest import load
     from ..course.student.check import format_progress, progress
+    from ..course.student.progress_map import draw_map
 
     course = load()
     rows = progress(course)
-    print(json.dumps(rows, indent=2) if arguments.json else format_progress(rows))
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        print(f"{draw_map(rows, colour)}\n\n{format_progress(rows)}")
     if course.edition is None:
         print("note: only a student edition stores the results of checks", file=sys.stderr)
     return 0

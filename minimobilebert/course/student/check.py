@@ -19,12 +19,13 @@ from ..shared.extraction import Refused, extract, parse
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
 from ..shared.trial import Live
+from .line_counts import known_lines
 
 SECONDS_BETWEEN_LOOKS = 0.5
 MOST_BYTES = 2**20  # of a student's file
 _STATE = {
     "hints?": {str: Integer(0, 99)},
-    "tasks?": {str: {"state": str, "score": Number(0, 10_000), "code": str}},
+    "tasks?": {str: {"state": str, "score": Number(0, 10_000), "code": str, "passing?": Integer(0, 10_000)}},
 }
 
 
@@ -52,6 +53,8 @@ class Checker:
                     continue
                 worker.modules = [task.file]
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
+                if any(outcome.headline == "not written yet" for outcome in result.outcomes):
+                    notes = [self._size(task), *notes]
                 self._remember(task, result)
                 folder = self.course.folder(task).relative_to(self.course.root).as_posix()
                 yield task, result, "\n".join([format_result(result, folder), *notes])
@@ -72,11 +75,28 @@ class Checker:
         return None, [f"  note        {name} in {task.file} was changed; grading uses it as it was given"
                       for name in sorted(changed)]  # fmt: skip
 
+    def _size(self, task):
+        """How much there is to write, and what it brings -> a line of text"""
+        lines, before = known_lines(self.course).get(task.id), self._passing()
+        about = f"about {lines} line{'' if lines == 1 else 's'}; " if lines else ""
+        after = sum(before.values()) - before[task.id] + len(self.properties[task.id])
+        return f"  size    {about}before this task {sum(before.values())} properties pass, after it {after}"
+
+    def _passing(self):
+        """{task id: the properties that pass}, as the last checks of unchanged functions found"""
+        known, found = load_state(self.course)["tasks"], {}
+        for task in self.course.tasks:
+            entry, count = known.get(task.id, {}), len(self.properties[task.id])
+            same = bool(entry) and entry["code"] == fingerprint(self.course, task)
+            found[task.id] = entry.get("passing", count if entry["state"] == PASSED else 0) if same else 0
+        return found
+
     def _remember(self, task, result):
         if self.course.edition is not None:
             state = load_state(self.course)
-            code = fingerprint(self.course, task)
-            state["tasks"][task.id] = {"state": result.state, "score": result.score, "code": code}
+            passing = sum(outcome.state == PASSED for outcome in result.outcomes)
+            state["tasks"][task.id] = {"state": result.state, "score": result.score,
+                                       "code": fingerprint(self.course, task), "passing": passing}  # fmt: skip
             save_state(self.course, state)
 
 
@@ -193,14 +213,35 @@ def _fingerprint_of(source, name):
 
 
 def watch(course, tasks, seed, show, turns=None):
-    """Check again whenever a file of the tasks changes, until interrupted or for `turns` checks."""
-    files, seen = sorted({course.root / task.file for task in tasks}), None
-    while turns is None or turns > 0:
-        now = [path.stat().st_mtime_ns if path.exists() else 0 for path in files]
-        if now != seen:
-            seen = now
-            for _, _, text in Checker(course, seed).check(tasks):
-                show(text)
-            show(f"watching {', '.join(path.name for path in files)}; Ctrl-C ends it")
-            turns = None if turns is None else turns - 1
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+    """Check the first of `tasks`, again whenever its file changes; when it passes, move on to the next task.
+
+    After `tasks` come the later tasks of the course that have not passed. It ends when all pass, when interrupted, or
+    after `turns` checks.
+    """
+    queue = _queue(course, tasks)
+    while queue and (turns is None or turns > 0):
+        task, turns = queue[0], None if turns is None else turns - 1
+        path = course.root / task.file
+        seen = _changed_at(path)
+        [(_, result, text)] = Checker(course, seed).check([task])
+        show(text)
+        if result is not None and result.passed:
+            queue.pop(0)
+            show(f"next: task {queue[0].id}  {queue[0].title}\n" if queue else "all tasks pass")
+            continue
+        show(f"watching {path.name}; Ctrl-C ends it")
+        while turns != 0 and _changed_at(path) == seen:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _queue(course, tasks):
+    """The tasks, and those after them that have not passed"""
+    passed = {row["task"] for row in progress(course) if row["state"] == PASSED}
+    if len(tasks) == len(course.tasks):  # none was named: continue where the last session ended
+        return [task for task in tasks if task.id not in passed]
+    named, last = {task.id for task in tasks}, max(task.id for task in tasks)
+    return [*tasks, *(task for task in course.tasks if task.id > last and task.id not in {*named, *passed})]
+
+
+def _changed_at(path):
+    return path.stat().st_mtime_ns if path.exists() else 0

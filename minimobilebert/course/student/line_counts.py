@@ -1,0 +1,50 @@
+"""How long the project's own functions are: "about 4 lines" beside a task.
+
+An edition does not have those functions, so `lessons/lines.json` brings the numbers along; `course --write` writes it.
+"""
+
+import ast
+import json
+
+from ...support.files import write_json
+from ...support.regular_files import read_text
+from ...support.shapes import Integer
+from ...support.structured_files import read_json
+from ..shared.cutting import body_of, find
+
+
+def lines_of(source, name):
+    """Lines of a function's body without its docstring, comments and empty lines"""
+    body = body_of(find(ast.parse(source), name))
+    lines = source.splitlines()[body[0].lineno - 1 : body[-1].end_lineno] if body else []
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines)
+
+
+def counted(course):
+    """{task id: lines} of the project's functions"""
+    return {task.id: lines_of(read_text(course.root / task.file), task.name) for task in course.tasks}
+
+
+def _file(course):
+    return course.root / "lessons" / "lines.json"
+
+
+def known_lines(course):
+    """{task id: lines}, in the project or in an edition; {} for an edition without the file"""
+    if course.edition is None:
+        return counted(course)
+    return read_json(_file(course), {str: Integer(0, 10_000)}) if _file(course).exists() else {}
+
+
+def update_lines(course, write):
+    """Compare lessons/lines.json with the functions, and write it if `write` -> [path] if it was not up to date"""
+    path, wanted = _file(course), counted(course)
+    try:
+        current = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        current = None
+    if current == wanted:
+        return []
+    if write:
+        write_json(path, wanted)
+    return [path]
