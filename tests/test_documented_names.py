@@ -144,6 +144,25 @@ def test_names_in_backquotes_are_names_of_the_project():
     assert wrong == [] and count > 40
 
 
+_ITEM = re.compile(r" {0,3}(?:[-+*]|1[.)]) +\S")
+
+
+def broken_paragraphs(text):
+    """Lines that are meant to go on a paragraph, and are list items to Markdown, since they begin with "- " or "+ "."""
+    text = re.sub(r"^```.*?^```$", lambda block: re.sub(r".+", "```", block[0]), text, flags=re.MULTILINE | re.DOTALL)
+    before = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        in_paragraph = before.strip() and not re.match(r"\s*(?:[-+*] |\d+[.)] )|#|<|```|\||    |  \S", before)
+        if in_paragraph and _ITEM.match(line):
+            yield number
+        before = line
+
+
+def test_no_paragraph_breaks_into_a_list():
+    assert [f"{path}:{line}" for path in MARKDOWN for line in broken_paragraphs(path.read_text(encoding="utf-8"))] == []
+    assert list(broken_paragraphs("a sum of x\n+ y and\n\n- an item\n- another\n  - inside\n")) == [2]
+
+
 # --- what is shown
 
 
