@@ -291,7 +291,8 @@ DIFFERENT = [
     # one number is always some factor times another; zeros at padding are right under many wrong formulas
     (1.7, 1.0, "no common mistake"), (2.0, 1.0, "counted twice"),
     (np.array([0.0, 0.0, 1.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "only zeros are right"),
-    (np.array([0.0, 0.0, 3.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "3 of 4 entries are right"),
+    (np.array([0.0, 0.0, 3.0, 5.0]), np.array([0.0, 0.0, 3.0, 4.0]), "wrong only at the last index"),
+    (np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.5, 3.5, 4.0]), "2 of 4 entries are right"),
     (np.array([-1e9, 1.0, 2.0]), np.array([-np.inf, 1.0, 2.0]), "a number where -inf is expected"),
     (np.array([-np.inf, 2.0, 4.0]), np.array([-np.inf, 1.0, 2.0]), "a constant factor 2"),
     (np.array([-np.inf, -np.inf, 2.0]), np.array([-np.inf, 1.0, 2.0]), "-inf where a number is expected"),

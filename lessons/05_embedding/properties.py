@@ -99,6 +99,8 @@ def compare(t, case, seed=None):
     dx = t.rng.normal(size=(*ids.shape, config.hidden_size))
     right, _ = t.expected(lambda: backward(dx, cache, config))
     grads, untouched = t.run(backward, dx, cache, config)
+    t.linear(backward, (dx, cache, config), ("grads", None))
+    t.watch(untouched, "dx")
     t.same("grads", grads, right)
     return untouched
 

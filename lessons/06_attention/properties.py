@@ -1,14 +1,19 @@
 """What lesson 06's functions must do."""
 
+import dataclasses
+
 import numpy as np
 
 from minimobilebert.course.sandbox.wire import Seeded
 from minimobilebert.course.shared.bundles import FLOAT32, backward_properties, forward_properties
+from minimobilebert.course.shared.dependence import degrees, dependence_of
 from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.returned import as_tuple
 from minimobilebert.course.shared.trial import reference
 
 FORWARD = "minimobilebert/ops/attention.py:attention_forward"
 BACKWARD = "minimobilebert/ops/attention.py:attention_backward"
+NAMES = ("dquery", "dkey", "dvalue")
 
 
 def case(rng, /, batch=2, tokens=4, heads=3, size=5, mask=None, **more):
@@ -132,7 +137,16 @@ def backward(t, args, with_scores):
     batch, tokens = args["mask"].shape
     dscores = t.rng.normal(size=(batch, args["num_heads"], tokens, tokens)) if with_scores else None
     right = t.expected(lambda: list(reference(BACKWARD)(dcontext, attend(args, cache=True), dscores)))
-    return t.call(dcontext, cache, dscores), right
+
+    def degrees_of_the_reference():
+        given = {"dcontext": dcontext, "cache": attend(args, cache=True), "dscores": dscores}
+        return degrees(lambda *given: reference(BACKWARD)(*given), given)
+
+    given = {"dcontext": dcontext, "cache": cache, "dscores": dscores}
+    depends = dependence_of(lambda *given: as_tuple(t.call(*given)), given, t.expected(degrees_of_the_reference), NAMES)
+    returned = t.call(*given.values())
+    t.known = dataclasses.replace(t.known, depends=depends)
+    return returned, right
 
 
 @prop("06.2", weight=2, essential=True)
@@ -141,7 +155,7 @@ def transfer(t):
     for args in (draw(t.rng), with_dropout(t.rng), padding_in_between(t.rng)):
         returned, right = backward(t, args, with_scores=True)
         t.require(isinstance(returned, tuple) and len(returned) == 3, "expected three gradients: dquery, dkey, dvalue")
-        for name, gradient, expected in zip(("dquery", "dkey", "dvalue"), returned, right, strict=True):
+        for name, gradient, expected in zip(NAMES, returned, right, strict=True):
             t.equal(name, gradient, expected)
 
 
@@ -149,5 +163,5 @@ def transfer(t):
 def dropout_backward(t):
     """what dropout dropped gets no gradient, and the kept ones their growth"""
     returned, right = backward(t, with_dropout(t.rng), with_scores=False)
-    for name, gradient, expected in zip(("dquery", "dkey", "dvalue"), returned, right, strict=False):
+    for name, gradient, expected in zip(NAMES, returned, right, strict=False):
         t.equal(name, gradient, expected)

@@ -109,14 +109,18 @@ def feed_forward_values(t):
     for part in ("ffn.0.", "ffn.1.", ""):
         given, (y, _, _) = feed_forward(t, part=part)
         with t.case(f"name {given[2]!r}"):
-            t.equal("y", t.run(run_feed_forward, *given)[0], y)
+            returned = t.run(run_feed_forward, *given)
+            t.watch(returned[2], "x")
+            t.equal("y", returned[0], y)
 
 
 @prop("07.1", weight=1)
 def feed_forward_cache(t):
     """the cache holds both steps' caches"""
     given, right = feed_forward(t)
-    t.same("cache", t.run(run_feed_forward, *given)[1], right[1])
+    returned = t.run(run_feed_forward, *given)
+    t.watch(returned[2], "x")
+    t.same("cache", returned[1], right[1])
 
 
 @prop("07.1", weight=1)
@@ -145,6 +149,7 @@ def feed_forward_untouched(t):
     given, (y, _, _) = feed_forward(t)
     params, config, name, x, seed = given
     returned, _, untouched = t.run(run_feed_forward, *given)
+    t.watch(untouched, "x")
     t.equal("y", returned, y)
     t.require(untouched, "x was changed", "x")
     params = {key: value.astype(np.float32) for key, value in params.items()}
@@ -156,11 +161,13 @@ def all_but_the_last_sum(t, name, returned, right, what):
     try:
         t.equal(name, returned, right)
     except Different as different:
-        if isinstance(returned, np.ndarray) and np.shape(returned) == right.shape:
+        is_compared = isinstance(returned, np.ndarray) and np.shape(returned) == right.shape
+        if is_compared and returned.any() and different.certainty < 2:
             different.looks_like = (
                 f"every parameter's gradient is right, so the sum over the uses of {what} is not: is one left out,"
-                " counted twice, or not brought back to its beginning?"
+                " subtracted, counted twice, or not brought back to its beginning?"
             )
+            different.certainty = 2
         raise
 
 
@@ -177,6 +184,8 @@ def compare_feed_forward(t, seconds=None, **how):
     back = dy, cache, given[1], given[2]
     dx, grads, _ = t.expected(lambda: back_feed_forward(*back))
     returned = t.run(back_feed_forward, *back, seconds=seconds)
+    t.linear(back_feed_forward, back, ("dx", "grads", None))
+    t.watch(returned[2], "dy")
     t.same("grads", returned[1], grads)
     all_but_the_last_sum(t, "dx", returned[0], dx, "x")
     return returned[2]
@@ -227,7 +236,9 @@ def block_values(t):
     for kind in KINDS:
         given, (y, _, _) = block(t, kind)
         with t.case(kind):
-            t.equal("y", t.run(run_block, *given)[0], y)
+            returned = t.run(run_block, *given)
+            t.watch(returned[2], "h")
+            t.equal("y", returned[0], y)
 
 
 @prop("07.3", weight=1)
@@ -236,7 +247,9 @@ def block_cache(t):
     for kind in KINDS:
         given, right = block(t, kind)
         with t.case(kind):
-            t.same("cache", t.run(run_block, *given)[1], right[1])
+            returned = t.run(run_block, *given)
+            t.watch(returned[2], "h")
+            t.same("cache", returned[1], right[1])
 
 
 @prop("07.3", weight=1)
@@ -290,6 +303,9 @@ def compare_block(t, kind, with_scores=False, seconds=None, **how):
     dh, grads, _ = t.expected(lambda: back_block(*back))
     with t.case(kind):
         returned = t.run(back_block, *back, seconds=seconds)
+        if not with_scores:  # they add a part that does not grow with dy
+            t.linear(back_block, back, ("dh", "grads", None))
+        t.watch(returned[2], "dy")
         # In the order of the backward: the first wrong one says how far it went well.
         t.same("grads", *(_with_key_bias_beside_query(each) for each in (returned[1], grads)))
         all_but_the_last_sum(t, "dh", returned[0], dh, "h")
@@ -322,9 +338,8 @@ def block_slope(t):
         scale = float(np.linalg.norm(dh) * np.linalg.norm(direction)) / dh.size**0.5
         if abs(wide - slope) <= 1e-6 * scale:
             found = float((dh * direction).sum())
-            t.require(
-                abs(found - slope) <= 1e-5 * scale, f"{found:.8g} along a direction, by differences {slope:.8g}", "dh"
-            )
+            text = f"{found:.8g} along a direction, by differences {slope:.8g}"
+            t.require(abs(found - slope) <= 1e-5 * scale, text, "dh")
 
 
 @prop("07.4", weight=1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from .diagnosis import Failure
+from .diagnosis import Failure, labelled
 
 
 class Passes:
@@ -14,8 +14,11 @@ class Passes:
     dy          list of random upstream gradients, one per output
     gradients   {input name: the gradient that backward(dy) returned}
     ignores_dy  names of the inputs with equal gradients for two different dy
+    named       {name: array} of what the backward was given, for the diagnosis
     failures    list of Failure
     """
+
+    depends = None  # see diagnosis.Known
 
     def __init__(self, forward, backward, inputs, rng):
         self.forward, self.backward, self.inputs, self.failures = forward, backward, inputs, []
@@ -24,6 +27,7 @@ class Passes:
         if not all(np.allclose(a, b, rtol=1e-9, equal_nan=True) for a, b in again):
             self._fail("y", "not repeatable", "forward returns another result when it is called again with the same"
                        " inputs: make a new random generator in each call")  # fmt: skip
+        self.named = {}
         self.dy, other = ([rng.standard_normal(part.shape) for part in outputs] for _ in range(2))
         mixed = [2.0 * a - 3.0 * b for a, b in zip(self.dy, other, strict=True)]
         self.gradients, second, both = (self._pass(dy) for dy in (self.dy, other, mixed))
@@ -42,6 +46,10 @@ class Passes:
                 self._fail(f"d{key}", "not linear",
                            f"backward(2 a - 3 b) is not 2 backward(a) - 3 backward(b) for d{key}")  # fmt: skip
 
+    def labelled(self):
+        """`named` with the upstream gradient called so"""
+        return labelled(self.named, "dy")
+
     def evaluate(self, inputs):
         """The outputs at `inputs`, as a list of float64 arrays."""
         return [np.array(part, dtype=np.float64) for part in _as_tuple(self.forward(*_copies(inputs).values())[0])]
@@ -56,6 +64,9 @@ class Passes:
         handed = [float(part) if part.ndim == 0 else part.copy() for part in dy]
         cached = arrays_in(cache, "cache")
         before = _copies(cached)
+        if not self.named:
+            upstream = {f"dy[{i}]" if len(dy) > 1 else "dy": part for i, part in enumerate(dy)}
+            self.named = {**self.inputs, **upstream, **before}
         gradients = _as_tuple(self.backward(tuple(handed) if isinstance(y, (tuple, list)) else handed[0], cache))
         # Copy the gradients first, because a backward may return a view of the cache.
         gradients = [g.copy() if isinstance(g, np.ndarray) else g for g in gradients]

@@ -28,6 +28,7 @@ class Outcome:
     headline: str = ""  # "dk is wrong"
     lines: tuple = ()  # (label, text)
     looks_like: str = ""
+    certainty: int = 1  # how much `looks_like` says: see gradcheck/patterns.py
 
 
 @dataclasses.dataclass
@@ -47,6 +48,15 @@ class TaskResult:
         return NOT_WRITTEN if any(outcome.state == NOT_WRITTEN for outcome in self.outcomes) else FAILED
 
     @property
+    def shown(self):
+        """The outcome that a student reads: the first whose cause is known, else the first that did not pass, or None
+
+        A later property may see the same mistake in a simpler place, such as an average that the cache keeps.
+        """
+        failed = [outcome for outcome in self.outcomes if outcome.state in (FAILED, NOT_WRITTEN)]
+        return next((outcome for outcome in failed if outcome.certainty == 2), failed[0] if failed else None)
+
+    @property
     def score(self):
         """0 unless all essential properties pass; otherwise the points, times the weight share of passed properties."""
         if not all(outcome.state == PASSED for outcome in self.outcomes if outcome.essential):
@@ -55,14 +65,15 @@ class TaskResult:
         return round(self.task.points * earned / sum(outcome.weight for outcome in self.outcomes), 2)
 
 
-def run_task(task, properties, worker, oracle, seed, seconds=10.0):
-    """Run the properties of `task` in order -> TaskResult"""
+def run_task(task, properties, worker, oracle, seed, seconds=10.0, enough=lambda outcome: False):
+    """Run the properties of `task` in order, until one is `enough` -> TaskResult"""
     outcomes, stopped = [], None
     for each in properties:
         outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
         outcomes.append(outcome)
         if stopped is None:
             stopped = _run(each, Trial(task, each.name, worker, oracle, seed, seconds), outcome)
+            stopped = "enough" if enough(outcome) else stopped
     return TaskResult(task, seed, outcomes)
 
 
@@ -81,6 +92,9 @@ def _try(each, trial, outcome):
         outcome.state = PASSED
     except Different as different:
         outcome.state, outcome.looks_like = FAILED, different.looks_like
+        outcome.certainty = 2 if trial.changed else different.certainty
+        if trial.changed and trial.changed != different.looks_like:
+            outcome.looks_like = f"{trial.changed}; a later line may have read the changed numbers"
         outcome.headline = f"{different.tensor} is wrong" if different.tensor != "result" else "wrong result"
         outcome.lines = different.lines
         if different.passes:
@@ -120,14 +134,12 @@ def format_result(result, folder, before=()):
         return (f"{head}: {headline}\n  write   {task.function}\n  {location}\n"
                 f"  hint    make hint T={task.id}")  # fmt: skip
     lines = []
-    for outcome in outcomes:
-        if outcome.state in (FAILED, NOT_WRITTEN):
-            lines.append(f"{head}: {outcome.headline}")
-            lines.append(f"  property    {outcome.title}")
-            lines += [f"  {label:<10}  {text}" for label, text in outcome.lines]
-            if outcome.looks_like:
-                lines.append(f"  looks like  {outcome.looks_like}")
-            break
+    outcome = result.shown
+    lines.append(f"{head}: {outcome.headline}")
+    lines.append(f"  property    {outcome.title}")
+    lines += [f"  {label:<10}  {text}" for label, text in outcome.lines]
+    if outcome.looks_like:
+        lines.append(f"  looks like  {outcome.looks_like}")
     for state, word in ((PASSED, "passes"), (FAILED, "fails"), (NOT_RUN, "not run")):
         names = [outcome.name for outcome in outcomes if outcome.state == state]
         if names:

@@ -1,17 +1,27 @@
 """Compare the result of a student's function with the expected one, and diagnose the difference."""
 
+import dataclasses
+
 import numpy as np
 
-from ...gradcheck import diagnosis
+from ...gradcheck import patterns
+from ...gradcheck.diagnosis import Known
+from ...gradcheck.factors import CLOSE
 from ..sandbox.wire import fields_of, kind_of
+
+NOTHING = Known({})
 
 
 class Different(AssertionError):
-    """A result differs from the expected one: the tensor, (label, text) lines, and a diagnosis."""
+    """A result differs from the expected one: the tensor, (label, text) lines, and a diagnosis.
 
-    def __init__(self, tensor, lines, looks_like, passes=()):
+    certainty: as in gradcheck/patterns.py; without a cause (2), another result of the call may say more
+    """
+
+    def __init__(self, tensor, lines, looks_like, passes=(), certainty=1):
         super().__init__(f"{tensor}: {looks_like}")
         self.tensor, self.lines, self.looks_like, self.passes = tensor, tuple(lines), looks_like, tuple(passes)
+        self.certainty = certainty
 
 
 def describe(value):
@@ -26,7 +36,7 @@ def describe(value):
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def equal(name, found, expected, tolerance, dtype=None):
+def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
     """See Trial.equal."""
     expected = np.asarray(expected)
     if not isinstance(found, (np.ndarray, np.generic, float, int)) or isinstance(found, bool):
@@ -35,10 +45,11 @@ def equal(name, found, expected, tolerance, dtype=None):
     if found.dtype.kind not in "biuf" and found.dtype.kind != expected.dtype.kind:
         raise Different(name, (), f"{name} is {describe(found)}, expected {describe(expected)}")
     if found.shape != expected.shape:
-        kind, text = diagnosis.pattern_of_shape(found, expected)
-        text = "another shape than documented" if kind == "shape" else text
+        kind, text = patterns.pattern_of_shape(found, expected, "another shape than documented")
+        if text_of_input := patterns.an_input(found, known):
+            kind, text = "named", text_of_input
         lines = [("shapes", f"{name} {found.shape}, expected {expected.shape}")]
-        raise Different(name, lines, text)
+        raise Different(name, lines, text, certainty=patterns.certainty(kind))
     if dtype is not None and found.dtype != dtype:
         lines = [("shapes", f"{name} {found.shape} ok      dtype {found.dtype}, expected {np.dtype(dtype)}")]
         text = f"{found.dtype} out of {np.dtype(dtype)}: a NumPy number such as np.sqrt(2.0), or a new array?"
@@ -52,7 +63,8 @@ def equal(name, found, expected, tolerance, dtype=None):
     errors = relative_errors(found, expected)
     if not np.all(errors <= tolerance):
         lines = _where(name, found, expected, errors, tolerance)
-        raise Different(name, lines, looks_like(found, expected, errors, tolerance))
+        kind, text = looks_like(name, found, expected, errors, tolerance, known)
+        raise Different(name, lines, text, certainty=patterns.certainty(kind))
 
 
 def relative_errors(found, expected):
@@ -70,7 +82,7 @@ def _raise_exact(name, found, expected, wrong):
     location = f"{name}[{', '.join(map(str, index))}]" if wrong.ndim else name
     lines = [("where", f"{location}, the first of {wrong.size}; {int(wrong.sum())} of them wrong"),
              ("found", f"{found[index]}      expected {expected[index]}")]  # fmt: skip
-    raise Different(name, lines, "other values than expected")
+    raise Different(name, lines, "other values than expected", certainty=0)
 
 
 def _where(name, found, expected, errors, tolerance):
@@ -82,7 +94,7 @@ def _where(name, found, expected, errors, tolerance):
         finite = np.isfinite(expected)
         large = finite & (np.abs(expected) > 1e-3 * np.abs(expected[finite]).max(initial=0.0))
         ratios = found[large] / expected[large]
-    if ratio and ratios.size > 1 and np.ptp(ratios) <= diagnosis.CLOSE * np.abs(ratios).max():
+    if ratio and ratios.size > 1 and np.ptp(ratios) <= CLOSE * np.abs(ratios).max():
         ratio += f" on every entry (spread {np.ptp(ratios):.0e})"
     digits = 6 if abs(value - right) > 1e-3 * abs(right) else 12
     if not errors.ndim:
@@ -97,14 +109,8 @@ def _where(name, found, expected, errors, tolerance):
     ]
 
 
-class _Nothing:
-    """An empty stand-in for the Passes that the gradient checker's diagnosis reads."""
-
-    ignores_dy, inputs, dy = frozenset(), {}, ()
-
-
-def looks_like(found, expected, errors, tolerance, sizes=()):
-    """A likely cause of the difference of two arrays of the same shape, as text."""
+def looks_like(name, found, expected, errors, tolerance, known=NOTHING):
+    """-> kind, text: a likely cause of the difference of two arrays of the same shape. known: as in gradcheck"""
 
     class Errors:
         def relative_errors(self, _):
@@ -112,47 +118,57 @@ def looks_like(found, expected, errors, tolerance, sizes=()):
 
     index = np.unravel_index(int(np.argmax(errors)), errors.shape)  # the entry that the message shows
     if not np.isfinite(expected[index]):
-        return f"{'a number' if np.isfinite(found[index]) else found[index]} where {expected[index]} is expected"
+        number = "a number" if np.isfinite(found[index]) else found[index]
+        return "not finite", f"{number} where {expected[index]} is expected"
     if np.isinf(found[index]) and np.any(expected == found[index]):
-        return f"{found[index]} where a number is expected"
+        return "not finite", f"{found[index]} where a number is expected"
     if not expected.ndim and found == 0.0:
-        return "0 where another number is expected"
+        return "zeros", "0 where another number is expected"
     agree = ~np.isfinite(expected) & (errors == 0.0)  # an expected infinity is not an overflow
     found, expected = np.where(agree, 0.0, found), np.where(agree, 0.0, expected)
-    run = _Nothing()
-    run.inputs = {"y": expected, **{str(i): array for i, array in enumerate(sizes)}}
-    return diagnosis.pattern_of_values("y", found, expected, run, {"y": Errors()}, tolerance)[1]
+    known = dataclasses.replace(known, inputs={name: expected})
+    return patterns.pattern_of_values(name, found, expected, known, {name: Errors()}, tolerance)
 
 
-def same(name, found, expected, tolerance):
+def same(name, found, expected, tolerance, known=NOTHING):
     """See Trial.same."""
     if isinstance(expected, (np.ndarray, np.generic)) or (isinstance(expected, float) and not isinstance(found, bool)):
         dtype = expected.dtype if isinstance(expected, np.ndarray) else None
-        return equal(name, found, expected, tolerance, dtype)
+        return equal(name, found, expected, tolerance, dtype, known)
     fields, found_fields = fields_of(expected), fields_of(found)
     if fields is not None:
         if found_fields is None or list(found_fields) != list(fields):
             raise Different(name, (), f"{name} is {describe(found)}, expected {describe(expected)}")
-        for key in fields:
-            same(f"{name}.{key}", found_fields[key], fields[key], tolerance)
+        _same_parts((f"{name}.{key}", found_fields[key], fields[key], tolerance, known) for key in fields)
     elif isinstance(expected, dict):
         if not isinstance(found, dict) or set(found) != set(expected):
             raise Different(name, (), _keys(name, found, expected))
-        for key in expected:
-            same(f"{name}[{key!r}]", found[key], expected[key], tolerance)
+        _same_parts((f"{name}[{key!r}]", found[key], expected[key], tolerance, known) for key in expected)
     elif isinstance(expected, (list, tuple)):
         if not isinstance(found, (list, tuple)) or fields_of(found) is not None or len(found) != len(expected):
             text = f"{name} is {describe(found)}, expected {describe(expected)}"
             if isinstance(found, (list, tuple)) and len(expected) <= 12:
                 text += f": {_short(found)} instead of {_short(expected)}"
             raise Different(name, (), text)
-        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-            same(f"{name}[{i}]", a, b, tolerance)
+        pairs = enumerate(zip(found, expected, strict=True))
+        _same_parts((f"{name}[{i}]", a, b, tolerance, known) for i, (a, b) in pairs)
     elif type(found) is not type(expected) or found != expected:
         is_number = isinstance(found, np.generic) and found == expected
         if not is_number:
             raise Different(name, [("found", f"{describe(found)}      expected {describe(expected)}")],
                             "another value than expected")  # fmt: skip
+
+
+def _same_parts(parts):
+    """`same` for several parts: of their differences the first one that says most"""
+    best = None
+    for part in parts:
+        try:
+            same(*part)
+        except Different as different:
+            best = best if best is not None and best.certainty >= different.certainty else different
+    if best is not None:
+        raise best
 
 
 def _short(values):
@@ -171,16 +187,23 @@ def _keys(name, found, expected):
 
 def unchanged(name, before, after):
     """Different if an argument of a call was modified."""
-    for (path, was), (_, now) in zip(_leaves(name, before), _leaves(name, after), strict=True):
+    earlier, later = dict(leaves(name, before)), dict(leaves(name, after))
+    for path in earlier.keys() ^ later.keys():
+        what = "was added to" if path in later else "was removed from"
+        raise Different(path, (), f"{path} {what} what the function was given: make a new one, or a copy", certainty=2)
+    for path, was in earlier.items():
+        now = later[path]
         if isinstance(was, np.ndarray):
             alike = isinstance(now, np.ndarray) and was.shape == now.shape and was.tobytes() == now.tobytes()
         else:
             alike = repr(was) == repr(now)
         if not alike:
-            raise Different(path, (), f"{path} was changed in place: write to a new array, or to a copy")
+            text = f"{path} was changed in place: write to a new array, or to a copy"
+            raise Different(path, (), text, certainty=2)
 
 
-def _leaves(name, value):
+def leaves(name, value):
+    """[(path such as "cache.x", value)] of everything in nested named tuples, dicts, lists and tuples"""
     fields = fields_of(value)
     if fields is not None:
         parts = [(f"{name}.{key}", part) for key, part in fields.items()]
@@ -190,4 +213,4 @@ def _leaves(name, value):
         parts = [(f"{name}[{i}]", part) for i, part in enumerate(value)]
     else:
         return [(name, value)]
-    return [leaf for path, part in parts for leaf in _leaves(path, part)]
+    return [leaf for path, part in parts for leaf in leaves(path, part)]

@@ -20,22 +20,20 @@ def double(value):
     return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
 
-def _mapped(value, change):
-    """Apply `change` to all arrays in named tuples, tuples, lists and dicts."""
-    if isinstance(value, np.ndarray):
-        return change(value)
+def mapped(value, change):
+    """Apply `change` to everything in named tuples, tuples, lists and dicts."""
     if (fields := fields_of(value)) is not None:
-        return Record(kind_of(value), {key: _mapped(part, change) for key, part in fields.items()})
+        return Record(kind_of(value), {key: mapped(part, change) for key, part in fields.items()})
     if isinstance(value, (tuple, list)):
-        return type(value)(_mapped(part, change) for part in value)
+        return type(value)(mapped(part, change) for part in value)
     if isinstance(value, dict):
-        return {key: _mapped(part, change) for key, part in value.items()}
-    return value
+        return {key: mapped(part, change) for key, part in value.items()}
+    return change(value)
 
 
 def single_all(given):
     """All float64 arrays in nested caches and tuples as float32"""
-    return _mapped(given, single)
+    return mapped(given, single)
 
 
 def _backwards_axes(x):

@@ -25,7 +25,7 @@ def gradients_of(result, names):
 def is_array(name, value, shape):
     """Different unless `value` is an array of this shape"""
     if not isinstance(value, np.ndarray) or value.shape != shape:
-        raise Different(name, (), f"{name} is not an array of shape {shape}")
+        raise Different(name, (), f"{name} is not an array of shape {shape}", certainty=0)
 
 
 def split(result, names, cache):

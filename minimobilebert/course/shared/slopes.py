@@ -1,9 +1,12 @@
 """Compare a student's gradients with central differences of the reference's forward, for a random upstream gradient."""
 
+import dataclasses
+
 import numpy as np
 
 from ...gradcheck import diagnosis
 from ...gradcheck.differences import Slopes, entry_slopes
+from ...gradcheck.patterns import certainty as certainty_of
 from ..sandbox.wire import Seeded
 from .comparison import Different
 from .returned import as_tuple
@@ -47,27 +50,31 @@ def slopes_of(forward, args, wrt, dy, outputs, kinks):
     return {key: {"expected": s.expected, "noise": s.noise, "skipped": s.skipped} for key, s in found.items()}
 
 
-class _Run:
-    """The part of gradcheck's Passes that its diagnosis reads."""
-
-    def __init__(self, inputs, gradients, dy, ignores_dy):
-        self.inputs, self.gradients, self.dy, self.ignores_dy = inputs, gradients, dy, ignores_dy
-
-
 def against_slopes(t, wrt, returned, other, args, dy, slopes):
-    """Different if one of the `returned` gradients is missing or wrong; other: those of another dy, must differ"""
+    """Different if one of the `returned` gradients is missing or wrong; other: those of another dy, must differ
+
+    t.known: what a diagnosis may use; t.known.depends takes the name of an argument
+    """
     gradients = {}
     for key, gradient in zip(wrt, returned, strict=True):
         if args[key] is None:
             t.require(gradient is None, f"d{key} is given though there is no {key}: expected None", f"d{key}")
             continue
         if failure := diagnosis.wrong_kind_of_value(f"d{key}", gradient):
-            raise Different(failure.tensor, failure.lines, failure.text)
+            depends = t.known.depends(key) if t.known.depends is not None else None
+            raise Different(
+                failure.tensor,
+                failure.lines,
+                failure.text + (f"; {depends}" if depends else ""),
+                certainty=2 if depends else 1,
+            )
         gradients[key] = gradient
     inputs = {key: args[key] for key in gradients}
     ignores = {key for key, a, b in zip(wrt, returned, other, strict=True)
                if key in gradients and a.size and a.any() and np.array_equal(a, b)}  # fmt: skip
-    run = _Run(inputs, gradients, [np.asarray(part) for part in as_tuple(dy)], ignores)
+    run = dataclasses.replace(
+        t.known, inputs=inputs, gradients=gradients, dy=[np.asarray(part) for part in as_tuple(dy)], ignores_dy=ignores
+    )
     found, wrong, good = {}, [], []
     for key, gradient in gradients.items():
         s = slopes[key]
@@ -77,5 +84,7 @@ def against_slopes(t, wrt, returned, other, args, dy, slopes):
         right = gradient.shape == inputs[key].shape and found[key].worst_error(TOLERANCE) <= TOLERANCE
         (good if right else wrong).append(key)
     if wrong:
-        failure = diagnosis.explain(wrong[0], run, found, TOLERANCE)
-        raise Different(failure.tensor, failure.lines, failure.text, [f"d{key}" for key in good])
+        failures = [diagnosis.explain(key, run, found, TOLERANCE) for key in wrong]
+        failure = max(failures, key=lambda failure: certainty_of(failure.kind))  # the first of equal ones
+        good, certainty = [f"d{key}" for key in good], certainty_of(failure.kind)
+        raise Different(failure.tensor, failure.lines, failure.text, good, certainty)

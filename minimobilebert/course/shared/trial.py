@@ -14,15 +14,25 @@ returns results that were recorded when the edition was made. Code that needs th
 `compute`.
 """
 
+import ast
 import contextlib
+import dataclasses
+import functools
 import importlib
+import inspect
+import pathlib
+import re
 import zlib
 
 import numpy as np
 
+from ...gradcheck.diagnosis import Known
 from ...kernels.runtime.backend import use_backend
+from ..sandbox.host import Stopped, StudentError
+from ..sandbox.wire import Seeded
 from . import comparison
 from .comparison import Different
+from .cutting import FUNCTIONS, find
 
 
 class Trial:
@@ -32,20 +42,47 @@ class Trial:
         self.task, self.name, self.seed = task, name, seed
         self._worker, self._oracle, self._seconds, self._asked = worker, oracle, seconds, 0
         self.failed_case = ""  # the name of the case that failed
+        self.known = Known({})  # what the last call was given: a diagnosis compares a wrong result with it
+        self.changed = ""  # the first input that a call has changed in place
         # Each property has its own stream, so that a change of one property does not change the numbers of the others.
         self.rng = np.random.default_rng([seed, zlib.crc32(f"{task.id} {name}".encode())])
 
     def call(self, *args, seconds=None, **kwargs):
         """Call the student's function -> its result. An error of its ends the property."""
-        return self._worker.call(self.task.function, args, kwargs, seconds or self._seconds)[0]
+        named = self.with_names(args)
+        self.known = self.known_of(args, kwargs)
+        # A generator or a function of ours cannot be sent back.
+        keep = not any(isinstance(leaf, Seeded) or callable(leaf) for _, leaf in comparison.leaves("", args))
+        result, after = self._worker.call(self.task.function, args, kwargs, seconds or self._seconds, keep=keep)
+        self._watch(list(named), args, after)
+        return result
 
     def call_keeping(self, *args, **kwargs):
         """-> result, the positional arguments after the call"""
         return self._worker.call(self.task.function, args, kwargs, self._seconds, keep=True)
 
+    def with_names(self, args):
+        """{name of the argument: value} for a call of the student's function"""
+        names = _argument_names(getattr(self._worker, "root", None), self.task.function)[: len(args)]
+        names = [*names, *(f"argument {i + 1}" for i in range(len(names), len(args)))]
+        return dict(zip(names, args, strict=True))
+
+    def known_of(self, args, kwargs=()):
+        """What a diagnosis may use after a call with these arguments"""
+        return known_of({**self.with_names(args), **dict(kwargs)})
+
     def run(self, driver, *args, seconds=None):
         """Run `driver(*args)` in the student's process. We send its source, so its imports must be in its body."""
+        names = list(inspect.signature(driver).parameters)
+        self.known = known_of(dict(zip(names, args, strict=False)))
         return self._worker.run(driver, args, seconds or self._seconds)
+
+    def _watch(self, names, before, after):
+        """Remember the first argument that a call has changed; `checking.py` says so."""
+        try:
+            self.unchanged(names[: len(before)], before, before if after is None else after)
+        except Different as different:
+            self.changed = self.changed or str(different.looks_like)
 
     def expected(self, compute, known=()):
         """compute(), or its recorded result in a student edition.
@@ -60,11 +97,11 @@ class Trial:
     def equal(self, name, found, expected, tolerance=1e-10, dtype=None):
         """Different unless the arrays have the same shape, are equal relative to the largest expected number, and have
         the dtype, if given."""
-        comparison.equal(name, found, expected, tolerance, dtype)
+        comparison.equal(name, found, expected, tolerance, dtype, self.known)
 
     def same(self, name, found, expected, tolerance=1e-10):
         """Different unless nested lists, tuples, dicts and named tuples have the same structure and equal contents."""
-        comparison.same(name, found, expected, tolerance)
+        comparison.same(name, found, expected, tolerance, self.known)
 
     def unchanged(self, names, before, after):
         """Different if an argument of a call was modified."""
@@ -82,6 +119,67 @@ class Trial:
         """Different with this text unless `condition` is true."""
         if not condition:
             raise Different(tensor, (), text)
+
+    def watch(self, unchanged, name):
+        """A driver has seen whether `name` is unchanged: if not, the message of a failure says so first."""
+        if not unchanged:
+            self.changed = self.changed or f"{name} was changed in place: write to a new array, or to a copy"
+
+    def linear(self, driver, args, names):
+        """After `t.run(driver, *args)` of a backward: a diagnosis may say that a result is not linear in it.
+
+        names: those of the driver's results; None for one that is not a gradient
+        """
+
+        def depends(tensor):
+            try:
+                once, twice = (self._leaves_of(driver, (factor * args[0], *args[1:]), names) for factor in (1.0, 2.0))
+            except (StudentError, Stopped):
+                return None
+            return _not_doubled(once.get(tensor), twice.get(tensor))
+
+        self.known = dataclasses.replace(self.known, depends=depends)
+
+    def _leaves_of(self, driver, args, names):
+        results = zip(names, self._worker.run(driver, args, self._seconds), strict=False)
+        return {path: leaf for name, part in results if name for path, leaf in comparison.leaves(name, part)}
+
+
+def _not_doubled(once, twice):
+    """What is wrong with a gradient that does not double with the upstream gradient, in words; None if it doubles"""
+    if not isinstance(once, np.ndarray) or not isinstance(twice, np.ndarray) or once.shape != twice.shape:
+        return None
+    scale = 1e-9 * np.abs(once).max(initial=0.0)
+    for factor, text in (
+        (2.0, None),
+        (1.0, "it is the same for every upstream gradient: the local derivative alone, not multiplied by it"),
+        (4.0, "it grows with the square of the upstream gradient: used twice?"),
+    ):
+        if np.abs(twice - factor * once).max(initial=0.0) <= scale:
+            return text
+    return "it does not double when the upstream gradient doubles: is one term without it, or has it twice?"
+
+
+def known_of(given):
+    """{name: argument} -> Known: its arrays and numbers, and which of them is the upstream gradient"""
+    named, first = {}, next(iter(given), "")
+    for key, value in given.items():
+        for name, leaf in comparison.leaves(key, value) if key != "config" else ():
+            if isinstance(leaf, np.ndarray) or (isinstance(leaf, (int, float)) and not isinstance(leaf, bool)):
+                named[name] = leaf
+    return Known({}, named=named, upstream=first if re.match(r"d[a-z]", first) and first != "difference" else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _argument_names(root, function):
+    """The names of a function's arguments, from its source; [] if it cannot be read"""
+    file, _, name = function.partition(":")
+    try:
+        node = find(ast.parse((pathlib.Path(root) / file).read_text(encoding="utf-8")), name)
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return []
+    arguments = [argument.arg for argument in node.args.args] if isinstance(node, FUNCTIONS) else []
+    return arguments[1:] if arguments[:1] == ["self"] else arguments
 
 
 def reference(function):

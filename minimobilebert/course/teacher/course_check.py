@@ -6,6 +6,7 @@
     4. a task calls exactly the functions of the tasks in its `needs`; without the solution of a task, it and the tasks
        that need it fail
     5. each mutant fails
+    6. the messages for wrong answers name the mistake: a table by kind of mistake, and shares that must be reached
 
 fewest_mutants: the least number of mutants in the whole bank. Checks that must pass run with three seeds.
 """
@@ -21,11 +22,13 @@ from ..shared.checking import NOT_WRITTEN, PASSED, run_task
 from ..shared.manifest import load
 from ..shared.recording import load_recordings
 from ..shared.trial import Live, Memory
+from . import diagnoses
 from . import mutants as bank
 from .edition import write_edition
 from .grading import Grader
 from .policy import Policy
 from .tables import update
+from .wrong_answers import wrong_answers
 
 
 def run(course, fewest_mutants=0):
@@ -57,6 +60,10 @@ def run(course, fewest_mutants=0):
         if len(mutants) < fewest_mutants:
             wrong.append(f"{len(mutants)} mutants, expected at least {fewest_mutants}")
         check(f"{len(mutants)} mutants: all die", wrong, start)
+        start = time.monotonic()
+        rows = diagnoses.run(course, grader, wrong_answers(course, grader.tasks))
+        say(diagnoses.format_rows(rows))
+        check(f"diagnoses of wrong answers: {diagnoses.in_a_line(rows)}", diagnoses.too_bad(rows), start)
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
             check("student edition: untouched fails, solved passes", _edition(course, grader, folder), start)

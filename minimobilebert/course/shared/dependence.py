@@ -1,0 +1,118 @@
+"""On which of its inputs does each result of a function depend, and how?
+
+    degrees(call, {"dy": dy, "cache": cache})      -> {"dy": [1.0, 1.0], "cache.rstd": [1.0, 0.0], ...}
+
+call(*values) -> tuple of results. We call it again with one array doubled, and with the entries of one array scaled at
+random. A result that grows by 2^k is homogeneous of degree k; 0 means that it does not depend on the array, None that
+it depends on it in another way. A student's degrees beside the reference's say which input is missing, or used twice.
+"""
+
+import numpy as np
+
+from ..sandbox.host import Stopped, StudentError
+from .comparison import Different, leaves
+from .layouts import mapped
+
+MOST_ARRAYS = 12
+SAME = 1e-9  # relative; a few roundings
+DEGREES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0)
+
+
+def degrees(call, given):
+    """given: {name: argument}, the arguments in order; arrays in caches and tuples count one by one
+
+    Equal arrays (a cache may hold the same one under two names) are changed together, under the first name.
+    """
+    names = {}
+    for key, value in given.items():
+        for name, leaf in leaves(key, value):
+            if _counts(leaf):
+                names.setdefault(_content(leaf), name)
+    rng, first, found = np.random.default_rng(0), call(*given.values()), {}
+    for content, name in list(names.items())[:MOST_ARRAYS]:
+        factors = rng.uniform(0.5, 1.5, content[0])
+        doubled = call(*_changed(given, content, lambda array: ~array if array.dtype == bool else 2.0 * array))
+        scaled = call(*_changed(given, content, lambda array, f=factors: array ^ (f < 1.0) if array.dtype == bool
+                                else array * f))  # fmt: skip
+        found[name] = [_degree(*three) for three in zip(first, doubled, scaled, strict=True)]
+    return found
+
+
+def dependence_of(call, given, right, results, upstream=None):
+    """-> a function of a result's name: what it depends on and should not, or the reverse, in words; None if nothing
+
+    call(*values) -> the student's results; right: the reference's degrees; results: their names
+    """
+
+    def depends(name):
+        try:
+            found = degrees(call, given)
+        except (Different, StudentError, Stopped):
+            return None
+        return in_words(found, right, results.index(name) if name in results else 0, upstream)
+
+    return depends
+
+
+def _counts(leaf):
+    return isinstance(leaf, (np.ndarray, float)) and np.asarray(leaf).dtype.kind in "fb" and np.size(leaf) > 0
+
+
+def _content(leaf):
+    return np.shape(leaf), np.asarray(leaf).tobytes()
+
+
+def _changed(given, content, change):
+    """The arguments with the arrays of this content changed"""
+
+    def at(leaf):
+        if not _counts(leaf) or _content(leaf) != content:
+            return leaf
+        changed = change(np.asarray(leaf))
+        return float(changed) if isinstance(leaf, float) else changed
+
+    return [mapped(value, at) for value in given.values()]
+
+
+def _degree(first, doubled, scaled):
+    if first is None or not np.size(first):
+        return None
+    first, doubled, scaled = (np.asarray(each, np.float64) for each in (first, doubled, scaled))
+    if not np.isfinite(first).all() or first.shape != doubled.shape or not first.any():
+        return None
+    if _same(doubled, first) and _same(scaled, first):
+        return 0.0
+    return next((degree for degree in DEGREES if _same(doubled, 2.0**degree * first)), None)
+
+
+def _same(a, b):
+    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= SAME * np.abs(b).max(initial=0.0))
+
+
+def in_words(found, right, index, upstream):
+    """The first difference of the two that matters for result `index`, or None"""
+
+    def shown(name):
+        return f"the upstream gradient {name}" if name == upstream else name
+
+    both, missing, extra = {name: (found[name][index], right[name][index]) for name in right if name in found}, [], []
+    for name, (degree, expected) in both.items():
+        missing += [name] if degree == 0.0 != expected else []
+        extra += [name] if expected == 0.0 != degree else []
+    if missing and extra:
+        names = ", ".join(map(shown, extra)), ", ".join(map(shown, missing))
+        return f"it depends on {names[0]}, and does not depend on {names[1]}, as the right one does: one for the other?"
+    if missing:
+        what = "a factor or a term with it is missing"
+        return f"it does not depend on {', '.join(map(shown, missing))}, and the right one does: {what}"
+    if extra:
+        return f"it depends on {', '.join(map(shown, extra))}, and the right one does not"
+    for name, (degree, expected) in both.items():
+        if degree is not None and expected is not None and degree != expected:
+            if (degree, expected) == (2.0, 1.0):
+                return f"it grows with the square of {shown(name)}, and the right one with {shown(name)}: used twice?"
+            return f"it grows as {name}^{degree:g}, and the right one as {name}^{expected:g}"
+        if degree is None and expected == 1.0:
+            what = "one term is without it, or has it twice"
+            return f"it does not double when {shown(name)} doubles, as the right one does: {what}"
+    return None

@@ -1,0 +1,220 @@
+"""What a student reads about a wrong answer: the table of diagnoses, and one message for each kind of mistake."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minimobilebert.course.shared.dependence import degrees, in_words
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher import diagnoses
+from minimobilebert.course.teacher.grading import Grader
+from minimobilebert.course.teacher.policy import Policy
+from minimobilebert.course.teacher.wrong_answers import WrongAnswer, wrong_answers
+from minimobilebert.gradcheck.arithmetic import explain, explain_parts
+from minimobilebert.gradcheck.diagnosis import Known
+from minimobilebert.gradcheck.factors import cause_of_factor
+
+COURSE = load()
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture(scope="module")
+def grader():
+    with Grader(COURSE, Policy()) as grader:
+        yield grader
+
+
+def test_most_wrong_answers_get_the_right_diagnosis(grader):
+    """The figures of course-check: 80 % right, at most 3 % misleading, of at least 300."""
+    rows = diagnoses.run(COURSE, grader, wrong_answers(COURSE, grader.tasks))
+    assert len(rows) >= diagnoses.FEWEST
+    assert diagnoses.too_bad(rows) == [], diagnoses.format_rows(rows)
+    assert len({wrong.rule for wrong, _, _ in rows}) >= 12 and len({wrong.task for wrong, _, _ in rows}) >= 35
+
+
+def test_a_table_that_is_not_good_enough_is_seen():
+    wrong = WrongAnswer("02.1", "missing_term", "", "", "bias")
+    rows = [(wrong, diagnoses.RIGHT, "")] * 239 + [(wrong, diagnoses.MISLEADING, "")] * 61
+    texts = diagnoses.too_bad(rows)
+    assert len(texts) == 2 and "239 of 300" in texts[0] and "61 of 300" in texts[1]
+    assert diagnoses.too_bad(rows[:239] + [(wrong, diagnoses.RIGHT, "")] * 60 + rows[-1:]) == []
+
+
+@pytest.mark.parametrize(("says", "text", "verdict"), [
+    (r"\bbias\b", "the right one minus bias: that is not added", diagnoses.RIGHT),
+    (r"\bbias\b", "the right one minus weight: that is not added", diagnoses.MISLEADING),
+    ("factor", "no common mistake: check the formula, one factor at a time", diagnoses.NONE),
+    (r"\bbias\b", "off by a constant along axis 2: a term is missing", diagnoses.NONE),
+    (r"\bsum\b", "off by a constant along axis 2: a sum is missing", diagnoses.RIGHT),
+])  # fmt: skip
+def test_a_verdict_is_strict(says, text, verdict):
+    class Outcome:
+        looks_like = text
+
+    assert diagnoses.verdict(WrongAnswer("02.1", "", "", "", says), Outcome()) == verdict
+
+
+# --- arithmetic
+
+X, DY = RNG.normal(size=(2, 3, 5)), RNG.normal(size=(2, 3, 5))
+W, RSTD = RNG.normal(size=5), RNG.uniform(0.5, 2.0, (2, 3, 1))
+MASK = np.array([[True, True, False], [True, False, False]])
+NAMED = {"dy": DY, "cache.x": X, "cache.rstd": RSTD, "weight": W, "mask": MASK, "factor": 0.3}
+RIGHT = np.sin(X) * 2.0
+
+ARITHMETIC = {
+    "the right one times cache.rstd": RIGHT * RSTD,
+    "the right one over cache.rstd": RIGHT / RSTD,
+    "the right one times the square of cache.rstd": RIGHT * RSTD**2,
+    "the right one plus dy": RIGHT + DY,
+    "the right one minus weight: that is not added": RIGHT - W,
+    "the right one minus twice weight": RIGHT - 2.0 * W,
+    "the right one plus factor": RIGHT + 0.3,
+    "off by 1.5 times cache.x": RIGHT + 1.5 * X,
+    "it is dy, and nothing else": DY,
+    "off by the logarithm of an axis length, 5": RIGHT + np.log(5.0),
+}
+PARTS = {
+    "it is dy times weight, and nothing else": DY * W,
+    "the right one minus dy times weight": RIGHT - DY * W,
+    "dy is added where cache.x is expected": RIGHT + DY - X,
+    "the right one times cache.rstd over weight": RIGHT * RSTD / W,
+    "wrong only where mask along axis 0, 1 is False": np.where(MASK[..., None], RIGHT, RIGHT + 1.0 + X),
+    "wrong only at the first index of axis 1: a border": np.where(np.arange(3)[:, None] == 0, 9.0, RIGHT),
+    "off by a constant along axis 2": RIGHT + RNG.normal(size=(2, 3, 1)),
+    "off by a multiple of cache.x along axis 2": RIGHT + X * RNG.normal(size=(2, 3, 1)),
+    "off by a multiple of cache.x minus its average along axis 2": RIGHT
+    + (X - X.mean(axis=-1, keepdims=True)) * RNG.normal(size=(2, 3, 1)),
+}
+
+
+@pytest.mark.parametrize("text", ARITHMETIC)
+def test_one_input_that_explains_the_difference_is_named(text):
+    assert explain(ARITHMETIC[text], RIGHT, NAMED, 1e-8).startswith(text)
+
+
+@pytest.mark.parametrize("text", PARTS)
+def test_two_inputs_or_a_part_of_the_entries_are_named(text):
+    assert explain(PARTS[text], RIGHT, NAMED, 1e-8) is None
+    assert explain_parts(PARTS[text], RIGHT, NAMED, 1e-8).startswith(text)
+
+
+def test_opposite_signs_of_two_terms_are_seen():
+    rest = np.cos(X)
+    text = explain_parts(DY - rest, DY + rest, NAMED, 1e-8)
+    assert text.startswith("dy is one of its terms, and the other has the opposite sign")
+
+
+def test_rows_of_a_table_are_told_apart_by_their_ids():
+    ids, right = np.array([[0, 2, 2], [1, 0, 4]]), RNG.normal(size=(6, 2))
+    right[[3, 5]] = 0.0
+    for rows, text in (([0, 2], "occur more than once in ids"), ([3, 5], "do not occur in ids")):
+        wrong = right.copy()
+        wrong[rows] += 1.0
+        assert text in explain_parts(wrong, right, {"ids": ids}, 1e-8)
+
+
+def test_nothing_fits_by_chance():
+    """Random answers beside random inputs of every small size: no cause is named."""
+    named_by_chance = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        shape = tuple(rng.permutation([2, 3, 4, 5])[: rng.integers(1, 4)])
+        named = {"dy": rng.normal(size=shape), "x": rng.normal(size=shape), "weight": rng.normal(size=shape[-1:]),
+                 "rows": rng.normal(size=(*shape[:-1], 1)), "mask": rng.random(shape[:-1]) < 0.5,
+                 "ids": rng.integers(0, shape[0], 4), "rate": float(rng.random())}  # fmt: skip
+        found, right = rng.normal(size=shape), rng.normal(size=shape)
+        for each in (explain, explain_parts):
+            if len(shape) > 1 and (text := each(found, right, named, 1e-8)):
+                named_by_chance.append((shape, text))
+        if cause := cause_of_factor(float(rng.normal()), Known({"x": right}, named=named), 1e-8):
+            named_by_chance.append(cause)
+    assert named_by_chance == []
+
+
+@pytest.mark.parametrize(("factor", "words"), [
+    (5.0, "an axis length, 5: a sum"), (1 / 6, "the number of rows, 6: an average"), (5**-0.5, "square root"),
+    (0.3, "factor: a factor once too often"), (1 / 0.3, "one over factor"), (0.7, "1 - factor"),
+    (0.09, "the square of factor"), (3 / 5, "3 over 5, two axis lengths"), (1 / 30, "the number of entries, 30"),
+])  # fmt: skip
+def test_a_scalar_s_factor_is_named(factor, words):
+    assert words in cause_of_factor(factor, Known({"x": X}, named=NAMED), 1e-8)
+    assert cause_of_factor(factor * 1.000001, Known({"x": X}, named=NAMED), 1e-8) == ""
+
+
+# --- dependence
+
+
+def right_one(dy, cache):
+    return dy * cache["weight"] / cache["length"], (dy * cache["x"]).sum(axis=0)
+
+
+CACHE = {"weight": W, "length": RSTD[:, 0, 0:1], "x": RNG.normal(size=(2, 5))}
+GIVEN = {"dy": RNG.normal(size=(2, 5)), "cache": CACHE}
+
+DEPENDING = {
+    "does not depend on cache['weight'], and the right one": (0, lambda dy, c: (dy / c["length"], None)),
+    "it depends on cache['x'], and the right one does not": (0, lambda dy, c: (right_one(dy, c)[0] * c["x"], None)),
+    "depends on cache['length'], and does not depend on cache['x']": (
+        1, lambda dy, c: (None, (dy * c["length"]).sum(axis=0))),
+    "grows with the square of the upstream gradient dy": (0, lambda dy, c: (right_one(dy * dy, c)[0], None)),
+    "it grows as cache['length']^1, and the right one as cache['length']^-1": (
+        0, lambda dy, c: (dy * c["weight"] * c["length"], None)),
+    "it does not double when the upstream gradient dy doubles": (0, lambda dy, c: (right_one(dy, c)[0] + c["weight"] / c["length"], None)),
+    "does not depend on the upstream gradient dy": (1, lambda dy, c: (None, c["x"].sum(axis=0))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DEPENDING)
+def test_what_a_result_depends_on_is_compared(text):
+    right = degrees(right_one, GIVEN)
+    assert right["dy"] == [1.0, 1.0] and right["cache['length']"] == [-1.0, 0.0] and right["cache['x']"] == [0.0, 1.0]
+    index, wrong = DEPENDING[text]
+    assert text in in_words(degrees(wrong, GIVEN), right, index, "dy")
+    assert in_words(right, right, index, "dy") is None
+
+
+# --- the messages as a student reads them
+
+
+def shown(grader, task_id, function):
+    wrong = WrongAnswer(task_id, "", "by hand", function, "")
+    return diagnoses.run(COURSE, grader, [wrong])[0][2]
+
+
+MESSAGES = {
+    "y is wrong: the right one minus bias: that is not added": (
+        "02.1", "def linear_forward(x, weight, bias, residual=None):\n"
+        "    y = x @ weight.T\n    return y if residual is None else y + residual, LinearCache(x, weight, bias is not None)\n"),
+    "y is wrong: the right one minus residual: that is not added": (
+        "02.1", "def linear_forward(x, weight, bias, residual=None):\n"
+        "    y = x @ weight.T if bias is None else x @ weight.T + bias\n"
+        "    return y, LinearCache(x, weight, bias is not None)\n"),
+    r"dx is wrong: the right one over cache\.rstd": (
+        "03.5", "def layernorm_backward(dy, cache):\n    n = (cache.x - cache.mean) / np.sqrt(cache.x.var(-1, keepdims=True))\n"
+        "    dn, t = dy if cache.weight is None else dy * cache.weight, tuple(range(dy.ndim - 1))\n"
+        "    dx = dn - dn.mean(-1, keepdims=True) - n * (dn * n).mean(-1, keepdims=True)\n"
+        "    return (dx, None, None) if cache.weight is None else (dx, (dy * n).sum(t), dy.sum(t))\n"),
+    r"dweight is wrong: dy was changed in place": (
+        "03.7", "def nonorm_backward(dy, cache):\n    t = tuple(range(dy.ndim - 1))\n    dy *= cache.weight\n"
+        "    return dy.copy(), (dy * cache.x).sum(t), dy.sum(t)\n"),
+    r"scores is wrong: wrong only where mask along axis 0, 2 is False": (
+        "06.1", "def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):\n"
+        "    b, t, w = query.shape\n    split = lambda x: x.reshape(b, t, num_heads, -1).transpose(0, 2, 1, 3)\n"
+        "    q, k, v = split(query), split(key), split(value)\n    s = q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1])\n"
+        "    s = np.where(mask[:, None, :, None] & mask[:, None, None, :], s, -1e30)\n    e = np.exp(s - s.max(-1, keepdims=True))\n"
+        "    p = e / e.sum(-1, keepdims=True)\n    c = (p @ v).transpose(0, 2, 1, 3).reshape(query.shape)\n"
+        "    return c, AttentionCache(query, key, value, mask, s, p, None)\n"),
+    r"loss is wrong: a constant factor 0\.\d+\. Is it one over": (
+        "11.2", "def feature_map_transfer_forward(student, teacher, mask):\n    d, w = student - teacher, token_weights(mask, student.dtype)\n"
+        "    return float((w * (d**2).mean(-1)).mean()), FeatureMapTransferCache(d, w)\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MESSAGES)
+def test_the_message_names_it(text, grader):
+    task_id, function = MESSAGES[text]
+    imports = "import numpy as np\n"
+    message = shown(grader, task_id, imports + function)
+    assert re.search(text, message), message
