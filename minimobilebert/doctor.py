@@ -122,6 +122,19 @@ def _kernel_cache():
     yield _check("kernel cache", same, f"{folder}{why}", "what was written is not what was read: check the disk")
 
 
+def _isolation():
+    """In what `grade` runs submissions."""
+    from .course.sandbox import isolation
+
+    try:
+        name = isolation.choose()
+        isolation.try_out(name, ROOT)
+    except isolation.IsolationError as error:
+        yield _check("isolation", False, error, "only `grade` needs it: `grade --isolation NAME` chooses another one")
+        return
+    yield _check("isolation", True, f"{name}: {isolation.EXPLAINED[name]}")
+
+
 def _data():
     sums = ROOT / "data" / "SHA256SUMS"
     if not in_project():
@@ -150,6 +163,7 @@ def diagnose():
     checks += _precision()
     checks += _ranks()
     checks += _kernel_cache()
+    checks += _isolation()
     checks += _data()
     free = shutil.disk_usage(ROOT).free / 2**30
     checks.append(_check("free disk", free > 1.0, f"{free:.1f} GiB", "a run needs about 100 MiB, packages 1 GiB"))

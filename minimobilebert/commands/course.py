@@ -1,5 +1,6 @@
 """Commands of the course, for students and teachers."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -134,6 +135,7 @@ def _policy(course, path):
 
 
 def grade(arguments):
+    from ..course.sandbox import isolation
     from ..course.shared.manifest import load
     from ..course.teacher.grades import format_grades
     from ..course.teacher.grading import run
@@ -142,6 +144,10 @@ def grade(arguments):
     policy = _policy(course, arguments.policy)
     if policy.due and arguments.handed_in is None:
         print(f"note: due {policy.due}, but without --handed-in nothing counts as late", file=sys.stderr)
+    if arguments.isolation is not None:
+        policy = dataclasses.replace(policy, isolation=arguments.isolation)
+    name = isolation.choose(policy.isolation)
+    print(f"isolation: {name}: {isolation.EXPLAINED[name]}", flush=True)
     results = run(course, arguments.submissions, arguments.out, policy, arguments.handed_in)
     print(format_grades(results))
     print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
@@ -163,6 +169,8 @@ def _grade_arguments(parser):
     )
     parser.add_argument("--policy", type=file_name, metavar="FILE", help="lessons, hidden seeds, limits, late policy"
                         " (default lessons/grading.toml)")  # fmt: skip
+    parser.add_argument("--isolation", metavar="NAME", help="best, required (none is an error), bubblewrap, user,"
+                        " landlock or none (default: the policy's, or best)")  # fmt: skip
     parser.add_argument("--handed-in", metavar="DATE", help="of all of them, such as 2027-03-01T20:00:00+01:00")
 
 

@@ -2,20 +2,19 @@
 
 import contextlib
 import inspect
-import json
 import os
 import pathlib
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
 
-from . import wire
+from . import isolation, wire
 
 START_SECONDS = 60.0  # limit for importing NumPy on a busy machine
 INSTALL_SECONDS = 5.0  # limit for running a student's helpers at module level
+LONGEST_TEXT = 500  # characters of an error's text; worker.py sends no more, but its code may have been replaced
 PATIENCE = 6.0  # the wall-clock limit is this multiple of the limit in processor time
 
 
@@ -45,12 +44,15 @@ class Worker:
     """A process that starts at the first request and restarts after it was stopped.
 
     root: a folder with the package; modules: files to import at the start; memory: the limit in bytes in addition to
-    Python and NumPy, or None for no limits at all (a student's own check)
+    Python and NumPy, or None for no limits at all (a student's own check); isolation: a name of isolation.py, for a
+    process with limits; seconds: its processor time in all
     """
 
-    def __init__(self, root, modules=(), memory=None, show_prints=False):
+    def __init__(self, root, modules=(), memory=None, show_prints=False, isolation="none", seconds=3600.0):
         self.root, self.modules, self.memory = pathlib.Path(root).resolve(), list(modules), memory
-        self.show_prints, self.installed, self.broken, self.process = show_prints, {}, {}, None
+        self.isolation, self.seconds = isolation, seconds
+        self.show_prints, self.installed, self.broken = show_prints, {}, {}
+        self.process = self.pid = None  # what we started, and the number of the worker in it
         self._talk = None  # the thread that waits for the answer
         self.watch, self.seen = [], set()  # functions to trace (course-check only), and those that ran
 
@@ -93,19 +95,20 @@ class Worker:
 
     def start(self):
         """Start the process; StudentError if the student's files cannot be imported."""
-        settings = {"root": str(self.root), "modules": self.modules, "memory": self.memory}
-        script = self.root / "minimobilebert" / "course" / "sandbox" / "worker.py"
+        settings = {"modules": self.modules, "limited": self.memory is not None, "seconds": self.seconds}
         environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-u", str(script), json.dumps(settings)], cwd=self.root,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=os.name == "posix",
-            stderr=None if self.show_prints else subprocess.DEVNULL,
-            env={**environment, "MINIMOBILEBERT_BACKEND": "numpy"},
+        started = isolation.start(
+            self.isolation, self.root, settings, {**environment, "MINIMOBILEBERT_BACKEND": "numpy"},
+            errors=None if self.show_prints else subprocess.DEVNULL,
         )  # fmt: skip
-        self._transact(None, [], START_SECONDS)
+        self.process, self.pid = started.process, started.pid
+        if self.memory is None:
+            self._transact(None, [], START_SECONDS)
+        else:
+            self._start_confined()
         for function in self.installed:
             if function in self.broken:
                 continue
@@ -116,11 +119,26 @@ class Worker:
                 if self.process is None:
                     return self.start()
 
+    def _start_confined(self):
+        """Wait for the start of a worker with limits. No code of a student has run yet: a failure is the grader's."""
+        try:
+            self._transact(None, [], START_SECONDS)
+            space = isolation.address_space(self.pid)
+            request = {"do": "confine", "address_space": self.memory + space}
+            self._transact(request, [], START_SECONDS)
+        except (StudentError, Stopped) as error:
+            self.stop()
+            raise isolation.IsolationError(f"isolation {self.isolation}: found that no process starts in it ({error}),"
+                                           " expected one") from None  # fmt: skip
+
     def stop(self):
         """Kill the process and its children."""
         process, self.process = self.process, None
         if process is None:
             return
+        if self.pid != process.pid:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
             if os.name == "posix":
                 os.killpg(process.pid, signal.SIGKILL)
@@ -151,12 +169,13 @@ class Worker:
                 outcome["grader error"] = error
 
         thread = self._talk = threading.Thread(target=talk, daemon=True)
-        start, used = time.monotonic(), _processor_seconds(process.pid)
+        pid = self.pid
+        start, used = time.monotonic(), _processor_seconds(pid)
         thread.start()
         thread.join(seconds)
         # The limit applies to processor time, if the system reports it, so that a busy machine does not matter.
         while thread.is_alive() and used is not None and time.monotonic() - start < PATIENCE * seconds:
-            now = _processor_seconds(process.pid)
+            now = _processor_seconds(pid)
             if now is None or now - used >= seconds:
                 break
             thread.join(0.1)
@@ -175,7 +194,7 @@ class Worker:
         if "error" in reply:
             if reply["error"][0] == "ImportError":
                 self.stop()
-            raise StudentError(*map(str, reply["error"][:3]))
+            raise StudentError(*(str(part)[:LONGEST_TEXT] for part in reply["error"]))
         if self.watch:
             self.seen.update(reply.get("seen", ()))
         try:
@@ -200,10 +219,15 @@ def _reply(process, functions):
                 raise wire.WireError("found a damaged answer")
             return structure, arrays
         try:
-            result = functions[structure["ask"]](*wire.unflatten(structure["args"], arrays))
+            number = structure["ask"]
+            if type(number) is not int or not 0 <= number < len(functions):
+                raise wire.WireError("found a call of a function that was not sent")
+            result = functions[number](*wire.unflatten(structure["args"], arrays))
             value, arrays = wire.flatten(result)
             answer = wire.to_bytes({"result": value}, arrays)
-        except (TypeError, LookupError, ValueError, ArithmeticError) as error:
+        except wire.WireError:
+            raise
+        except (TypeError, LookupError, ValueError, ArithmeticError, AttributeError) as error:
             answer = wire.to_bytes({"error": f"{type(error).__name__}: {error}"[:300]}, [])
         process.stdin.write(answer)
         process.stdin.flush()

@@ -4,8 +4,9 @@ host.py starts it as `python -I -B -u worker.py SETTINGS`, with requests on stan
 output. Comparison and points are in the grader's process. This process has no reference, no tests and no results, so
 code that modifies NumPy, files or stack frames in it cannot change a score.
 
-With limits (for grading) it may open only those files of Python and NumPy that imports need, and it may not start
-processes, use the network, or exceed its memory limit. If it runs as root, it becomes `nobody` first.
+For grading it is started in an isolation (isolation.py), and `confine` gives up the rest before any student's code
+arrives (confinement.py): that boundary is the kernel's. The audit hook at the end of `confine` is none: it gives honest
+students a message that says what a task has no use for.
 """
 
 import importlib
@@ -81,8 +82,8 @@ def install(function, source, helpers):
 class Server:
     """Answers requests until the pipe ends."""
 
-    def __init__(self, channel, wire):
-        self.channel, self.wire = channel, wire
+    def __init__(self, channel, wire, settings):
+        self.channel, self.wire, self.settings = channel, wire, settings
 
     def value(self, structure, arrays):
         return self.wire.unflatten(structure, arrays, call_back=self.call_back, with_classes=True)
@@ -116,6 +117,9 @@ class Server:
 
     def answer(self, request, arrays):
         action = request["do"]
+        if action == "confine":
+            confine(self.settings, request["address_space"])
+            return None
         if action == "install":
             install(request["function"], request["source"], request["helpers"])
             return None
@@ -166,28 +170,32 @@ def _where(error):
         return ""
 
 
-def limit(root, memory_bytes):
-    """Limit memory, and forbid files, processes and the network. Python code cannot undo it."""
+def confine(settings, address_space):
+    """Give up files, processes, the network and memory. The order matters: each step needs what the next gives up."""
+    from minimobilebert.course.sandbox import confinement
+
+    isolation, root = settings["isolation"], settings["root"]
+    confinement.forbid_new_privileges()
+    confinement.limit_memory(address_space)
+    if isolation == "user":
+        confinement.change_root(root)
+    if isolation == "landlock":
+        confinement.see_only(root)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        confinement.become(settings["user"])
+    if isolation != "bubblewrap":  # which ends the worker itself
+        leave_with(os.getppid())
+    confinement.limit_resources(settings["seconds"])
+    if not confinement.filter_system_calls() and isolation == "landlock":
+        raise OSError("system call filter: not on this system")
+    guard_with_messages(root)
+
+
+def guard_with_messages(root):
+    """Refuse, with a message, what no task has a use for."""
     import numpy
 
-    for lazy in ("numpy.fft", "numpy.linalg", "numpy.random", "numpy.ma", "numpy.polynomial"):
-        importlib.import_module(lazy)
-    try:
-        import resource
-    except ImportError:
-        resource = None  # Windows: the grader limits the time, the hook below the rest
-    if resource is not None:
-        with open("/proc/self/statm") if os.path.exists("/proc/self/statm") else open(os.devnull) as file:
-            pages = file.read().split()
-        most = memory_bytes + (int(pages[0]) * resource.getpagesize() if pages else 0)
-        for name, value in (("RLIMIT_AS", most), ("RLIMIT_FSIZE", 0), ("RLIMIT_CORE", 0)):
-            resource.setrlimit(getattr(resource, name), (value, value))
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    readable = [os.path.realpath(path) + os.sep for path in
+    readable = [os.path.realpath(path).rstrip(os.sep) + os.sep for path in
                 (root, os.path.dirname(numpy.__file__), os.path.dirname(os.__file__))]  # fmt: skip
     site = [path for path in map(os.path.realpath, sys.path) if path.endswith(("site-packages", "dist-packages"))]
     sys.path[:] = [path for path in sys.path if not os.path.realpath(path).endswith(("site-packages", "dist-packages"))]
@@ -233,8 +241,9 @@ def leave_with(parent):
 def main():
     settings = json.loads(sys.argv[1])
     channel = Channel()
-    leave_with(os.getppid())
-    sys.path.insert(0, settings["root"])
+    if not settings["limited"]:
+        leave_with(os.getppid())
+    sys.path[:0] = [settings["root"], *([settings["site"]] if settings["site"] else [])]
     # Remove finders of editable installations: they would import modules that this copy of the package omits.
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
     from minimobilebert.course.sandbox import wire
@@ -247,10 +256,12 @@ def main():
             channel.write(wire.to_bytes({"error": ["ImportError", f"{file} cannot be imported: {text}", ""]}, []))
             return
     sys.argv[1:] = []
-    if settings["memory"]:
-        limit(settings["root"], settings["memory"])
+    if settings["limited"]:
+        from minimobilebert.course.sandbox import confinement
+
+        confinement.preload()
     channel.write(wire.to_bytes({"result": None}, []))
-    Server(channel, wire).serve()
+    Server(channel, wire, settings).serve()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def write_package(course, tasks, folder, for_grading=False):
 
 def _is_grader(file):
     kept = tuple(f"minimobilebert/course/{inside}__init__.py" for inside in ("", "sandbox/"))
-    kept += ("minimobilebert/course/sandbox/worker.py", "minimobilebert/course/sandbox/wire.py")
+    kept += tuple(f"minimobilebert/course/sandbox/{name}.py" for name in ("worker", "wire", "confinement"))
     return file.startswith("minimobilebert/course/") and file not in kept
 
 

@@ -11,6 +11,7 @@ from ...support.archive_members import printable
 from ..shared.checking import NOT_RUN, PASSED
 
 WIDEST = 40  # characters of a name in the table
+LONGEST_LINE = 1000  # characters of a line about a property, which may quote what a student returned
 
 
 @dataclasses.dataclass
@@ -20,6 +21,7 @@ class Grade:
     factor: float = 1.0
     late: str = ""
     seconds: float = 0.0
+    isolation: str = "none"  # of the process that ran the student's code (sandbox/isolation.py)
     failed: str = ""  # the error of the grader itself; the submission is graded again the next time
 
     @property
@@ -45,7 +47,8 @@ def gradescope(grade, policy, settings=""):
         tests.append({
             "number": result.task.id, "name": f"{result.task.title} ({result.task.name})", "score": result.score,
             "max_score": result.task.points, "status": "passed" if result.passed else "failed",
-            "output": "\n".join(map(printable, lines)), "output_format": "text", "visibility": "visible",
+            "output": "\n".join(printable(line[:LONGEST_LINE]) for line in lines), "output_format": "text",
+            "visibility": "visible",
         })  # fmt: skip
     files = [f"{shown}  (as {file})" for file, (shown, _) in sorted(submission.files.items())]
     graded = f"graded: {printable(submission.path.name)}, sha256 {submission.sha256 or 'none'}"
@@ -57,7 +60,7 @@ def gradescope(grade, policy, settings=""):
             "name": submission.name, "path": printable(str(submission.path)), "sha256": submission.sha256,
             "graded": _graded(submission), "problem": printable(grade.failed or submission.problem),
             "notes": list(map(printable, submission.notes)), "late": grade.late, "late_factor": grade.factor,
-            "failed": bool(grade.failed), "settings": settings,
+            "isolation": grade.isolation, "failed": bool(grade.failed), "settings": settings,
         },
     }  # fmt: skip
 
@@ -77,12 +80,12 @@ def as_csv(results):
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     ids = [test["number"] for test in results[0]["tests"]]
-    table.writerow(["name", "score", "points", "late", *ids, "sha256", "problem", "graded", "notes"])
+    table.writerow(["name", "score", "points", "late", *ids, "sha256", "problem", "graded", "notes", "isolation"])
     for result in results:
         about = result["extra_data"]
         scores = [f"{test['score']:g}" for test in result["tests"]]
         row = [about["name"], f"{result['score']:g}", _points(result), about["late"], *scores, about["sha256"],
-               about["problem"], about["graded"], "; ".join(about["notes"])]  # fmt: skip
+               about["problem"], about["graded"], "; ".join(about["notes"]), about["isolation"]]  # fmt: skip
         # A leading quote prevents a spreadsheet from reading a name as a formula.
         table.writerow([f"'{cell}" if str(cell)[:1] in set("=+-@\t\r") else cell for cell in row])
     return text.getvalue()

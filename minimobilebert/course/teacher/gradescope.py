@@ -15,6 +15,7 @@ import signal
 import zipfile
 
 from ...support.files import replacing, write_json
+from ..sandbox import isolation
 from .gradescope_scripts import RUN, SETUP
 from .grading import STOPPED, Grader, terminated_as_interrupted
 
@@ -73,9 +74,11 @@ def grade_there(course, folder, policy):
     results = folder / "results" / "results.json"
     results.parent.mkdir(exist_ok=True)
     policy = fitted(policy, memory_of_container())
+    if policy.isolation in (isolation.BEST, isolation.REQUIRED) and not isolation.missing("user"):
+        policy = dataclasses.replace(policy, isolation="user")  # the containers run as root and allow no namespaces
     with terminated_as_interrupted(), Grader(course, policy) as grader:
         submission = grader.read(folder / "submission")
-        last = Grade(submission, [grader.without(task, STOPPED) for task in grader.tasks])
+        last = Grade(submission, [grader.without(task, STOPPED) for task in grader.tasks], isolation=grader.isolation)
 
         def keep(grade):
             nonlocal last

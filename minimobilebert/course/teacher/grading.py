@@ -8,7 +8,6 @@ graded function. The policy is in `lessons/grading.toml` (policy.py).
 """
 
 import contextlib
-import os
 import pathlib
 import signal
 import tempfile
@@ -16,6 +15,7 @@ import threading
 import time
 
 from ...support.terminal import progress_bar
+from ..sandbox import isolation
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, NOT_RUN, Outcome, TaskResult, run_task
 from ..shared.extraction import Refused, extract, parse
@@ -46,10 +46,23 @@ class Grader:
         self.left_out = cuts_of(self.tasks)
 
     def __enter__(self):
+        self.isolation = isolation.choose(self.policy.isolation)
         self._folder = tempfile.TemporaryDirectory(prefix="minimobilebert-grade-")
-        self.root = pathlib.Path(self._folder.name)
-        os.chmod(self.root, 0o755)  # the worker may run as another user
-        write_package(self.course, self.tasks, self.root, for_grading=True)
+        try:
+            self.root = pathlib.Path(self._folder.name).resolve()
+            write_package(self.course, self.tasks, self.root, for_grading=True)
+            for path in (self.root, *self.root.rglob("*")):  # the worker may run as another user
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            if (
+                self.isolation == "user"
+            ):  # which will see this folder as /, and looks for modules under its present path
+                inside = self.root / self.root.relative_to("/")
+                inside.parent.mkdir(parents=True)
+                inside.symlink_to("/")
+            isolation.try_out(self.isolation, self.root)
+        except BaseException:
+            self._folder.cleanup()
+            raise
         return self
 
     def __exit__(self, *exception):
@@ -58,7 +71,10 @@ class Grader:
     def worker(self, memory=True):
         """A process with the package without the tasks, and with the limits of the policy."""
         limit = self.policy.memory_mb * 2**20 if memory else None
-        return Worker(self.root, modules=sorted(self.files), memory=limit)
+        seconds = 2 * self.policy.seconds_per_submission + 60
+        return Worker(
+            self.root, sorted(self.files), limit, isolation=self.isolation if memory else "none", seconds=seconds
+        )
 
     def extract(self, submission):
         """-> {task id: Extracted, or the reason for a refusal as text}"""
@@ -98,11 +114,14 @@ class Grader:
         start = time.monotonic()
         try:
             return self.grade(submission, handed_in, progress)
+        except isolation.IsolationError:
+            raise  # the next submissions would not be isolated either
         except Exception as error:
             reason = f"the grader failed, which is not the student's fault: {type(error).__name__}: {error}"
             reason = " ".join(reason.split())[:500]
             results = [self.without(task, reason) for task in self.tasks]
-            return Grade(submission, results, *late_factor(self.policy, handed_in), time.monotonic() - start, reason)
+            seconds = time.monotonic() - start
+            return Grade(submission, results, *late_factor(self.policy, handed_in), seconds, self.isolation, reason)
 
     def grade(self, submission, handed_in=None, progress=None):
         """-> Grade. progress: called after each task with a Grade in which the remaining tasks are not run"""
@@ -112,7 +131,7 @@ class Grader:
         results = []
 
         def so_far(results):
-            return Grade(submission, results, factor, late, time.monotonic() - start)
+            return Grade(submission, results, factor, late, time.monotonic() - start, self.isolation)
 
         with self.worker() as worker:
             for task in self.tasks:

@@ -6,6 +6,7 @@ import pathlib
 
 from ...support.shapes import Integer, Number, shown
 from ...support.structured_files import read_toml
+from ..sandbox import isolation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Policy:
     seconds_per_call: float = 10.0
     seconds_per_submission: float = 540.0  # Gradescope's default limit is 600
     memory_mb: int = 1024
+    isolation: str = isolation.BEST  # or "required", or the name of one (sandbox/isolation.py)
     due: str = ""  # "2027-03-01T23:59:00+01:00"; empty: no date
     grace_hours: float = 0.0
     percent_lost_per_day_late: float = 0.0  # of the score, for every day or part of one
@@ -30,6 +32,7 @@ _SHAPE = {
     "seconds_per_call?": Number(0, 86_400),
     "seconds_per_submission?": Number(0, 86_400),
     "memory_mb?": Integer(0, 2**20),
+    "isolation?": str,
     "due?": str,
     "grace_hours?": Number(0, 10_000),
     "percent_lost_per_day_late?": Number(0, 100),
@@ -46,12 +49,15 @@ def load_policy(path):
     policy = Policy(**read_toml(path, _SHAPE))
     if not policy.seeds:
         raise ValueError(f"{path}: seeds: found [], expected at least one whole number")
+    if policy.isolation not in isolation.WANTED:
+        raise ValueError(f"{path}: isolation: found {shown(policy.isolation)}, expected one of"
+                         f" {', '.join(isolation.WANTED)}")  # fmt: skip
     if policy.due:
-        _date(path, policy.due)
+        parse_date(path, policy.due)
     return policy
 
 
-def _date(where, text):
+def parse_date(where, text):
     try:
         date = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -65,7 +71,11 @@ def late_factor(policy, handed_in):
     """The factor of the score for a late submission -> factor, text ("" if it is in time)"""
     if not policy.due or handed_in is None:
         return 1.0, ""
-    late = _date("--handed-in", handed_in) - _date("due", policy.due) - datetime.timedelta(hours=policy.grace_hours)
+    late = (
+        parse_date("--handed-in", handed_in)
+        - parse_date("due", policy.due)
+        - datetime.timedelta(hours=policy.grace_hours)
+    )
     if late <= datetime.timedelta(0):
         return 1.0, ""
     days = -(-late // datetime.timedelta(days=1))

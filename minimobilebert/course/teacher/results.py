@@ -21,7 +21,7 @@ _RESULT = {
     "score": float, "output": str,
     "tests": [{"number": str, "score": float, "max_score": float, "status": str, str: ANY}],
     "extra_data": {"name": str, "path": str, "sha256": str, "graded": str, "problem": str, "notes": [str], "late": str,
-                   "failed": bool, "settings": str, "handed_in": (str, None), "place": str, str: ANY},
+                   "isolation": str, "failed": bool, "settings": str, "handed_in": (str, None), "place": str, str: ANY},
     str: ANY,
 }  # fmt: skip
 
