@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -207,6 +208,9 @@ ENDING = {
         "for folder in ('/tmp', '.', '/dev/shm', '/var/tmp', '/grader/package', 'PACKAGE'):\n    try:\n"
         "        os.mkdir(folder + '/a')\n    except OSError:\n        continue\n    leak(folder)"
     ),
+    "outlives the grader": CTYPES + "leak(c.prctl(1, 0, 0, 0, 0) == 0)",
+    "hides the grader's end": "parent = os.getppid()\nos.getppid = lambda: parent\nwhile True:\n    pass",
+    "ignores the limit of processor time": "s = load('signal')\ns.signal(s.SIGXCPU, s.SIG_IGN)\nwhile True:\n    pass",
     "raises its limits": (
         "r = load('resource')\nfor which in (r.RLIMIT_AS, r.RLIMIT_NPROC, r.RLIMIT_FSIZE, r.RLIMIT_CPU):\n    try:\n"
         "        r.setrlimit(which, (r.RLIM_INFINITY, r.RLIM_INFINITY))\n    except (OSError, ValueError):\n        continue\n    leak(which)"
@@ -289,6 +293,18 @@ ANSWERING = {
     "a process that is gone": "os._exit(0)",
     "a process that stops itself": CTYPES + "c.abort()",
     "a crash": "load('ctypes').string_at(1)",
+    "a message that takes hours": (
+        "send(os, load('struct').pack('<QQ', 1000, 0))\nwhile True:\n    send(os, b' ')\n    load('time').sleep(0.2)"
+    ),
+    "numbers that are none": "send(os, message(load, b'[{\"result\":{\"list\":[NaN,Infinity]}},[]]'))\nreturn 1",
+    "a dictionary of a hundred thousand": (
+        "send(os, message(load, {'result': {'list': [{'dict': [[str(i), i] for i in range(100000)]}, None]}}))\nreturn 1"
+    ),
+    "half a character": "raise ValueError('\\ud800' + MARKED)".replace("MARKED", "'\\udfff'"),
+    "a record with a name for the terminal": (
+        "send(os, message(load, {'result': {'list': [{'record': 'a:\\x1b[2J', 'fields': [['\\x1b[2J\\u202e', 1]]}, None]}}))\nreturn 1"
+    ),
+    "no stack": "operator.attrgetter('setrecursionlimit')(sys)(10 ** 9)\ndef f(n):\n    return f(n + 1)\nf(0)",
     "closed pipes": "for n in range(64):\n    try:\n        os.close(n)\n    except OSError:\n        pass",
 }  # fmt: skip
 ATTACKS = {
@@ -384,16 +400,30 @@ def grade(grader, path):
     return grader.grade(read_submission(path, grader.files))
 
 
-def workers():
-    """The processes on this machine that run worker.py"""
-    found = set()
+def states():
+    """{number of a process: (its parent, its state, when it started)}"""
+    found = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if b"sandbox/worker.py" in (folder / "cmdline").read_bytes():
-                found.add(int(folder.name))
+            fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            found[int(folder.name)] = (int(fields[1]), fields[0].decode(), int(fields[19]))
         except OSError:
             pass
     return found
+
+
+def started_by(pid):
+    """The processes that a process has started, and those that these have started: {(number, when it started)}"""
+    processes, found = states(), {pid}
+    while more := {number for number, (parent, *_) in processes.items() if parent in found} - found:
+        found |= more
+    return {(number, processes[number][2]) for number in found - {pid}}
+
+
+def running(some):
+    """Those of `some` processes that still run"""
+    processes = states()
+    return {(n, start) for n, start in some if n in processes and processes[n][2] == start and processes[n][1] != "Z"}
 
 
 @pytest.mark.parametrize(("grader", "name"), CASES, indirect=["grader"], scope="module")
@@ -440,10 +470,34 @@ def test_without_isolation_they_work(surroundings, tmp_path, name):
     assert graded.score > 0 or "LEAK" in reasons(graded), reasons(graded)
 
 
+@pytest.mark.parametrize(
+    "body", ["while True:\n    pass", ATTACKS["ends: hides the grader's end"], "load('time').sleep(1000)"]
+)
+def test_nothing_runs_after_a_grader_that_was_killed(grader, surroundings, tmp_path, body):
+    folder = hand_in(tmp_path / "ada", submission_of(body))
+    code = (
+        "import sys\nfrom minimobilebert.course.teacher.grading import run\nfrom minimobilebert.course.shared.manifest import load\n"
+        "from minimobilebert.course.teacher.policy import Policy\n"
+        f"run(load(), [{str(folder)!r}], {str(tmp_path / 'out')!r}, Policy(lessons='3', seconds_per_call=60.0, isolation={grader.isolation!r}))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline, count = time.monotonic() + 90, 3 if grader.isolation == "bubblewrap" else 1
+    while len(started_by(process.pid)) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(4.0)  # the function is called by now
+    started = started_by(process.pid)
+    assert len(running(started)) == count
+    process.kill()
+    process.wait()
+    while running(started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(started)
+
+
 def test_nothing_runs_afterwards(grader, surroundings, tmp_path):
-    before = workers()
+    before = started_by(os.getpid())
     grade(grader, hand_in(tmp_path, ready("ends: ignores signals and does not end", surroundings, grader.root)))
     deadline = time.monotonic() + 10
-    while workers() - before and time.monotonic() < deadline:
+    while running(started_by(os.getpid()) - before) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert workers() <= before
+    assert not running(started_by(os.getpid()) - before)

@@ -480,7 +480,7 @@ def test_endless_loops_end_with_the_grader(tmp_path):
         "    worker.install(name, 'def nonorm_forward(x, weight, bias):\\n    while True:\\n        pass')\n"
         "    worker.start()\n"
         "    threading.Thread(target=worker.call, args=(name, [1, 2, 3], {}, 60), daemon=True).start()\n"
-        "    time.sleep(0.5)\n    print(worker.process.pid, flush=True)\n    os._exit(1)\n"
+        "    time.sleep(0.5)\n    print(worker.pid, flush=True)\n    os._exit(1)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid, deadline = int(done.stdout), time.monotonic() + 20

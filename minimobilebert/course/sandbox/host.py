@@ -123,6 +123,7 @@ class Worker:
         """Wait for the start of a worker with limits. No code of a student has run yet: a failure is the grader's."""
         try:
             self._transact(None, [], START_SECONDS)
+            self.pid = isolation.worker_of(self.pid)
             space = isolation.address_space(self.pid)
             request = {"do": "confine", "address_space": self.memory + space}
             self._transact(request, [], START_SECONDS)
@@ -136,7 +137,7 @@ class Worker:
         process, self.process = self.process, None
         if process is None:
             return
-        if self.pid != process.pid:
+        if self.pid != process.pid and process.poll() is None:  # otherwise the number may be another process's by now
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):

@@ -92,7 +92,8 @@ def try_out(name, root):
 class Started:
     """A worker that was started.
 
-    process: what we started; pid: the number of the worker itself, whose processor time and memory are measured
+    process: what we started; pid: the worker itself or, in bubblewrap, the first process of its name space. When the
+    grader ends, bubblewrap ends, with it that first process, and with it the worker, even as another user
     """
 
     def __init__(self, process, pid):
@@ -123,6 +124,15 @@ def start(name, root, settings, environment, errors=None):
     return Started(process, process.pid)  # it ends at once; the caller finds that no worker answers
 
 
+def worker_of(pid):
+    """The worker's own number, for its processor time and memory: the child of Started.pid, or that one itself."""
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == pid:
+                return int(folder.name)
+    return pid
+
+
 def address_space(pid):
     """The bytes that a process has mapped; 0 if the system does not say"""
     try:
@@ -146,7 +156,7 @@ def _interpreter():
 
 def bubblewrap(root, information, user):
     """The command that starts a program in bubblewrap, which writes the worker's number to the file `information`."""
-    command = [shutil.which("bwrap"), "--die-with-parent", "--new-session", "--as-pid-1", "--info-fd", str(information)]
+    command = [shutil.which("bwrap"), "--die-with-parent", "--new-session", "--info-fd", str(information)]
     command += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"]
     command += ["--hostname", "grader", "--cap-drop", "ALL"]
     if os.geteuid() == 0:  # the worker becomes `user` itself
@@ -179,7 +189,7 @@ def _standard_library():
 def _system_files():
     """Python, its modules, the system's libraries and what the loader needs to find them."""
     libraries = [path for path in ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/nix/store") if os.path.isdir(path)]
-    extra = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if os.path.isabs(path)]
+    extra = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if path.strip("/.")]
     files = [path for path in ("/etc/ld.so.cache", "/etc/alternatives", *extra) if os.path.exists(path)]
     return list(dict.fromkeys([*libraries, *files, *_standard_library(), _interpreter()]))
 

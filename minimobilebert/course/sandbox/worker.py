@@ -183,7 +183,8 @@ def confine(settings, address_space):
         confinement.see_only(root)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         confinement.become(settings["user"])
-    if isolation != "bubblewrap":  # which ends the worker itself
+    confinement.end_with_parent()
+    if isolation != "bubblewrap":  # where there is no parent to be seen
         leave_with(os.getppid())
     confinement.limit_resources(settings["seconds"])
     if not confinement.filter_system_calls() and isolation == "landlock":
