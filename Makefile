@@ -96,6 +96,8 @@ help:
 	@echo "make course-check check the whole course                           python -m minimobilebert course-check"
 	@echo "make gradescope   the autograder's zip (OUT=autograder.zip)        python -m minimobilebert gradescope"
 	@echo "grade             grade submissions                                python -m minimobilebert grade FOLDER --out DIR"
+	@echo "gradebook         scores in a table of Canvas or Moodle            python -m minimobilebert gradebook DIR TABLE --out FILE"
+	@echo "collect           functions of a class, for JPlag or MOSS          python -m minimobilebert collect FOLDER --out DIR"
 	@echo "make site         the course and reference as web pages (OUT=site) python -m minimobilebert site"
 	@echo "make notebooks    each walkthrough as a notebook (OUT=notebooks)   python -m minimobilebert notebooks"
 	@echo ""

@@ -169,6 +169,14 @@ ELSEWHERE = {
     "make setup EXTRAS=interop": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     "make setup EXTRAS=distributed": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
     MINI + "setup": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    # what a class needs around grading
+    MINI + "student --solved": "test_course_exports.py::test_the_command_writes_a_solved_edition_with_a_workflow",
+    MINI
+    + "student --github-classroom": "test_course_exports.py::test_the_command_writes_a_solved_edition_with_a_workflow",
+    MINI
+    + "gradebook grades-a1 worksheet.csv --out filled.csv": "test_course_exports.py::test_scores_in_the_table_of_canvas_and_moodle",
+    MINI
+    + "collect submissions --out similarity --policy a1.toml": "test_course_exports.py::test_the_functions_of_a_class_for_jplag_and_moss",
     # in a student edition
     "make check": "test_course_edition.py::test_a_student_s_way_through_a_task",
     MINI + "check": "test_course_edition.py::test_a_student_s_way_through_a_task",

@@ -131,7 +131,7 @@ def test_every_task_leaves_what_is_known_so_far(autograder, monkeypatch):
         return task(self, *more)
 
     monkeypatch.setattr(Grader, "_task", noted)
-    grade = grade_there(load(), autograder, Policy(lessons="3"))
+    grade = grade_there(load(), autograder, lambda: Policy(lessons="3"))
     assert [before["score"] for before in seen] == [0, 2] and grade.score == 6
     for before in seen:
         assert before["output"].startswith("not finished:") and len(before["tests"]) == len(grade.results)
@@ -159,7 +159,7 @@ def test_whatever_ends_it_the_points_so_far_are_kept(autograder, monkeypatch, ho
 
     monkeypatch.setattr(Grader, "_task", ends)
     start = time.monotonic()
-    grade_there(load(), autograder, Policy(lessons="3", seconds_per_submission=3.0 if how == "time" else 60.0))
+    grade_there(load(), autograder, lambda: Policy(lessons="3", seconds_per_submission=3.0 if how == "time" else 60.0))
     assert time.monotonic() - start < 25
     result = results(autograder)
     words = (
@@ -172,7 +172,7 @@ def test_whatever_ends_it_the_points_so_far_are_kept(autograder, monkeypatch, ho
 
 def test_nothing_handed_in_is_a_result_too(tmp_path):
     (tmp_path / "submission").mkdir()
-    grade_there(load(), tmp_path, Policy(lessons="3"))
+    grade_there(load(), tmp_path, lambda: Policy(lessons="3"))
     assert results(tmp_path)["score"] == 0 and "found an empty folder" in results(tmp_path)["output"]
 
 

@@ -79,9 +79,11 @@ WITHOUT_EXTRAS = [
     ("glue", 2, "(--data)"),
     ("squad", 2, "(--data)"),
     ("squad-score a b", 2, "a: No such file or directory"),
+    ("gradebook a b --out c", 2, "a: found no result in it, expected the folder that grade --out wrote"),
     ("download glue --to x --only nonsense", 2, "expected"),
     *((words, 2, CLONE) for words in (
         "course", "course --write", "student", "check", "check 02.1", "hint 02.1", "progress", "grade text --out x",
+         "collect text --out x",
         "gradescope", "mutants", "course-check", "site", "notebooks --out x")),
 ]  # fmt: skip
 WITH_EXTRAS = [

@@ -43,9 +43,13 @@ def _course_arguments(parser):
 def student(arguments):
     from ..course.shared.manifest import chosen_lessons, load
     from ..course.teacher.edition import write_edition
+    from ..course.teacher.solved import solved_files
 
-    course = load()
-    tasks = write_edition(course, chosen_lessons(course, arguments.lessons), arguments.out, arguments.seed)
+    course, solved = load(), solved_files if arguments.solved else None
+    tasks = write_edition(
+        course, chosen_lessons(course, arguments.lessons), arguments.out, arguments.seed, solved=solved,
+        github_classroom=arguments.github_classroom,
+    )  # fmt: skip
     print(f"{arguments.out}: {len(tasks)} tasks, {sum(task.points for task in tasks)} points")
     return 0
 
@@ -55,6 +59,10 @@ def _student_arguments(parser):
     parser.add_argument(
         "--out", default="student", type=file_name, metavar="FOLDER", help="new or empty (default student)"
     )
+    parser.add_argument("--solved", action="store_true", help="with the solutions: the submission that gets all points;"
+                        " not for students")  # fmt: skip
+    parser.add_argument("--github-classroom", action="store_true", help="with a workflow that reports the points of the"
+                        " checks to GitHub Classroom")  # fmt: skip
     seed_option(parser, "draws the checks' numbers: another one each term (1)")
 
 
@@ -139,16 +147,18 @@ def grade(arguments):
     from ..course.shared.manifest import load
     from ..course.teacher.grades import format_grades
     from ..course.teacher.grading import run
+    from ..course.teacher.hand_in_times import read_times
 
     course = load()
     policy = _policy(course, arguments.policy)
     if policy.due and arguments.handed_in is None:
         print(f"note: due {policy.due}, but without --handed-in nothing counts as late", file=sys.stderr)
+    handed_in = read_times(arguments.handed_in)
     if arguments.isolation is not None:
         policy = dataclasses.replace(policy, isolation=arguments.isolation)
     name = isolation.choose(policy.isolation)
     print(f"isolation: {name}: {isolation.EXPLAINED[name]}", flush=True)
-    results = run(course, arguments.submissions, arguments.out, policy, arguments.handed_in)
+    results = run(course, arguments.submissions, arguments.out, policy, handed_in)
     print(format_grades(results))
     print(f"written: {pathlib.Path(arguments.out) / 'grades.csv'} and a .json each")
     failed = sum(result["extra_data"]["failed"] for result in results)
@@ -171,7 +181,49 @@ def _grade_arguments(parser):
                         " (default lessons/grading.toml)")  # fmt: skip
     parser.add_argument("--isolation", metavar="NAME", help="best, required (none is an error), bubblewrap, user,"
                         " landlock or none (default: the policy's, or best)")  # fmt: skip
-    parser.add_argument("--handed-in", metavar="DATE", help="of all of them, such as 2027-03-01T20:00:00+01:00")
+    parser.add_argument("--handed-in", metavar="DATE", help="of all, such as 2027-03-01T20:00:00+01:00, or a CSV file"
+                        " with the columns name and handed_in")  # fmt: skip
+
+
+def gradebook(arguments):
+    from ..course.teacher.gradebook import fill
+    from ..course.teacher.results import read_results
+    from ..support.files import write_text
+
+    results = read_results(arguments.grades)
+    text, missing = fill(results, arguments.table, arguments.column)
+    write_text(arguments.out, text)
+    print(f"{arguments.out}: {len(results) - len(missing)} scores")
+    if missing:
+        print(f"not in {arguments.table}: {', '.join(missing)}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _gradebook_arguments(parser):
+    parser.add_argument("grades", type=file_name, metavar="GRADES", help="the folder that grade --out wrote")
+    parser.add_argument("table", type=file_name, metavar="TABLE", help="Canvas's gradebook or Moodle's worksheet (CSV)")
+    parser.add_argument("--column", metavar="NAME", help="the column to fill, such as A1 (default: Grade)")
+    parser.add_argument("--out", required=True, type=file_name, metavar="FILE", help="the table with the scores")
+
+
+def collect(arguments):
+    from ..course.shared.manifest import load
+    from ..course.teacher.similarity import collect
+
+    course = load()
+    found, empty = collect(course, arguments.submissions, arguments.out, _policy(course, arguments.policy))
+    print(f"{arguments.out}: {sum(count for _, count in found)} functions of {len(found)} submissions")
+    print(f"  JPlag  java -jar jplag.jar -l python3 {arguments.out}")
+    print(f"  MOSS   moss -l python -d {arguments.out}/*/*.py")
+    if empty:
+        print(f"without a function: {', '.join(empty)}", file=sys.stderr)
+    return 0
+
+
+def _collect_arguments(parser):
+    parser.add_argument("submissions", nargs="+", type=file_name, metavar="SUBMISSION", help="as for grade")
+    parser.add_argument("--out", required=True, type=file_name, metavar="FOLDER", help="new or empty")
+    parser.add_argument("--policy", type=file_name, metavar="FILE", help="as for grade: whose lessons")
 
 
 def gradescope(arguments):
@@ -180,7 +232,7 @@ def gradescope(arguments):
 
     course = load()
     if arguments.grade:
-        done = grade_there(course, arguments.grade, _policy(course, None))
+        done = grade_there(course, arguments.grade, lambda: _policy(course, None))
         print(f"{done.score:g} of {done.points}")
     else:
         print(build(course, arguments.out))
@@ -238,6 +290,18 @@ COMMANDS = {
     "hint": ("show the next hint of a task", "02.1", _hint_arguments, hint),
     "progress": ("show tasks, points and results", "--json", json_option, progress),
     "grade": ("grade submissions", "submissions --out grades", _grade_arguments, grade),
+    "gradebook": (
+        "write scores into a table of Canvas or Moodle",
+        "grades worksheet.csv --out filled.csv",
+        _gradebook_arguments,
+        gradebook,
+    ),
+    "collect": (
+        "write the functions of a class for JPlag or MOSS",
+        "submissions --out similarity",
+        _collect_arguments,
+        collect,
+    ),
     "gradescope": ("write the autograder for Gradescope", "--out autograder.zip", _gradescope_arguments, gradescope),
     "mutants": ("run all properties on all wrong solutions", "02.1", _mutants_arguments, mutants),
     "course-check": ("check the whole course", "--json", json_option, course_check),

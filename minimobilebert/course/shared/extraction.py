@@ -49,7 +49,8 @@ def parse(data, shown):
     except SyntaxError as error:
         if not error.lineno:
             raise Refused(f"{shown}: cannot be read as Python ({error.msg})") from None
-        raise Refused(f"{shown}, line {error.lineno}: syntax error: {error.msg}") from None
+        line = f": {error.text.strip()[:80]}" if error.text and error.text.strip() else ""
+        raise Refused(f"{shown}, line {error.lineno}: syntax error: {error.msg}{line}") from None
     except (UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
         raise Refused(f"{shown}: cannot be read as Python ({type(error).__name__})") from None
 

@@ -22,7 +22,7 @@ from ..shared.manifest import sealed
 from ..shared.properties import load_properties
 from ..shared.recording import save_recording
 from ..shared.trial import Recorder
-from .edition_texts import AGENTS, README, makefile
+from .edition_texts import AGENTS, README, classroom, makefile
 
 # Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
@@ -33,8 +33,12 @@ SHORTEST_LEAK = 20  # characters; shorter lines, and lines without arithmetic, d
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
 
 
-def write_edition(course, lessons, out, seed=1, record=True):
-    """Write a student edition -> its tasks. ValueError if it reveals a solution, or if `out` is not empty."""
+def write_edition(course, lessons, out, seed=1, record=True, solved=None, github_classroom=False):
+    """Write a student edition -> its tasks. ValueError if it reveals a solution, or if `out` is not empty.
+
+    solved: a function (solved.py) that writes the solutions into the files; then this edition is for teachers
+    github_classroom: with the workflow that reports points to GitHub Classroom
+    """
     if course.edition is not None:
         raise ValueError(f"{course.root}: found a student edition, expected the project it was made from")
     tasks = [task for task in course.tasks if task.lesson in lessons]
@@ -49,11 +53,18 @@ def write_edition(course, lessons, out, seed=1, record=True):
         write_text(unfinished / "Makefile", makefile((course.root / "Makefile").read_text(encoding="utf-8")))
         write_text(unfinished / "README.md", README.format(first=tasks[0].id, count=len(tasks)))
         write_text(unfinished / "AGENTS.md", AGENTS)
+        if github_classroom:
+            (unfinished / ".github" / "workflows").mkdir(parents=True)
+            write_text(unfinished / ".github" / "workflows" / "classroom.yml", classroom(tasks))
         write_json(unfinished / "lessons" / "edition.json", {"lessons": lessons, "seed": seed})
         write_json(unfinished / "lessons" / "originals.json", {
             file: (unfinished / file).read_text(encoding="utf-8") for file in sorted({task.file for task in tasks})
         })  # fmt: skip
         leaks = find_leaks(course, tasks, unfinished)
+        if solved is not None:
+            files = {task.file: (unfinished / task.file).read_text(encoding="utf-8") for task in tasks}
+            for file, text in solved(course, tasks, files).items():
+                write_text(unfinished / file, text)
         if leaks:
             rest = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
             raise ValueError(f"{leaks[0]}{rest}: add that place to the task's also_blank")

@@ -1,4 +1,4 @@
-"""The files that only a student edition has: its README, its Makefile, and a page for programming assistants."""
+"""The files that only a student edition has: README, Makefile, a page for programming assistants, a workflow."""
 
 README = """# minimobilebert, student edition
 
@@ -33,6 +33,56 @@ This folder is a course, and the person you are helping is its student. Teach; d
 - Review the student's code: name the property that fails and the line to look at.
 - Remind the student to report your help if the teacher asks for it.
 """
+
+_CLASSROOM = """# Checks each task after a push and reports the points to GitHub Classroom.
+name: Autograding
+on: [push, workflow_dispatch]
+permissions:
+  checks: write
+  actions: read
+  contents: read
+env:
+  MINIMOBILEBERT_BACKEND: numpy
+jobs:
+  run-autograding-tests:
+    runs-on: ubuntu-latest
+    if: github.actor != 'github-classroom[bot]'
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - run: python -m pip install -q "numpy>=1.26" "tqdm>=4.60"
+"""
+_CLASSROOM_TASK = """      - name: "{name}"
+        id: {id}
+        uses: classroom-resources/autograding-command-grader@v1
+        with:
+          test-name: "{name}"
+          command: python -m minimobilebert check {task}
+          timeout: 5
+          max-score: {points}
+"""
+_CLASSROOM_REPORT = """      - name: Report
+        uses: classroom-resources/autograding-grading-reporter@v1
+        env:
+{results}
+        with:
+          runners: {ids}
+"""
+
+
+def classroom(tasks):
+    """The workflow .github/workflows/classroom.yml for GitHub Classroom: a test for each task, with its points"""
+    ids = {task: f"task-{task.id.replace('.', '-')}" for task in tasks}
+    steps = "".join(
+        _CLASSROOM_TASK.format(name=f"{task.id} {task.title}".replace('"', "'"), id=ids[task], task=task.id,
+                               points=task.points)
+        for task in tasks
+    )  # fmt: skip
+    results = "\n".join(f'          {id.upper()}_RESULTS: "${{{{steps.{id}.outputs.result}}}}"' for id in ids.values())
+    return _CLASSROOM + steps + _CLASSROOM_REPORT.format(results=results, ids=",".join(ids.values()))
+
 
 _TARGETS = """# Targets
 .PHONY: help setup doctor check watch hint progress train-tiny models

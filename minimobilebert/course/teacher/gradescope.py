@@ -10,12 +10,15 @@ results.json the student sees nothing. We therefore write results.json after eac
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import signal
 import zipfile
 
+from ...support.archive_members import printable
 from ...support.files import replacing, write_json
 from ..sandbox import isolation
+from .grades import Grade, gradescope
 from .gradescope_scripts import RUN, SETUP
 from .grading import STOPPED, Grader, terminated_as_interrupted
 
@@ -66,13 +69,32 @@ def fitted(policy, memory):
     return dataclasses.replace(policy, memory_mb=max(LEAST, min(policy.memory_mb, (memory - GRADER_BYTES) >> 20)))
 
 
-def grade_there(course, folder, policy):
-    """Grade /autograder/submission and write results/results.json -> Grade; run_autograder calls it"""
-    from .grades import Grade, gradescope
+def grade_there(course, folder, load_policy):
+    """Grade /autograder/submission and write results/results.json -> Grade; run_autograder calls it
 
-    folder = pathlib.Path(folder)
-    results = folder / "results" / "results.json"
+    load_policy: called without arguments. Whatever fails, results.json has a score and says why.
+    """
+    results = pathlib.Path(folder) / "results" / "results.json"
     results.parent.mkdir(exist_ok=True)
+    try:
+        return _grade_there(course, pathlib.Path(folder), results, load_policy())
+    except BaseException as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        if not _is_result(results):
+            write_json(results, {"score": 0, "stdout_visibility": "hidden", "output": "Nothing was graded, which is not"
+                                 f" your mistake; please tell your teacher: {printable(reason)}"})  # fmt: skip
+        raise
+
+
+def _is_result(path):
+    """True if the grader itself has written a result, with the points so far"""
+    try:
+        return "tests" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _grade_there(course, folder, results, policy):
     policy = fitted(policy, memory_of_container())
     if policy.isolation in (isolation.BEST, isolation.REQUIRED) and not isolation.missing("user"):
         policy = dataclasses.replace(policy, isolation="user")  # the containers run as root and allow no namespaces

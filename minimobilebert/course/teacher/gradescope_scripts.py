@@ -59,6 +59,7 @@ cat > /autograder/results/results.json << 'END'
 {"score": 0, "stdout_visibility": "hidden", "output": "Nothing was graded: the autograder did not start, or was \
 stopped at once (no Python, no memory, no time). This is not your mistake; please tell your teacher."}
 END
+chmod 700 /autograder/source /autograder/submission /autograder/results
 cd /autograder/source
 MINIMOBILEBERT_BACKEND=numpy /autograder/venv/bin/python -m minimobilebert gradescope --grade /autograder
 """

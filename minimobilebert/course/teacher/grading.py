@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 
-from ...support.terminal import progress_bar
+from ...support.terminal import progress_bar, say
 from ..sandbox import isolation
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, NOT_RUN, Outcome, TaskResult, run_task
@@ -25,6 +25,7 @@ from ..shared.trial import Live
 from .edition import cuts_of, write_package
 from .entries import find_entries, unique_names
 from .grades import Grade, gradescope
+from .hand_in_times import times_of
 from .policy import late_factor
 from .results import Results, location_of, settings_of
 from .submission import read_submission
@@ -182,23 +183,28 @@ def _parsed(data, shown):
 def run(course, paths, out, policy, handed_in=None):
     """Grade all submissions; write NAME.json and a row of grades.csv for each to the folder `out` -> list of results
 
+    handed_in: a date for all, {name: date}, or None (hand_in_times.py)
+
     After an interruption the same call resumes. No file in `out` is overwritten.
     """
-    late_factor(policy, handed_in)  # raises an error for an invalid date before grading
     grader = Grader(course, policy)
     entries = find_entries(paths, grader.files, out)
     results = Results(out, settings_of(course, policy))
     names = unique_names(entries, results.names)
+    times = times_of(handed_in, names)
+    if policy.due and handed_in is not None and None in times.values():
+        without = [names[path] for path in entries if times[path] is None]
+        say(f"note: found no time for {', '.join(without)}; without one nothing counts as late")
     done = 0
     try:
         with terminated_as_interrupted(), grader, progress_bar("grade", len(entries)) as bar:
             for path in entries:
                 submission = grader.read(path, names[path])
-                result = results.of(submission, handed_in)
+                result = results.of(submission, times[path])
                 if result is None:
-                    grade = grader.grade_or_say_why(submission, handed_in)
+                    grade = grader.grade_or_say_why(submission, times[path])
                     result = gradescope(grade, policy, results.settings)
-                    results.add(submission, handed_in, result)
+                    results.add(submission, times[path], result)
                 done += 1
                 bar.update(f"{submission.name} {result['score']:g}")
     except KeyboardInterrupt:

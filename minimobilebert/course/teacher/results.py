@@ -41,6 +41,15 @@ def location_of(path):
     return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")
 
 
+def read_results(folder):
+    """The results in a folder of `grade`, sorted by name. ValueError of one line if it has none"""
+    folder = pathlib.Path(folder)
+    found = [read_json(path, _RESULT) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise ValueError(f"{folder}: found no result in it, expected the folder that grade --out wrote")
+    return found
+
+
 class Results:
     """The results in a folder: the existing ones, and those that are added."""
 
