@@ -32,12 +32,12 @@ from .rivals_int8 import quantize_torch
 from .sides import INT8, OURS, OURS_INT8, TORCH, TORCH_INT8, library_of, precision_of
 from .training import case_of_step, first_weights, our_step, torch_step
 
-_TEACHER = preset(
+TEACHER = preset(
     "bert-base", hidden_size=384, embedding_size=384, intermediate_size=1536, num_hidden_layers=6,
     hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
-_SHAPE = 64, 24  # texts, pieces of each
-_FACTORS = {name: getattr(DistilSettings, name) for name in ("feature_factor", "attention_factor", "direction_factor")}
+SHAPE = 64, 24  # texts, pieces of each
+FACTORS = {name: getattr(DistilSettings, name) for name in ("feature_factor", "attention_factor", "direction_factor")}
 
 
 class _Work(NamedTuple):
@@ -50,7 +50,7 @@ class _Work(NamedTuple):
     batch: InputBatch
 
 
-def _work(teacher, shape):
+def work_of(teacher, shape):
     """teacher: ModelConfig; shape: texts, pieces -> _Work"""
     student = named_student("mobile", teacher)
     ids = np.random.default_rng(1).integers(1, teacher.vocab_size, shape).astype(np.int32)
@@ -58,29 +58,29 @@ def _work(teacher, shape):
     return _Work(teacher, first_weights(teacher), student, first_weights(student), batch)
 
 
-def distillation(name, teacher=_TEACHER, shape=_SHAPE):
+def distillation(name, teacher=TEACHER, shape=SHAPE):
     """The case of distil_minilm; teacher: ModelConfig"""
     return case_of_step(name, shape, functools.partial(_step_with_layers, teacher, shape))
 
 
-def distillation_of_vectors(name, teacher=_TEACHER, shape=_SHAPE):
+def distillation_of_vectors(name, teacher=TEACHER, shape=SHAPE):
     """The case of distil_minilm_vectors; teacher: ModelConfig"""
     also = (OURS_INT8, (TORCH, TORCH_INT8)), (OURS_INT8, (OURS,))
     return case_of_step(name, shape, functools.partial(_step_with_vectors, teacher, shape), also=also)
 
 
-def _without_heads(params, student):
+def without_heads(params, student):
     return {name: params[name] for name in parameter_shapes(student)}
 
 
 def _step_with_layers(teacher, shape, side, threads):
     """-> a function that does one step, always on the same batch, and returns its loss and gradient norm"""
-    work = _work(teacher, shape)
+    work = work_of(teacher, shape)
     if library_of(side) == TORCH:
         return _torch_step_with_layers(work, side)
-    params, student = _without_heads(work.params, work.student), work.student
+    params, student = without_heads(work.params, work.student), work.student
     pairs = tuple((layer, layer) for layer in range(student.num_hidden_layers))
-    transfer = EncoderTransfer(pairs, **_FACTORS)
+    transfer = EncoderTransfer(pairs, **FACTORS)
     return our_step(
         params, side,
         lambda: encoder_transfer_step(params, student, work.of_teacher, teacher, work.batch, transfer),
@@ -89,11 +89,11 @@ def _step_with_layers(teacher, shape, side, threads):
 
 def _step_with_vectors(teacher, shape, side, threads):
     """The same for the vectors alone"""
-    work = _work(teacher, shape)
+    work = work_of(teacher, shape)
     if library_of(side) == TORCH:
         return _torch_step_with_vectors(work, side)
-    params, student = _without_heads(work.params, work.student), work.student
-    transfer = EncoderTransfer((), direction_factor=_FACTORS["direction_factor"])
+    params, student = without_heads(work.params, work.student), work.student
+    transfer = EncoderTransfer((), direction_factor=FACTORS["direction_factor"])
     of_teacher = quantize(work.of_teacher, teacher) if precision_of(side) == INT8 else work.of_teacher
     with_vectors = ComputedVectors(Engine(of_teacher, teacher), transfer.pooling)
     return our_step(
@@ -109,13 +109,13 @@ def _mean_vectors(output):
 def _directions_apart(student, teacher):
     """1 - the mean cosine of vectors [B, H]"""
     functional = require("torch.nn.functional", "compare")
-    return _FACTORS["direction_factor"] * (1.0 - functional.cosine_similarity(student, teacher).mean())
+    return FACTORS["direction_factor"] * (1.0 - functional.cosine_similarity(student, teacher).mean())
 
 
 def _torch_loss_with_layers(student, teacher):
     """Outputs of transformers' models, for texts without padding -> the loss"""
     functional, layers = require("torch.nn.functional", "compare"), len(student.attentions)
-    feature, attention, _ = _FACTORS.values()
+    feature, attention, _ = FACTORS.values()
     loss = 0.0
     for layer in range(layers):
         states = [each.hidden_states[layer + 1] for each in (student, teacher)]
