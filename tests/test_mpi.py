@@ -221,6 +221,35 @@ def test_a_failure_of_one_rank_ends_all(folder, tmp_path):
     assert "minimobilebert: rank 1: error:" in done.stderr and "missing" in done.stderr
 
 
+_LIMITED = """
+import resource, sys
+from mpi4py import MPI  # MPI's own files are made before the limit holds
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+from minimobilebert.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files with Unix' setrlimit")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_cannot_write_ends_all_and_the_same_command_resumes(folder, tmp_path, rank):
+    """Files of at most 64 kB on one rank, as on a full disk: rank 0 cannot save, rank 1 cannot prepare its text."""
+    words = list(map(str, distil(folder, tmp_path / "run") if rank else tiny(folder / "texts", tmp_path / "run")))
+    full = [sys.executable, "-m", "mpi4py", "-c", _LIMITED, *words]
+    ranks = [full if number == rank else [*MINI, *words] for number in range(2)]
+    done = subprocess.run(
+        [MPIEXEC, "-n", "1", *ranks[0], ":", "-n", "1", *ranks[1]], cwd=ROOT, env=environment(), capture_output=True,
+        text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("minimobilebert: ")]
+    assert len(said) == 1 and "too large" in said[0] and ("rank 1" in said[0]) == (rank == 1)
+    done = job(2, *words)
+    assert done.returncode == 0, done.stderr
+    if not rank:
+        assert_same_parameters(tmp_path / "run", folder / "tiny")
+
+
 def test_bad_input_on_all_ranks_is_one_line(tmp_path):
     done = job(3, *tiny(tmp_path / "missing", tmp_path / "run"))
     assert done.returncode == 2
