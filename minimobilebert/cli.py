@@ -24,7 +24,7 @@ from .commands import (
 )
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
-from .commands.ranks import report_failure, run_on_ranks
+from .commands.ranks import report_failure, run_on_ranks, speaks
 from .commands.words import with_words
 from .support import streams
 
@@ -93,7 +93,8 @@ def main(argv=None):
     try:
         return _run(parser, words)
     except KeyboardInterrupt as interruption:
-        print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
+        if speaks(interruption):
+            print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
         return 130
     except Exception as error:
         text, code = failure(error, words[0])

@@ -277,7 +277,9 @@ def test_more_ranks_than_parts_are_refused(folder, tmp_path):
 
 
 def test_no_rank_leaves_a_folder(folder, tmp_path):
-    (tmp_path / "temporary").mkdir()
+    """Neither its own, nor that of a rank that was killed before"""
+    (tmp_path / "temporary" / "minimobilebert-rank-killed").mkdir(parents=True)
+    (tmp_path / "temporary" / "minimobilebert-rank-killed" / ".lock").touch()
     done = job(2, *distil(folder, tmp_path / "run"), TMPDIR=str(tmp_path / "temporary"))
     assert done.returncode == 0, done.stderr
     assert not [path for path in (tmp_path / "temporary").iterdir() if "rank" in path.name]

@@ -7,6 +7,8 @@ others say nothing and write into folders of their own, which are removed at the
 
 import contextlib
 import os
+import pathlib
+import shutil
 import sys
 import tempfile
 import time
@@ -15,6 +17,7 @@ from ..distributed import mpi
 
 TRAINING = ("train-tiny", "distil", "finetune")  # with steps that ranks share
 TOGETHER = ("prepare", "seeds", "sweep", "ablate")  # in a folder that all ranks see
+_PREFIX = "minimobilebert-rank-"
 _FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks have
 
 
@@ -37,14 +40,28 @@ def _share_processors(communicator):
 
 
 @contextlib.contextmanager
+def _own_folder():
+    """`with _own_folder() as folder:` a temporary folder; those of ranks that were killed are removed"""
+    from ..support.locks import take
+
+    for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), open(path / ".lock", "r+b") as lock:
+            if take(lock):
+                shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder:
+        with open(os.path.join(folder, ".lock"), "w+b") as lock:
+            take(lock)
+            yield folder
+
+
+@contextlib.contextmanager
 def _unseen(arguments):
     """A rank that is not 0: silent, and with a folder of its own if it would write the same files as rank 0"""
     from ..support import terminal
 
     with contextlib.ExitStack() as stack:
         if arguments.command in TRAINING:
-            own = tempfile.TemporaryDirectory(prefix="minimobilebert-rank-", ignore_cleanup_errors=True)
-            arguments.out = os.path.join(stack.enter_context(own), "run")
+            arguments.out = os.path.join(stack.enter_context(_own_folder()), "run")
         stack.enter_context(terminal.silence())
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         yield
@@ -82,6 +99,15 @@ def _run_rank(arguments, communicator):
             pass
     farewell(communicator)
     return code
+
+
+def speaks(interruption):
+    """True but on a rank that is not 0: all ranks are interrupted together, and one line is enough."""
+    communicator = getattr(interruption, "communicator", None)
+    if communicator is None or communicator.rank == 0:
+        return True
+    time.sleep(_FIRST_WORD)  # the end of this rank may end the others
+    return False
 
 
 def report_failure(text, code, communicator):

@@ -221,6 +221,7 @@ def train(
                 files.save(params, optimizer.state(), done, spent())
                 saved = time.perf_counter()
             if stops:
+                agreed(communicator)  # rank 0 has saved: a rank that ends may end the others
                 raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
     release_memory()  # what comes next has arrays of other sizes, and these would wait beside them
     if leads:
