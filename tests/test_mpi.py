@@ -62,7 +62,8 @@ def alone(*arguments):
 
 
 def tiny(text, out, *settings):
-    small = [f"{name}={value}" for name, value in SMALL.items()]
+    given = {setting.partition("=")[0] for setting in settings}
+    small = [f"{name}={value}" for name, value in SMALL.items() if name not in given]
     return ["train-tiny", "--text", text, "--out", out, "--seed", 3, "--set", *small, *settings]
 
 
@@ -219,6 +220,22 @@ def test_a_failure_of_one_rank_ends_all(folder, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "minimobilebert: rank 1: error:" in done.stderr and "missing" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to mpiexec")
+def test_ctrl_c_saves_and_ends_all(folder, tmp_path):
+    process = subprocess.Popen(
+        [MPIEXEC, "-n", "2", *MINI, *map(str, tiny(folder / "texts", tmp_path / "run", "teacher_steps=100000"))],
+        cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+    metrics, deadline = tmp_path / "run" / "teacher" / "metrics.jsonl", time.monotonic() + 90
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert said.count("minimobilebert: ") == 1 and "teacher: stopped after step" in said
+    assert len(list(metrics.parent.glob("checkpoint-*.npz"))) == 1
 
 
 _LIMITED = """
