@@ -18,7 +18,7 @@ from documents import ROOT
 
 ATTEMPTS, WITHIN, PATIENCE = 3, 0.2, 150  # PATIENCE: seconds of one attempt
 SCRIPT = str(ROOT / "tests" / "measured_step.py")
-STEP = {"model": "classroom-1", "batch": 16, "length": 64, "parts": 4, "turns": 9, "network": None}
+STEP = {"model": "classroom-1", "batch": 16, "length": 64, "parts": 4, "turns": 7, "network": None}
 # Without other processes of their own in between: otherwise MPI's hosts, which share one kernel, would share memory.
 OVER_TCP = {"MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp", "UCX_TLS": "tcp,self"}
 
