@@ -115,6 +115,7 @@ help:
 	@echo "export            a model for ONNX Runtime and browsers            python -m minimobilebert export FOLDER --onnx DIR"
 	@echo "pareto            sentence encoders side by side                   python -m minimobilebert pareto FOLDER ... --measure WHAT"
 	@echo "latency           models side by side on one text                  python -m minimobilebert latency MODEL ..."
+	@echo "plan              what training costs on many machines             python -m minimobilebert plan --model M --ranks N --network RATE"
 	@echo "finetune          one task, one model: any settings, or a search   python -m minimobilebert finetune"
 	@echo "evaluate          score a fine-tuned model on a task's dev rows    python -m minimobilebert evaluate"
 	@echo "predict           write its answers for the task's site            python -m minimobilebert predict"

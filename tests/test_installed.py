@@ -54,6 +54,8 @@ WITHOUT_EXTRAS = [
     ("bench --only ladder --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
     ("latency paper --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
     ("latency mobile", 2, "expected a model folder or one of paper"),
+    ("plan --model mobilebert --ranks 4 --network 1Gbit --svg x.svg", 2, 'pip install "minimobilebert[plots]"'),
+    ("plan --model mobilebert --ranks 4 --network 1Gbit --step-seconds 1", 0, "(distributed/cost.py)."),
     ("evaluate --report x.html", 2, 'pip install "minimobilebert[plots]"'),
     ("train-tiny", 2, 'pip install "minimobilebert[plots]"'),
     (" ".join(["train-tiny --text text", *SMALL]), 2, 'pip install "minimobilebert[plots]"'),

@@ -11,6 +11,7 @@ import numpy as np
 from ..config import ModelConfig
 from ..distributed import cost
 from ..distributed.overlap import plan_buckets
+from ..distributed.owners import owners
 from ..model.memory import training_step_bytes
 from ..model.parameters import count_parameters, parameter_shapes
 from .latency_models import MODELS
@@ -78,11 +79,20 @@ def check_request(request):
         raise ValueError(f"--ranks: found {request.ranks}, expected at most the {job.batch} rows of --batch")
 
 
+def _largest_share(config, ranks):
+    """The share of the parameters that the rank with the most of them owns"""
+    sizes = {name: math.prod(shape) for name, shape in parameter_shapes(config, "pretraining").items()}
+    load = [0] * ranks
+    for name, rank in owners(sizes, ranks).items():
+        load[rank] += sizes[name]
+    return max(load) / sum(load)
+
+
 def memory_of_rank(request, ranks):
     """Bytes of one rank in a step -> {"parameters", "gradients", "moments", "activations", "sums", "total", "sharded"}
 
     sums: partial sums of parts, one for each level of the tree, and at the end what arrives and what is sent back
-    sharded: the total if each rank kept the moments of 1 / N of the parameters only (ZeRO, stage 1)
+    sharded: the total with shard_optimizer=true: a rank keeps the moments of its own parameters (ZeRO, stage 1)
     """
     job = request.job
     parts = job.parts(ranks)
@@ -99,7 +109,7 @@ def memory_of_rank(request, ranks):
     reducing = array + arrives if ranks > 1 else 0
     found["sums"] = int(max(computing, reducing) - found["gradients"] - found["activations"])
     total = sum(found.values())
-    sharded = total - found["moments"] + found["moments"] // ranks
+    sharded = total - found["moments"] + int(found["moments"] * _largest_share(request.config, ranks))
     return found | {"total": total, "sharded": sharded}
 
 

@@ -64,9 +64,9 @@ def _memory(plan):
     last = plan.rows[-1]
     saved = last["memory"]["total"] - last["memory"]["sharded"]
     note = [
-        f"ZeRO stage 1: each rank keeps AdamW's moments of 1/{last['ranks']} of the parameters, which would save"
-        f" {saved / 1e6:,.0f} MB a rank.",
-        "The updated parameters then travel instead of the summed gradients, which are as many bytes.",
+        f"ZeRO stage 1 (shard_optimizer=true): each of {last['ranks']} ranks keeps AdamW's moments of its own parameters"
+        f" and saves {saved / 1e6:,.0f} MB.",
+        "The ranks then send each other what they have updated: half as much traffic again, which is not in the times.",
     ]
     return [*aligned(rows, (), ruled=True), "", *note]
 

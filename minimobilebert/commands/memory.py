@@ -18,6 +18,7 @@ _SMALLER = {
     "nsp": "shorter texts or a smaller model",
     "convert": "a smaller model, or close other programs",
     "models": "a smaller --tokens or --batch",
+    "plan": "a smaller --part or --length",
     "bench": "fewer parts (--only) or --threads 1",
     "download": "fewer parts at a time (--only)",
 }
