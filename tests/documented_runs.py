@@ -29,6 +29,7 @@ SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
 FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
 FROM_PYPI = MINI + "convert --from-hf data/all-MiniLM-L6-v2 --to runs/minilm"
+PLAN = MINI + "plan --model mobilebert"
 PREPARE = MINI + "prepare --text texts reviews.csv --column review --vocab runs/tiny --out runs/text"
 VECTORS = MINI + "embed --texts lines.txt --out vectors.npy --model runs/minilm"
 SPLIT = MINI + (
@@ -137,6 +138,10 @@ RUN = {
     "make doctor": Run("all is well"),
     "make gradcheck": Run("linear_backward"),
     "make models": Run("mobilebert"),
+    PLAN + " --ranks 64 --network 10Gbit": Run("stops scaling", add="--step-seconds 2"),
+    PLAN + " --ranks 4096 --network 10Gbit --svg plan.svg": Run("stops scaling", "plan.svg", "--step-seconds 2"),
+    MINI + "plan --model runs/minilm --ranks 16 --network 1Gbit --latency 100us --batch 1024 --overlap": Run(
+        "an ideal bound", add="--length 9 --part 1 --batch 16 --threads 1"),
     MINI + "models --ranks 4": Run("With 4 ranks"),
     "make test": Run(add="-q tests/test_seeds.py"),
     MINI + "test": Run(add="--version"),

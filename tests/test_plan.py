@@ -331,14 +331,18 @@ def test_the_memory_of_a_rank_is_about_what_a_step_takes(part, ranks):
         lambda params, batch, step, rng, shares: pretraining_step(params, config, batch, rng, shares), 1,
         Sharing(job.parts(ranks)),
     )  # fmt: skip
-    training.gradients(first_weights(config), data, 0)  # compiles
-    tracemalloc.start()
-    try:
+
+    def train():
         params = first_weights(config)
         optimizer = AdamW(params)
         with use(Silent(ranks)) if ranks > 1 else contextlib.nullcontext():
             for _ in range(2):
                 optimizer.step(params, training.gradients(params, data, 0)[1], 1e-4)
+
+    train()  # compiles
+    tracemalloc.start()
+    try:
+        train()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -64,7 +64,7 @@ def _memory(plan):
     last = plan.rows[-1]
     saved = last["memory"]["total"] - last["memory"]["sharded"]
     note = [
-        f"ZeRO stage 1 (shard_optimizer=true): each of {last['ranks']} ranks keeps AdamW's moments of its own parameters"
+        f"ZeRO stage 1 (shard_optimizer=true): each of {last['ranks']} ranks keeps the moments of its own parameters"
         f" and saves {saved / 1e6:,.0f} MB.",
         "The ranks then send each other what they have updated: half as much traffic again, which is not in the times.",
     ]
