@@ -28,6 +28,8 @@ from .edition_texts import AGENTS, README, classroom, makefile
 LEFT_OUT = [
     "gradcheck/cases.py", "gradcheck/table.py", "bench", "parity", "verification", "ops/fused", "course/teacher",
 ]  # fmt: skip
+# What the package has besides Python: the web page of `export --page`.
+DATA = ["interop/page/files", "interop/page/onnxruntime-web-LICENSE.txt"]
 LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
 SHORTEST_LEAK = 20  # characters; shorter lines, and lines without arithmetic, do not reveal a solution
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
@@ -94,6 +96,9 @@ def write_package(course, tasks, folder, for_grading=False):
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    for name in () if for_grading else DATA:
+        source, target = package / name, folder / "minimobilebert" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
 
 
 def _is_grader(file):
