@@ -300,7 +300,7 @@ def test_every_make_target_calls_its_twin():
 def test_the_workflow_runs_commands_that_exist_on_supported_pythons():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     commands = set(re.findall(r"^ +- run: make (\S+) PYTHON=python$", text, re.MULTILINE))
-    assert commands == {"lint", "doctor", "test", "gradcheck", "verify"} <= makefile_targets()
+    assert commands == {"lint", "doctor", "test", "gradcheck", "verify", "site"} <= makefile_targets()
     oldest = f"3.{bootstrap.OLDEST_PYTHON[1]}"
     assert re.search(r"^ +python: (\[.*\])$", text, re.MULTILINE)[1].startswith(f'["{oldest}", ')
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
