@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from minimobilebert.course.shared.cutting import blank, defines
-from minimobilebert.course.shared.extraction import Refused, extract, parse
+from minimobilebert.course.shared.extraction import Refused, extract, others_of, parse
 
 SOURCE = '''"""Module."""
 import numpy as np
@@ -186,3 +186,53 @@ def asked(x, y=1, *, z=None):
 
 def test_honest_code_is_taken():
     assert taken(HONEST).source.startswith("def asked(x, y=LIMIT")
+
+
+COMPILED = """import numpy as np
+from ..kernels import softmax as kernel
+from ..kernels.attention import MASKED_SCORE, attend
+from ..kernels.runtime.precision import rounds
+
+
+def asked(x):
+    raise NotImplementedError("task 01.1")
+"""
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ("return kernel.softmax_forward(x)", "compiled code"),
+    ("return attend(x)", "compiled code"),
+    ("from ..kernels import softmax; return softmax.softmax_forward(x)", "compiled code"),
+    ("from ..kernels.softmax import softmax_forward; return softmax_forward(x)", "compiled code"),
+    ("from minimobilebert.ops import fused; return fused(x)", "compiled code"),
+    ("from minimobilebert.ops import softmax; return softmax.kernel.softmax_forward(x)", "compiled code"),
+    ("from minimobilebert import kernels; return kernels(x)", "compiled code"),
+    ("return (x + 1e-30j)", "complex numbers"), ("return complex(x)", "complex numbers"),
+    ("return x.astype(np.complex128)", "complex numbers"), ("return np.sqrt(x).imag", "complex numbers"),
+    ("return other_task(x)", "task 01.2 asks for"), ("return module.other_task(x)", "task 01.2 asks for"),
+])  # fmt: skip
+def test_what_is_not_the_student_s_own_work_is_refused(body, words):
+    text = f"def asked(x):\n    {body}\n"
+    with pytest.raises(Refused, match=words):
+        extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2"})
+
+
+@pytest.mark.parametrize("body", [
+    "return np.where(x, MASKED_SCORE, x)", "return rounds(x.dtype)", "kernel_size = 3; return kernel_size",
+    "from ..kernels.attention import MASKED_SCORE as LOW; return LOW", "return softmax_forward(x)",
+    "other_task = lambda y: y; return other_task(x)",
+])  # fmt: skip
+def test_constants_helpers_and_names_of_one_s_own_are_allowed(body):
+    text = f"def asked(x):\n    {body}\n"
+    assert extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2"}).source
+
+
+def test_other_tasks_are_those_of_the_lesson_that_this_one_is_not_made_of():
+    from minimobilebert.course.shared.manifest import load
+
+    course = load()
+    assert others_of(course, course.task("04.4")) == {
+        "softmax_forward": "04.1", "softmax_backward": "04.2", "cross_entropy_forward": "04.3",
+        "soft_cross_entropy_forward": "04.5", "soft_cross_entropy_backward": "04.6",
+    }  # fmt: skip
+    assert "feed_forward_forward" not in others_of(course, course.task("07.3"))  # a block is made of it

@@ -207,7 +207,10 @@ def test_a_border_that_has_a_name_is_named():
         worker.install("minimobilebert/ops/linear.py:linear_forward", code)
         result = run_task(load().task("02.1"), load_properties(load(), ["02.1"])["02.1"], worker, Live(), 1)
     failed = [outcome for outcome in result.outcomes if outcome.state == FAILED]
-    assert [outcome.name for outcome in failed] == ["sizes"] and failed[0].lines[0] == ("case", "with residual")
+    assert [outcome.name for outcome in failed] == ["sizes", "larger"] and failed[0].lines[0] == (
+        "case",
+        "with residual",
+    )
 
 
 def test_partial_credit_by_weight_and_none_without_the_essential(nonorm_properties):
@@ -362,3 +365,62 @@ def test_a_bundle_collects_the_usual_properties(monkeypatch):
 
 def test_the_states_are_words():
     assert (PASSED, FAILED, NOT_WRITTEN) == ("passed", "failed", "not written")
+
+
+# --- what a call does besides returning its result
+
+SIDE_EFFECTS = "def nonorm_backward(dy, cache):\n    t = tuple(range(dy.ndim - 1))\n    {}\n    return {}, (dy * cache.x).sum(t), {}"
+
+
+@pytest.mark.parametrize(("line", "dx", "dbias", "words"), [
+    ("pass", "dy * cache.weight", "dy.sum(t) if t else dy", "result 3 is the memory of dy: a change of one changes both"),
+    ("if dy.ndim == 1: cache.x[...] = 2 * cache.x", "dy * cache.weight", "dy.sum(t)", "cache.x was changed in place"),
+    ("dy *= 2; dy /= 2; dy[dy == 7] = 8; dy += 1e-300 * dy.size", "dy * cache.weight", "dy.sum(t)", None),
+])  # fmt: skip
+def test_side_effects_at_a_special_case_are_seen(line, dx, dbias, words, nonorm_properties):
+    with Worker(ROOT) as worker:
+        worker.install("minimobilebert/ops/nonorm.py:nonorm_backward", SIDE_EFFECTS.format(line, dx, dbias))
+        result = run_task(load().task("03.7"), nonorm_properties, worker, Live(), 1)
+    if words is None:  # the same bits as before are no change
+        assert result.passed, format_result(result, "x")
+    else:
+        assert words in format_result(result, "x") and 0.0 < result.score < result.task.points or "wrong" in words
+
+
+def test_inputs_changed_beside_right_values_cost_the_untouched_property(worker):
+    def values(t):
+        x = t.rng.normal(size=4)
+        t.equal("dx", t.call(x, None), x)
+
+    def untouched(t):
+        """nothing is changed"""
+        t.equal("dx", t.call(np.ones(1), None), np.ones(1))
+
+    function = "minimobilebert/ops/dropout.py:dropout_backward"
+    code = "def dropout_backward(dy, cache):\n    y = dy.copy()\n    if dy.size > 1: dy *= 3\n    return y"
+    result = run(worker, function, values, untouched, code=code)
+    assert [outcome.state for outcome in result.outcomes] == ["passed", "failed"]
+    assert "dy was changed in place" in result.outcomes[1].looks_like
+
+
+def test_a_generator_s_next_number_and_changes_beside_it_are_seen(worker):
+    def dropout(t):
+        x = t.rng.normal(size=(3, 4))
+        t.call(x, 0.5, Seeded(7))
+        rng = np.random.default_rng(7)
+        t.expected(lambda: reference(t.task.function)(x, 0.5, rng))
+        t.require(t.drawn_next == [int(rng.bit_generator.random_raw())], "another state")
+        assert t.changed == changed
+
+    function, changed = "minimobilebert/ops/dropout.py:dropout_forward", ""
+    assert run(worker, function, dropout).passed
+    code = "def dropout_forward(x, rate, rng):\n    rng.random()\n    {}return x, None"
+    assert run(worker, function, dropout, code=code.format("")).outcomes[0].looks_like == "another state"
+    changed = "x was changed in place: write to a new array, or to a copy"
+    run(worker, function, dropout, code=code.format("x += 1\n    "))
+
+
+def test_entries_added_or_removed_are_a_change():
+    for after, words in (({"a": 1.0, "b": 2.0}, "was added to"), ({}, "was removed from")):
+        with pytest.raises(Different, match=words):
+            comparison.unchanged("grads", {"a": 1.0}, after)

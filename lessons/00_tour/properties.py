@@ -15,4 +15,4 @@ edges = [
     lambda rng: {"x": np.array([-800.0, -20.0, 0.0, 20.0, 800.0])},  # e^800 is more than a float64 can hold
 ]
 
-forward_properties("00.1", draw, edges=edges)
+forward_properties("00.1", draw, edges=edges, large=lambda rng: {"x": 2.0 * rng.normal(size=(40, 200))})

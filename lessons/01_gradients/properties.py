@@ -166,7 +166,7 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
         return dy * (-np.cos(x) if wrong == "sign" else np.cos(x))
 
     here = locals()
-    errors, calls, same = [], [], True
+    errors, calls, same, drawn = [], [], True, True
 
     def forward(*given):
         calls.append(given)
@@ -178,9 +178,14 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
         if case == "product":
             inputs += (rng.normal(size=shape[-1]), rng.normal(size=shape[-1]))
         before = [x.copy() for x in inputs]
-        errors.append(direction_error(forward, here[f"{case}_back"], inputs, np.random.default_rng([seed, 2])))
+        rng, twin = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 2])
+        y = here[case](*inputs)[0]
+        errors.append(direction_error(forward, here[f"{case}_back"], inputs, rng))
+        for array in (y, *inputs):
+            twin.standard_normal(np.shape(array))
+        drawn = drawn and bool(rng.bit_generator.random_raw() == twin.bit_generator.random_raw())
         same = same and all(np.array_equal(a, b) for a, b in zip(inputs, before, strict=True))
-    return {"errors": errors, "calls": len(calls) / len(seeds), "inputs unchanged": same}
+    return {"errors": errors, "calls": len(calls) / len(seeds), "inputs unchanged": same, "drawn": drawn}
 
 
 # Along one direction a wrong gradient can be right by chance, and the slope of a right one so small that rounding is
@@ -276,6 +281,15 @@ def cheap(t):
     for shape in ((2, 3), (40, 50)):
         calls = accepted(t, "product", shape)["calls"]
         t.require(calls <= 3, f"{calls:g} forward passes, expected 3: y and cache, above, below")
+
+
+@prop("01.2", weight=1)
+def from_rng(t):
+    """chance comes from rng alone: dy is drawn from it, then a direction for each input, and nothing else"""
+    for case in ("square", "product", "number"):
+        drawn = accepted(t, case)["drawn"]
+        text = "rng was left in another state than after standard_normal for dy and for each input's direction"
+        t.require(drawn, text, "rng")
 
 
 @prop("01.2", weight=1)

@@ -46,7 +46,9 @@ def large(rng):
 
 
 edges = [with_residual, without_bias, no_tokens, one_token, one_of_each]
-forward_properties("02.1", draw, edges=edges)
+forward_properties(
+    "02.1", draw, edges=edges, large=lambda rng: layer(rng, (2, 9), 3000, 7, residual=True)
+)  # fmt: skip
 backward_properties(
     "02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=[without_bias, *edges[2:]], large=large
 )

@@ -92,12 +92,18 @@ def large_eps(rng):
     return {**features(rng, 3, 5), "eps": 0.3}
 
 
+def many_features(rng):
+    """A mean of 30 beside a deviation of 1, of 12,000 numbers: a sum one after the other loses digits in float32"""
+    given = features(rng, 2, 3, 12000)
+    return {**given, "x": given["x"] + 30.0}
+
+
 normal_edges = [
     plain, all_equal, far_from_zero, large_eps,
     lambda rng: features(rng, 5), lambda rng: features(rng, 0, 4), lambda rng: features(rng, 2, 1, 2, 5),
 ]  # fmt: skip
-forward_properties("03.4", four_or_more, edges=normal_edges)
+forward_properties("03.4", four_or_more, edges=normal_edges, large=many_features)
 backward_properties("03.5", four_or_more, forward=LAYERNORM, wrt=("x", "weight", "bias"), edges=normal_edges,
                     large=large)  # fmt: skip
-forward_properties("03.6", draw, edges=edges)
+forward_properties("03.6", draw, edges=edges, large=large)
 backward_properties("03.7", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)

@@ -70,6 +70,15 @@ def attend(args, cache=False):
                                  for k, v in args.items()})[int(cache)]  # fmt: skip
 
 
+def drawn_next(args):
+    """What the generator gives after the reference's forward, [] without one; only inside t.expected"""
+    if not isinstance(args["rng"], Seeded):
+        return []
+    rng = np.random.default_rng(args["rng"].seed)
+    reference(FORWARD)(**{**args, "rng": rng})
+    return [int(rng.bit_generator.random_raw())]
+
+
 # In front of the bundle: a wrong scale, mask or head says here what it is, and spoils everything behind it.
 @prop("06.1", weight=1)
 def scores_of_real_keys(t):
@@ -91,7 +100,10 @@ def scores_of_real_keys(t):
     t.require(getattr(cache, "scores", 0) is None, "scores are kept though keep_scores is False", "scores")
 
 
-forward_properties("06.1", draw, edges=[*edges, huge_scores], names=("context",))
+forward_properties(
+    "06.1", draw, edges=[*edges, huge_scores], names=("context",),
+    large=lambda rng: case(rng, batch=2, tokens=300, heads=2, size=20, keep_scores=False),
+)  # fmt: skip
 
 
 @prop("06.1", weight=2, essential=True)
@@ -112,10 +124,14 @@ def dropout(t):
     for more in ({"rng": None}, {"dropout_rate": 0.0}, {}):
         args = {**with_dropout(t.rng), **more}
         context, cache = t.expected(lambda args=args: [attend(args), attend(args, cache=True)])
+        drawn = t.expected(lambda args=args: drawn_next(args))
         returned = t.call(*args.values())
         t.equal("context", returned[0], context)
         t.equal("probabilities", returned[1].probabilities, cache.probabilities)
         t.same("keep", returned[1].keep, cache.keep)
+        if drawn:
+            text = "the generator is left in another state: draw from rng only, and only what dropout needs"
+            t.require(t.drawn_next == drawn, text, "rng")
     args = {key: value.astype(np.float32) if key in ("query", "key", "value") else value
             for key, value in with_dropout(t.rng).items()}  # fmt: skip
     context, keep = t.expected(lambda: [attend(args), attend(args, cache=True).keep])

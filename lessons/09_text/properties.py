@@ -86,6 +86,17 @@ def masked_batch(vocabulary, ids, mask, max_predictions, seed, *probability):
     return *result, given
 
 
+def masked_twice(vocabulary, ids, mask, max_predictions, seed):
+    """Two calls with one generator -> the positions of both"""
+    import numpy as np
+
+    from minimobilebert.text.masking import mask_tokens
+    from minimobilebert.text.wordpiece import WordPieceTokenizer
+
+    rng, tokenizer = np.random.default_rng(seed), WordPieceTokenizer(vocabulary)
+    return [mask_tokens(ids.copy(), mask, tokenizer, max_predictions, rng)[1] for _ in range(2)]
+
+
 def pairs(rng, lengths):
     """[CLS] A [SEP] B [SEP] padding: ids, mask; words are from the first 20 pieces only"""
     width = max(lengths) + 2
@@ -189,7 +200,11 @@ def every_word_has_the_same_chance(t):
 def all_chance_is_the_generators(t):
     """the same generator gives the same masks, another one other masks"""
     ids, mask = pairs(t.rng, [40] * 8)
-    first, again, other = (t.run(masked_batch, VOCABULARY, ids, mask, 100, seed) for seed in (3, 3, 4))
+    seed = int(t.rng.integers(2**30))
+    first, again, other = (t.run(masked_batch, VOCABULARY, ids, mask, 100, s) for s in (seed, seed, seed + 1))
     for name, returned, right in zip(("masked ids", "masked_positions", "masked_labels"), again, first, strict=False):
-        t.same(f"{name}, seed 3 a second time", returned, right)
-    t.require(not np.array_equal(first[1], other[1]), "seeds 3 and 4 chose the same positions", "masked_positions")
+        t.same(f"{name}, the same seed a second time", returned, right)
+    t.require(not np.array_equal(first[1], other[1]), "two seeds chose the same positions", "masked_positions")
+    once, twice = t.run(masked_twice, VOCABULARY, ids, mask, 100, seed)
+    text = "two calls with one generator chose the same: the first leaves the generator as it was"
+    t.require(not np.array_equal(once, twice), text, "masked_positions")

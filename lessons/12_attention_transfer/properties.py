@@ -89,5 +89,5 @@ def difference_kept(t):
         t.equal("difference", result[1].difference, right)
 
 
-forward_properties("12.1", draw, names=("loss",), edges=edges)
+forward_properties("12.1", draw, names=("loss",), edges=edges, large=large)
 backward_properties("12.2", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large)

@@ -28,7 +28,7 @@ forward_properties("14.1", mixed, names=("y",), cache=False, edges=[
     lambda rng: teacher(rng, 3, 6, scale=900.0),
     lambda rng: teacher(rng, 0, 5),
     lambda rng: teacher(rng, 2, 1),
-], large=lambda rng: teacher(rng, 24, 500))  # fmt: skip
+], large=lambda rng: teacher(rng, 24, 500), timed=True)  # fmt: skip
 
 # --- 14.2
 
@@ -73,6 +73,12 @@ def borders(t):
     """alpha 0 and 1; a batch without a masked word; one word, one text"""
     for more in ({"alpha": 0.0}, {"alpha": 1.0}, {"words": 0}, {"words": 1, "texts": 1}):
         compare(t, given(t.rng, **more))
+
+
+@prop("14.2", weight=1)
+def many_words(t):
+    """more masked words and texts than a small whole number can count"""
+    compare(t, given(t.rng, words=300, texts=270))
 
 
 @prop("14.2", weight=1)

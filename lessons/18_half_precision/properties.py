@@ -179,6 +179,13 @@ def rounded_and_argument(x, rng):
     return stochastically_rounded(x, rng), x
 
 
+def rounded_twice(x, rng):
+    """Two calls with one generator"""
+    from minimobilebert.ops.bfloat16 import stochastically_rounded
+
+    return stochastically_rounded(x, rng), stochastically_rounded(x, rng)
+
+
 def draw(t, x, seed=None):
     found = t.call(x, Seeded(int(t.rng.integers(1 << 30)) if seed is None else seed))
     t.require(isinstance(found, np.ndarray), "expected an array", "rounded")
@@ -236,9 +243,13 @@ def independent(t):
 def from_rng(t):
     """chance comes from rng alone: the same seed, the same result; and another one with another seed"""
     x = t.rng.normal(size=(20, 30)).astype(np.float32)
-    first, again, other = draw(t, x, 5), draw(t, x, 5), draw(t, x, 6)
+    seed = int(t.rng.integers(1 << 30))
+    first, again, other = draw(t, x, seed), draw(t, x, seed), draw(t, x, seed + 1)
     t.require(np.array_equal(first, again), "two calls with generators of one seed differ", "rounded")
     t.require(not np.array_equal(first, other), "generators of two seeds give the same result", "rounded")
+    once, twice = t.run(rounded_twice, x, Seeded(int(t.rng.integers(1 << 30))))
+    text = "two calls with one generator give the same: the first leaves the generator as it was"
+    t.require(not np.array_equal(once, twice), text, "rounded")
     below, above = neighbours(x)
     t.require(((first == below) | (first == above)).all(), "a number is none of its neighbours", "rounded")
 

@@ -364,5 +364,5 @@ backward_properties(
     "19.4", pair, forward=DIRECTION,
     wrt=("student",),
     edges=[one_text, none, one_feature, opposite, student_is_the_teacher, a_student_of_zeros, very_long_vectors],
-    large=lambda rng: pair(rng, 64, 128),
+    large=lambda rng: pair(rng, 300, 40),
 )  # fmt: skip

@@ -7,7 +7,7 @@ draw(rng) -> the FORWARD's arguments {name: value} in order; arrays in float64, 
 edges       further such functions, for sizes 0 and 1 and other special cases
 large       one for the time limit, with a few thousand entries: two forward passes per entry would take far too long
 
-Forward (`x_forward(...) -> y, cache`):      values, cache, edges, types, strides, untouched
+Forward (`x_forward(...) -> y, cache`):      values, cache, edges, types, strides, untouched, larger
 Backward (`x_backward(dy, cache) -> dx...`): gradients, exact, edges, linear, types, strides, untouched, in_time
 
 The backward gets the REFERENCE's cache, so a wrong forward does not affect its result. We compare its gradients with
@@ -47,8 +47,13 @@ class Backward(NamedTuple):
 BACKWARDS = {}  # {task id: Backward}; filled when the properties of the lessons are loaded, read by weak_checks.py
 
 
-def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, names=("y",), cache=True):
-    """Register the properties of a forward pass. names: its outputs; cache=False: it returns no cache."""
+def forward_properties(
+    task, draw, *, edges=(), large=None, large_float32=FLOAT32, timed=False, tolerance=EXACT, names=("y",), cache=True,
+):  # fmt: skip
+    """Register the properties of a forward pass. names: its outputs; cache=False: it returns no cache
+
+    large: for sums of many terms, in float32 too, with its tolerance; timed: it also has a time limit
+    """
 
     def right(t, args):
         result = t.expected(lambda: reference(t.task.function)(**live(args)), _arrays(args))
@@ -88,7 +93,11 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, nam
                     _, expected = right(t, args)
                     t.same("cache", split_result(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
-    _edges(task, edges, lambda t, args: compare(t, args, tolerance, depends=dependence(t, args)))
+    def compare_edge(t, args):
+        compare(t, args, tolerance, depends=dependence(t, args))
+        t.own_arrays(*args.values(), results=len(names))
+
+    _edges(task, edges, compare_edge)
 
     @prop(task, weight=1)
     def types(t):
@@ -105,15 +114,47 @@ def forward_properties(task, draw, *, edges=(), large=None, tolerance=EXACT, nam
 
     @prop(task, weight=1)
     def untouched(t):
-        """no input is changed"""
+        """no input is changed, and no result is the memory of one"""
         args = draw(t.rng)
         expected, _ = right(t, args)
         result, after = t.call_keeping(*args.values())
         equal(names[0], split_result(result, names, cache)[0][0], expected[0], tolerance)
         t.unchanged(args, args.values(), after)
+        t.own_arrays(*args.values(), results=len(names))
+
+    def compare_sums(t, seconds=None):
+        """Sums with random factors for each result: a recording of whole arrays would be too large"""
+        for dtype, limit in ((np.float64, tolerance), (np.float32, large_float32)):
+            args = large(t.rng)
+            given = args if dtype is np.float64 else single_arguments(args)
+            args, seed = {key: double(value) for key, value in given.items()}, int(t.rng.integers(2**31))
+
+            def of_reference(args=args, seed=seed):
+                results = split(reference(t.task.function)(**live(args)), names, cache)[0]
+                return [[list(np.shape(y)), random_sums(y, seed)] for y in results]
+
+            expected = t.expected(of_reference)
+            results, _ = split_result(t.call(*given.values(), seconds=seconds), names, cache)
+            for name, y, (shape, sums) in zip(names, results, expected, strict=True):
+                right = isinstance(y, (np.ndarray, float)) and list(np.shape(y)) == shape
+                t.require(right, f"{name} is not an array of shape {tuple(shape)}", name)
+                scale = float(np.linalg.norm(np.asarray(y, np.float64)))  # a sum of so many random terms is about this
+                error = np.abs(np.array(random_sums(y, seed)) - sums).max()
+                if not error <= limit * max(scale, np.abs(sums).max()):
+                    text = (
+                        f"right for small sizes, wrong for a larger one in {np.dtype(dtype)}: a sum that loses digits?"
+                    )
+                    raise Different(name, (), text, certainty=0)
 
     if large is not None:
-        _in_time(task, lambda t: compare(t, large(t.rng), tolerance))
+
+        @prop(task, weight=1)
+        def larger(t):
+            """a larger input, in float64 and in float32: no digits are lost in long sums"""
+            compare_sums(t)
+
+        if timed:
+            _in_time(task, lambda t: compare_sums(t, SECONDS))
 
 
 def backward_properties(
@@ -154,6 +195,7 @@ def backward_properties(
         results = gradients_from(t, change(arguments(dy, cache, args)))
         t.known = dataclasses.replace(t.known, depends=depends)
         _compare_all(t, names, results, expected, tolerance, dtype)
+        return arguments(dy, cache, args)
 
     @prop(task, weight=4, essential=True)
     def gradients(t):
@@ -187,7 +229,11 @@ def backward_properties(
         for _ in range(DRAWS):
             compare(t, draw(t.rng), tolerance)
 
-    _edges(task, edges, lambda t, args: compare(t, args, tolerance, probes=True))
+    def compare_edge(t, args):
+        given = compare(t, args, tolerance, probes=True)
+        t.own_arrays(*given, results=len(names))
+
+    _edges(task, edges, compare_edge)
 
     @prop(task, weight=1)
     def types(t):
@@ -203,7 +249,7 @@ def backward_properties(
 
     @prop(task, weight=1)
     def untouched(t):
-        """neither the upstream gradient nor the cache is changed"""
+        """neither the upstream gradient nor the cache is changed, and no gradient is the memory of one of them"""
         args = draw(t.rng)
         dy, cache = passed(t, args)
         expected = right(t, dy, cache, args)
@@ -211,6 +257,7 @@ def backward_properties(
         result, after = t.call_keeping(*given)
         _compare_all(t, names, gradients_of(result, names), expected, tolerance, np.float64)
         t.unchanged(["dy", "cache", *(f"argument {i}" for i in range(3, len(given) + 1))][: len(given)], given, after)
+        t.own_arrays(*given, results=len(names))
 
     if large is not None:
 
@@ -234,6 +281,12 @@ def backward_properties(
                     raise Different(name, (), text, certainty=0)  # or wrong for all, which another property says
 
         _in_time(task, check)
+
+
+def random_sums(y, seed):
+    """Eight sums of all numbers with random factors"""
+    drawn = np.random.default_rng(seed).standard_normal((8, np.size(y)))
+    return (drawn @ np.asarray(y, np.float64).ravel()).tolist()
 
 
 def _in_time(task, check):

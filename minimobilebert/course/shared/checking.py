@@ -67,14 +67,28 @@ class TaskResult:
 
 def run_task(task, properties, worker, oracle, seed, seconds=10.0, enough=lambda outcome: False):
     """Run the properties of `task` in order, until one is `enough` -> TaskResult"""
-    outcomes, stopped = [], None
+    outcomes, stopped, changed = [], None, []
     for each in properties:
         outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
         outcomes.append(outcome)
         if stopped is None:
-            stopped = _run(each, Trial(task, each.name, worker, oracle, seed, seconds), outcome)
-            stopped = "enough" if enough(outcome) else stopped
+            trial = Trial(task, each.name, worker, oracle, seed, seconds)
+            stopped = "enough" if _run(each, trial, outcome) or enough(outcome) else None
+            changed += [(outcome, trial.changed)] if trial.changed and outcome.state == PASSED else []
+    if changed:
+        _note_change(outcomes, *changed[0])
     return TaskResult(task, seed, outcomes)
+
+
+def _note_change(outcomes, where, text):
+    """A call has changed an input in place, and its values were right: the property on unchanged inputs fails."""
+    if any(outcome.state == FAILED and "in place" in outcome.looks_like for outcome in outcomes):
+        return
+    untouched = [outcome for outcome in outcomes if "untouched" in outcome.name or "unchanged" in outcome.title]
+    others = [outcome for outcome in outcomes if not outcome.essential and outcome.state == PASSED]
+    outcome = next(iter([*untouched, *others]), where)
+    outcome.state, outcome.headline, outcome.looks_like, outcome.certainty = FAILED, "an input was changed", text, 2
+    outcome.lines = (("seen in", where.title),)
 
 
 def _run(each, trial, outcome):

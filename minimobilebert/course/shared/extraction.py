@@ -9,6 +9,10 @@ the helpers in the same file that it uses, directly or indirectly:
 
 We ignore the rest of a submission: other files, changes of other functions, decorators. A function that breaks a rule
 gets no points, and the message names the rule. The rules prevent accidents; the sandbox (worker.py) prevents cheating.
+
+A body is the student's own work: it calls neither compiled or fused code (`kernels`, `ops/fused`), nor the function of
+another task of its lesson, unless the task is made of it; and it uses no complex numbers, because a complex step gives
+the derivative to all digits without a derivation.
 """
 
 import ast
@@ -25,6 +29,9 @@ ATTRIBUTES = {"os", "sys", "ctypes", "ctypeslib", "subprocess", "builtins", "f2p
               "tofile", "memmap", "loadtxt", "savetxt", "genfromtxt", "DataSource", "savez", "savez_compressed",
               "f_back", "f_globals", "f_locals", "f_builtins", "f_code", "gi_frame", "cr_frame", "ag_frame",
               "tb_frame", "setflags", "modules", "dump"}  # fmt: skip
+COMPLEX = {"complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "clongdouble", "imag", "emath",
+           "complexfloating"}  # fmt: skip
+HELPERS = {"rounds", "quads_of", "quads_from", "nr_of"}  # functions of kernels/ that solutions need; constants are free
 MOST_BYTES = 1_000_000
 
 
@@ -55,11 +62,19 @@ def parse(data, shown):
         raise Refused(f"{shown}: cannot be read as Python ({type(error).__name__})") from None
 
 
-def extract(tree, shown, name, pristine, replaceable=()):
+def others_of(course, task):
+    """{name of a function: the task that asks for it}: other tasks of the lesson, none of which this task needs"""
+    same = [other for other in course.tasks if other.lesson == task.lesson and other.id != task.id]
+    return {
+        other.name: other.id for other in same if task.id not in course.needed_by(other.id) and "." not in other.name
+    }
+
+
+def extract(tree, shown, name, pristine, replaceable=(), others=()):
     """The function `name` and its helpers -> Extracted
 
     tree: that of the student's file; pristine: the source of the project's file; replaceable: names in it that the
-    edition removed, for which we take the student's
+    edition removed, for which we take the student's; others: see others_of
     """
     own = ast.parse(pristine)
     signature, function = find(own, name), find(tree, name)
@@ -72,8 +87,10 @@ def extract(tree, shown, name, pristine, replaceable=()):
         raise Refused(f"{shown}, line {function.lineno}: found async, expected a plain function")
     try:
         helpers = _helpers(tree, function, _bound(own) - set(replaceable))
+        compiled = _compiled(own)
         for node in [*body_of(function), *helpers]:
-            _check(node, shown)
+            _check(node, shown, compiled)
+        _check_calls(function, helpers, shown, dict(others))
         function.body = body_of(function) or [ast.Pass()]
         return Extracted(with_body(signature, function), "\n".join(ast.unparse(node) for node in helpers))
     except RecursionError:
@@ -117,10 +134,46 @@ def _helpers(tree, function, taken):
     return [node for node in tree.body if node in wanted]
 
 
-def _check(tree, shown):
+def _compiled(tree):
+    """The names by which a file of the project knows compiled code"""
+    return {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom)
+            for alias in node.names if _is_compiled(node, alias)}  # fmt: skip
+
+
+def _is_compiled(node, alias):
+    """True if this import is of code in kernels/ or ops/fused/; constants and a few helpers are free"""
+    parts = {*(node.module or "").split("."), alias.name}
+    return bool(parts & {"kernels", "fused"}) and alias.name not in HELPERS and not alias.name.isupper()
+
+
+def _check_calls(function, helpers, shown, others):
+    """Refused for a call of another task's function."""
+    for tree in (function, *helpers):
+        nodes = list(ast.walk(tree))
+        bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
+        bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        bound |= {node.name for node in nodes if isinstance(node, FUNCTIONS)} - {function.name}
+        for node in nodes:
+            name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            if name in others and name not in bound:
+                text = f"found a call of {name}, which task {others[name]} asks for: write this one by itself"
+                raise Refused(f"{shown}, line {node.lineno}: {text}")
+
+
+def _check(tree, shown, compiled=()):
     """Refused for the first forbidden import, name or attribute."""
     for node in ast.walk(tree):
         found = None
+        if (isinstance(node, ast.Name) and node.id in compiled) or (
+            isinstance(node, ast.ImportFrom) and any(_is_compiled(node, alias) for alias in node.names)
+        ) or (isinstance(node, ast.Attribute) and node.attr in ("kernel", "kernels", "fused")):  # fmt: skip
+            text = "found compiled code (kernels, ops/fused): write the function in NumPy"
+            raise Refused(f"{shown}, line {node.lineno}: {text}")
+        complex_number = isinstance(node, ast.Constant) and isinstance(node.value, complex)
+        named = getattr(node, "id", getattr(node, "attr", "")) if isinstance(node, (ast.Name, ast.Attribute)) else ""
+        if complex_number or named in COMPLEX:
+            text = "found complex numbers: a complex step gives a derivative without deriving it"
+            raise Refused(f"{shown}, line {node.lineno}: {text}")
         if isinstance(node, ast.Import):
             found = next((alias.name for alias in node.names if alias.name.partition(".")[0] not in ALLOWED), None)
             found = found and f"import {found}"

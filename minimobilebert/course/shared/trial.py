@@ -44,6 +44,7 @@ class Trial:
         self.failed_case = ""  # the name of the case that failed
         self.known = Known({})  # what the last call was given: a diagnosis compares a wrong result with it
         self.changed = ""  # the first input that a call has changed in place
+        self.drawn_next = []  # what each generator among the arguments of the last call gives next
         # Each property has its own stream, so that a change of one property does not change the numbers of the others.
         self.rng = np.random.default_rng([seed, zlib.crc32(f"{task.id} {name}".encode())])
 
@@ -51,8 +52,13 @@ class Trial:
         """Call the student's function -> its result. An error of its ends the property."""
         named = self.with_names(args)
         self.known = self.known_of(args, kwargs)
-        # A generator or a function of ours cannot be sent back.
-        keep = not any(isinstance(leaf, Seeded) or callable(leaf) for _, leaf in comparison.leaves("", args))
+        given = comparison.leaves("", (args, kwargs))
+        if any(isinstance(leaf, Seeded) for _, leaf in given):  # a generator cannot be sent back
+            watched = (self.task.function, list(args), kwargs)
+            result, changed, self.drawn_next = self._worker.run(call_and_watch, watched, seconds or self._seconds)
+            self.watch(not changed, ", ".join(list(named)[i] for i in changed if i < len(named)))
+            return result
+        keep = not any(callable(leaf) for _, leaf in given)  # nor a function of the grader's process
         result, after = self._worker.call(self.task.function, args, kwargs, seconds or self._seconds, keep=keep)
         self._watch(list(named), args, after)
         return result
@@ -125,6 +131,14 @@ class Trial:
         if not unchanged:
             self.changed = self.changed or f"{name} was changed in place: write to a new array, or to a copy"
 
+    def own_arrays(self, *args, results=None):
+        """Different if one of the first `results` results of a call shares its memory with an argument."""
+        shared = self._worker.run(shared_memory, (self.task.function, list(args), results), self._seconds)
+        names = list(self.with_names(args))
+        for index, argument in shared[:1]:
+            text = f"result {index + 1} is the memory of {names[argument]}: a change of one changes both; return a copy"
+            raise Different("result", (), text, certainty=2)
+
     def linear(self, driver, args, names):
         """After `t.run(driver, *args)` of a backward: a diagnosis may say that a result is not linear in it.
 
@@ -143,6 +157,51 @@ class Trial:
     def _leaves_of(self, driver, args, names):
         results = zip(names, self._worker.run(driver, args, self._seconds), strict=False)
         return {path: leaf for name, part in results if name for path, leaf in comparison.leaves(name, part)}
+
+
+# --- drivers: they run in the student's process
+
+
+def call_and_watch(function, args, kwargs):
+    """-> the result, the numbers of the arguments that were changed in place, what each generator gives next"""
+    import functools
+    import importlib
+    import inspect
+
+    import numpy as np
+
+    file, _, name = function.partition(":")
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    written = inspect.unwrap(functools.reduce(getattr, name.split("."), module))
+    before = [value.copy() if isinstance(value, np.ndarray) else None for value in args]
+    result = written(*args, **kwargs)
+    changed = [i for i, was in enumerate(before) if was is not None and was.tobytes() != args[i].tobytes()]
+    generators = [value for value in (*args, *kwargs.values()) if isinstance(value, np.random.Generator)]
+    return result, changed, [int(generator.bit_generator.random_raw()) for generator in generators]
+
+
+def shared_memory(function, args, results):
+    """-> [(number of a result, number of the argument whose memory it is)]; results: how many are looked at"""
+    import functools
+    import importlib
+    import inspect
+
+    import numpy as np
+
+    file, _, name = function.partition(":")
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    written = inspect.unwrap(functools.reduce(getattr, name.split("."), module))
+
+    def arrays(value):
+        if isinstance(value, np.ndarray):
+            return [value]
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+        return [array for part in parts for array in arrays(part)]
+
+    found = written(*args)
+    found = list(found)[:results] if isinstance(found, (tuple, list)) else [found]
+    return [(i, j) for i, part in enumerate(found) for j, value in enumerate(args)
+            if any(np.shares_memory(a, b) for a in arrays(part) for b in arrays(value))]  # fmt: skip
 
 
 def _not_doubled(once, twice):

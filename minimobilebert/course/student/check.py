@@ -15,7 +15,7 @@ from ...support.tables import aligned
 from ..sandbox.host import Worker
 from ..shared.checking import PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
-from ..shared.extraction import Refused, extract, parse
+from ..shared.extraction import Refused, extract, others_of, parse
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
 from ..shared.trial import Live
@@ -67,7 +67,7 @@ class Checker:
                 return None, []
             original = self.originals[task.file]
             left_out = _left_out(original)
-            extract(tree, task.file, task.name, original, left_out)
+            extract(tree, task.file, task.name, original, left_out, others_of(self.course, task))
         except Refused as error:
             return str(error), []
         asked = {other.name for other in self.course.tasks if other.file == task.file} | left_out

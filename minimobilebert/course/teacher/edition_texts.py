@@ -18,6 +18,8 @@ Windows `.venv\\Scripts\\python`). The lessons call this interpreter `python`.
 A task is solved when `check` reports that it passed. The body of the task's function is graded, with the helpers that
 it uses from the same file: functions, classes and constants at module level that you add, and imports of NumPy, of
 Python's mathematical modules and of this package. Do not change other functions. Code in other files is not graded.
+Write the function in NumPy: calls of compiled code (`kernels`) or of another task's function, and complex numbers, are
+refused; the message says so.
 
 The checks compare with results that were recorded from the project's own functions, which are not in this folder.
 Functions that would reveal a solution raise an error with the number of the task.

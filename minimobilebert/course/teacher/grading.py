@@ -18,7 +18,7 @@ from ...support.terminal import progress_bar, say
 from ..sandbox import isolation
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, NOT_RUN, Outcome, TaskResult, run_task
-from ..shared.extraction import Refused, extract, parse
+from ..shared.extraction import Refused, extract, others_of, parse
 from ..shared.manifest import chosen_lessons
 from ..shared.properties import load_properties
 from ..shared.trial import Live
@@ -96,7 +96,8 @@ class Grader:
                 asked = {other.name for other in self.tasks if other.file == task.file}
                 replaceable = set(self.left_out[task.file]) - asked
                 # Parse again, because `extract` modifies the tree.
-                taken[task.id] = extract(parse(data, shown), shown, task.name, self.files[task.file], replaceable)
+                project, others = self.files[task.file], others_of(self.course, task)
+                taken[task.id] = extract(parse(data, shown), shown, task.name, project, replaceable, others)
             except Refused as refused:
                 taken[task.id] = str(refused)
         unreadable = [str(tree) for tree in trees.values() if isinstance(tree, Refused)]

@@ -11,7 +11,7 @@ from ...support.regular_files import read_text
 from ...support.shapes import ANY, Text, check, shown
 from ...support.structured_files import read_toml
 from ..shared.checking import PASSED, run_task
-from ..shared.extraction import Refused, extract
+from ..shared.extraction import Refused, extract, others_of
 from ..shared.trial import Memory
 
 FEWEST = 5  # for each task
@@ -23,6 +23,7 @@ _SHAPE = {
     "replace?": str,
     "code?": Text(),
     "passes?": [str],
+    "refused?": Text(),
 }
 
 
@@ -33,6 +34,7 @@ class Mutant:
     explains: str
     source: str  # a whole file
     passes: tuple = ()  # the weak checks that it passes, such as "ones"
+    refused: str = ""  # words of the rule that refuses it before it runs
 
 
 def solutions_of(course, lesson):
@@ -78,7 +80,8 @@ def _mutant(path, entry, solutions, lesson, ids):
         source = entry["code"]
     else:
         source = _replaced(what, entry, solutions, next(task for task in lesson.tasks if task.id == entry["task"]))
-    return Mutant(entry["task"], entry["name"], entry["explains"], source, tuple(entry.get("passes", ())))
+    return Mutant(entry["task"], entry["name"], entry["explains"], source, tuple(entry.get("passes", ())),
+                  entry.get("refused", ""))  # fmt: skip
 
 
 def _replaced(what, entry, solutions, task):
@@ -102,7 +105,8 @@ def extracted(grader, task, source, shown):
     """Extract the task's function from a solution or mutant, as from a submission. ValueError if it is refused."""
     replaceable = set(grader.left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
     try:
-        return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable)
+        others = others_of(grader.course, task)
+        return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable, others)
     except (Refused, SyntaxError) as error:
         raise ValueError(f"{shown}: task {task.id}: {error}") from None
 
@@ -127,6 +131,9 @@ def run(course, grader, mutants, seed=1, progress=lambda: None):
         taken = install_solutions(course, grader, worker)
         for mutant in mutants:
             task = course.task(mutant.task)
+            if mutant.refused:
+                rows.append((mutant, {"refused": _refusal(grader, task, mutant)}))
+                continue
             wrong = extracted(grader, task, mutant.source, f"mutant {mutant.name!r}")
             worker.install(task.function, wrong.source, wrong.helpers)
             result = run_task(task, grader.properties[task.id], worker, oracle, seed)
@@ -135,6 +142,15 @@ def run(course, grader, mutants, seed=1, progress=lambda: None):
             rows.append((mutant, {outcome.name: outcome.state for outcome in result.outcomes}))
             progress()
     return rows
+
+
+def _refusal(grader, task, mutant):
+    """ "refused", or PASSED if the rules let the mutant through or refuse it for another reason"""
+    try:
+        extracted(grader, task, mutant.source, f"mutant {mutant.name!r}")
+    except ValueError as error:
+        return "refused" if mutant.refused in str(error) else PASSED
+    return PASSED
 
 
 def survivors(rows):

@@ -33,6 +33,8 @@ def run(course, cotangent, lessons=None):
     tasks = [task for task in course.tasks if task.id in BACKWARDS and (lessons is None or task.lesson in lessons)]
     rows = []
     for mutant in load_mutants(course, tasks):
+        if mutant.refused:
+            continue  # a rule, and no check, is against it
         scope = {}
         exec(compile(mutant.source, f"<mutant {mutant.name}>", "exec"), scope)
         function = scope[course.task(mutant.task).name]
