@@ -1,10 +1,11 @@
 """Functions cut out of source texts: what goes, what stays, and what is taken out of a submission."""
 
 import ast
+import re
 
 import pytest
 
-from minimobilebert.course.shared.cutting import blank, defines
+from minimobilebert.course.shared.cutting import blank, defines, hide_backward
 from minimobilebert.course.shared.extraction import Refused, extract, others_of, parse
 
 SOURCE = '''"""Module."""
@@ -236,3 +237,42 @@ def test_other_tasks_are_those_of_the_lesson_that_this_one_is_not_made_of():
         "soft_cross_entropy_forward": "04.5", "soft_cross_entropy_backward": "04.6",
     }  # fmt: skip
     assert "feed_forward_forward" not in others_of(course, course.task("07.3"))  # a block is made of it
+
+
+DERIVED = '''"""An operation.
+
+    1. y = w x                 forward; y[i] is one number
+    2. z = y + b
+
+Backward. The Jacobian is dz_i/dx_j = w (delta_ij). Two gradients, dx and dw, are left; dx == dw in no case:
+
+    2.   dy[i] = dz[i]         db = sum of dz
+    1.   dx += dy w
+"""
+
+import numpy as np
+
+d = {"dx = 1": 2}
+'''
+
+
+def test_formulas_of_gradients_are_hidden_and_nothing_else():
+    hidden = hide_backward(DERIVED, "Yours.")
+    assert hidden == DERIVED.replace("dy[i] = dz[i]         db = sum of dz", "dy[i] = ...        db = ...").replace(
+        "dx += dy w\n", "dx += ...\n\nYours.\n").replace("dx_j = w (delta_ij).", "dx_j = ... .")  # fmt: skip
+    ast.parse(hidden)
+    plain = DERIVED.partition("Backward")[0] + '"""\n'
+    assert hide_backward(plain, "Yours.") == plain and hide_backward("x = 1\n", "Yours.") == "x = 1\n"
+
+
+def test_no_gradient_is_left_at_the_top_of_a_task_s_file():
+    """Every file with a backward to write says its forward, and no right-hand side of a gradient."""
+    from minimobilebert.course.shared.manifest import ROOT, load
+
+    files = {task.file for task in load().tasks if task.name.endswith("_backward") and "/model/" not in task.file}
+    assert len(files) >= 15
+    for file in files:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        before, after = (ast.get_docstring(ast.parse(text)) for text in (source, hide_backward(source, "Yours.")))
+        assert before != after and after.endswith("Yours."), file
+        assert not re.search(r"^    .*\bd[A-Za-z]+(\[.*?\])? *\+?= (?!\.\.\.)", after, flags=re.M), file

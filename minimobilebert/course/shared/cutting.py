@@ -8,6 +8,7 @@ Signature, docstring and the rest of the file do not change.
 
 import ast
 import functools
+import re
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -86,3 +87,35 @@ def with_body(signature, function):
     if "type_params" in ast.FunctionDef._fields:
         new.type_params = []
     return ast.unparse(ast.fix_missing_locations(new))
+
+
+# "dx = ...", "dW[i] += ...": a gradient and its formula. "dr/dx_j = ...": a derivative in a sentence, up to its end.
+_GRADIENT = re.compile(r"(?<![\w/])d[A-Za-z]\w*(?:\[[^\]]*\])?\s*\+?=(?!=)")
+_DERIVATIVE = re.compile(r"(d\w+/d\w+) = [^.]+\.(?=\s)")
+
+
+def hide_backward(source, note):
+    """`source` with its module docstring without formulas of gradients: the forward, shapes and step numbers stay.
+
+    note: a sentence at the end of the docstring, if anything was hidden
+    """
+    tree = ast.parse(source)
+    if ast.get_docstring(tree, clean=False) is None:
+        return source
+    lines, node = source.splitlines(keepends=True), tree.body[0]
+    text = "".join(lines[node.lineno - 1 : node.end_lineno])
+    hidden = "".join(_without_gradients(line) for line in text.splitlines(keepends=True))
+    hidden = _DERIVATIVE.sub(r"\1 = ... .", hidden)
+    if hidden == text:
+        return source
+    body = hidden.rstrip().removesuffix('"""').rstrip("\n")
+    return "".join([*lines[: node.lineno - 1], f'{body}\n\n{note}\n"""\n', *lines[node.end_lineno :]])
+
+
+def _without_gradients(line):
+    """An indented line with "dx = ..." for each gradient that it gives; what follows the first one is left out"""
+    first = _GRADIENT.search(line) if line.startswith("    ") else None
+    if first is None:
+        return line
+    names = [" ".join(match.group().split()) for match in _GRADIENT.finditer(line)]
+    return f"{line[: first.start()]}{'        '.join(f'{name} ...' for name in names)}\n"

@@ -3,9 +3,9 @@
     write_edition(course, lessons=["01", "02"], out="student")
 
 We remove the bodies of the tasks' functions, and everything that would reveal them: the compiled versions in kernels/,
-tests, benchmarks, git history, caches. There are no fused operations (ops/fused/), so training runs the student's
-functions. The functions of other lessons are kept. We record the expected results of the properties from the reference,
-and finally search all files for lines of a solution.
+the formulas of gradients at the top of a file, tests, benchmarks, git history, caches. There are no fused operations
+(ops/fused/), so training runs the student's functions. The functions of other lessons are kept. We record the expected
+results of the properties from the reference, and finally search all files for lines of a solution.
 """
 
 import ast
@@ -17,12 +17,12 @@ import shutil
 from ...support.files import new_folder, write_json, write_text
 from ..sandbox.host import Worker
 from ..shared.checking import format_result, run_task
-from ..shared.cutting import blank, body_of, find
+from ..shared.cutting import blank, body_of, find, hide_backward
 from ..shared.manifest import sealed
 from ..shared.properties import load_properties
 from ..shared.recording import save_recording
 from ..shared.trial import Recorder
-from .edition_texts import AGENTS, README, classroom, makefile
+from .edition_texts import AGENTS, README, TO_DERIVE, classroom, makefile
 
 # Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
@@ -78,7 +78,7 @@ def write_edition(course, lessons, out, seed=1, record=True, solved=None, github
 def write_package(course, tasks, folder, for_grading=False):
     """Write the package to `folder`, without the functions of `tasks` and their compiled versions."""
     package = course.root / "minimobilebert"
-    cuts = cuts_of(tasks)
+    cuts, derived = cuts_of(tasks), backwards_of(tasks)
     left_out = {package / name for name in LEFT_OUT}
     for path in sorted(package.rglob("*.py")):
         if path in left_out or any(parent in left_out for parent in path.parents):
@@ -93,6 +93,8 @@ def write_package(course, tasks, folder, for_grading=False):
         text = path.read_text(encoding="utf-8")
         if file in cuts:
             text = blank(text, cuts[file])
+        if file in derived and not for_grading:
+            text = hide_backward(text, TO_DERIVE.format(lesson=derived[file]))
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -105,6 +107,15 @@ def _is_grader(file):
     kept = tuple(f"minimobilebert/course/{inside}__init__.py" for inside in ("", "sandbox/"))
     kept += tuple(f"minimobilebert/course/sandbox/{name}.py" for name in ("worker", "wire", "confinement"))
     return file.startswith("minimobilebert/course/") and file not in kept
+
+
+def backwards_of(tasks):
+    """{file: lesson} of the files with a backward that `tasks` ask for, or its compiled version"""
+    found = {}
+    for task in tasks:
+        for target in (task.function, *task.also_blank) if task.name.endswith("_backward") else ():
+            found.setdefault(target.partition(":")[0], task.lesson)
+    return found
 
 
 def cuts_of(tasks):

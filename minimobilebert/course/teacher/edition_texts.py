@@ -1,4 +1,4 @@
-"""The files that only a student edition has: README, Makefile, a page for programming assistants, a workflow."""
+"""What only a student edition has: its README, its Makefile, a page for programming assistants, a workflow, a note in files."""
 
 README = """# minimobilebert, student edition
 
@@ -24,6 +24,8 @@ refused; the message says so.
 The checks compare with results that were recorded from the project's own functions, which are not in this folder.
 Functions that would reveal a solution raise an error with the number of the task.
 """
+
+TO_DERIVE = "The formulas of the backward are yours to derive: lesson {lesson}, and the third hint."
 
 AGENTS = """# For programming assistants
 
