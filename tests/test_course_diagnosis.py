@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minimobilebert.course.shared.dependence import degrees, in_words
+from minimobilebert.course.shared.dependence import Dependence, degrees, in_words
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.teacher import diagnoses
 from minimobilebert.course.teacher.grading import Grader
@@ -173,6 +173,23 @@ def test_what_a_result_depends_on_is_compared(text):
     index, wrong = DEPENDING[text]
     assert text in in_words(degrees(wrong, GIVEN), right, index, "dy")
     assert in_words(right, right, index, "dy") is None
+
+
+WHAT_IF = {
+    "right if cache['weight'] is negated": lambda dy, c: (dy - c["weight"], None),
+    "right if dy and cache['x'] are exchanged": lambda dy, c: (c["x"] + c["weight"], None),
+}
+
+
+@pytest.mark.parametrize("text", WHAT_IF)
+def test_a_change_of_an_input_that_makes_it_right_is_named(text):
+    def right(dy, cache):
+        return dy + cache["weight"], None
+
+    def ask(function):
+        return Dependence(function, GIVEN, degrees(right, GIVEN), ["y", "z"]).what_if("y", right(**GIVEN)[0], 1e-8)
+
+    assert text in ask(WHAT_IF[text]) and ask(lambda dy, c: (np.sin(dy) + c["weight"], None)) is None
 
 
 # --- the messages as a student reads them

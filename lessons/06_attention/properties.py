@@ -6,7 +6,7 @@ import numpy as np
 
 from minimobilebert.course.sandbox.wire import Seeded
 from minimobilebert.course.shared.bundles import FLOAT32, backward_properties, forward_properties
-from minimobilebert.course.shared.dependence import degrees, dependence_of
+from minimobilebert.course.shared.dependence import Dependence, degrees
 from minimobilebert.course.shared.properties import prop
 from minimobilebert.course.shared.returned import as_tuple
 from minimobilebert.course.shared.trial import reference
@@ -159,7 +159,7 @@ def backward(t, args, with_scores):
         return degrees(lambda *given: reference(BACKWARD)(*given), given)
 
     given = {"dcontext": dcontext, "cache": cache, "dscores": dscores}
-    depends = dependence_of(lambda *given: as_tuple(t.call(*given)), given, t.expected(degrees_of_the_reference), NAMES)
+    depends = Dependence(lambda *given: as_tuple(t.call(*given)), given, t.expected(degrees_of_the_reference), NAMES)
     returned = t.call(*given.values())
     t.known = dataclasses.replace(t.known, depends=depends)
     return returned, right

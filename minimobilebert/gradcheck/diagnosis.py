@@ -59,7 +59,8 @@ class Known:
 
     inputs, dy, ignores_dy, gradients   as in Passes
     named                    {name: array or number} of everything that the function was given
-    depends                  a function of an input's name -> a sentence on what its gradient depends on, or None
+    depends                  a function of an input's name -> a sentence on what its gradient depends on, or None; it
+                             may have a method what_if(name, expected, limit): a change that makes the result right
     upstream                 the name of the upstream gradient among them, "" for none
     """
 

@@ -122,7 +122,18 @@ def pattern_of_values(key, found, expected, known, slopes, tolerance):
             "it is the same for every dy: the local derivative alone, not multiplied by the upstream gradient"
         )
     pair = Pair(key, found, expected, known, slopes, tolerance)
-    for pattern in (_nearly, _factor, _swapped, _moved, _one_input, _depending, _parts, _of_sums, _some_entries):
+    for pattern in (
+        _nearly,
+        _factor,
+        _swapped,
+        _moved,
+        _one_input,
+        _depending,
+        _what_if,
+        _parts,
+        _of_sums,
+        _some_entries,
+    ):
         if result := pattern(pair):
             return result
     return "other", "no common mistake: check the formula, one factor at a time"
@@ -191,6 +202,12 @@ def _one_input(pair):
 def _depending(pair):
     text = pair.depends()
     return ("depends", text) if text else None
+
+
+def _what_if(pair):
+    ask = getattr(pair.known.depends, "what_if", None)
+    text = ask(pair.key, pair.expected, pair.limit) if ask is not None and pair.is_whole else None
+    return ("what if", text) if text else None
 
 
 def _parts(pair):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .comparison import Different, equal
-from .dependence import degrees, dependence_of
+from .dependence import Dependence, degrees
 from .layouts import LAYOUTS, double, laid_out, laid_out_all, single_all, single_arguments
 from .properties import prop
 from .returned import as_tuple, gradients_of, is_array, split, split_result
@@ -80,7 +80,7 @@ def forward_properties(
             return split(reference(t.task.function)(**live(dict(zip(args, given, strict=True)))), names, cache)[0]
 
         right_ones = t.expected(lambda: degrees(call_reference, args))
-        return dependence_of(lambda *given: split_result(t.call(*given), names, cache)[0], args, right_ones, names)
+        return Dependence(lambda *given: split_result(t.call(*given), names, cache)[0], args, right_ones, names)
 
     if cache:
 
@@ -221,7 +221,7 @@ def backward_properties(
 
         right_ones = t.expected(lambda: degrees(call_reference, named(run_forward(forward, args, outputs)["cache"])))
         given = named(cache)
-        return dependence_of(lambda *given: gradients_from(t, given), given, right_ones, wrt, next(iter(given)))
+        return Dependence(lambda *given: gradients_from(t, given), given, right_ones, wrt, next(iter(given)))
 
     @prop(task, weight=1)
     def exactly(t):

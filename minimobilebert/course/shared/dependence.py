@@ -7,6 +7,8 @@ random. A result that grows by 2^k is homogeneous of degree k; 0 means that it d
 it depends on it in another way. A student's degrees beside the reference's say which input is missing, or used twice.
 """
 
+import itertools
+
 import numpy as np
 
 from ..sandbox.host import Stopped, StudentError
@@ -38,20 +40,54 @@ def degrees(call, given):
     return found
 
 
-def dependence_of(call, given, right, results, upstream=None):
-    """-> a function of a result's name: what it depends on and should not, or the reverse, in words; None if nothing
+class Dependence:
+    """What a diagnosis may ask about a student's function; it is called again for each question.
 
-    call(*values) -> the student's results; right: the reference's degrees; results: their names
+    call(*values) -> the student's results; given: {name: argument}; right: the reference's degrees; results: names
     """
 
-    def depends(name):
+    def __init__(self, call, given, right, results, upstream=None):
+        self.call, self.given, self.right = call, given, right
+        self.results, self.upstream = results, upstream
+
+    def __call__(self, name):
+        """What a result depends on and should not, or the reverse, in words; None if nothing"""
         try:
-            found = degrees(call, given)
+            found = degrees(self.call, self.given)
         except (Different, StudentError, Stopped):
             return None
-        return in_words(found, right, results.index(name) if name in results else 0, upstream)
+        return in_words(found, self.right, self._index(name), self.upstream)
 
-    return depends
+    def what_if(self, name, expected, limit):
+        """Which change of an input makes the result right, in words; None if none of those that we try does"""
+        named = {}
+        for key, value in self.given.items():
+            for path, leaf in leaves(key, value):
+                if _counts(leaf) and np.asarray(leaf).dtype.kind == "f" and np.any(leaf):
+                    named.setdefault(_content(leaf), path)
+        named = list(named.items())[:MOST_ARRAYS]
+        scale = limit * np.abs(expected).max(initial=0.0)
+
+        def is_right(*changes):
+            try:
+                found = self.call(*_changed_all(self.given, dict(changes)))[self._index(name)]
+            except (Different, StudentError, Stopped, LookupError):
+                return False
+            found = np.asarray(found)
+            return found.shape == expected.shape and bool(np.abs(found - expected).max(initial=0.0) <= scale)
+
+        for content, path in named:
+            if is_right((content, lambda array: -array)):
+                return f"it is right if {path} is negated: does a term with it have the opposite sign?"
+        for (one, path), (other, second) in itertools.combinations(named, 2):
+            if one[0] == other[0]:
+                array, instead = _array_of(one), _array_of(other)
+                if is_right((one, lambda _, a=instead: a), (other, lambda _, a=array: a)):
+                    return f"it is right if {path} and {second} are exchanged: one for the other?"
+        return None
+
+    def _index(self, name):
+        return self.results.index(name) if name in self.results else 0
 
 
 def _counts(leaf):
@@ -62,14 +98,24 @@ def _content(leaf):
     return np.shape(leaf), np.asarray(leaf).tobytes()
 
 
+def _array_of(content):
+    return np.frombuffer(content[1]).reshape(content[0])
+
+
 def _changed(given, content, change):
     """The arguments with the arrays of this content changed"""
+    return _changed_all(given, {content: change})
+
+
+def _changed_all(given, changes):
+    """The arguments with the arrays of each content changed: {content: function of the array}"""
 
     def at(leaf):
-        if not _counts(leaf) or _content(leaf) != content:
+        change = changes.get(_content(leaf)) if _counts(leaf) else None
+        if change is None:
             return leaf
         changed = change(np.asarray(leaf))
-        return float(changed) if isinstance(leaf, float) else changed
+        return float(changed) if isinstance(leaf, float) else changed.copy()
 
     return [mapped(value, at) for value in given.values()]
 

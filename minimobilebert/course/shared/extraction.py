@@ -31,7 +31,8 @@ ATTRIBUTES = {"os", "sys", "ctypes", "ctypeslib", "subprocess", "builtins", "f2p
               "tb_frame", "setflags", "modules", "dump"}  # fmt: skip
 COMPLEX = {"complex", "complex64", "complex128", "complex256", "csingle", "cdouble", "clongdouble", "imag", "emath",
            "complexfloating"}  # fmt: skip
-HELPERS = {"rounds", "quads_of", "quads_from", "nr_of"}  # functions of kernels/ that solutions need; constants are free
+# Functions of kernels/ that solutions need; its constants are free.
+HELPERS = {"rounds", "current_precision", "quads_of", "quads_from", "nr_of"}
 MOST_BYTES = 1_000_000
 
 
