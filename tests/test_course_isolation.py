@@ -12,6 +12,7 @@ from course_submissions import hand_in, nonorm_file
 
 from minimobilebert.cli import main
 from minimobilebert.course.sandbox import confinement, isolation
+from minimobilebert.course.shared import extraction
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.teacher.grading import Grader
 from minimobilebert.course.teacher.policy import Policy, load_policy
@@ -137,3 +138,29 @@ def test_the_filter_refuses_what_it_should(name, machine, denied, allowed):
         assert answer(program, machine, number) == 0x7FFF0000
     assert answer(program, machine, 0x40000000 + 41) == answer(program, 0x40000003, 3) == 0x00050001
     assert confinement.system_call_filter("vax") is None
+
+
+def test_what_students_may_import_is_loaded_before_files_are_out_of_reach():
+    loaded = {name.partition(".")[0] for name in confinement.PRELOADED}
+    assert extraction.ALLOWED <= loaded
+
+
+@LINUX
+@pytest.mark.parametrize("name", isolation.NAMES)
+def test_modules_and_numbers_that_solutions_use(tmp_path, name):
+    """What is imported by a function, and what NumPy and Python import by themselves when they are first used."""
+    if reason := isolation.missing(name):
+        pytest.skip(f"no {name}: {reason}")
+    forward = (
+        "\ndef nonorm_forward(x, weight, bias):\n    import collections.abc, dataclasses, fractions, heapq, random, unicodedata\n"
+        "    from minimobilebert.kernels.runtime.backend import use_backend\n"
+        "    print('printed', np.array([1.5]), f'{1 / 3:.3f}', 'x'.encode('utf-16'))\n"
+        "    np.float64(1) / np.float64(0), np.linalg.norm(x), np.fft.fft(np.ones(4)), np.random.default_rng(1).normal()\n"
+        "    np.char.upper(np.array(['a'])), np.ma.array([1]), np.polynomial.Polynomial([1, 2])(3), np.einsum('...i->...', x)\n"
+        "    np.lib.stride_tricks.sliding_window_view(np.arange(5), 2), np.vectorize(abs)(np.ones(2)), np.unique(x), np.median(np.ones(3))\n"
+        "    return weight * x + bias, NoNormCache(x, weight)\n"
+    )
+    with Grader(load(), Policy(lessons="3", isolation=name)) as grader:
+        grader.tasks = [task for task in grader.tasks if task.id == "03.6"]
+        grade = grader.grade(read_submission(hand_in(tmp_path, nonorm_file(forward)), grader.files))
+    assert grade.score == grade.points, [(o.headline, o.looks_like, o.lines) for r in grade.results for o in r.outcomes]

@@ -11,6 +11,7 @@ Everything in this file is enforced by the kernel. Python code in the process ca
 A step that fails raises OSError, and the worker then ends before it has seen any of the student's code.
 """
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -26,7 +27,8 @@ except ImportError:  # Windows
 PRELOADED = """abc bisect cmath collections.abc contextlib copy dataclasses decimal enum fractions functools heapq
  itertools math numbers operator random re statistics string struct textwrap time types typing unicodedata warnings
  encodings.ascii encodings.latin_1 encodings.utf_16 encodings.utf_32 encodings.unicode_escape
- numpy.fft numpy.linalg numpy.random numpy.ma numpy.polynomial numpy.lib.stride_tricks""".split()
+ numpy.fft numpy.linalg numpy.random numpy.ma numpy.polynomial numpy.lib.stride_tricks numpy.char numpy.rec
+ numpy.dtypes numpy.exceptions numpy.strings""".split()
 
 # Numbers of system calls (asm/unistd.h) that a graded function has no use for: sockets; new processes and programs;
 # signals to and memory of other processes; owner, mode and times of files; shared memory; mounts, namespaces, keys;
@@ -147,7 +149,8 @@ def become(user):
 
 def preload():
     for name in PRELOADED:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # numpy.strings is new in NumPy 2
+            importlib.import_module(name)
 
 
 def limit_memory(address_space):
