@@ -408,13 +408,13 @@ def test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than
     monkeypatch.setattr(teacher_vectors, "PART", 16)
     out, seen, step = tmp_path / "run", [], stages.encoder_transfer_step
 
-    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng, shares):
         if hasattr(batch, "teacher_vectors"):
             hidden = encoder_forward(teacher, teacher_config, *batch[:3])[0].hidden_states[-1]
             expected, _ = pool_forward(hidden, batch.attention_mask, "mean")
             np.testing.assert_allclose(batch.teacher_vectors, expected, rtol=1e-4, atol=1e-5)
             seen.append(1)
-        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+        return step(params, config, teacher, teacher_config, batch, transfer, rng, shares)
 
     monkeypatch.setattr(stages, "encoder_transfer_step", watched)
     command = words(folder, out, "--json", steps=12)
@@ -438,11 +438,11 @@ def test_a_teacher_in_8_bits_gives_nearly_the_same_vectors(folder, tmp_path, mon
     monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
     step, distances = stages.encoder_transfer_step, []
 
-    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng, shares):
         hidden = encoder_forward(teacher, teacher_config, *batch[:3])[0].hidden_states[-1]
         expected, _ = pool_forward(hidden, batch.attention_mask, "mean")
         distances.append(np.linalg.norm(batch.teacher_vectors - expected) / np.linalg.norm(expected))
-        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+        return step(params, config, teacher, teacher_config, batch, transfer, rng, shares)
 
     monkeypatch.setattr(stages, "encoder_transfer_step", watched)
     for precision, least, most in (("same", 0.0, 1e-5), ("int8", 1e-4, 0.05)):
@@ -488,11 +488,11 @@ def test_sentence_vectors_alone_are_those_of_whole_texts(folder, tmp_path, monke
     monkeypatch.setattr(module.RunFolder, "finish", lambda *_: None)
     step, seen = stages.encoder_transfer_step, []
 
-    def watched(params, config, teacher, teacher_config, batch, transfer, rng):
+    def watched(params, config, teacher, teacher_config, batch, transfer, rng, shares):
         if transfer.only_vectors:
             mask_id = SPECIAL_TOKENS.index("[MASK]")
             seen.append(hasattr(batch, "masked_positions") or bool((batch.input_ids == mask_id).any()))
-        return step(params, config, teacher, teacher_config, batch, transfer, rng)
+        return step(params, config, teacher, teacher_config, batch, transfer, rng, shares)
 
     monkeypatch.setattr(stages, "encoder_transfer_step", watched)
     assert main(words(folder, tmp_path / "run", "--vectors-only", "--json", teacher="words", steps=steps)) == 0

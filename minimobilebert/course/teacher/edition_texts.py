@@ -1,4 +1,4 @@
-"""What only a student edition has: its README, its Makefile, a page for programming assistants, a workflow, a note in files."""
+"""What only an edition has: README, Makefile, a page for programming assistants, a workflow, a note in files."""
 
 README = """# minimobilebert, student edition
 
