@@ -148,6 +148,8 @@ def test_names_of_functions_lead_to_their_source_and_answers_are_folded(site):
         source = (site / "source" / f"{task.file}.html").read_text(encoding="utf-8")
         assert f'<span id="{task.name}">' in source, task.id
         assert f"<details><summary>the answer to task {task.id}</summary>" in source
+        visible = re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL)
+        assert not re.search(r"^(<[^>]*>)*Backward", visible, re.MULTILINE), task.file  # in the file's docstring
 
 
 @needs_docs

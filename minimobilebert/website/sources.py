@@ -24,15 +24,20 @@ def definitions(tree):
 
 
 def answers(tree, tasks):
-    """[(first line, last line, task)] of the bodies that tasks ask for; the docstrings stay visible."""
+    """[(first line, last line, what)] of the bodies that tasks ask for, and of the backward in the file's docstring"""
     found = []
+    if tasks and ast.get_docstring(tree) is not None:
+        lines = tree.body[0].value.value.split("\n")
+        backward = next((number for number, line in enumerate(lines, 1) if line.startswith("Backward")), None)
+        if backward is not None:
+            found.append((backward, tree.body[0].end_lineno, "the backward, which the tasks ask for"))
     for task in tasks:
         function = find(tree, task.name)
         if function is not None and body_of(function):
             body = body_of(function)
             before = function.body[0].end_lineno if len(body) < len(function.body) else body[0].lineno - 1
             if before >= function.lineno:  # def f(x): return x is one line, and cannot be folded
-                found.append((before + 1, body[-1].end_lineno, task))
+                found.append((before + 1, body[-1].end_lineno, f"the answer to task {task.id}"))
     return sorted(found, key=lambda answer: answer[:2])
 
 
@@ -57,10 +62,10 @@ def as_html(file, text, tasks, documents):
         for line, name in definitions(tree).items():
             lines[line - 1] = f'<span id="{html.escape(name)}"></span>{lines[line - 1]}'
     parts, done = [], 0
-    for first, last, task in folds:
+    for first, last, what in folds:
         parts.append(_block(lines[done : first - 1]))
         inside = _block(lines[first - 1 : last])
-        parts.append(f"<details><summary>the answer to task {task.id}</summary>{inside}</details>")
+        parts.append(f"<details><summary>{what}</summary>{inside}</details>")
         done = last
     parts.append(_block(lines[done:]))
     named = ", ".join(f'<a href="{html.escape(address)}">{html.escape(title)}</a>' for title, address in documents)
