@@ -134,7 +134,7 @@ print(f" the sum of q(x) q(w): {int(q @ integers[0].astype(int))}")
 # ## 6. A model with one huge number
 # A small MobileBERT (NoNorm, ReLU, two feed-forwards) is trained on lesson 10's language of 24 words. Then a number P
 # is added to feature 0 of the first token, in its position embedding, and the weights that read feature 0 become 0. So
-# nobody reads the number: NoNorm and the residuals carry it from block to block, and in float32 it changes nothing.
+# no weight reads the number: NoNorm and the residuals pass it from block to block, and in float32 it changes nothing.
 #
 # Masked words are read at other tokens; the kind of a pair (next sentence or not) at the first one.
 

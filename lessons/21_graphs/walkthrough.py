@@ -104,8 +104,8 @@ print(f"   of these, {joined} read an array that nobody else reads")
 
 # %% [markdown]
 # ## 4. Memory
-# How much the arrays take that nodes have written and that `run` still holds, whenever a node has run; and how much it
-# would be if all of them stayed. Two texts of 40 tokens.
+# The memory of the arrays that nodes have written and that `run` still holds, after each node; and what it would be if
+# all of them stayed. Two texts of 40 tokens.
 
 # %%
 written, held = [], []
