@@ -1,9 +1,7 @@
 """`plan`: its equations against simulations, message by message, and against what distributed/reduction.py sends."""
 
-import contextlib
 import json
 import math
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -25,20 +23,16 @@ from minimobilebert.bench.step_cost import (
     stops_scaling,
 )  # fmt: skip
 from minimobilebert.bench.step_times import Silent, measure_step, part_rows, seconds_of_sums
-from minimobilebert.bench.training import first_weights, random_batch
 from minimobilebert.cli import main
 from minimobilebert.config import preset
 from minimobilebert.distributed import cost, reduction
-from minimobilebert.distributed.communicator import current, use
+from minimobilebert.distributed.communicator import current
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
 from minimobilebert.distributed.reduction import Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.threads import run_ranks
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.model.parts import bounds
-from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.support import quantities
-from minimobilebert.training.adamw import AdamW
-from minimobilebert.training.data_parallel import DataParallel, Sharing
 
 NETWORK = cost.Network(1e6, 3e-3, 2e-4)
 
@@ -318,35 +312,6 @@ def test_memory_of_a_rank():
     saved = four["total"] - four["sharded"]
     assert 0.6 * 2 * weights < saved <= 0.75 * 2 * weights  # whole parameters have one owner
     assert memory_of_rank(_request(batch=8), 1)["sums"] == 0  # one part is not added to anything
-
-
-@pytest.mark.parametrize(("part", "ranks"), [(4, 1), (4, 4), (2, 2)])
-def test_the_memory_of_a_rank_is_about_what_a_step_takes(part, ranks):
-    """The estimate leaves out temporary arrays, and what the kernels keep for the next step."""
-    config = plans.config_of("classroom-2")
-    job = job_of(config, 16, part)
-    request = Request("classroom-2", config, job, 64, 1, ranks, NETWORK)
-    data = random_batch(config, 16, 64)
-    training = DataParallel(
-        lambda params, batch, step, rng, shares: pretraining_step(params, config, batch, rng, shares), 1,
-        Sharing(job.parts(ranks)),
-    )  # fmt: skip
-
-    def train():
-        params = first_weights(config)
-        optimizer = AdamW(params)
-        with use(Silent(ranks)) if ranks > 1 else contextlib.nullcontext():
-            for _ in range(2):
-                optimizer.step(params, training.gradients(params, data, 0)[1], 1e-4)
-
-    train()  # compiles
-    tracemalloc.start()
-    try:
-        train()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak == pytest.approx(memory_of_rank(request, ranks)["total"], rel=0.25)
 
 
 def test_every_algorithm_has_a_time_for_each_number_of_ranks():

@@ -64,6 +64,7 @@ def _memory(plan):
     last = plan.rows[-1]
     saved = last["memory"]["total"] - last["memory"]["sharded"]
     note = [
+        "Without temporary arrays, and what the kernels keep for the next step.",
         f"ZeRO stage 1 (shard_optimizer=true): each of {last['ranks']} ranks keeps the moments of its own parameters"
         f" and saves {saved / 1e6:,.0f} MB.",
         "The ranks then send each other what they have updated: half as much traffic again, which is not in the times.",
@@ -105,7 +106,7 @@ def svg_of(plan):
     right.set(xlabel="ranks", ylabel="efficiency, %", ylim=(0, 105))
     for axes in (left, right):
         axes.set_xscale("log", base=2)
-        axes.set_xticks(ranks, [str(each) for each in ranks])
+        axes.set_xticks(ranks, [str(each) for each in ranks], rotation=45)
         axes.minorticks_off()
     left.legend(fontsize=7)
     job, network = plan.request.job, plan.request.network
