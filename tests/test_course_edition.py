@@ -213,7 +213,7 @@ def test_a_student_s_way_through_a_task(edition, copy_of):
     path.write_text(path.read_text().replace("weight * (x + bias)", "print('here') or weight * x + bias"))
     assert "changed since" in python(folder, "progress").stdout
     found = python(folder, "check", "03.6")
-    assert found.returncode == 0 and "passed, 6 properties, 2 points" in found.stdout
+    assert found.returncode == 0 and "passed, 7 properties, 2 points" in found.stdout
     assert load().task("03.6").after in found.stdout and "here" in found.stderr
     assert (
         f"1 of {len(tasks())} tasks, 2 of {sum(task.points for task in tasks())} points"
@@ -386,8 +386,10 @@ def test_solutions_can_be_handed_in():
     """Every solution keeps the rules that a submission must keep."""
     course = load()
 
+    everything = course
+
     class Everything:
-        tasks = course.tasks
+        course, tasks = everything, everything.tasks
         files = {task.file: (course.root / task.file).read_text() for task in course.tasks}
         left_out = cuts_of(course.tasks)
 

@@ -94,11 +94,11 @@ BY_PROCESS = {
     "pretends that another task is missing": ("raise NotImplementedError('task 02.1 (...)')", "needs task 02.1"),
     "delegates to the compiled twin": (
         "from ..kernels import nonorm as k\nreturn k.nonorm_forward(x, weight, bias)[0], NoNormCache(x, weight)",
-        "left out"),
+        "found compiled code"),
     "delegates to the fused form": (
         "from .fused import dense_nonorm as d\nimport numpy as np\n"
         "return d.dense_nonorm_forward(x, np.eye(x.shape[-1]), 0 * bias, None, weight, bias)[0], NoNormCache(x, weight)",
-        "No module named"),
+        "found compiled code"),
     "returns a class that equals everything": (
         "class Right(float):\n    def __init__(self): pass\n    def equals(self): return True\n"
         "import numpy as np\nreturn np.array([Right()], dtype=object), None", "found an array of object"),
@@ -158,7 +158,10 @@ def test_answers_learnt_from_the_public_numbers_earn_nothing(grader, tmp_path):
             task.function, "def nonorm_forward(x, weight, bias):\n    return weight * x + bias, NoNormCache(x, weight)"
         )
         assert run_task(task, properties, worker, oracle, 1).passed
-    table = {repr(float(cache.x.flat[0])): y.tolist() for y, cache in oracle.answers.values() if y.size}
+    pairs = [
+        answer for answer in oracle.answers.values() if len(answer) == 2
+    ]  # others are what digits are compared with
+    table = {repr(float(cache.x.flat[0])): y.tolist() for y, cache in pairs if y.size}
     forward = f"\nTABLE = {table!r}\n\ndef nonorm_forward(x, weight, bias):\n    return np.array(TABLE[repr(float(x.flat[0]))]), NoNormCache(x, weight)\n"
     graded = grade(grader, hand_in(tmp_path, nonorm_file(forward)))
     assert graded.results[0].score == 0 and "KeyError" in reasons(graded)
@@ -319,7 +322,8 @@ FORBIDDEN = list(WITHOUT_RULES)[: list(WITHOUT_RULES).index("leaves at once")]
 @pytest.mark.skipif(sys.platform == "win32", reason="the process's limits are POSIX")
 @pytest.mark.parametrize("case", WITHOUT_RULES)
 def test_the_process_alone_gives_nothing_away(grader, tmp_path, case, monkeypatch):
-    monkeypatch.setattr(extraction, "_check", lambda *_: None)
+    for rule in ("_check", "_check_calls"):
+        monkeypatch.setattr(extraction, rule, lambda *_: None)
     harm = tmp_path / "harm"
     body = WITHOUT_RULES[case].replace("HARM", repr(str(harm)))
     graded = grade(grader, hand_in(tmp_path / "in", bodies(body)))
@@ -335,7 +339,8 @@ def test_the_process_alone_gives_nothing_away(grader, tmp_path, case, monkeypatc
 @pytest.mark.parametrize("case", ["writes through the system", "imports the reference from elsewhere"])
 def test_it_is_the_guard_that_stops_them(grader, tmp_path, case, monkeypatch):
     """The same without the guard: the file is written, and the stolen function earns its points."""
-    monkeypatch.setattr(extraction, "_check", lambda *_: None)
+    for rule in ("_check", "_check_calls"):
+        monkeypatch.setattr(extraction, rule, lambda *_: None)
     monkeypatch.setattr(grader, "worker", lambda: Worker(grader.root, sorted(grader.files)))
     harm = tmp_path / "harm"
     graded = grade(grader, hand_in(tmp_path / "in", bodies(WITHOUT_RULES[case].replace("HARM", repr(str(harm))))))

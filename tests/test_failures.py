@@ -67,7 +67,8 @@ def test_every_other_exception_is_a_line_too(monkeypatch, capsys, error):
     code, message = run(monkeypatch, capsys, error)
     assert code == 1 and message.count("\n") == 1 and len(message) < 500
     assert re.match(
-        rf"minimobilebert: failed: {type(error).__name__}.* at minimobilebert/commands/ranks.py:\d+: this is a bug", message
+        rf"minimobilebert: failed: {type(error).__name__}.* at minimobilebert/commands/ranks.py:\d+: this is a bug",
+        message,
     )
     assert "MINIMOBILEBERT_DEBUG=1" in message
 

@@ -106,8 +106,8 @@ for vector, gradient, target in zip(u, du, t, strict=True):
 
 # %% [markdown]
 # ## 3. A language, and a sentence encoder
-# 8 topics have 16 phrases of two words each; the k-th is used in proportion to 1/k. A text is four phrases, each after a
-# small word. One small word is "no": the phrase after it does not count. Two texts are similar if the phrases that
+# 8 topics have 16 phrases of two words each; the k-th is used in proportion to 1/k. A text is four phrases, each after
+# a small word. One small word is "no": the phrase after it does not count. Two texts are similar if the phrases that
 # count are from the same topics: the labels are the cosines of these counts. The teacher learns nothing else.
 
 # %%

@@ -50,7 +50,7 @@ def _rows(batch, start, stop):
     """The rows start to stop of a batch -> the same kind of batch"""
     length = batch.input_ids.shape[1]
     fields = {name: array[start:stop] for name, array in batch._asdict().items()}
-    if hasattr(batch, "masked_positions"):  # the words have arrays of their own: [M], not [B]
+    if "masked_positions" in fields:  # the words have arrays of their own: [M], not [B]
         first, last = np.searchsorted(batch.masked_positions, [start * length, stop * length])
         fields["masked_positions"] = batch.masked_positions[first:last] - start * length
         fields["masked_labels"] = batch.masked_labels[first:last]
@@ -59,10 +59,8 @@ def _rows(batch, start, stop):
 
 def _counts(batch):
     """What the losses count in a batch, in the order of Shares"""
-    examples = len(batch.input_ids)
-    return (
-        examples, int(batch.attention_mask.sum()), len(getattr(batch, "masked_labels", ())), examples * (examples - 1),
-    )  # fmt: skip
+    examples, words = len(batch.input_ids), len(batch._asdict().get("masked_labels", ()))
+    return examples, int(batch.attention_mask.sum()), words, examples * (examples - 1)
 
 
 def cut_batch(batch, parts):

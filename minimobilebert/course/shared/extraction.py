@@ -132,7 +132,17 @@ def _helpers(tree, function, taken):
             if helper is not None and helper not in wanted:
                 wanted.append(helper)
                 queue.append(helper)
-    return [node for node in tree.body if node in wanted]
+    return [_without_twin(node) for node in tree.body if node in wanted]
+
+
+def _without_twin(helper):
+    """A helper without the decorator that names its compiled twin: what is graded is its body in NumPy"""
+    if isinstance(helper, FUNCTIONS):
+        helper.decorator_list = [
+            each for each in helper.decorator_list
+            if not (isinstance(each, ast.Call) and getattr(each.func, "id", "") == "accelerated_by")
+        ]  # fmt: skip
+    return helper
 
 
 def _compiled(tree):

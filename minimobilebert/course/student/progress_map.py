@@ -28,7 +28,8 @@ _MAP = """\
 
    <gradient check.....>    <fast kernels.......>    <optimisers.........>
    <fine-tuning........>    <checkpoints........>    <half precision.....>
-   <real models........>    <8 bits.............>    <graphs.............>"""
+   <real models........>    <8 bits.............>    <graphs.............>
+   <many machines......>"""
 
 # The box of a function is that of the longest beginning of its name.
 _BOXES = {
@@ -50,7 +51,7 @@ _BOXES = {
     "interop/": "checkpoints", "ops/bfloat16": "half precision",
     "distillation/": "real models", "ops/pooling": "real models",
     "ops/quantized_linear": "8 bits", "kernels/gemm/quads": "8 bits",
-    "interop/onnx/": "graphs",
+    "interop/onnx/": "graphs", "model/parts": "many machines", "distributed/": "many machines",
 }  # fmt: skip
 OTHERS = "other functions"
 _GREEN, _YELLOW, _DIM, _END = "\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
