@@ -123,7 +123,7 @@ class Worker:
         """Wait for the start of a worker with limits. No code of a student has run yet: a failure is the grader's."""
         try:
             self._transact(None, [], START_SECONDS)
-            self.pid = isolation.worker_of(self.pid)
+            self.pid = isolation.worker_of(self.isolation, self.pid)
             space = isolation.address_space(self.pid)
             request = {"do": "confine", "address_space": self.memory + space}
             self._transact(request, [], START_SECONDS)

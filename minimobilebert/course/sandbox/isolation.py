@@ -124,8 +124,12 @@ def start(name, root, settings, environment, errors=None):
     return Started(process, process.pid)  # it ends at once; the caller finds that no worker answers
 
 
-def worker_of(pid):
-    """The worker's own number, for its processor time and memory: the child of Started.pid, or that one itself."""
+def worker_of(name, pid):
+    """The worker's own number, for its processor time and memory: in bubblewrap the child of Started.pid"""
+    if name != "bubblewrap":
+        return pid
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == pid:
