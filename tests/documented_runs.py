@@ -192,6 +192,8 @@ ELSEWHERE = {
     MINI + "export runs/mine --page mine --int8": "test_course_end.py::test_it_runs_in_a_browser_of_a_phone",
     # with the extra `docs`
     "make site": "test_website.py::test_no_page_is_missing",
+    "make setup EXTRAS=docs": "test_documented_runs.py::test_setup_installs_what_was_asked_for",
+    MINI + "site": "test_website.py::test_a_student_edition_makes_a_site_too",
     "make notebooks": "test_website.py::test_the_notebooks_command_writes_the_same_notebooks",
     # long, or with the extra `compare`
     "make parity": "test_parity.py::test_the_commands_exit_code",

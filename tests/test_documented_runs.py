@@ -78,7 +78,8 @@ def test_make_alone_lists_the_targets():
 def test_setup_installs_what_was_asked_for(commands):
     """Its two steps, without the network: .venv, then the project with its extras; a second call does nothing."""
     for command, steps in (("make setup", ["venv", "plots,test"]), ("python -m minimobilebert setup", []),
-                           ("make setup EXTRAS=interop", ["interop,plots,test"])):  # fmt: skip
+                           ("make setup EXTRAS=interop", ["interop,plots,test"]),
+                           ("make setup EXTRAS=docs", ["docs,plots,test"])):  # fmt: skip
         commands.installed.clear()
         words = make(command) if command.startswith("make") else command.split()
         assert commands.run(words[3:])[0] == 0
