@@ -138,8 +138,10 @@ RUN = {
     "make doctor": Run("all is well"),
     "make gradcheck": Run("linear_backward"),
     "make models": Run("mobilebert"),
+    PLAN + " --ranks 4096 --network 10Gbit --step-seconds 4 --update-seconds 0.1 --svg plan.svg": Run(
+        "efficiency", "plan.svg"),
     PLAN + " --ranks 64 --network 10Gbit": Run("stops scaling", add="--step-seconds 2"),
-    PLAN + " --ranks 4096 --network 10Gbit --svg plan.svg": Run("stops scaling", "plan.svg", "--step-seconds 2"),
+    PLAN + " --ranks 4096 --network 10Gbit --svg plan.svg": Run("efficiency", "plan.svg", "--step-seconds 2"),
     MINI + "plan --model runs/minilm --ranks 16 --network 1Gbit --latency 100us --batch 1024 --overlap": Run(
         "an ideal bound", add="--length 9 --part 1 --batch 16 --threads 1"),
     MINI + "models --ranks 4": Run("With 4 ranks"),
@@ -196,6 +198,7 @@ ELSEWHERE = {
     MINI + "site": "test_website.py::test_a_student_edition_makes_a_site_too",
     "make notebooks": "test_website.py::test_the_notebooks_command_writes_the_same_notebooks",
     # long, or with the extra `compare`
+    MINI + "test -q -s tests/test_measured_plan.py": "test_measured_plan.py::test_the_forecast_of_four_hosts",
     "make parity": "test_parity.py::test_the_commands_exit_code",
     "make test ARGS=--all-targets": "test_same_bits.py::test_every_target_computes_the_expected_bits",
     "make verify": "test_same_bits.py::test_the_command_says_what_differs",

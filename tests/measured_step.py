@@ -10,7 +10,12 @@ so in the measured step and in the parts from which the step is forecast. In eac
     update      clipping and AdamW
     step        all of it with the real communicator: what is forecast
 
-    the network: as given, or what one exchange of arrays of all ranks shows, of one number and of MILLIONS of them
+The network of a forecast:
+
+    measured           what exchanges of PROBES numbers between all ranks show
+    given              the numbers with which the network was made
+    bandwidth given    the same with the measured latency: where ranks share busy processors, the shortest message takes
+                       as long as a rank waits for its processor, which is more than the network's delay
 """
 
 import hashlib
@@ -152,13 +157,22 @@ def main(settings):
         turns = [_turn(communicator, training, job, communicator.size) for _ in range(settings["turns"])]
     if communicator.rank:
         return
-    nominal = cost.Network(*settings["network"]) if settings["network"] else None
+
+    def compared(network_of):
+        return _median(_compared(job, communicator.size, turn, network_of(turn)) for turn in turns)
+
+    def probed(turn):
+        return _probed(communicator, turn)
+
+    forecasts = {"measured": compared(probed)}
+    if settings["network"]:
+        given = cost.Network(*settings["network"])
+        forecasts["given"] = compared(lambda turn: given)
+        forecasts["bandwidth given"] = compared(lambda turn: given._replace(latency=probed(turn).latency))
     print(json.dumps({
         "ranks": communicator.size, "digest": training.digest(),
         "seconds": {name: float(np.median([turn[name] for turn in turns])) for name in turns[0]},
-        "network": _median(_probed(communicator, turn) for turn in turns),
-        "measured": _median(_compared(job, communicator.size, turn, _probed(communicator, turn)) for turn in turns),
-        "nominal": nominal and _median(_compared(job, communicator.size, turn, nominal) for turn in turns),
+        "network": _median(probed(turn) for turn in turns), **forecasts,
     }), flush=True)  # fmt: skip
 
 
