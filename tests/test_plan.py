@@ -24,6 +24,7 @@ from minimobilebert.bench.step_cost import (
 )  # fmt: skip
 from minimobilebert.bench.step_times import Silent, measure_step, part_rows, seconds_of_sums
 from minimobilebert.cli import main
+from minimobilebert.commands.plan import _REDUCTIONS
 from minimobilebert.config import preset
 from minimobilebert.distributed import cost, reduction
 from minimobilebert.distributed.communicator import current
@@ -165,6 +166,18 @@ def test_the_traffic_of_the_real_reduction_is_the_one_of_the_equations(ranks, mo
     assert max(sum(messages for messages, _, _ in log) for log in logs) == traffic.messages
     busiest = sum(max(max(log[phase][1:]) for log in logs) for phase in range(traffic.rounds))
     assert busiest == traffic.bytes
+
+
+@pytest.mark.parametrize(("ranks", "parts"), [(2, 2), (3, 7), (5, 16)])
+def test_the_traffic_of_the_real_ring(ranks, parts):
+    logs, traffic = _recorded(ranks, parts, 60, "ring"), cost.traffic_of("ring", ranks, 240, parts)
+    for log in logs:
+        assert (len(log), sum(messages for messages, _, _ in log)) == (traffic.rounds, traffic.messages)
+        assert sum(sent for _, sent, _ in log) == traffic.bytes
+
+
+def test_the_command_knows_every_reduction():
+    assert _REDUCTIONS == reduction.REDUCTIONS
 
 
 def test_bfloat16_sends_half():
@@ -331,7 +344,7 @@ def test_a_step_is_measured_for_each_number_of_rows(capfd):
         assert 0.0 < seconds < 60.0
 
 
-@pytest.mark.parametrize("reduction", ["deterministic", "fast", "bfloat16"])
+@pytest.mark.parametrize("reduction", _REDUCTIONS)
 def test_sums_take_longer_with_more_numbers(reduction):
     short, long = (
         seconds_of_sums({"w": np.zeros(numbers, np.float32)}, reduction, 4) for numbers in (1_000, 3_000_000)

@@ -100,7 +100,7 @@ def memory_of_rank(request, ranks):
     bytes_of = training_step_bytes(request.config, rows, request.length)
     levels = math.ceil(math.log2(-(-parts // ranks))) if parts > 1 else 0
     own = array * (levels + 1) if parts > 1 else 0
-    arrives = array * (cost.additions(ranks, None if job.reduction == cost.FAST else parts) + 1) if ranks > 1 else 0
+    arrives = array * (cost.additions(ranks, cost.parts_apart(job.reduction, parts)) + 1) if ranks > 1 else 0
     found = {
         "parameters": bytes_of["bytes_parameters"], "gradients": bytes_of["bytes_gradients"],
         "moments": bytes_of["bytes_moments"], "activations": bytes_of["bytes_activations"],

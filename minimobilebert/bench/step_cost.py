@@ -99,7 +99,7 @@ def _gradients(job, ranks, measured):
 
 
 def _sums(job, ranks, measured):
-    wanted = cost.additions(ranks, None if job.reduction == "fast" else job.parts(ranks))
+    wanted = cost.additions(ranks, cost.parts_apart(job.reduction, job.parts(ranks)))
     if not (wanted and measured):
         return 0.0
     known = sorted(measured)

@@ -6,7 +6,7 @@ from ..support.numbers import option
 from ..support.shapes import Number
 from .options import file_name, json_option, positive
 
-_REDUCTIONS = ("deterministic", "fast", "bfloat16")
+_REDUCTIONS = ("deterministic", "fast", "ring", "bfloat16")  # as in distributed/reduction.py
 _SECONDS = Number(1e-9, 1e9)
 
 

@@ -31,7 +31,7 @@ import math
 from typing import NamedTuple
 
 from .fixed_tree import nodes_inside
-from .reduction import BFLOAT16, FAST, parts_of_rank
+from .reduction import BFLOAT16, FAST, RING, parts_of_rank
 
 
 class Network(NamedTuple):
@@ -95,12 +95,19 @@ def traffic_of(reduction, ranks, size, parts=None):
     """
     if reduction == FAST:
         return halving(ranks, size)
+    if reduction == RING:
+        return ring(ranks, size)
     return direct(ranks, size / 2 if reduction == BFLOAT16 else size, parts)
 
 
 def small_exchange(ranks):
     """Traffic of the few numbers that every rank tells every other one: losses, and whether anybody pressed Ctrl-C"""
     return Traffic(1, ranks - 1, 0.0) if ranks > 1 else Traffic(0, 0, 0.0)
+
+
+def parts_apart(reduction, parts):
+    """The parts whose nodes travel apart, or None where a rank adds its own first"""
+    return None if reduction in (FAST, RING) else parts
 
 
 def additions(ranks, parts=None):
