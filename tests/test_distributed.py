@@ -1,5 +1,6 @@
 """Several ranks: the same sums in the same order as one process, and a training loop that knows it."""
 
+import contextlib
 import functools
 import json
 import threading
@@ -463,6 +464,24 @@ def test_prepared_text_has_the_same_bytes_on_any_number_of_ranks(tmp_path, monke
         assert run_ranks(ranks, on_rank) == [None, *range(1, ranks)]
     one, many = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "many"))
     assert len(one) > 6 and one == many
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_chunk_with_nothing_but_copies_keeps_its_turn(tmp_path, monkeypatch, ranks):
+    """Such a chunk has no row left, yet it is no sign that a rank has come to the end."""
+    monkeypatch.setattr(preparing, "CHUNK_ROWS", 2)
+    lines = ["sea", "ship", *["sea", "ship"] * 3, "whale", "at", *["at", "sea"] * 2, "dawn", "sea dawn", "at dawn"]
+    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokenizer = WordPieceTokenizer([*SPECIAL_TOKENS, "sea", "ship", "whale", "at", "dawn"])
+
+    def on_rank(out):
+        with contextlib.suppress(WorkIsDone):
+            preparing.prepare([tmp_path / "text.txt"], out, tokenizer, preparing.Preparation(unit="sentence"))
+
+    on_rank(tmp_path / "one")
+    run_ranks(ranks, lambda: on_rank(tmp_path / "many"))
+    one, many = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "many"))
+    assert one == many
 
 
 def test_ranks_with_other_texts_are_refused(tmp_path):

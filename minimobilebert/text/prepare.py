@@ -186,28 +186,29 @@ class _Chunk(NamedTuple):
 
 
 def _travelled(communicator, encoded):
-    """EncodedRows from this rank to rank 0 -> list of those of all ranks; None is a rank that has none any more"""
-    numbers = [0, 0, 0, 0] if encoded is None else [*map(len, encoded[:2]), encoded.cut, encoded.blank]
+    """EncodedRows from this rank to rank 0 -> list of those of all ranks; None is a rank that has none any more
+
+    The first of five numbers is 1 for a rank with a chunk, even if the chunk had nothing but copies and all else is 0.
+    """
+    numbers = [0] * 5 if encoded is None else [1, *map(len, encoded[:2]), encoded.cut, encoded.blank]
     arrays = [] if encoded is None else [encoded.pieces, encoded.lengths]
     if communicator.rank:
         exchange(communicator, [(0, array) for array in (np.array(numbers, np.int64), *arrays)], [])
         return []
     found = [encoded]
     for rank in range(1, communicator.size):
-        numbers = np.empty(4, np.int64)
+        numbers = np.empty(5, np.int64)
         exchange(communicator, [], [(rank, numbers)])
-        pieces, lengths = np.empty(numbers[0], arrays[0].dtype), np.empty(numbers[1], np.int64)
-        if numbers.any():
+        has_chunk, *sizes, cut, blank = map(int, numbers)
+        pieces, lengths = np.empty(sizes[0], arrays[0].dtype), np.empty(sizes[1], np.int64)
+        if has_chunk:
             exchange(communicator, [], [(rank, pieces), (rank, lengths)])
-        found.append(EncodedRows(pieces, lengths, *map(int, numbers[2:])))
+        found.append(EncodedRows(pieces, lengths, cut, blank))
     return found
 
 
 def _encoded_chunks(rows, encode):
-    """Yield EncodedRows, _Chunk in the order of the text; on a rank that is not 0 nothing
-
-    A chunk has at least one row, so that the four numbers of one that does not exist are the only ones that are all 0.
-    """
+    """Yield EncodedRows, _Chunk in the order of the text; on a rank that is not 0 nothing"""
     communicator = current()
     chunks = (_Chunk(chunk, rows.end, rows.reader.position // _MEGABYTE) for chunk in rows)
     while group := list(itertools.islice(chunks, communicator.size)):
