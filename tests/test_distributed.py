@@ -380,6 +380,22 @@ def test_ranks_learn_that_there_is_no_other_stage(tmp_path):
     assert run_ranks(3, run) == ["leader", "done", "done"]
 
 
+def test_a_rank_with_fewer_stages_is_named(tmp_path):
+    """Rank 0 has a stage more, as `distil --baseline` has: rank 1 will never come to it."""
+
+    def run():
+        if current().rank == 1:
+            return farewell(current())
+        params = {"w": np.ones(3, np.float32)}
+        train(
+            "toy", None, params, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW, None, sharing=Sharing(4)),
+            records=Records(tmp_path / str(current().rank), {}),
+        )  # fmt: skip
+
+    with pytest.raises(ValueError, match="rank 1: found the end of its command, expected the stage toy as on rank 0"):
+        run_ranks(3, run)
+
+
 def test_usual_parts():
     assert usual_parts() == 1
     assert run_ranks(1, usual_parts) == [4]

@@ -25,9 +25,13 @@ def check_same_stage(communicator, name, configuration):
     contents = gather_bytes(communicator, json.dumps(described).encode())
     if not contents[0]:  # rank 0 is at the end of its command: the run was finished already
         raise RunWasFinished
-    told = [json.loads(content) for content in contents if content]
-    for rank, found in enumerate(told):
-        difference = different_entry(found, told[0])
+    for rank, content in enumerate(contents):
+        if not content:
+            raise ValueError(
+                f"rank {rank}: found the end of its command, expected the stage {name} as on rank 0: give all ranks the"
+                " same command"
+            )
+        difference = different_entry(json.loads(content), json.loads(contents[0]))
         if difference:
             field, on_rank, on_leader = difference
             raise ValueError(
