@@ -3,12 +3,20 @@
 import os
 import shutil
 from collections import namedtuple
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fine_tuning_data import write_glue, write_model
 from test_train_tiny import write_text
+from tiny_models import CONFIGS
 
 from minimobilebert.cli import main
+from minimobilebert.distributed.communicator import current
+from minimobilebert.distributed.threads import run_ranks
+from minimobilebert.finetuning.settings import usual_settings
+from minimobilebert.pipeline import needs
+from minimobilebert.pipeline.settings import TinySettings
 from minimobilebert.support import requirements
 from minimobilebert.support.requirements import available_memory, check_disk, check_writable
 
@@ -80,6 +88,37 @@ def test_a_message_never_asks_for_less_than_was_found(tmp_path, monkeypatch):
     monkeypatch.setattr(requirements, "available_memory", lambda: 1)
     with pytest.raises(ValueError, match="found 0 MB of memory that is free, expected at least 1 MB"):
         requirements.check_memory(2, "a test")
+
+
+def test_only_rank_0_needs_disk_for_checkpoints(tmp_path, monkeypatch):
+    """The others have a temporary folder, perhaps on a small disk, and save nothing there."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10, 9, 1))
+
+    def run():
+        if current().rank == 0:
+            with pytest.raises(ValueError, match="found 0 MB free on its disk"):
+                needs.check_pretraining(tmp_path, TinySettings())
+        else:
+            needs.check_pretraining(tmp_path, TinySettings())
+
+    run_ranks(2, run)
+
+
+def _memory_for(monkeypatch, **changes):
+    """What `finetune` asks for with 64 rows of 32 pieces"""
+    found = []
+    monkeypatch.setattr(needs, "check_memory", lambda needed, _: found.append(needed))
+    job = SimpleNamespace(examples=SimpleNamespace(lengths=np.full(64, 32)), head="classification", num_labels=2)
+    settings = usual_settings("sst2", 64, **{"batch_size": 64, **changes})
+    needs.check_fine_tuning("/", settings, CONFIGS["mobilebert"], job)
+    return found[0]
+
+
+def test_parts_and_a_shared_optimizer_need_less_memory(monkeypatch):
+    assert _memory_for(monkeypatch, parts=4) < 0.5 * _memory_for(monkeypatch)
+    whole = _memory_for(monkeypatch, parts=4)
+    shared = run_ranks(2, lambda: _memory_for(monkeypatch, parts=4, shard_optimizer=True))
+    assert all(size < whole for size in shared)
 
 
 def test_what_there_is_is_a_number_of_bytes(tmp_path, monkeypatch):

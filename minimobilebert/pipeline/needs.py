@@ -2,13 +2,26 @@
 
 import numpy as np
 
+from ..distributed.communicator import current
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.extras import require
-from ..support.requirements import check_disk, check_memory
+from ..support.requirements import check_memory
+from ..support.requirements import check_disk as check_free_disk
 
 _NUMBER = np.dtype(np.float32).itemsize
 _RUNNING = 3 * 3  # a running checkpoint has parameters and two moments; there are two while a third is written
+
+
+def check_disk(folder, needed, what):
+    """As in support/requirements.py, on rank 0 alone: the others save no checkpoints."""
+    if current().rank == 0:
+        check_free_disk(folder, needed, what)
+
+
+def _arrays_of(settings):
+    """How many arrays of the model's size training needs: weights, gradients, and two moments, or a rank's share"""
+    return 2 + 2 / (current().size if settings.shard_optimizer else 1)
 
 
 def _bytes_of(config, head, num_labels=None):
@@ -22,9 +35,9 @@ def check_pretraining(folder, settings):
     models = settings.teacher_config, settings.student_config
     sizes = [_bytes_of(config, "pretraining") for config in models]
     for config, size in zip(models, sizes, strict=True):
-        # 4: weights, gradients, two moments. Each text has at least one masked word.
+        # Each text has at least one masked word.
         kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
-        check_memory(4 * size + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
+        check_memory(int(_arrays_of(settings) * size) + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
     finals = sum(sizes) + sizes[1] * (len(settings.steps_by_stage()) - 2)
     check_disk(folder, finals + _RUNNING * max(sizes), "the checkpoints of the run")
 
@@ -37,16 +50,17 @@ def check_distillation(folder, settings, teacher):
     sizes = _bytes_of(teacher, None), _bytes_of(student, head)
     # A lower bound: one text of the greatest length.
     kept = activation_bytes(student, 1, tokens) + activation_bytes(teacher, 1, tokens)
-    check_memory(sizes[0] + 4 * sizes[1] + kept, f"batch_size {batch}, max_length {tokens}")
+    check_memory(sizes[0] + int(_arrays_of(settings) * sizes[1]) + kept, f"batch_size {batch}, max_length {tokens}")
     check_disk(folder, (2 + _RUNNING) * sizes[1], "the checkpoints of the run")
 
 
 def check_fine_tuning(folder, settings, config, job):
     """ValueError if memory or disk is too small to fine-tune on `job` in `folder`."""
     batch, size = min(settings.batch_size, len(job.examples.lengths)), _bytes_of(config, job.head, job.num_labels)
+    batch = -(-batch // settings.parts)
     tokens = int(np.max(job.examples.lengths))
     kept = activation_bytes(config, 1, tokens, head=job.head)
-    # A lower bound: the longest row alone, or a batch of rows of the shortest length.
+    # A lower bound: the longest row alone, or a part of rows of the shortest length.
     kept = max(kept, activation_bytes(config, batch, int(np.min(job.examples.lengths)), head=job.head))
-    check_memory(4 * size + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
+    check_memory(int(_arrays_of(settings) * size) + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
     check_disk(folder, (2 + _RUNNING) * size, "the checkpoints of the run")
