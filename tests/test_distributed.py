@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from minimobilebert.distributed.owners import owners
 from minimobilebert.distributed.parts import usual_parts
 from minimobilebert.distributed.reduction import REDUCTIONS, Numbers, Reduction, parts_of_rank
 from minimobilebert.distributed.threads import run_ranks
-from minimobilebert.distributed.whole_runs import made_on_ranks
+from minimobilebert.distributed.whole_runs import in_turn, made_on_ranks
 from minimobilebert.kernels.runtime.precision import use_precision
 from minimobilebert.model.gradients import new_gradients
 from minimobilebert.model.pretraining import pretraining_step
@@ -431,6 +432,21 @@ def test_whole_runs_are_shared_and_rank_0_reads_them(tmp_path, monkeypatch):
     assert sorted(made) == [1, 2, 3, 4, 5] and others == [1, 2]
     assert table == seeds.run(seeds=(1, 2, 3, 4, 5), out=tmp_path / "one")
     assert (tmp_path / "many" / "summary.json").exists() and not (tmp_path / "many" / ".lock").exists()
+
+
+def test_ranks_make_the_same_folder_in_turn(tmp_path):
+    """As the example teacher of `distil`, which all of them would download into one folder."""
+    made = []
+
+    def make():
+        if not (tmp_path / "model").exists():
+            (tmp_path / "model").mkdir()
+            time.sleep(0.1)
+            made.append(current().rank)
+        return tmp_path / "model", list(made)
+
+    assert run_ranks(3, lambda: in_turn(make)) == [(tmp_path / "model", [0])] * 3
+    assert in_turn(make)[0] == tmp_path / "model"  # one process
 
 
 def test_a_later_round_reads_what_all_ranks_made():

@@ -6,6 +6,7 @@ runs/minilm              converted
 
 import pathlib
 
+from ..distributed.whole_runs import in_turn
 from ..download import run as downloads
 from ..interop.convert import from_hf
 from ..support.extras import require
@@ -16,6 +17,10 @@ TEACHER = pathlib.Path("runs/minilm")
 
 def example_teacher():
     """Download and convert the example, unless that was done -> its folder. ValueError without a connection."""
+    return in_turn(_made)
+
+
+def _made():
     if TEACHER.exists():
         return TEACHER
     require("safetensors", "interop")

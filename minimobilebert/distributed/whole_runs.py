@@ -12,6 +12,15 @@ def wait_for_all():
     gather(current(), np.zeros(1))
 
 
+def in_turn(make):
+    """make() on one rank after the other, because all may find the same folder -> its result"""
+    for rank in range(current().size):
+        if rank == current().rank:
+            made = make()
+        wait_for_all()
+    return made
+
+
 @contextlib.contextmanager
 def made_on_ranks(make, *rounds):
     """`with made_on_ranks(make, runs):` call make(run) for this rank's share of the runs, and go on as rank 0 alone.
