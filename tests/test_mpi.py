@@ -5,6 +5,7 @@ They need mpi4py (extra `distributed`) and an `mpiexec`, beside this Python or o
 
 import functools
 import importlib.util
+import json
 import os
 import pathlib
 import random
@@ -195,6 +196,40 @@ def test_a_killed_rank_ends_the_job_and_the_same_command_resumes(folder, tmp_pat
     assert_same_parameters(out, folder / "tiny")
     assert result(out) == result(folder / "tiny")
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_search_shares_its_points(folder, tmp_path):
+    """Each point is a run of one process; only the best one's weights are kept, and a finished search is read."""
+    words = ["--search", "lr=1e-3,3e-3", "batch=8,16", "epochs=1", "--json"]
+    done = alone(*finetune(folder, tmp_path / "alone", *words))
+    assert done.returncode == 0, done.stderr
+    for _ in range(2):
+        found = job(3, *finetune(folder, tmp_path / "ranks", *words))
+        assert found.returncode == 0, found.stderr
+        points = [[(point["lr"], point["batch"], point["scores"]) for point in json.loads(text)["points"]]
+                  for text in (done.stdout, found.stdout)]  # fmt: skip
+        assert points[0] == points[1]
+        assert_same_parameters(tmp_path / "ranks", tmp_path / "alone")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        (["train-tiny"], ["distil"], "command = distil, expected train-tiny"),
+        (["distil", "--baseline"], ["distil"], "baseline = False, expected True"),
+        (["distil"], ["distil", "--teacher", "bert"], "teacher = bert, expected None"),
+        (["seeds", "--seeds", "1,2"], ["seeds", "--seeds", "1,3"], "seeds = 1,3, expected 1,2"),
+        (["seeds"], ["seeds", "--out", "other"], "out = other, expected "),
+    ],
+)
+def test_ranks_with_other_commands_are_refused_by_name(tmp_path, first, second, name):
+    done = subprocess.run(
+        [MPIEXEC, "-n", "1", *MINI, *first, ":", "-n", "1", *MINI, *second], cwd=tmp_path, capture_output=True,
+        env=environment(PYTHONPATH=str(ROOT)), text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert f"rank 1: found {name}" in done.stderr and done.stderr.count("minimobilebert: ") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_ranks_with_other_settings_are_refused_by_name(folder, tmp_path):

@@ -6,6 +6,8 @@ others say nothing and write into folders of their own, which are removed at the
 """
 
 import contextlib
+import io
+import json
 import os
 import pathlib
 import shutil
@@ -16,9 +18,11 @@ import time
 from ..distributed import mpi
 
 TRAINING = ("train-tiny", "distil", "finetune")  # with steps that ranks share
-TOGETHER = ("prepare", "seeds", "sweep", "ablate")  # in a folder that all ranks see
+TOGETHER = ("prepare", "seeds", "sweep", "ablate")  # in a folder that all ranks see, as `finetune --search`
 _PREFIX = "minimobilebert-rank-"
 _FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks have
+# Options that no stage's settings have, and that change what a rank takes part in.
+_SAME = ("command", "teacher", "baseline", "vectors_only", "search", "run", "seeds", "rates")
 
 
 def _check_command(name, communicator):
@@ -28,6 +32,27 @@ def _check_command(name, communicator):
             f"{name}: found {communicator.size} ranks, expected one: several ranks can run"
             f" {', '.join(TRAINING + TOGETHER)}"
         )
+
+
+def _makes_whole_runs(arguments):
+    """True if ranks share runs, or a text, in a folder that all of them see, and not the steps of one run"""
+    return arguments.command in TOGETHER or getattr(arguments, "search", None) is not None
+
+
+def _check_same_command(arguments, communicator):
+    """ValueError, the same on every rank, for ranks that would wait for each other at different points."""
+    from ..distributed.communicator import gather_bytes
+
+    names = (*_SAME, "out", "set") if _makes_whole_runs(arguments) else _SAME
+    given = {name: getattr(arguments, name, None) for name in names}
+    told = [json.loads(content) for content in gather_bytes(communicator, json.dumps(given).encode())]
+    for rank, found in enumerate(told):
+        for name in sorted({*found, *told[0]}, key=lambda name: (name != "command", name)):
+            if found.get(name) != told[0].get(name):
+                raise ValueError(
+                    f"rank {rank}: found {name} = {found.get(name)}, expected {told[0].get(name)} as on rank 0: give all"
+                    " ranks the same command"
+                )
 
 
 def _share_processors(communicator):
@@ -60,7 +85,7 @@ def _unseen(arguments):
     from ..support import terminal
 
     with contextlib.ExitStack() as stack:
-        if arguments.command in TRAINING:
+        if arguments.command in TRAINING and not _makes_whole_runs(arguments):
             arguments.out = os.path.join(stack.enter_context(_own_folder()), "run")
         stack.enter_context(terminal.silence())
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
@@ -88,6 +113,7 @@ def _run_rank(arguments, communicator):
     _check_command(arguments.command, communicator)
     if communicator.size == 1:
         return arguments.function(arguments)
+    _check_same_command(arguments, communicator)
     _share_processors(communicator)
     code = 0
     with contextlib.nullcontext() if communicator.rank == 0 else _unseen(arguments):

@@ -1,12 +1,13 @@
 """`finetune --search`: a grid search. Each point is a run in its own folder; the best one is selected on dev.
 
 After an interruption the same command resumes; finished points are only read. Only the weights of the best point are
-kept.
+kept. Several ranks train whole points at the same time, in a folder that all of them see.
 """
 
 import itertools
 import pathlib
 
+from ..distributed.whole_runs import held_by_leader, made_on_ranks
 from ..pipeline.run import check_no_run
 from ..support.files import write_json
 from ..support.locks import claimed
@@ -26,19 +27,30 @@ def search(*, words, out, **arguments):
     """
     space, out = search_space(words), pathlib.Path(out)
     check_no_run(out)
-    with claimed(out):
-        return _search(space, out, arguments)
-
-
-def _search(space, out, arguments):
     points = list(itertools.product(space["epochs"], space["batch"], space["lr"]))
+    with held_by_leader(claimed(out)), made_on_ranks(lambda point: _point(out, point, arguments), points):
+        return _search(points, out, arguments)
+
+
+def _folder_of(out, point):
+    epochs, batch, lr = point
+    return out / f"lr-{lr:g}-batch-{batch}-epochs-{epochs}"
+
+
+def _point(out, point, arguments):
+    """Train one point, or read it -> the summary of its run"""
+    epochs, batch, lr = point
+    changes = {**arguments, "learning_rate": lr, "batch_size": batch, "epochs": epochs}
+    return run(out=_folder_of(out, point), **changes)
+
+
+def _search(points, out, arguments):
     say(f"{len(points)} points")
     rows, best = [], None
-    for number, (epochs, batch, lr) in enumerate(points, start=1):
-        folder = out / f"lr-{lr:g}-batch-{batch}-epochs-{epochs}"
+    for number, point in enumerate(points, start=1):
+        (epochs, batch, lr), folder = point, _folder_of(out, point)
         say(f"point {number} of {len(points)}: {folder.name}")
-        changes = {**arguments, "learning_rate": lr, "batch_size": batch, "epochs": epochs}
-        summary = run(out=folder, **changes)
+        summary = _point(out, point, arguments)
         found = summary["best"]
         rows.append({
             "folder": str(folder), "lr": lr, "batch": batch, "epochs": epochs, "selection": found["selection"],
