@@ -24,7 +24,7 @@ from .commands import (
 )
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
-from .commands.ranks import report_failure, run_on_ranks, speaks
+from .commands.ranks import report_failure, run_on_ranks, speaks, words_of_leader
 from .commands.words import with_words
 from .support import streams
 
@@ -65,11 +65,15 @@ def make_parser():
 def _run(parser, words):
     """Parse `words` and run the command -> exit code"""
     try:
-        arguments, others = parser.parse_known_args(with_words(words))
-        if hasattr(arguments, "pytest"):
-            arguments.pytest = others
-        elif others:
-            parser.error(f"unrecognized arguments: {' '.join(others)}")
+        with words_of_leader():
+            if not words:
+                parser.print_help(sys.stderr)
+                raise SystemExit(2)
+            arguments, others = parser.parse_known_args(with_words(words))
+            if hasattr(arguments, "pytest"):
+                arguments.pytest = others
+            elif others:
+                parser.error(f"unrecognized arguments: {' '.join(others)}")
         code = run_on_ranks(arguments)
     except SystemExit:  # --help printed something
         streams.deliver()
@@ -87,10 +91,11 @@ def main(argv=None):
     streams.prepare()
     parser = make_parser()
     words = sys.argv[1:] if argv is None else list(argv)
-    if not words:
-        parser.print_help(sys.stderr)
-        return 2
     try:
+        if not words:
+            with contextlib.suppress(SystemExit):
+                _run(parser, words)
+            return 2
         return _run(parser, words)
     except KeyboardInterrupt as interruption:
         if speaks(interruption):

@@ -302,6 +302,23 @@ def test_a_rank_that_cannot_write_ends_all_and_the_same_command_resumes(folder, 
         assert_same_parameters(tmp_path / "run", folder / "tiny")
 
 
+@pytest.mark.parametrize("launch", [MINI, [sys.executable, "-m", "minimobilebert"]])
+def test_help_and_usage_errors_are_rank_0s(launch):
+    def run(*ranks):
+        words = [word for rank in ranks for word in (":", "-n", "1", *launch, *rank)][1:]
+        return subprocess.run([MPIEXEC, *words], cwd=ROOT, env=environment(), capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL)  # fmt: skip
+
+    done = run(*[["train-tiny", "--seed", "x"]] * 3)
+    assert done.returncode == 2 and done.stderr.count("usage: ") == 1
+    done = run([], [])
+    assert done.returncode == 2 and done.stderr.count("usage: ") == 1
+    done = run(*[["--version"]] * 3)
+    assert done.returncode == 0 and done.stdout.count("minimobilebert ") == 1
+    done = run(["doctor"], ["doctor", "--bogus"])
+    assert done.returncode == 2 and "rank 1: usage: " in done.stderr
+
+
 def test_bad_input_on_all_ranks_is_one_line(tmp_path):
     done = job(3, *tiny(tmp_path / "missing", tmp_path / "run"))
     assert done.returncode == 2

@@ -50,8 +50,8 @@ def _check_same_command(arguments, communicator):
         for name in sorted({*found, *told[0]}, key=lambda name: (name != "command", name)):
             if found.get(name) != told[0].get(name):
                 raise ValueError(
-                    f"rank {rank}: found {name} = {found.get(name)}, expected {told[0].get(name)} as on rank 0: give all"
-                    " ranks the same command"
+                    f"rank {rank}: found {name} = {found.get(name)}, expected {told[0].get(name)} as on rank 0: give"
+                    " all ranks the same command"
                 )
 
 
@@ -90,6 +90,34 @@ def _unseen(arguments):
         stack.enter_context(terminal.silence())
         stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         yield
+
+
+@contextlib.contextmanager
+def words_of_leader():
+    """`with words_of_leader(): parse(...)`: the help or the usage error that every rank has is printed by rank 0 alone
+
+    A usage error ends all ranks, even if it is that of one: the others would wait for it, which does not connect. A
+    rank that is not 0 prints it if rank 0 has not ended all meanwhile.
+    """
+    if not mpi.has_company():
+        yield
+        return
+    rank, silent = mpi.launched_rank(), contextlib.ExitStack()
+    errors = io.StringIO()
+    if rank:
+        silent.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        silent.enter_context(contextlib.redirect_stderr(errors))
+    try:
+        with silent:
+            yield
+    except SystemExit as end:
+        if end.code:
+            communicator = mpi.connect()
+            if rank:
+                time.sleep(_FIRST_WORD)
+                print(f"rank {rank}: {errors.getvalue()}", end="", file=sys.stderr)
+            communicator.abort(end.code)
+        raise
 
 
 def run_on_ranks(arguments):
@@ -138,11 +166,10 @@ def speaks(interruption):
 
 def report_failure(text, code, communicator):
     """Print the failure of a rank, and end all ranks: those that wait for this one would wait for ever."""
-    if communicator is None or communicator.size == 1:
-        print(f"minimobilebert: {text}", file=sys.stderr)
-        return
-    if communicator.rank:
+    rank = mpi.launched_rank() if communicator is None else communicator.rank
+    if rank:
         time.sleep(_FIRST_WORD)
-        text = f"rank {communicator.rank}: {text}"
+        text = f"rank {rank}: {text}"
     print(f"minimobilebert: {text}", file=sys.stderr)
-    communicator.abort(code)
+    if communicator is not None and communicator.size > 1:
+        communicator.abort(code)

@@ -14,6 +14,7 @@ from ..support.extras import require
 
 # What launchers tell their processes: MPICH and its relatives, Open MPI, Slurm's PMIx.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
+_RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 
 # MPI waits in a loop that takes a whole processor. A rank that waits longer than a message takes, such as for rank 0's
 # evaluation, or that shares its processor with another rank, sleeps between two looks.
@@ -68,10 +69,25 @@ class MPICommunicator:
         self._world.Abort(code)
 
 
+def _told(names):
+    """The first number that a launcher has put into one of these variables of the environment, or 0"""
+    values = [os.environ.get(name, "") for name in names]
+    return next((int(value) for value in values if value.isdigit()), 0)
+
+
+def has_company():
+    """True if mpiexec started this process with more than one rank."""
+    return _told(_SIZES) > 1
+
+
 def is_launched():
     """True if this process was started as `python -m mpi4py ...`, or by mpiexec with more than one rank."""
-    counts = [os.environ.get(name, "") for name in _SIZES]
-    return "mpi4py" in sys.modules or any(count.isdigit() and int(count) > 1 for count in counts)
+    return "mpi4py" in sys.modules or has_company()
+
+
+def launched_rank():
+    """The rank that the launcher gave this process, before anybody connects; 0 without a launcher"""
+    return _told(_RANKS)
 
 
 def connect():

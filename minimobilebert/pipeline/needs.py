@@ -6,8 +6,8 @@ from ..distributed.communicator import current
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.extras import require
-from ..support.requirements import check_memory
 from ..support.requirements import check_disk as check_free_disk
+from ..support.requirements import check_memory
 
 _NUMBER = np.dtype(np.float32).itemsize
 _RUNNING = 3 * 3  # a running checkpoint has parameters and two moments; there are two while a third is written
@@ -19,9 +19,9 @@ def check_disk(folder, needed, what):
         check_free_disk(folder, needed, what)
 
 
-def _arrays_of(settings):
-    """How many arrays of the model's size training needs: weights, gradients, and two moments, or a rank's share"""
-    return 2 + 2 / (current().size if settings.shard_optimizer else 1)
+def _trained(settings, size):
+    """Bytes of weights, gradients and two moments, or a rank's share of these, for weights of `size` bytes"""
+    return 2 * size + 2 * size // (current().size if settings.shard_optimizer else 1)
 
 
 def _bytes_of(config, head, num_labels=None):
@@ -37,7 +37,7 @@ def check_pretraining(folder, settings):
     for config, size in zip(models, sizes, strict=True):
         # Each text has at least one masked word.
         kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
-        check_memory(int(_arrays_of(settings) * size) + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
+        check_memory(_trained(settings, size) + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
     finals = sum(sizes) + sizes[1] * (len(settings.steps_by_stage()) - 2)
     check_disk(folder, finals + _RUNNING * max(sizes), "the checkpoints of the run")
 
@@ -50,7 +50,7 @@ def check_distillation(folder, settings, teacher):
     sizes = _bytes_of(teacher, None), _bytes_of(student, head)
     # A lower bound: one text of the greatest length.
     kept = activation_bytes(student, 1, tokens) + activation_bytes(teacher, 1, tokens)
-    check_memory(sizes[0] + int(_arrays_of(settings) * sizes[1]) + kept, f"batch_size {batch}, max_length {tokens}")
+    check_memory(sizes[0] + _trained(settings, sizes[1]) + kept, f"batch_size {batch}, max_length {tokens}")
     check_disk(folder, (2 + _RUNNING) * sizes[1], "the checkpoints of the run")
 
 
@@ -62,5 +62,5 @@ def check_fine_tuning(folder, settings, config, job):
     kept = activation_bytes(config, 1, tokens, head=job.head)
     # A lower bound: the longest row alone, or a part of rows of the shortest length.
     kept = max(kept, activation_bytes(config, batch, int(np.min(job.examples.lengths)), head=job.head))
-    check_memory(int(_arrays_of(settings) * size) + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
+    check_memory(_trained(settings, size) + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
     check_disk(folder, (2 + _RUNNING) * size, "the checkpoints of the run")
