@@ -24,7 +24,7 @@ from .commands import (
 )
 from .commands import finetuning as fine_tuning
 from .commands.failures import failure
-from .commands.ranks import report_failure, run_on_ranks, speaks, words_of_leader
+from .commands.ranks import report_failure, report_interruption, run_on_ranks, words_of_leader
 from .commands.words import with_words
 from .support import streams
 
@@ -98,8 +98,8 @@ def main(argv=None):
             return 2
         return _run(parser, words)
     except KeyboardInterrupt as interruption:
-        if speaks(interruption):
-            print(f"minimobilebert: {str(interruption) or 'interrupted; nothing is lost'}", file=sys.stderr)
+        text = str(interruption) or "interrupted; nothing is lost"
+        report_interruption(text, 130, getattr(interruption, "communicator", None))
         return 130
     except Exception as error:
         text, code = failure(error, words[0])

@@ -3,6 +3,9 @@
 import contextlib
 import functools
 import json
+import pathlib
+import shutil
+import tempfile
 import threading
 import time
 
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
+from minimobilebert.commands import ranks as ranks_of_commands
 from minimobilebert.distributed import overlap as overlapping
 from minimobilebert.distributed.communicator import WorkIsDone, broadcast, current, farewell, gather, gather_bytes
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
@@ -24,6 +28,7 @@ from minimobilebert.kernels.runtime.precision import use_precision
 from minimobilebert.model.gradients import new_gradients
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.pipeline import seeds
+from minimobilebert.support import locks
 from minimobilebert.text import prepare as preparing
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.training.adamw import AdamW
@@ -432,6 +437,44 @@ def test_whole_runs_are_shared_and_rank_0_reads_them(tmp_path, monkeypatch):
     assert sorted(made) == [1, 2, 3, 4, 5] and others == [1, 2]
     assert table == seeds.run(seeds=(1, 2, 3, 4, 5), out=tmp_path / "one")
     assert (tmp_path / "many" / "summary.json").exists() and not (tmp_path / "many" / ".lock").exists()
+
+
+class _Watched:
+    """A rank whose end is noted"""
+
+    size = 2
+
+    def __init__(self, rank, ended):
+        self.rank, self._ended = rank, ended
+
+    def abort(self, code):
+        self._ended.append((self.rank, code))
+
+
+def test_an_interrupted_rank_ends_all(monkeypatch, capsys):
+    """Rank 1 may be interrupted between two stages, while rank 0 waits for it."""
+    ended = []
+    monkeypatch.setattr(ranks_of_commands, "_FIRST_WORD", 0.0)
+    for rank in (1, 0):
+        ranks_of_commands.report_interruption("stopped", 130, _Watched(rank, ended))
+    assert ended == [(1, 130), (0, 130)] and capsys.readouterr().err == "minimobilebert: stopped\n"
+
+
+def test_a_folder_that_another_rank_removes_is_not_used(monkeypatch, tmp_path):
+    """All ranks of a machine start together, and each removes the folders that nobody has locked yet."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    turns = []
+
+    def take(lock):
+        turns.append(lock.name)
+        if len(turns) == 1:
+            shutil.rmtree(pathlib.Path(lock.name).parent)
+        return len(turns) > 1
+
+    monkeypatch.setattr(locks, "take", take)
+    with ranks_of_commands._own_folder() as folder:
+        assert pathlib.Path(folder).is_dir() and len(turns) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_ranks_make_the_same_folder_in_turn(tmp_path):

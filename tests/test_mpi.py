@@ -333,6 +333,14 @@ def test_doctor_lists_the_ranks():
     assert "rank 0" in done.stdout and "rank 1" in done.stdout and "1 threads on processors" in done.stdout
 
 
+def test_an_mpiexec_of_another_mpi_is_found():
+    """Each process would be alone, and all would do the same in the same folder."""
+    done = subprocess.run([*MINI, "doctor"], cwd=ROOT, env=environment(OMPI_COMM_WORLD_SIZE="2"), capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+    assert done.returncode == 2
+    assert "mpi4py: found one rank" in done.stderr and "expected the 2 of mpiexec" in done.stderr
+
+
 def test_commands_that_ranks_would_only_repeat_are_refused(tmp_path):
     done = job(2, "models")
     assert done.returncode == 2

@@ -67,16 +67,19 @@ def _share_processors(communicator):
 @contextlib.contextmanager
 def _own_folder():
     """`with _own_folder() as folder:` a temporary folder; those of ranks that were killed are removed"""
-    from ..support.locks import take
+    from ..support.locks import still_there, take
 
     for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), open(path / ".lock", "r+b") as lock:
             if take(lock):
                 shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder:
-        with open(os.path.join(folder, ".lock"), "w+b") as lock:
-            take(lock)
-            yield folder
+    while True:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder:
+            path = os.path.join(folder, ".lock")
+            with open(path, "w+b") as lock:
+                if take(lock) and still_there(lock, path):  # otherwise another rank removes it as a leftover
+                    yield folder
+                    return
 
 
 @contextlib.contextmanager
@@ -155,13 +158,14 @@ def _run_rank(arguments, communicator):
     return code
 
 
-def speaks(interruption):
-    """True but on a rank that is not 0: all ranks are interrupted together, and one line is enough."""
-    communicator = getattr(interruption, "communicator", None)
+def report_interruption(text, code, communicator):
+    """Rank 0 alone says so, because all ranks are interrupted together; end all, as in `report_failure`."""
     if communicator is None or communicator.rank == 0:
-        return True
-    time.sleep(_FIRST_WORD)  # the end of this rank may end the others
-    return False
+        print(f"minimobilebert: {text}", file=sys.stderr)
+    else:
+        time.sleep(_FIRST_WORD)
+    if communicator is not None and communicator.size > 1:
+        communicator.abort(code)
 
 
 def report_failure(text, code, communicator):

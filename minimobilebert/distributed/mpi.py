@@ -91,10 +91,16 @@ def launched_rank():
 
 
 def connect():
-    """-> MPICommunicator. MissingExtra if there is no mpi4py, ValueError if it finds no MPI."""
+    """-> MPICommunicator. MissingExtra if there is no mpi4py, ValueError if it finds no MPI, or not mpiexec's."""
     require("mpi4py", "distributed")
     try:
-        return MPICommunicator()
+        communicator = MPICommunicator()
     except (ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"mpi4py: found no MPI library ({reason}), expected one, such as pip install mpich") from None
+    if communicator.size == 1 and has_company():  # every process would take itself for the only one
+        raise ValueError(
+            f"mpi4py: found one rank ({communicator.library}), expected the {_told(_SIZES)} of mpiexec: it belongs to"
+            " another MPI than mpi4py uses"
+        )
+    return communicator
