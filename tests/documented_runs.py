@@ -198,7 +198,6 @@ ELSEWHERE = {
     MINI + "site": "test_website.py::test_a_student_edition_makes_a_site_too",
     "make notebooks": "test_website.py::test_the_notebooks_command_writes_the_same_notebooks",
     # long, or with the extra `compare`
-    MINI + "test -q -s tests/test_measured_plan.py": "test_measured_plan.py::test_the_forecast_of_four_hosts",
     "make parity": "test_parity.py::test_the_commands_exit_code",
     "make test ARGS=--all-targets": "test_same_bits.py::test_every_target_computes_the_expected_bits",
     "make verify": "test_same_bits.py::test_the_command_says_what_differs",
