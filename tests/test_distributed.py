@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tiny_models import CONFIGS, random_batch, random_parameters
 
 from minimobilebert.commands import ranks as ranks_of_commands
+from minimobilebert.distilling.texts import read_text
 from minimobilebert.distributed import overlap as overlapping
 from minimobilebert.distributed.communicator import WorkIsDone, broadcast, current, farewell, gather, gather_bytes
 from minimobilebert.distributed.fixed_tree import nodes_inside, tree_sum
@@ -353,6 +354,31 @@ def test_a_rank_with_other_settings_is_named_before_training(tmp_path):
 def test_more_ranks_than_parts_are_refused(tmp_path):
     with pytest.raises(ValueError, match="parts: found 2 with 3 ranks, expected at least one for each rank"):
         _train(tmp_path / "run", ranks=3, parts=2)
+
+
+def test_a_finished_run_is_read_with_more_ranks_than_parts(tmp_path):
+    """Rank 0 says farewell, because nothing is left to train: no rank may complain meanwhile."""
+
+    def run():
+        if current().rank == 0:
+            return farewell(current())
+        with pytest.raises(WorkIsDone):
+            train(
+                "toy", None, {}, None, total_steps=1, seed=1, update_rule=UpdateRule(AdamW, None, sharing=Sharing(2)),
+                records=Records(tmp_path, {}),
+            )  # fmt: skip
+
+    run_ranks(3, run)
+
+
+def test_standard_input_is_refused_for_several_ranks(tmp_path):
+    """MPI gives it to rank 0 alone; `distil` prepares the text on each rank."""
+
+    def run():
+        with pytest.raises(ValueError, match="--text: found standard input with 2 ranks, expected files"):
+            read_text(["-"], None, None, tmp_path / str(current().rank))
+
+    run_ranks(2, run)
 
 
 def test_different_parameters_are_found():

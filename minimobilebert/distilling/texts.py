@@ -13,7 +13,7 @@ from ..distributed.communicator import alone
 from ..support.terminal import say
 from ..text.corpus import shipped_archives
 from ..text.masking import mask_tokens
-from ..text.prepare import Preparation, prepare
+from ..text.prepare import Preparation, check_each_rank_can_read, prepare
 from ..text.random_words import replace_words
 from ..text.shards import MANIFEST, TextShards, names_of
 from ..training import fingerprints
@@ -80,6 +80,7 @@ def _shards(text, tokenizer, out, column):
     text = text or shipped_archives()
     if not any(map(_is_prepared, text)):
         preparation = Preparation(unit="sentence", column=column)
+        check_each_rank_can_read(text)
         with alone():  # every rank has a folder of its own
             return prepare(text, pathlib.Path(out) / SHARDS, tokenizer, preparation)
     if len(text) > 1 or column:

@@ -241,6 +241,14 @@ def _write_shards(rows, writer, total):
     writer.finish(rows.end, blank, duplicates=rows.duplicates, empty=rows.reader.empty)
 
 
+def check_each_rank_can_read(texts):
+    """ValueError for standard input with several ranks: only one of them has it."""
+    if STANDARD_INPUT in map(str, texts) and current().size > 1:
+        raise ValueError(
+            f"--text: found standard input with {current().size} ranks, expected files, which each can read"
+        )
+
+
 def prepare(texts, out, tokenizer, preparation=None):
     """Write the shards of `texts` to the folder `out` -> TextShards
 
@@ -256,10 +264,7 @@ def prepare(texts, out, tokenizer, preparation=None):
         if source.files and out.resolve().is_relative_to(pathlib.Path(path_of(source.name)).resolve()):
             raise ValueError(f"--out: found {out}, inside of the text {source.name}, expected another folder")
     from_input = any(source.name == STANDARD_INPUT for source in sources)
-    if from_input and current().size > 1:
-        raise ValueError(
-            f"--text: found standard input with {current().size} ranks, expected files, which each can read"
-        )
+    check_each_rank_can_read(texts)
     with held_by_leader(claimed(out)):
         inputs = _inputs(sources, tokenizer, preparation)
         known = _shared(inputs, lambda: _known_state(out, inputs))

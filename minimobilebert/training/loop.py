@@ -177,12 +177,14 @@ def train(
     make, schedule, multipliers, clip_norm, sharing = update_rule
     communicator = current()
     leads = communicator.rank == 0
-    check_parts(sharing.parts)
+    if leads:
+        check_parts(sharing.parts)
     shared = DataParallel(step_function, seed, sharing)
     stage = StageFolder(records.folder, records.configuration) if leads else None
     begun = _restored(stage, name, params, best) if leads else Start()
     if communicator.size > 1:
-        check_same_stage(communicator, name, records.configuration)
+        check_same_stage(communicator, name, records.configuration)  # or the run was finished, whatever its parts are
+        check_parts(sharing.parts)
         begun = share_start(communicator, params, begun)
     first, before = begun.step, begun.seconds
     if begun.finished:
