@@ -481,6 +481,7 @@ def test_an_interrupted_rank_ends_all(monkeypatch, capsys):
     """Rank 1 may be interrupted between two stages, while rank 0 waits for it."""
     ended = []
     monkeypatch.setattr(ranks_of_commands, "_FIRST_WORD", 0.0)
+    monkeypatch.setattr(ranks_of_commands, "_LAST_MOMENT", 0.0)
     for rank in (1, 0):
         ranks_of_commands.report_interruption("stopped", 130, _Watched(rank, ended))
     assert ended == [(1, 130), (0, 130)] and capsys.readouterr().err == "minimobilebert: stopped\n"
@@ -500,6 +501,24 @@ def test_a_folder_that_another_rank_removes_is_not_used(monkeypatch, tmp_path):
     monkeypatch.setattr(locks, "take", take)
     with ranks_of_commands._own_folder() as folder:
         assert pathlib.Path(folder).is_dir() and len(turns) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rank_that_is_killed_while_it_removes_its_folder_leaves_the_lock(monkeypatch, tmp_path):
+    """All ranks fail together, and rank 0 ends the others: the next job finds the folder by its lock."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    removed, rmtree = [], shutil.rmtree
+    with ranks_of_commands._own_folder() as folder:
+        for name in ("run", "another"):
+            (pathlib.Path(folder) / name / "deep").mkdir(parents=True)
+
+        def noted(path, **options):
+            rest = sorted(entry.name for entry in pathlib.Path(folder).iterdir())
+            removed.append((pathlib.Path(path).name, rest))
+            rmtree(path, **options)
+
+        monkeypatch.setattr(shutil, "rmtree", noted)
+    assert [rest for _, rest in removed][-1] == [".lock"] and all(".lock" in rest for _, rest in removed)
     assert not list(tmp_path.iterdir())
 
 

@@ -19,8 +19,9 @@ from ..distributed import mpi
 
 TRAINING = ("train-tiny", "distil", "finetune")  # with steps that ranks share
 TOGETHER = ("prepare", "seeds", "sweep", "ablate")  # in a folder that all ranks see, as `finetune --search`
-_PREFIX = "minimobilebert-rank-"
+_PREFIX, _LOCK = "minimobilebert-rank-", ".lock"
 _FIRST_WORD = 2.0  # seconds in which rank 0 reports a failure that all ranks have
+_LAST_MOMENT = 0.5  # seconds in which the others remove their folders after a failure that all ranks have
 # Options that no stage's settings have, and that change what a rank takes part in.
 _SAME = ("command", "teacher", "baseline", "vectors_only", "search", "run", "seeds", "rates")
 
@@ -64,21 +65,33 @@ def _share_processors(communicator):
         set_threads(max(1, usable() // communicator.local))
 
 
+def _empty(folder):
+    """Remove all but the lock from a rank's folder: who is killed meanwhile leaves one that the next job removes."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != _LOCK:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _own_folder():
     """`with _own_folder() as folder:` a temporary folder; those of ranks that were killed are removed"""
     from ..support.locks import still_there, take
 
     for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), open(path / ".lock", "r+b") as lock:
+        with contextlib.suppress(OSError), open(path / _LOCK, "r+b") as lock:
             if take(lock):
+                _empty(path)
                 shutil.rmtree(path, ignore_errors=True)
     while True:
         with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder:
-            path = os.path.join(folder, ".lock")
+            path = os.path.join(folder, _LOCK)
             with open(path, "w+b") as lock:
                 if take(lock) and still_there(lock, path):  # otherwise another rank removes it as a leftover
-                    yield folder
+                    try:
+                        yield folder
+                    finally:
+                        _empty(pathlib.Path(folder))
                     return
 
 
@@ -158,14 +171,20 @@ def _run_rank(arguments, communicator):
     return code
 
 
+def _end_all(code, communicator):
+    if communicator is not None and communicator.size > 1:
+        if communicator.rank == 0:
+            time.sleep(_LAST_MOMENT)
+        communicator.abort(code)
+
+
 def report_interruption(text, code, communicator):
     """Rank 0 alone says so, because all ranks are interrupted together; end all, as in `report_failure`."""
     if communicator is None or communicator.rank == 0:
         print(f"minimobilebert: {text}", file=sys.stderr)
     else:
         time.sleep(_FIRST_WORD)
-    if communicator is not None and communicator.size > 1:
-        communicator.abort(code)
+    _end_all(code, communicator)
 
 
 def report_failure(text, code, communicator):
@@ -175,5 +194,4 @@ def report_failure(text, code, communicator):
         time.sleep(_FIRST_WORD)
         text = f"rank {rank}: {text}"
     print(f"minimobilebert: {text}", file=sys.stderr)
-    if communicator is not None and communicator.size > 1:
-        communicator.abort(code)
+    _end_all(code, communicator)
