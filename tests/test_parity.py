@@ -443,9 +443,9 @@ def test_the_second_use_of_the_word_table_is_not_forgotten(monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_a_divergence_reaches_the_report(monkeypatch):
     need_compare()
-    pair = minimobilebert.model.layers.dense_activation_pair
-    wrong = pair._replace(forward=lambda x, weight, bias, activation: pair.forward(x, weight, bias, "relu"))
-    monkeypatch.setattr("minimobilebert.model.layers.dense_activation_pair", wrong)
+    pair = minimobilebert.model.fused_feed_forward.feed_forward_pair
+    wrong = pair._replace(forward=lambda *arguments: pair.forward(*arguments[:-1], "relu"))  # the last is the activation
+    monkeypatch.setattr("minimobilebert.model.fused_feed_forward.feed_forward_pair", wrong)
     part = check_case(_MUTANT, (1, 0))
     assert not part["ok"]
     assert (part["first"]["tensor"], part["first"]["dtype"], part["first"]["variant"]) == (
