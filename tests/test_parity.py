@@ -444,7 +444,9 @@ def test_the_second_use_of_the_word_table_is_not_forgotten(monkeypatch):
 def test_a_divergence_reaches_the_report(monkeypatch):
     need_compare()
     pair = minimobilebert.model.fused_feed_forward.feed_forward_pair
-    wrong = pair._replace(forward=lambda *arguments: pair.forward(*arguments[:-1], "relu"))  # the last is the activation
+    wrong = pair._replace(
+        forward=lambda *arguments: pair.forward(*arguments[:-1], "relu")
+    )  # the last is the activation
     monkeypatch.setattr("minimobilebert.model.fused_feed_forward.feed_forward_pair", wrong)
     part = check_case(_MUTANT, (1, 0))
     assert not part["ok"]
