@@ -168,13 +168,11 @@ def _assert_equal(found, expected):
 def test_gradients_of_ranks_are_those_of_one_process_bit_for_bit(monkeypatch, parts, ranks, precision, overlap):
     monkeypatch.setattr(overlapping, "BUCKET_BYTES", 700)  # several tensors of a layer
 
-    def compute():
-        with use_precision(precision):
-            return _gradients(parts, overlap=overlap)
-
-    expected = compute()
-    for found in run_ranks(ranks, compute):
-        _assert_equal(found, expected)
+    with use_precision(precision):  # of the process: threads that set it at the same time would leave it set
+        expected = _gradients(parts, overlap=overlap)
+        found = run_ranks(ranks, lambda: _gradients(parts, overlap=overlap))
+    for each in found:
+        _assert_equal(each, expected)
 
 
 def test_gradients_travel_before_the_backward_pass_ends(monkeypatch):
