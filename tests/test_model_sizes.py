@@ -235,7 +235,7 @@ def test_memory_of_a_rank():
     many = {row["name"]: row for row in describe_presets(batch=6, ranks=64)}
     table = 4 * 2 * one["bert-base"]["embeddings"] * 30522 / (30522 + 512 + 2)  # the word table has one owner
     assert many["bert-base"]["bytes_moments"] == pytest.approx(table, rel=1e-3)
-    assert "With 64 ranks this is the memory of one of them" in format_sizes(list(many.values()))
+    assert "With 64 ranks the batch is that of all of them" in format_sizes(list(many.values()))
 
 
 @pytest.mark.parametrize("tokens", [128, 384])

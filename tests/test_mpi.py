@@ -351,6 +351,7 @@ def test_more_ranks_than_parts_are_refused(folder, tmp_path):
     done = job(3, *tiny(folder / "texts", tmp_path / "run", "parts=2"))
     assert done.returncode == 2
     assert "parts: found 2 with 3 ranks" in done.stderr
+    assert not (tmp_path / "run").exists()  # nothing that would refuse the corrected command
 
 
 def test_no_rank_leaves_a_folder(folder, tmp_path):

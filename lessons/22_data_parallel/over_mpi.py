@@ -2,7 +2,7 @@
 
     mpiexec -n 3 python -m mpi4py lessons/22_data_parallel/over_mpi.py
 
-It needs the extra `distributed` and an MPI. Each rank has an array of random numbers; all are added up in three ways.
+It needs the extra `distributed` and an MPI. Each rank has an array of random numbers; all are added up in four ways.
 """
 
 import argparse

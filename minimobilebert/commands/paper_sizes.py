@@ -25,8 +25,8 @@ Moments are AdamW's; activations are what the forward stores for the backward. T
 largest has the scores of all {vocabulary} words for each masked position."""
 
 _RANKS_NOTES = """\
-With {ranks} ranks this is the memory of one of them: its share of the batch, and the moments of the parameters that it
-owns (shard_optimizer=true; without, the moments of one process)."""
+With {ranks} ranks the batch is that of all of them, and the memory that of one: its share of the rows, and the moments
+of the parameters that it owns (shard_optimizer=true; without, the moments of one process)."""
 
 
 def _bytes_of_rank(config, batch, tokens, ranks):

@@ -20,6 +20,7 @@ import time
 from typing import Any, NamedTuple
 
 from ..distributed.communicator import leader_only
+from ..distributed.parts import check_parts
 from ..kernels.runtime.precision import use_precision
 from ..pipeline.needs import check_distillation
 from ..pipeline.result_files import DISTILLATION_SUMMARY, read_result
@@ -110,6 +111,7 @@ def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", 
             if known["wanted"] == wanted.described():
                 say(f"{out} holds this run already; delete the folder to run it again")
                 return known
+        check_parts(chosen.parts)
         distillation.start(data, teacher=contents["teacher"])
         distillation.note_seconds("text", reading)
         return _distil(distillation, wanted)

@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 from ..distributed.communicator import leader_only
+from ..distributed.parts import check_parts
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
@@ -171,6 +172,7 @@ def run(*, task, model, out, files, trainer=train_plan, report=False, **changes)
     if is_finished(out, [CONFIG, VOCABULARY, SUMMARY]):
         say(f"{out} holds this run already; delete the folder to run it again")
         return read_result(out / SUMMARY, FINE_TUNING_SUMMARY)
+    check_parts(settings.parts)
     with claimed(out), use_precision(settings.precision):
         plan, summary = _run(out, saved, files, settings, {**asked, CONTENTS: contents}, trainer)
         if report:

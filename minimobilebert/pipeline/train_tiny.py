@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from ..distributed.communicator import leader_only
+from ..distributed.parts import check_parts
 from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.files import write_json
@@ -44,6 +45,7 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
         check_same_contents(out, {**begun_with(out), "text": documents_of(text)[1]})
         say(f"{tiny_run.folder} holds this run already; delete the folder to run it again")
         return read_result(tiny_run.folder / SUMMARY, RUN_SUMMARY)
+    check_parts(tiny_run.settings.parts)
     with claimed(out):
         check_pretraining(out, tiny_run.settings)
         with use_precision(tiny_run.settings.precision):
