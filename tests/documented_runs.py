@@ -231,6 +231,7 @@ ELSEWHERE = {
     # programs that are no commands
     "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
     "python lessons/20_eight_bits/real_model.py runs/minilm --data data/glue": "test_eight_bits_lesson.py::test_real_model_prints_what_scales_cost",
+    "python tests/ranks_and_threads.py --ranks 2 --turns 3": "test_mpi.py::test_ranks_are_measured_beside_threads",
     "python lessons/21_graphs/node_by_node.py": "test_graphs_lesson.py::test_it_prints_nodes_and_times_of_four_models",
     "python data/rebuild.py": "test_data.py::test_the_archives_can_be_rebuilt",
     "python data/rebuild.py --packages FOLDER": "test_data.py::test_the_archives_can_be_rebuilt",

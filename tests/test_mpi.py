@@ -372,3 +372,16 @@ def test_without_mpi4py_mpiexec_is_told_what_is_missing(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "mpi4py is not installed; it comes with the extra 'distributed'" in done.stderr
+
+
+def test_ranks_are_measured_beside_threads():
+    """The command of results.md, one turn of the smallest step"""
+    script = ROOT / "tests" / "ranks_and_threads.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--turns", "1", "--cases", "train_classroom_1"], cwd=ROOT, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[1:]
+    assert len(rows) == 6 and all(row.startswith("train_classroom_1") for row in rows)
+    assert "1.00 (1.00-1.00)" in rows[0] and all("%" in row for row in rows[1:])
