@@ -22,6 +22,7 @@ class _Told(dict):
         self._listener(name, gradient)
 
     def update(self, entries):
+        """entries: pairs (name, gradient); dict's own `update` would not call the listener"""
         for name, gradient in entries:
             self[name] = gradient
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..distributed.communicator import current
 from ..distributed.parts import check_parts
+from ..distributed.whole_runs import wait_for_all
 from ..kernels.runtime.memory import release_memory
 from ..support.errors import TrainingDiverged
 from ..support.terminal import progress_bar, say
@@ -223,7 +224,7 @@ def train(
                 files.save(params, optimizer.state(), done, spent())
                 saved = time.perf_counter()
             if stops:
-                agreed(communicator)  # rank 0 has saved: a rank that ends may end the others
+                wait_for_all()  # rank 0 has saved: a rank that ends may end the others
                 raise KeyboardInterrupt(f"{name}: stopped after step {done}; the same command resumes from here")
     release_memory()  # what comes next has arrays of other sizes, and these would wait beside them
     if leads:
