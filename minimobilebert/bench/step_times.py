@@ -11,6 +11,7 @@ from ..distributed.overlap import GradientSum
 from ..distributed.reduction import BFLOAT16, DETERMINISTIC
 from ..model.pretraining import pretraining_step
 from ..support.terminal import progress_bar
+from ..support.timing import fastest
 from ..text.masking import mask_tokens
 from ..training.adamw import AdamW
 from ..training.clipping import clip_by_global_norm
@@ -52,18 +53,6 @@ def part_rows(part):
     """Rows of the parts that are measured: 1, 2, 4 ... and `part`"""
     rows = [1 << power for power in range(part.bit_length())]
     return rows if rows[-1] == part else [*rows, part]
-
-
-def _best(function, repeats, bar):
-    """The fastest of some calls, after one that may compile"""
-    function()
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-        bar.update()
-    return best
 
 
 def seconds_of_sums(gradients, reduction, ranks, repeats=REPEATS, bar=None):
@@ -119,8 +108,8 @@ def measure_step(config, batch, part, length, reduction, repeats=REPEATS):
         optimizer.step(params, found["gradients"], RATE, factor=factor)
 
     with progress_bar("plan: measuring a step", repeats * (len(rows) + 1 + len(_RANKS))) as bar:
-        gradients = {count: _best(gradients_of(count), repeats, bar) / 2 for count in rows}
-        seconds = _best(update, repeats, bar)
+        gradients = {count: fastest(gradients_of(count), repeats, bar.update) / 2 for count in rows}
+        seconds = fastest(update, repeats, bar.update)
         sums = {}
         for ranks in _RANKS:
             sums[cost.additions(ranks)] = seconds_of_sums(found["gradients"], reduction, ranks, repeats, bar)

@@ -1,23 +1,13 @@
 """Forecast the duration of a run: before training, we time a few steps of each stage with temporary parameters."""
 
-import time
-
 from ..model.classification import classification_step
 from ..model.parts import WHOLE
 from ..model.pretraining import pretraining_step
+from ..support.timing import fastest
 from .stages import first_parameters
 from .strategies import student_stages
 
-
-def _seconds(function, repeats=2):
-    """The minimum of `repeats` calls, after one call that may compile."""
-    function()
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
+_REPEATS = 2
 
 
 def student_seconds(settings, batch, teacher):
@@ -31,14 +21,14 @@ def student_seconds(settings, batch, teacher):
             stage.step_function(student, batch, part * stage.steps // layers, None, WHOLE)
 
     return {
-        stage.name: stage.steps * _seconds(lambda stage=stage: spread(stage)) / layers
+        stage.name: stage.steps * fastest(lambda stage=stage: spread(stage), _REPEATS) / layers
         for stage in student_stages(settings, teacher)
     }
 
 
 def pretraining_seconds(config, params, batch, steps):
     """Expected seconds of `steps` updates of plain pre-training."""
-    return steps * _seconds(lambda: pretraining_step(params, config, batch))
+    return steps * fastest(lambda: pretraining_step(params, config, batch), _REPEATS)
 
 
 def forecast(settings, data):
@@ -59,5 +49,7 @@ def forecast(settings, data):
         "student_from_scratch": pretraining_seconds(student_config, student, batch, settings.student_steps),
     }
     if data.task:
-        expected["tasks"] = settings.task_steps * (_seconds(task(teacher_config)) + 2 * _seconds(task(student_config)))
+        expected["tasks"] = settings.task_steps * (
+            fastest(task(teacher_config), _REPEATS) + 2 * fastest(task(student_config), _REPEATS)
+        )
     return expected

@@ -21,6 +21,18 @@ def first_calls(functions, clock=time.perf_counter):
     return seconds, results
 
 
+def fastest(function, repeats, after_each=lambda: None):
+    """The seconds of the fastest of `repeats` calls, after one call that may compile"""
+    function()
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+        after_each()
+    return best
+
+
 def _settle(function, seconds, clock):
     """Call a function for `seconds` seconds, at least once."""
     start = clock()
