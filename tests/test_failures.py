@@ -4,13 +4,17 @@ import argparse
 import lzma
 import re
 import struct
+import sys
+import tomllib
 import zipfile
 import zlib
 
 import pytest
 
 from minimobilebert import cli
+from minimobilebert.commands import failures
 from minimobilebert.support.errors import TrainingDiverged
+from minimobilebert.support.project import part_of_project
 
 
 class Wrapped(SystemError):
@@ -23,6 +27,10 @@ INPUT = [
     (ValueError("a.json: line 3:\n found x,\r\n expected y"), "error: a.json: line 3: found x, expected y"),
     (FileNotFoundError(2, "No such file or directory", "a.txt"), "error: a.txt: No such file or directory"),
     (ModuleNotFoundError("x", name="minimobilebert.bench"), "error: doctor is not part of a student edition"),
+    (
+        ModuleNotFoundError("No module named 'numba'", name="numba"),
+        f"error: numba is not installed for {sys.executable}: make setup",
+    ),
 ]
 WORK = [
     (NotImplementedError("task 02.1 (linear): write it"), "failed: task 02.1 (linear): write it"),
@@ -85,3 +93,11 @@ def test_an_interruption_is_no_failure(monkeypatch, capsys):
     assert run(monkeypatch, capsys, KeyboardInterrupt())[0] == 130
     code, message = run(monkeypatch, capsys, KeyboardInterrupt("interrupted; go on with x"))
     assert (code, message) == (130, "minimobilebert: interrupted; go on with x\n")
+
+
+def test_the_packages_that_every_command_needs_are_the_project_s():
+    names = {
+        re.match(r"[a-z]+", line)[0]
+        for line in tomllib.loads(part_of_project("pyproject.toml").read_text())["project"]["dependencies"]
+    }
+    assert names == set(failures.REQUIRED) - {"llvmlite"}  # numba's own

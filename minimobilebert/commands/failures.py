@@ -1,6 +1,7 @@
 """Convert exceptions to a message of one line and an exit code.
 
-    2    invalid input or arguments: a ValueError or OSError of this project, with file, found, expected
+    2    invalid input or arguments: a ValueError or OSError of this project, with file, found, expected;
+         a package that every command needs is not installed
     1    a failure: diverged training, a task of the course that is not written yet, not enough memory, or a bug
 
 A reader should raise ValueError for damaged input. If it misses the damage, the resulting KeyError is handled here too.
@@ -13,10 +14,12 @@ import sys
 import traceback
 
 from ..support.errors import TrainingDiverged
+from ..support.project import how_to_install_all
 from ..support.streams import OutputLost
 from .memory import smaller
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+REQUIRED = ("numpy", "numba", "llvmlite", "tqdm")  # pyproject.toml's dependencies, and numba's own
 SWITCH = "MINIMOBILEBERT_DEBUG"
 
 
@@ -37,6 +40,8 @@ def failure(error, command):
         return f"error: {_one_line(f'{filename}: {error.strerror}' if filename and error.strerror else error)}", 2
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(f"{PACKAGE.name}."):
         return f"error: {command} is not part of a student edition", 2
+    if isinstance(error, ModuleNotFoundError) and error.name in REQUIRED:
+        return f"error: {error.name} is not installed for {sys.executable}: {how_to_install_all()}", 2
     return f"failed: {_bug(error)}", 1
 
 

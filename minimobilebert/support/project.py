@@ -29,3 +29,10 @@ def part_of_project(name, root=ROOT):
 def how_to_install(extra, root=ROOT):
     """The command that installs the packages of an optional extra."""
     return f"make setup EXTRAS={extra}" if in_project(root) else f'pip install "minimobilebert[{extra}]"'
+
+
+def how_to_install_all(root=ROOT):
+    """The command that installs the packages that every command needs."""
+    if in_project(root):
+        return "make setup, and run .venv/bin/python instead of python"
+    return "pip install minimobilebert"
