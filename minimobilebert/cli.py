@@ -58,7 +58,7 @@ def make_parser():
             name, help=description, description=sentence, epilog=f"example: python -m minimobilebert {name} {example}"
         )
         add_arguments(command)
-        command.set_defaults(function=function)
+        command.set_defaults(function=function, refuse=command.error)
     return parser
 
 
@@ -73,7 +73,7 @@ def _run(parser, words):
             if hasattr(arguments, "pytest"):
                 arguments.pytest = others
             elif others:
-                parser.error(f"unrecognized arguments: {' '.join(others)}")
+                arguments.refuse(f"unrecognized arguments: {' '.join(others)}")
         code = run_on_ranks(arguments)
     except SystemExit:  # --help printed something
         streams.deliver()

@@ -101,3 +101,10 @@ def test_the_packages_that_every_command_needs_are_the_project_s():
         for line in tomllib.loads(part_of_project("pyproject.toml").read_text())["project"]["dependencies"]
     }
     assert names == set(failures.REQUIRED) - {"llvmlite"}  # numba's own
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["doctor", "--nonsense"])
+    usage, message = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: minimobilebert doctor") and message.endswith("unrecognized arguments: --nonsense")
