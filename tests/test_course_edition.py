@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_train_tiny import SMALL, write_text
 
+from minimobilebert.course.shared.extraction import replaceable_in
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.properties import load_properties
 from minimobilebert.course.shared.recording import load_recordings
@@ -48,7 +49,7 @@ def tasks():
 
 def write_function(folder, name, body):
     """Replace the body of one of lesson 2 or 3's functions by `body`, indented lines."""
-    path = folder / next(task.file for task in tasks() if task.name == name)
+    path = folder / next(file for task in tasks() for file in task.files if name in task.names_in(file))
     text = path.read_text()
     pattern = rf'(def {name}\(.*?""".*?"""\n)    raise NotImplementedError\(.*?\)\n'
     new, count = re.subn(pattern, lambda match: match[1] + body, text, flags=re.S)
@@ -278,7 +279,7 @@ def test_seeds_that_were_not_recorded(edition):
 
 
 def test_watch_checks_again_after_a_change_and_moves_on(edition, copy_of):
-    """03.5 is skipped; 03.6 passes after a change; the next one is 03.7, then nothing is left."""
+    """03.6 passes after a change; the next one is 03.7, then nothing is left."""
     course, said = load(copy_of(edition)), []
 
     def show(text):
@@ -303,14 +304,15 @@ def test_a_task_says_how_much_there_is_to_write(edition, copy_of):
     course = load(folder)
     assert known_lines(course) == counted(load()) and update_lines(load(), write=False) == []
     count = {id: len(found) for id, found in load_properties(course).items()}
-    lines = "about 1 line; before this task {} properties pass, after it {}\n"
+    lines = "about {} before this task {} properties pass, after it {}\n"
     found = python(folder, "check", "03.6").stdout
-    assert "  size    " + lines.format(0, count["03.6"]) in found
+    assert "  size    " + lines.format("1 line;", 0, count["03.6"]) in found
     write_function(folder, "nonorm_forward", solution("nonorm_forward"))
     assert "before this task" not in python(folder, "check", "03.6").stdout  # passed
     found = python(folder, "check", "03.1").stdout
-    assert lines.format(count["03.6"], count["03.6"] + count["03.1"]) in found
+    assert lines.format("4 lines;", count["03.6"], count["03.6"] + count["03.1"]) in found  # of its two functions
     write_function(folder, "relu_backward", "    return 2.0 * dy\n")
+    write_function(folder, "gelu_backward", solution("gelu_backward"))
     result = python(folder, "check", "03.1").stdout
     assert "relu_backward: dx is wrong" in result and "before this task" not in result
     entry = json.loads((folder / ".course/progress.json").read_text())["tasks"]["03.1"]
@@ -320,6 +322,31 @@ def test_a_task_says_how_much_there_is_to_write(edition, copy_of):
         f"  size    before this task {count['03.6'] + entry['passing']} properties"
         in python(folder, "check", "03.7").stdout
     )
+
+
+def test_a_task_of_two_functions_is_checked_one_by_one(edition, copy_of):
+    """The second one is checked before the first is written; a mistake is reported under the function's name."""
+    folder = copy_of(edition)
+    found = python(folder, "check", "03.1").stdout
+    assert found.startswith("task 03.1  relu_backward, gelu_backward: not written yet\n")
+    assert found.count("  write   minimobilebert/ops/") == 2
+    write_function(folder, "gelu_backward", "    return dy\n")
+    found = python(folder, "check", "03.1").stdout
+    assert "task 03.1  gelu_backward: dx is wrong" in found or "task 03.1  relu_backward: not written yet" in found
+    write_function(folder, "relu_backward", solution("relu_backward"))
+    found = python(folder, "check", "03.1").stdout
+    assert found.startswith("task 03.1  gelu_backward: dx is wrong\n") and "passes      gradients," in found
+    assert "fails       backward:gradients" in found
+
+
+def test_an_edition_hides_what_a_task_hides(edition):
+    """Words of docstrings that are the answer; the project's own files keep them."""
+    course = load()
+    assert any(task.hide for task in tasks())
+    for task in tasks():
+        for words in task.hide:
+            assert not any(words in (edition / file).read_text(encoding="utf-8") for file in task.files), words
+            assert any(words in (course.root / file).read_text(encoding="utf-8") for file in task.files)
 
 
 def test_lines_are_counted_without_docstring_and_comments():
@@ -364,8 +391,8 @@ def test_training_uses_the_student_s_functions(edition, tmp_path, copy_of):
     found = train("none")
     assert found.returncode == 1 and re.search(r"failed: task 0\d\.\d \(", found.stderr)
     assert f"not written yet: {', '.join(task.id for task in tasks())}" in found.stderr
-    for task in tasks():
-        write_function(folder, task.name, "    import math\n\n" + solution(task.name))
+    for name in [name for task in tasks() for file in task.files for name in task.names_in(file)]:
+        write_function(folder, name, "    import math\n\n" + solution(name))
     found = train("right")
     assert found.returncode == 0, found.stderr
     path = folder / "minimobilebert/ops/nonorm.py"
@@ -390,12 +417,13 @@ def test_solutions_can_be_handed_in():
 
     class Everything:
         course, tasks = everything, everything.tasks
-        files = {task.file: (course.root / task.file).read_text() for task in course.tasks}
-        left_out = cuts_of(course.tasks)
+        files = {file: (course.root / file).read_text() for task in course.tasks for file in task.files}
+        replaceable = replaceable_in(cuts_of(course.tasks), course.tasks)
 
     for lesson in course.lessons:
         for task in lesson.tasks:
-            assert extracted(Everything, task, solutions_of(course, lesson), "solutions.py").source
+            found = extracted(Everything, task, solutions_of(course, lesson), "solutions.py")
+            assert list(found) == list(task.functions) and all(each.source for each in found.values())
 
 
 def test_hints_cannot_be_read_in_passing(edition):

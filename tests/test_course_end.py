@@ -24,8 +24,8 @@ SETTINGS = [f"{name}={value}" for name, value in SMALL.items()]
 def solve(folder, lesson):
     """Put the project's own functions into an edition, with the helpers that it left out of the same files."""
     tasks = COURSE.lesson(lesson).tasks
-    files = {task.file for task in tasks}
-    wanted = {target for task in tasks for target in (task.function, *task.also_blank)}
+    files = {file for task in tasks for file in task.files}
+    wanted = {target for task in tasks for target in (*task.functions, *task.also_blank)}
     for target in sorted(wanted):
         file, _, name = target.partition(":")
         if file not in files or not name:

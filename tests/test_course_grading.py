@@ -255,6 +255,7 @@ def test_a_survivor_is_seen(grader):
     ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "dy"\nreplace = "dx"', "find: found 'dy'"),
     ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "nothing"\nreplace = "dx"', "0 times in solutions.py"),
     ('name = "x"\ntask = "03.7"\nexplains = "y"\ncolour = "red"', "found an unknown key 'colour'"),
+    ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "dy"\nreplace = "dx"\nfunction = "relu"', "found 'relu', expected nonorm_backward"),
     ('name = "x', "expected TOML"),
 ])  # fmt: skip
 def test_a_mistake_in_the_bank_is_one_clear_line(tmp_path, entry, words):
@@ -302,4 +303,4 @@ def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
         assert list(course_check._needs(course, calls)) == [
             "task 03.7 calls the function of 03.6, which its needs does not name"
         ]  # fmt: skip
-        assert list(course_check._one_missing(course, grader)) == []
+        assert list(course_check._one_missing(grader, calls)) == []

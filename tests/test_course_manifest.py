@@ -9,7 +9,7 @@ from minimobilebert.cli import main
 from minimobilebert.course.shared.manifest import chosen_lessons, load
 from minimobilebert.course.shared.properties import load_properties
 from minimobilebert.course.teacher.mutants import load_mutants
-from minimobilebert.course.teacher.tables import lesson_header, lessons_table, update
+from minimobilebert.course.teacher.tables import describe, lesson_header, lessons_table, update
 
 GOOD = """
 [[lesson]]
@@ -21,6 +21,7 @@ minutes = 10
 [[lesson.task]]
 id = "01.1"
 title = "NoNorm"
+kind = "transcription"
 function = "minimobilebert/ops/nonorm.py:nonorm_forward"
 points = 2
 minutes = 5
@@ -37,6 +38,7 @@ needs = ["01"]
 [[lesson.task]]
 id = "02.1"
 title = "NoNorm, backward"
+kind = "design"
 function = "minimobilebert/ops/nonorm.py:nonorm_backward"
 also_blank = ["minimobilebert/kernels/nonorm.py:nonorm_backward"]
 needs = ["01.1"]
@@ -69,10 +71,41 @@ def test_a_good_manifest(project):
     assert [task.id for task in course.tasks] == ["01.1", "02.1"]
     task = course.task("02.1")
     assert (task.lesson, task.file, task.name) == ("02", "minimobilebert/ops/nonorm.py", "nonorm_backward")
+    assert (task.kind, task.functions, task.written_as) == ("design", (task.function,), "nonorm_backward")
     assert course.needed_by("01.1") == {"01.1", "02.1"} and course.needed_by("02.1") == {"02.1"}
     assert course.folder(task).name == "02_second"
     with pytest.raises(ValueError, match=r"task: found '9.9', expected one of 01.1, 02.1"):
         course.task("9.9")
+
+
+def test_a_task_of_two_functions(project):
+    """They may be in two files; each property is given the task as that of one function."""
+    more = '["minimobilebert/kernels/nonorm.py:nonorm_backward"]'
+    course = project(GOOD.replace('needs = ["01.1"]', f'needs = ["01.1"]\nalso_write = {more}\nhide = ["dweight = "]')
+                     .replace('also_blank = ["minimobilebert/kernels/nonorm.py:nonorm_backward"]\n', ""))  # fmt: skip
+    task = course.task("02.1")
+    assert task.files == ("minimobilebert/ops/nonorm.py", "minimobilebert/kernels/nonorm.py")
+    assert task.names_in(task.files[1]) == ["nonorm_backward"] and task.hide == ("dweight = ",)
+    assert task.with_function("nonorm_backward").function == task.function
+    found = lesson_header(course, course.lesson("02"))
+    assert "`minimobilebert/ops/nonorm.py:nonorm_backward`, `minimobilebert/kernels/nonorm.py:nonorm_backward`" in found
+
+
+def test_the_kinds_are_counted(project):
+    text = describe(project(GOOD))
+    assert "    01.1   2 points  transcription  minimobilebert/ops/nonorm.py:nonorm_forward\n" in text
+    assert (
+        "transcription   1 tasks,   2 points\nderivation      0 tasks,   0 points\ndesign          1 tasks,   3 points\n"
+        in text
+    )
+
+
+def test_at_most_two_tasks_are_transcription():
+    """AUTHORS.md names them, and says why."""
+    course = load()
+    found = [task for task in course.tasks if task.kind == "transcription"]
+    authors = (course.root / "lessons" / "AUTHORS.md").read_text(encoding="utf-8")
+    assert len(found) <= 2 and all(f"`{task.name}`" in authors for task in found)
 
 
 MISTAKES = {
@@ -111,6 +144,16 @@ MISTAKES = {
     "a hint that is no text": ('["a", "b", "c"]', '["a", 2, "c"]', "task 01.1: field hints[1]: found 2"),
     "a damaged seal": ('after = "done"', 'after = "sealed:x"', "task 01.1: found a damaged seal 'sealed:x', expected"),
     "a seal of other bytes": ('after = "done"', 'after = "sealed:/w=="', "task 01.1: found a damaged seal"),
+    "a kind left out": ('kind = "design"\n', "", "task 02.1: found no 'kind', expected"),
+    "an unknown kind": ('kind = "design"', 'kind = "copying"', "task 02.1: kind: found 'copying', expected one of transcription, derivation, design"),
+    "a function of another task": (
+        'needs = ["01.1"]', 'needs = ["01.1"]\nalso_write = ["minimobilebert/ops/nonorm.py:nonorm_forward"]',
+        "task 02.1: function: found that of 01.1, expected one of its own"),
+    "another function that is not there": (
+        'needs = ["01.1"]', 'needs = ["01.1"]\nalso_write = ["minimobilebert/ops/nonorm.py:nonorm"]',
+        "task 02.1: also_write: found no nonorm in minimobilebert/ops/nonorm.py"),
+    "words to hide that are not there": (
+        'needs = ["01.1"]', 'needs = ["01.1"]\nhide = ["z = 3"]', "task 02.1: hide: found 'z = 3' 0 times in its files, expected it once"),
     "nothing to blank": ("kernels/nonorm.py:nonorm_backward", "kernels/nonorm.py:nonorm", "also_blank: found no nonorm in"),
 }  # fmt: skip
 
@@ -199,4 +242,4 @@ def test_writing_the_tables(project, tmp_path):
 
 def test_the_command_shows_the_course(capsys):
     assert main(["course"]) == 0
-    assert "02.1   4 points  minimobilebert/ops/linear.py:linear_forward" in capsys.readouterr().out
+    assert "02.1   4 points  derivation     minimobilebert/ops/linear.py:linear_forward" in capsys.readouterr().out

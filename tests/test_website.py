@@ -144,12 +144,13 @@ def test_no_page_is_missing(site):
 def test_names_of_functions_lead_to_their_source_and_answers_are_folded(site):
     for task in load().tasks:
         lesson = (site / "lessons" / load().lesson(task.lesson).folder / "index.html").read_text(encoding="utf-8")
-        assert f"source/{task.file}.html#{task.name}" in lesson, task.id
-        source = (site / "source" / f"{task.file}.html").read_text(encoding="utf-8")
-        assert f'<span id="{task.name}">' in source, task.id
-        assert f"<details><summary>the answer to task {task.id}</summary>" in source
-        visible = re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL)
-        assert not re.search(r"^(<[^>]*>)*Backward", visible, re.MULTILINE), task.file  # in the file's docstring
+        for file in task.files:
+            source = (site / "source" / f"{file}.html").read_text(encoding="utf-8")
+            for name in task.names_in(file):
+                assert f"source/{file}.html#{name}" in lesson and f'<span id="{name}">' in source, task.id
+            assert source.count(f"<details><summary>the answer to task {task.id}</summary>") == len(task.names_in(file))
+            visible = re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL)
+            assert not re.search(r"^(<[^>]*>)*Backward", visible, re.MULTILINE), file  # in the file's docstring
 
 
 @needs_docs

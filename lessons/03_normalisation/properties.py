@@ -11,7 +11,7 @@ LAYERNORM = "minimobilebert/ops/layernorm.py:layernorm_forward"
 NONORM = "minimobilebert/ops/nonorm.py:nonorm_forward"
 
 
-# --- 03.1 to 03.3: activations, number by number
+# --- activations, number by number
 
 
 def numbers(rng):
@@ -38,13 +38,14 @@ def zeros(rng):
 FORMULA = 1e-13
 backward_properties("03.1", numbers, forward=RELU, wrt=("x",), edges=[*borders, zeros], large=many_numbers,
                     kinks=lambda x: x, tolerance=FORMULA)  # fmt: skip
-backward_properties("03.2", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA)
+backward_properties("03.1", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA,
+                    function="gelu_backward")  # fmt: skip
 backward_properties(
     "03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
 )
 
 
-# --- 03.4 to 03.7: normalisation, token by token
+# --- normalisation, token by token
 
 
 def features(rng, *shape):
@@ -102,8 +103,8 @@ normal_edges = [
     plain, all_equal, far_from_zero, large_eps,
     lambda rng: features(rng, 5), lambda rng: features(rng, 0, 4), lambda rng: features(rng, 2, 1, 2, 5),
 ]  # fmt: skip
-forward_properties("03.4", four_or_more, edges=normal_edges, large=many_features)
+forward_properties("03.5", four_or_more, edges=normal_edges, large=many_features)
 backward_properties("03.5", four_or_more, forward=LAYERNORM, wrt=("x", "weight", "bias"), edges=normal_edges,
-                    large=large)  # fmt: skip
+                    large=large, function="layernorm_backward")  # fmt: skip
 forward_properties("03.6", draw, edges=edges, large=large)
 backward_properties("03.7", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)

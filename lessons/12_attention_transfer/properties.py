@@ -90,4 +90,5 @@ def difference_kept(t):
 
 
 forward_properties("12.1", draw, names=("loss",), edges=edges, large=large)
-backward_properties("12.2", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large)
+backward_properties("12.1", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large,
+                    function="attention_transfer_backward")  # fmt: skip

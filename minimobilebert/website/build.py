@@ -149,7 +149,7 @@ class _Linker:
             name = f"source/{file}"
             links = [(title, posixpath.relpath(page, posixpath.dirname(name)) + ".html")
                      for page, title in sorted(pages.items())]  # fmt: skip
-            tasks = [task for task in self.tasks if task.file == file]
+            tasks = [task for task in self.tasks if file in task.files]
             yield name, {"title": file, "body": as_html(file, self._text(file), tasks, links)}, "page.html"
 
 

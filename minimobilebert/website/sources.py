@@ -23,7 +23,7 @@ def definitions(tree):
     return found
 
 
-def answers(tree, tasks):
+def answers(file, tree, tasks):
     """[(first line, last line, what)] of the bodies that tasks ask for, and of the backward in the file's docstring"""
     found = []
     if tasks and ast.get_docstring(tree) is not None:
@@ -31,8 +31,8 @@ def answers(tree, tasks):
         backward = next((number for number, line in enumerate(lines, 1) if line.startswith("Backward")), None)
         if backward is not None:
             found.append((backward, tree.body[0].end_lineno, "the backward, which the tasks ask for"))
-    for task in tasks:
-        function = find(tree, task.name)
+    for task, name in [(each, name) for each in tasks for name in each.names_in(file)]:
+        function = find(tree, name)
         if function is not None and body_of(function):
             body = body_of(function)
             before = function.body[0].end_lineno if len(body) < len(function.body) else body[0].lineno - 1
@@ -58,7 +58,7 @@ def as_html(file, text, tasks, documents):
     lines, folds = highlighted(text, LEXERS.get(suffix, "text")), []
     if suffix == ".py":
         tree = ast.parse(text)
-        folds = answers(tree, tasks)
+        folds = answers(file, tree, tasks)
         for line, name in definitions(tree).items():
             lines[line - 1] = f'<span id="{html.escape(name)}"></span>{lines[line - 1]}'
     parts, done = [], 0

@@ -28,6 +28,7 @@ class Outcome:
     headline: str = ""  # "dk is wrong"
     lines: tuple = ()  # (label, text)
     looks_like: str = ""
+    function: str = ""  # the name of the function that the property calls
     certainty: int = 1  # how much `looks_like` says: see gradcheck/patterns.py
 
 
@@ -58,22 +59,25 @@ class TaskResult:
 
     @property
     def score(self):
-        """0 unless all essential properties pass; otherwise the points, times the weight share of passed properties."""
-        if not all(outcome.state == PASSED for outcome in self.outcomes if outcome.essential):
-            return 0.0
-        earned = sum(outcome.weight for outcome in self.outcomes if outcome.state == PASSED)
+        """The points, times the weight share of passed properties of those functions whose essential ones all pass."""
+        bad = {outcome.function for outcome in self.outcomes if outcome.essential and outcome.state != PASSED}
+        good = [outcome for outcome in self.outcomes if outcome.function not in bad]
+        earned = sum(outcome.weight for outcome in good if outcome.state == PASSED)
         return round(self.task.points * earned / sum(outcome.weight for outcome in self.outcomes), 2)
 
 
 def run_task(task, properties, worker, oracle, seed, seconds=10.0, enough=lambda outcome: False):
     """Run the properties of `task` in order, until one is `enough` -> TaskResult"""
-    outcomes, stopped, changed = [], None, []
+    outcomes, stopped, changed, missing = [], None, [], set()
     for each in properties:
-        outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN)
+        one = task if each.function is None else task.with_function(each.function)
+        outcome = Outcome(each.name, each.title, each.weight, each.essential, NOT_RUN, function=one.name)
         outcomes.append(outcome)
-        if stopped is None:
-            trial = Trial(task, each.name, worker, oracle, seed, seconds)
-            stopped = "enough" if _run(each, trial, outcome) or enough(outcome) else None
+        if stopped is None and one.name not in missing:
+            reason = _run(each, trial := Trial(one, each.name, worker, oracle, seed, seconds), outcome)
+            if reason == NOT_WRITTEN:  # the task's other functions may be
+                missing.add(one.name)
+            stopped = "enough" if (reason and reason != NOT_WRITTEN) or enough(outcome) else None
             changed += [(outcome, trial.changed)] if trial.changed and outcome.state == PASSED else []
     if changed:
         _note_change(outcomes, *changed[0])
@@ -138,18 +142,18 @@ def _try(each, trial, outcome):
 def format_result(result, folder, before=()):
     """The result of one task as text for the student."""
     task, outcomes = result.task, result.outcomes
-    head = f"task {task.id}  {task.name}"
+    head = f"task {task.id}  {task.written_as}"
     if result.passed:
         points = f"{task.points} point{'' if task.points == 1 else 's'}"
         return f"{head}: passed, {len(outcomes)} properties, {points}\n  {task.after}"
     location = f"lesson  {folder}/README.md"
     if result.state == NOT_WRITTEN and all(outcome.state in (NOT_WRITTEN, NOT_RUN) for outcome in outcomes):
         headline = next(outcome.headline for outcome in outcomes if outcome.state == NOT_WRITTEN)
-        return (f"{head}: {headline}\n  write   {task.function}\n  {location}\n"
-                f"  hint    make hint T={task.id}")  # fmt: skip
+        write = "\n".join(f"  write   {function}" for function in task.functions)
+        return f"{head}: {headline}\n{write}\n  {location}\n  hint    make hint T={task.id}"
     lines = []
     outcome = result.shown
-    lines.append(f"{head}: {outcome.headline}")
+    lines.append(f"task {task.id}  {outcome.function or task.name}: {outcome.headline}")
     lines.append(f"  property    {outcome.title}")
     lines += [f"  {label:<10}  {text}" for label, text in outcome.lines]
     if outcome.looks_like:

@@ -20,6 +20,7 @@ import dataclasses
 import warnings
 
 from .cutting import FUNCTIONS, body_of, find, with_body
+from .manifest import file_of, name_of
 
 ALLOWED = {"numpy", "math", "itertools", "functools", "collections", "operator", "typing", "dataclasses", "re",
            "string", "unicodedata", "heapq", "bisect", "fractions", "random", "copy", "numbers", "enum"}  # fmt: skip
@@ -67,8 +68,37 @@ def others_of(course, task):
     """{name of a function: the task that asks for it}: other tasks of the lesson, none of which this task needs"""
     same = [other for other in course.tasks if other.lesson == task.lesson and other.id != task.id]
     return {
-        other.name: other.id for other in same if task.id not in course.needed_by(other.id) and "." not in other.name
+        name: other.id
+        for other in same
+        if task.id not in course.needed_by(other.id)
+        for name in map(name_of, other.functions)
+        if "." not in name
     }
+
+
+def extract_all(course, task, read, pristine, replaceable):
+    """All functions of a task -> {function: Extracted}; Refused for the first that breaks a rule
+
+    read(file) -> a new tree of the student's file, and its name; pristine, replaceable: as in `extract`, by file
+    """
+    found, others = {}, others_of(course, task)
+    for function in task.functions:
+        file = file_of(function)
+        tree, shown = read(file)
+        found[function] = extract(tree, shown, name_of(function), pristine[file], replaceable[file], others)
+    return found
+
+
+def install_all(worker, extracted):
+    """Install what `extract_all` returned in a worker"""
+    for function, taken in extracted.items():
+        worker.install(function, taken.source, taken.helpers)
+
+
+def replaceable_in(cuts, tasks):
+    """{file: names that an edition removed and that no task asks for}; cuts: those of edition.py"""
+    return {file: set(names) - {name for task in tasks for name in task.names_in(file)}
+            for file, names in cuts.items() if names is not None}  # fmt: skip
 
 
 def extract(tree, shown, name, pristine, replaceable=(), others=()):

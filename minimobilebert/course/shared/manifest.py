@@ -21,6 +21,7 @@ from ...support.structured_files import read_json, read_toml
 from .cutting import defines
 
 HINTS = 3
+KINDS = ("transcription", "derivation", "design")  # what a task asks for; lessons/AUTHORS.md defines them
 _SEAL = "sealed:"
 _QUOTES = "'\""
 
@@ -36,13 +37,16 @@ _LESSON = {
 _TASK = {
     "id": Text(),
     "title": Text(),
+    "kind": Text(),
     "function": Text(),
+    "also_write?": [Text()],
     "points": _COUNT,
     "hints": [Text()],
     "after": Text(),
     "minutes": _COUNT,
     "needs?": [str],
     "also_blank?": [Text()],
+    "hide?": [Text()],
 }
 _EDITION = {"lessons": [str], "seed": Integer(0)}
 
@@ -62,9 +66,19 @@ def unsealed(text):
         raise ValueError(f"found a damaged seal {shown(text, 40)}, expected the text that came with it") from None
 
 
+def file_of(function):
+    """ "minimobilebert/ops/linear.py:linear_forward" -> "minimobilebert/ops/linear.py" """
+    return function.partition(":")[0]
+
+
+def name_of(function):
+    """ "minimobilebert/ops/linear.py:linear_forward" -> "linear_forward" """
+    return function.partition(":")[2]
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task: one function that a student writes."""
+    """A task: a function that a student writes, or a few that belong together."""
 
     id: str  # "02.1"
     title: str
@@ -73,17 +87,43 @@ class Task:
     hints: tuple  # three, each with more help
     after: str  # shown when the task passes
     minutes: int
+    kind: str = ""  # one of KINDS
     needs: tuple = ()  # ids of the tasks whose functions this one calls; it cannot pass before them
+    also_write: tuple = ()  # more functions of this task, in the order in which they are checked
     also_blank: tuple = ()  # other functions, or whole files, that would reveal the solution
+    hide: tuple = ()  # words of docstrings in its files that would reveal the solution
     lesson: str = ""  # "02"
 
     @property
     def file(self):
-        return self.function.partition(":")[0]
+        return file_of(self.function)
 
     @property
     def name(self):
-        return self.function.partition(":")[2]
+        return name_of(self.function)
+
+    @property
+    def functions(self):
+        """All functions that the student writes: the one that it is named after first"""
+        return (self.function, *self.also_write)
+
+    @property
+    def files(self):
+        """The files of these functions, each once"""
+        return tuple(dict.fromkeys(map(file_of, self.functions)))
+
+    @property
+    def written_as(self):
+        """The names of its functions in a line of text"""
+        return ", ".join(map(name_of, self.functions))
+
+    def names_in(self, file):
+        """The names of its functions in one file"""
+        return [name_of(function) for function in self.functions if file_of(function) == file]
+
+    def with_function(self, name):
+        """This task as the task of one of its functions, by name: what a property of that function is given"""
+        return dataclasses.replace(self, function=next(each for each in self.functions if name_of(each) == name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,10 +235,11 @@ class _Reader:
                 for other in task.needs:
                     if other not in ids:
                         self.wrong(f"task {task.id}: needs", shown(other), "an earlier task")
-                if task.function in functions:
-                    self.wrong(f"task {task.id}: function", f"that of {functions[task.function]}", "one of its own")
+                for function in task.functions:
+                    if function in functions:
+                        self.wrong(f"task {task.id}: function", f"that of {functions[function]}", "one of its own")
+                    functions[function] = task.id
                 ids.append(task.id)
-                functions[task.function] = task.id
             numbers.append(lesson.number)
             lessons.append(lesson)
         if not lessons:
@@ -223,13 +264,22 @@ class _Reader:
         check(entry, _TASK, f"{self.path}: {what}")
         if not re.fullmatch(rf"{number}\.[1-9]", entry["id"]):
             self.wrong(what, shown(entry["id"]), f"{number}.1 to {number}.9 in lesson {number}")
+        if entry["kind"] not in KINDS:
+            self.wrong(f"{what}: kind", shown(entry["kind"]), f"one of {', '.join(KINDS)}")
         hints = entry["hints"]
         if len(hints) != HINTS:
             self.wrong(f"{what}: hints", f"{len(hints)} of them", f"{HINTS} texts, each giving away more")
         self.location(f"{what}: function", entry["function"], needs_name=True)
+        for location in entry.get("also_write", ()):
+            self.location(f"{what}: also_write", location, needs_name=True)
+        for words in entry.get("hide", ()) if not self.is_edition else ():
+            files = dict.fromkeys(map(file_of, (entry["function"], *entry.get("also_write", ()))))
+            count = sum(read_text(self.root / file).count(words) for file in files)
+            if count != 1:
+                self.wrong(f"{what}: hide", f"{shown(words)} {count} times in its files", "it once")
         for location in entry.get("also_blank", ()):
             self.location(f"{what}: also_blank", location, needs_name=False)
-        lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_blank")}
+        lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_write", "also_blank", "hide")}
         try:
             texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
         except ValueError as error:

@@ -5,14 +5,16 @@
         "y is right in float64"
         ...
 
-They run in the order of the file. The first line of the docstring is the title that students see. A task gets no points
-unless all essential properties pass; each passed property then earns the share of its weight. `bundles.py` registers
-the standard properties of a forward or backward pass with one call.
+They run in the order of the file. The first line of the docstring is the title that students see. A function gets no
+points unless all its essential properties pass; each passed property then earns the share of its weight. `bundles.py`
+registers the standard properties of a forward or backward pass with one call.
 """
 
 import dataclasses
 import importlib.util
 from collections.abc import Callable
+
+from .manifest import name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,18 +25,23 @@ class Property:
     weight: int
     essential: bool
     check: Callable
+    function: str | None = None  # the name of one of the task's functions; None: the first
 
 
 _collected = []
 
 
-def prop(task, *, weight=1, essential=False, name=None, title=None):
-    """A decorator; see above."""
+def prop(task, *, weight=1, essential=False, name=None, title=None, function=None):
+    """A decorator; see above. function: the name of the function that `t` calls, if the task has several"""
 
-    def collect(function):
-        words = title or (function.__doc__ or "").strip().partition("\n")[0]
-        _collected.append(Property(task, name or function.__name__, words, weight, essential, function))
-        return function
+    def collect(check):
+        words = title or (check.__doc__ or "").strip().partition("\n")[0]
+        short = name or check.__name__
+        if function is not None:
+            kind = function.rpartition("_")[2]
+            short = f"{kind if kind in ('forward', 'backward') else function}:{short}"
+        _collected.append(Property(task, short, words, weight, essential, check, function))
+        return check
 
     return collect
 
@@ -42,7 +49,7 @@ def prop(task, *, weight=1, essential=False, name=None, title=None):
 def load_properties(course, ids=None):
     """{task id: [Property, ...]} of the tasks `ids` (default: all tasks)
 
-    ValueError if a property belongs to no task or has no title, or if a task has no essential property.
+    ValueError if a property belongs to no task or has no title, or if a function of a task has no essential property.
     """
     wanted = {task.id for task in course.tasks} if ids is None else set(ids)
     found = {task.id: [] for task in course.tasks if task.id in wanted}
@@ -56,17 +63,26 @@ def load_properties(course, ids=None):
         spec = importlib.util.spec_from_file_location(f"lesson_{lesson.folder}_properties", path)
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
         ids = {task.id for task in lesson.tasks}
+        names = {task.id: [name_of(each) for each in task.functions] for task in lesson.tasks}
         for each in _collected:
             if each.task not in ids:
                 expected = ", ".join(sorted(ids))
                 raise ValueError(f"{path}: {each.name}: found task {each.task!r}, expected one of {expected}")
+            if each.function is not None and each.function not in names[each.task]:
+                expected = " or ".join(names[each.task])
+                raise ValueError(f"{path}: {each.name}: found function {each.function!r}, expected {expected}")
             if not each.title:
                 raise ValueError(f"{path}: {each.name}: found no docstring, expected one line that students can read")
             if each.task in found:
                 if each.name in {other.name for other in found[each.task]}:
                     raise ValueError(f"{path}: task {each.task}: found {each.name} twice, expected different names")
                 found[each.task].append(each)
-    for id, properties in found.items():
-        if not any(each.essential for each in properties):
-            raise ValueError(f"task {id}: found no essential property in its lesson's properties.py, expected one")
+    for task in course.tasks:
+        for name in map(name_of, task.functions) if task.id in found else ():
+            own = [each for each in found[task.id] if (each.function or task.name) == name]
+            if not any(each.essential for each in own):
+                of = f" of {name}" if task.also_write else ""
+                raise ValueError(
+                    f"task {task.id}: found no essential property{of} in its lesson's properties.py, expected one"
+                )
     return found

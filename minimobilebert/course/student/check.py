@@ -15,7 +15,8 @@ from ...support.tables import aligned
 from ..sandbox.host import Worker
 from ..shared.checking import PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
-from ..shared.extraction import Refused, extract, others_of, parse
+from ..shared.extraction import Refused, extract_all, parse
+from ..shared.manifest import file_of, name_of
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
 from ..shared.trial import Live
@@ -49,9 +50,9 @@ class Checker:
             for task in tasks:
                 refused, notes = self._read(task)
                 if refused is not None:
-                    yield task, None, f"task {task.id}  {task.name}: {refused}"
+                    yield task, None, f"task {task.id}  {task.written_as}: {refused}"
                     continue
-                worker.modules = [task.file]
+                worker.modules = list(task.files)
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
                 if any(outcome.headline == "not written yet" for outcome in result.outcomes):
                     notes = [self._size(task), *notes]
@@ -61,19 +62,26 @@ class Checker:
 
     def _read(self, task):
         """-> the reason why grading would reject this function, or None; notes on changes that grading ignores"""
+
+        def read(file):
+            return parse(read_bytes(self.course.root / file, MOST_BYTES), file), file
+
         try:
-            tree = parse(read_bytes(self.course.root / task.file, MOST_BYTES), task.file)
+            trees = {file: read(file)[0] for file in task.files}
             if task.file not in self.originals:
                 return None, []
-            original = self.originals[task.file]
-            left_out = _left_out(original)
-            extract(tree, task.file, task.name, original, left_out, others_of(self.course, task))
+            left_out = {file: _left_out(self.originals[file]) for file in task.files}
+            extract_all(self.course, task, read, self.originals, left_out)
         except Refused as error:
             return str(error), []
-        asked = {other.name for other in self.course.tasks if other.file == task.file} | left_out
-        changed = [name for name in _functions(ast.parse(original)) - asked if not _alike(original, tree, name)]
-        return None, [f"  note        {name} in {task.file} was changed; grading uses it as it was given"
-                      for name in sorted(changed)]  # fmt: skip
+        return None, [f"  note        {name} in {file} was changed; grading uses it as it was given"
+                      for file in task.files for name in self._changed(file, trees[file], left_out[file])]  # fmt: skip
+
+    def _changed(self, file, tree, left_out):
+        """The functions that no task of this file asks for, and that are not as they were given"""
+        asked = {name for task in self.course.tasks for name in task.names_in(file)} | left_out
+        original = self.originals[file]
+        return sorted(each for each in _functions(ast.parse(original)) - asked if not _alike(original, tree, each))
 
     def _size(self, task):
         """How much there is to write, and what it brings -> a line of text"""
@@ -119,24 +127,24 @@ def _alike(original, tree, name):
 def _originals(course):
     """{file: its original text in the edition}. ValueError if a text is missing or is not valid Python."""
     path = course.root / "lessons" / "originals.json"
-    originals = read_json(path, {**{task.file: str for task in course.tasks}, str: str})
-    for task in course.tasks:
+    originals = read_json(path, {**{file: str for task in course.tasks for file in task.files}, str: str})
+    for task, function in [(each, function) for each in course.tasks for function in each.functions]:
+        file, name = file_of(function), name_of(function)
         try:
-            function = find(ast.parse(originals[task.file]), task.name)
+            function = find(ast.parse(originals[file]), name)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise ValueError(f"{path}: {task.file}: found {error}, expected Python") from None
+            raise ValueError(f"{path}: {file}: found {error}, expected Python") from None
         if function is None:
-            raise ValueError(f"{path}: {task.file}: found no {task.name}, expected the function of task {task.id}")
+            raise ValueError(f"{path}: {file}: found no {name}, expected the function of task {task.id}")
     return originals
 
 
 def fingerprint(course, task):
-    """A hash of the current function of a task; "" if the file cannot be read"""
+    """A hash of the current functions of a task; "" if a file cannot be read"""
     try:
-        function = find(ast.parse(read_text(course.root / task.file, MOST_BYTES)), task.name)
+        return _fingerprint_of({file: read_text(course.root / file, MOST_BYTES) for file in task.files}, task)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
-    return hashlib.sha256(ast.dump(function).encode()).hexdigest()[:16] if function is not None else ""
 
 
 def _state_file(course):
@@ -166,7 +174,7 @@ def next_hint(course, task):
     state["hints"][task.id] = shown
     if course.edition is not None:
         save_state(course, state)
-    lines = [f"task {task.id}  {task.title}  ({task.function})"]
+    lines = [f"task {task.id}  {task.title}  ({', '.join(task.functions)})"]
     lines += [f"  {i + 1} of {len(task.hints)}  {task.hints[i]}" for i in range(shown)]
     return "\n".join([*lines, *(["  that was the last one"] if shown == len(task.hints) else [])])
 
@@ -205,11 +213,15 @@ def written(course, tasks):
         return list(tasks)
     originals = _originals(course)
     return [task for task in tasks
-            if fingerprint(course, task) != _fingerprint_of(originals[task.file], task.name)]  # fmt: skip
+            if fingerprint(course, task) != _fingerprint_of(originals, task)]  # fmt: skip
 
 
-def _fingerprint_of(source, name):
-    return hashlib.sha256(ast.dump(find(ast.parse(source), name)).encode()).hexdigest()[:16]
+def _fingerprint_of(sources, task):
+    """sources: {file: text} -> the hash of the task's functions in them; "" if one is missing"""
+    found = [find(ast.parse(sources[file]), name) for file in task.files for name in task.names_in(file)]
+    if None in found:
+        return ""
+    return hashlib.sha256("".join(map(ast.dump, found)).encode()).hexdigest()[:16]
 
 
 def watch(course, tasks, seed, show, turns=None):
@@ -221,16 +233,16 @@ def watch(course, tasks, seed, show, turns=None):
     queue = _queue(course, tasks)
     while queue and (turns is None or turns > 0):
         task, turns = queue[0], None if turns is None else turns - 1
-        path = course.root / task.file
-        seen = _changed_at(path)
+        paths = [course.root / file for file in task.files]
+        seen = list(map(_changed_at, paths))
         [(_, result, text)] = Checker(course, seed).check([task])
         show(text)
         if result is not None and result.passed:
             queue.pop(0)
             show(f"next: task {queue[0].id}  {queue[0].title}\n" if queue else "all tasks pass")
             continue
-        show(f"watching {path.name}; Ctrl-C ends it")
-        while turns != 0 and _changed_at(path) == seen:
+        show(f"watching {' and '.join(path.name for path in paths)}; Ctrl-C ends it")
+        while turns != 0 and list(map(_changed_at, paths)) == seen:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 

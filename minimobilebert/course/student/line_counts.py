@@ -11,6 +11,7 @@ from ...support.regular_files import read_text
 from ...support.shapes import Integer
 from ...support.structured_files import read_json
 from ..shared.cutting import body_of, find
+from ..shared.manifest import file_of, name_of
 
 
 def lines_of(source, name):
@@ -22,7 +23,8 @@ def lines_of(source, name):
 
 def counted(course):
     """{task id: lines} of the project's functions"""
-    return {task.id: lines_of(read_text(course.root / task.file), task.name) for task in course.tasks}
+    return {task.id: sum(lines_of(read_text(course.root / file_of(each)), name_of(each)) for each in task.functions)
+            for task in course.tasks}  # fmt: skip
 
 
 def _file(course):

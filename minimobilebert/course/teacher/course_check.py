@@ -19,6 +19,7 @@ from ...support.tables import aligned
 from ...support.terminal import say
 from ..sandbox.host import Worker
 from ..shared.checking import NOT_WRITTEN, PASSED, run_task
+from ..shared.extraction import install_all
 from ..shared.manifest import load
 from ..shared.recording import load_recordings
 from ..shared.trial import Live, Memory
@@ -52,7 +53,7 @@ def run(course, fewest_mutants=0):
         start = time.monotonic()
         check("needs name what a task calls, and only that", _needs(course, calls), start)
         start = time.monotonic()
-        check("one solution missing: what needs it fails", _one_missing(course, grader), start)
+        check("one solution missing: what needs it fails", _one_missing(grader, calls), start)
         start = time.monotonic()
         mutants = bank.load_mutants(course, grader.tasks)
         rows = bank.run(course, grader, mutants)
@@ -80,7 +81,7 @@ def _untouched(grader):
 
 def _solved(course, grader, calls):
     """All tasks pass with three seeds; fills calls {task id: ids of the tasks whose functions ran}."""
-    ids = {task.function: task.id for task in grader.tasks}
+    ids = {function: task.id for task in grader.tasks for function in task.functions}
     with grader.worker() as worker:
         bank.install_solutions(course, grader, worker)
         for task in grader.tasks:
@@ -96,12 +97,13 @@ def _solved(course, grader, calls):
 
 
 def _needs(course, calls):
-    """Each task calls the functions of the tasks in its `needs`, and of no others."""
+    """Each task calls functions of the tasks in its `needs`, of tasks that these need, and of no others."""
     for id, called in calls.items():
         declared = {other.id for other in course.tasks if id in course.needed_by(other.id)}
         for other in sorted(called - declared):
             yield f"task {id} calls the function of {other}, which its needs does not name"
-        for other in sorted(declared - called):
+        # Not those that a needed task needs: one of its functions may call them, and this task another one.
+        for other in sorted({id, *course.task(id).needs} - called):
             what = f"needs {other}, whose function it never calls" if other != id else "never calls its own function"
             yield f"task {id} {what}"
 
@@ -115,20 +117,20 @@ def _all_pass(task, result):
         yield f"task {task.id}: {result.score} of {task.points} points"
 
 
-def _one_missing(course, grader):
-    """Without a task's solution, it and the tasks that need it fail at least one essential property."""
+def _one_missing(grader, calls):
+    """Without a task's solution, it and the tasks that call it fail at least one essential property."""
     oracle = Memory()
     with grader.worker(memory=False) as worker:
         taken = bank.install_solutions(course, grader, worker)
         for task in grader.tasks:
-            function = taken[task.id]
-            worker.install(task.function, _cut(function.source, f"task {task.id} ({task.title})"))
-            for other in (other for other in grader.tasks if other.id in course.needed_by(task.id)):
+            for function, extracted in taken[task.id].items():
+                worker.install(function, _cut(extracted.source, f"task {task.id} ({task.title})"))
+            for other in (other for other in grader.tasks if task.id in calls[other.id]):
                 properties = [each for each in grader.properties[other.id] if each.essential]
                 result = run_task(other, properties, worker, oracle, 1)
                 if all(outcome.state == PASSED for outcome in result.outcomes):
                     yield f"without task {task.id}, {other.id} passes"
-            worker.install(task.function, function.source, function.helpers)
+            install_all(worker, taken[task.id])
 
 
 def _cut(source, text):

@@ -15,6 +15,7 @@ import re
 
 from ...support.tables import aligned
 from ..shared.checking import FAILED, run_task
+from ..shared.extraction import install_all
 from ..shared.trial import Memory
 from . import mutants as bank
 
@@ -37,9 +38,9 @@ def run(course, grader, wrong, seed=1):
         for each in wrong:
             task = course.task(each.task)
             answer = bank.extracted(grader, task, each.source, each.name)
-            worker.install(task.function, answer.source, answer.helpers)
+            install_all(worker, answer)
             result = run_task(task, grader.properties[task.id], worker, oracle, seed, enough=_names_a_cause)
-            worker.install(task.function, taken[task.id].source, taken[task.id].helpers)
+            install_all(worker, taken[task.id])
             outcome = result.shown
             if outcome is not None and outcome.state == FAILED and " raised " not in outcome.headline:
                 rows.append((each, verdict(each, outcome), f"{outcome.headline}: {outcome.looks_like}"))

@@ -3,9 +3,10 @@
     write_edition(course, lessons=["01", "02"], out="student")
 
 We remove the bodies of the tasks' functions, and everything that would reveal them: the compiled versions in kernels/,
-the formulas of gradients at the top of a file, tests, benchmarks, git history, caches. There are no fused operations
-(ops/fused/), so training runs the student's functions. The functions of other lessons are kept. We record the expected
-results of the properties from the reference, and finally search all files for lines of a solution.
+the formulas of gradients at the top of a file, the words that tasks hide, tests, benchmarks, git history, caches. There
+are no fused operations (ops/fused/), so training runs the student's functions. The functions of other lessons are kept.
+We record the expected results of the properties from the reference, and finally search all files for lines of a
+solution.
 """
 
 import ast
@@ -18,7 +19,7 @@ from ...support.files import new_folder, write_json, write_text
 from ..sandbox.host import Worker
 from ..shared.checking import format_result, run_task
 from ..shared.cutting import blank, body_of, find, hide_backward
-from ..shared.manifest import sealed
+from ..shared.manifest import file_of, name_of, sealed
 from ..shared.properties import load_properties
 from ..shared.recording import save_recording
 from ..shared.trial import Recorder
@@ -60,11 +61,13 @@ def write_edition(course, lessons, out, seed=1, record=True, solved=None, github
             write_text(unfinished / ".github" / "workflows" / "classroom.yml", classroom(tasks))
         write_json(unfinished / "lessons" / "edition.json", {"lessons": lessons, "seed": seed})
         write_json(unfinished / "lessons" / "originals.json", {
-            file: (unfinished / file).read_text(encoding="utf-8") for file in sorted({task.file for task in tasks})
+            file: (unfinished / file).read_text(encoding="utf-8")
+            for file in sorted({file for task in tasks for file in task.files})
         })  # fmt: skip
         leaks = find_leaks(course, tasks, unfinished)
         if solved is not None:
-            files = {task.file: (unfinished / task.file).read_text(encoding="utf-8") for task in tasks}
+            files = [file for task in tasks for file in task.files]
+            files = {file: (unfinished / file).read_text(encoding="utf-8") for file in files}
             for file, text in solved(course, tasks, files).items():
                 write_text(unfinished / file, text)
         if leaks:
@@ -78,7 +81,7 @@ def write_edition(course, lessons, out, seed=1, record=True, solved=None, github
 def write_package(course, tasks, folder, for_grading=False):
     """Write the package to `folder`, without the functions of `tasks` and their compiled versions."""
     package = course.root / "minimobilebert"
-    cuts, derived = cuts_of(tasks), backwards_of(tasks)
+    cuts, derived, hidden = cuts_of(tasks), backwards_of(tasks), hidden_by(tasks)
     left_out = {package / name for name in LEFT_OUT}
     for path in sorted(package.rglob("*.py")):
         if path in left_out or any(parent in left_out for parent in path.parents):
@@ -93,6 +96,8 @@ def write_package(course, tasks, folder, for_grading=False):
         text = path.read_text(encoding="utf-8")
         if file in cuts:
             text = blank(text, cuts[file])
+        for words in hidden.get(file, ()) if not for_grading else ():
+            text = text.replace(words, "...")
         if file in derived and not for_grading:
             text = hide_backward(text, TO_DERIVE.format(lesson=derived[file]))
         target = folder / file
@@ -113,14 +118,24 @@ def backwards_of(tasks):
     """{file: lesson} of the files with a backward that `tasks` ask for, or its compiled version"""
     found = {}
     for task in tasks:
-        for target in (task.function, *task.also_blank) if task.name.endswith("_backward") else ():
-            found.setdefault(target.partition(":")[0], task.lesson)
+        if any(each.endswith("_backward") for each in task.functions):
+            for target in (*task.functions, *task.also_blank):
+                found.setdefault(file_of(target), task.lesson)
+    return found
+
+
+def hidden_by(tasks):
+    """{file: words of its docstrings that an edition shows as "..."}"""
+    found = {}
+    for task in tasks:
+        for file in task.files if task.hide else ():
+            found.setdefault(file, []).extend(task.hide)
     return found
 
 
 def cuts_of(tasks):
     """{file: {function: message}} of the functions to remove for `tasks`; None instead of the dict: the whole file"""
-    cuts, asked = {}, {task.function for task in tasks}
+    cuts, asked = {}, {function for task in tasks for function in task.functions}
     for task in tasks:
         for target in task.also_blank:
             file, _, name = target.partition(":")
@@ -129,10 +144,12 @@ def cuts_of(tasks):
             elif target not in asked and cuts.get(file, {}) is not None:
                 cuts.setdefault(file, {})[name] = f"task {task.id} asks for this: it is left out of a student edition"
     for task in tasks:
-        if cuts.get(task.file, {}) is None:
-            raise ValueError(f"task {task.id}: found its file {task.file} in an also_blank, expected it to stay")
+        for file in task.files:
+            if cuts.get(file, {}) is None:
+                raise ValueError(f"task {task.id}: found its file {file} in an also_blank, expected it to stay")
         text = f"task {task.id} ({task.title}): write it; lesson {task.lesson}, hints with `make hint T={task.id}`"
-        cuts.setdefault(task.file, {})[task.name] = text
+        for function in task.functions:
+            cuts.setdefault(file_of(function), {})[name_of(function)] = text
     return cuts
 
 
@@ -158,8 +175,9 @@ def _lesson_text(lesson, chosen, ids):
     for task in lesson.tasks if lesson.number in chosen else ():
         lines += ["", "[[lesson.task]]"]
         needs = tuple(other for other in task.needs if other in ids)
-        for key in ("id", "title", "function", "points", "minutes"):
+        for key in ("id", "title", "kind", "function", "points", "minutes"):
             lines.append(f"{key} = {_toml(getattr(task, key))}")
+        lines += [f"also_write = {_toml(task.also_write)}"] if task.also_write else []
         lines += [f"needs = {_toml(needs)}", f"hints = {_toml(tuple(map(sealed, task.hints)))}"]
         lines.append(f"after = {_toml(sealed(task.after))}")
     return "\n".join(lines) + "\n"
@@ -193,11 +211,13 @@ def solution_lines(course, tasks):
     """{line: task id} of lines with arithmetic in the reference and in the solutions."""
     found = {}
     for task in tasks:
-        for path in (course.root / task.file, course.folder(task) / "solutions.py"):
+        solutions = course.folder(task) / "solutions.py"
+        for path, name in [(path, name_of(each)) for each in task.functions
+                           for path in (course.root / file_of(each), solutions)]:  # fmt: skip
             if not path.is_file():
                 continue
             text = path.read_text(encoding="utf-8")
-            function = find(ast.parse(text), task.name)
+            function = find(ast.parse(text), name)
             for statement in body_of(function) if function is not None else ():
                 for line in text.splitlines()[statement.lineno - 1 : statement.end_lineno]:
                     line = _normal(line)

@@ -45,7 +45,7 @@ def gradescope(grade, policy, settings=""):
                 lines += [f"            {label:<10}  {text}" for label, text in outcome.lines]
                 lines += [f"            looks like  {outcome.looks_like}"] if outcome.looks_like else []
         tests.append({
-            "number": result.task.id, "name": f"{result.task.title} ({result.task.name})", "score": result.score,
+            "number": result.task.id, "name": f"{result.task.title} ({result.task.written_as})", "score": result.score,
             "max_score": result.task.points, "status": "passed" if result.passed else "failed",
             "output": "\n".join(printable(line[:LONGEST_LINE]) for line in lines), "output_format": "text",
             "visibility": "visible",

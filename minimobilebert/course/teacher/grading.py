@@ -18,7 +18,7 @@ from ...support.terminal import progress_bar, say
 from ..sandbox import isolation
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, NOT_RUN, Outcome, TaskResult, run_task
-from ..shared.extraction import Refused, extract, others_of, parse
+from ..shared.extraction import Refused, extract_all, install_all, parse, replaceable_in
 from ..shared.manifest import chosen_lessons
 from ..shared.properties import load_properties
 from ..shared.trial import Live
@@ -43,8 +43,9 @@ class Grader:
         if not self.tasks:
             raise ValueError("lessons: found none with a task, expected at least one")
         self.properties = load_properties(course, [task.id for task in self.tasks])
-        self.files = {task.file: (course.root / task.file).read_text(encoding="utf-8") for task in self.tasks}
-        self.left_out = cuts_of(self.tasks)
+        files = [file for task in self.tasks for file in task.files]
+        self.files = {file: (course.root / file).read_text(encoding="utf-8") for file in files}
+        self.replaceable = replaceable_in(cuts_of(self.tasks), self.tasks)
 
     def __enter__(self):
         self.isolation = isolation.choose(self.policy.isolation)
@@ -78,26 +79,26 @@ class Grader:
         )
 
     def extract(self, submission):
-        """-> {task id: Extracted, or the reason for a refusal as text}"""
+        """-> {task id: {function: Extracted}, or the reason for a refusal as text}"""
         taken, trees = {}, {}
+
+        def read(file):
+            if submission.problem:
+                raise Refused(submission.problem)
+            if file in submission.refused:
+                raise Refused(submission.refused[file])
+            if file not in submission.files:
+                raise Refused(f"not handed in: found no {file}")
+            shown, data = submission.files[file]
+            if file not in trees:
+                trees[file] = _parsed(data, shown)
+            if isinstance(trees[file], Refused):
+                raise trees[file]
+            return parse(data, shown), shown  # again, because `extract` modifies the tree
+
         for task in self.tasks:
             try:
-                if submission.problem:
-                    raise Refused(submission.problem)
-                if task.file in submission.refused:
-                    raise Refused(submission.refused[task.file])
-                if task.file not in submission.files:
-                    raise Refused(f"not handed in: found no {task.file}")
-                shown, data = submission.files[task.file]
-                if task.file not in trees:
-                    trees[task.file] = _parsed(data, shown)
-                if isinstance(trees[task.file], Refused):
-                    raise trees[task.file]
-                asked = {other.name for other in self.tasks if other.file == task.file}
-                replaceable = set(self.left_out[task.file]) - asked
-                # Parse again, because `extract` modifies the tree.
-                project, others = self.files[task.file], others_of(self.course, task)
-                taken[task.id] = extract(parse(data, shown), shown, task.name, project, replaceable, others)
+                taken[task.id] = extract_all(self.course, task, read, self.files, self.replaceable)
             except Refused as refused:
                 taken[task.id] = str(refused)
         unreadable = [str(tree) for tree in trees.values() if isinstance(tree, Refused)]
@@ -108,7 +109,7 @@ class Grader:
 
     def read(self, path, name=None):
         """-> Submission"""
-        asked = {file: [task.name for task in self.tasks if task.file == file] for file in self.files}
+        asked = {file: [name for task in self.tasks for name in task.names_in(file)] for file in self.files}
         return read_submission(path, self.files, asked, name)
 
     def grade_or_say_why(self, submission, handed_in=None, progress=None):
@@ -138,7 +139,7 @@ class Grader:
         with self.worker() as worker:
             for task in self.tasks:
                 if not isinstance(taken[task.id], str):
-                    worker.install(task.function, taken[task.id].source, taken[task.id].helpers)
+                    install_all(worker, taken[task.id])
             for task in self.tasks:
                 if isinstance(taken[task.id], str):
                     results.append(self.without(task, taken[task.id]))
@@ -156,8 +157,9 @@ class Grader:
         worst = None
         if worker.process is None:
             worker.start()
-        if task.function in worker.broken:
-            return self.without(task, worker.broken[task.function])
+        for function in task.functions:
+            if function in worker.broken:
+                return self.without(task, worker.broken[function])
         for seed in self.policy.seeds:
             result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
             if worst is None or result.score < worst.score:

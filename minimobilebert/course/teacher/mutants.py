@@ -11,7 +11,9 @@ from ...support.regular_files import read_text
 from ...support.shapes import ANY, Text, check, shown
 from ...support.structured_files import read_toml
 from ..shared.checking import PASSED, run_task
-from ..shared.extraction import Refused, extract, others_of
+from ..shared.cutting import find
+from ..shared.extraction import Refused, extract_all, install_all
+from ..shared.manifest import name_of
 from ..shared.trial import Memory
 
 FEWEST = 5  # for each task
@@ -22,6 +24,7 @@ _SHAPE = {
     "find?": Text(),
     "replace?": str,
     "code?": Text(),
+    "function?": Text(),
     "passes?": [str],
     "refused?": Text(),
 }
@@ -35,6 +38,7 @@ class Mutant:
     source: str  # a whole file
     passes: tuple = ()  # the weak checks that it passes, such as "ones"
     refused: str = ""  # words of the rule that refuses it before it runs
+    function: str = ""  # the name of the function that is wrong
 
 
 def solutions_of(course, lesson):
@@ -76,21 +80,37 @@ def _mutant(path, entry, solutions, lesson, ids):
         raise ValueError(f"{what}: task: found {entry['task']!r}, expected a task of lesson {lesson.number}")
     if ("code" in entry) == ("find" in entry) or ("find" in entry) != ("replace" in entry):
         raise ValueError(f"{what}: found {', '.join(sorted(entry))}, expected either code, or find and replace")
-    if "code" in entry:
-        source = entry["code"]
-    else:
-        source = _replaced(what, entry, solutions, next(task for task in lesson.tasks if task.id == entry["task"]))
+    task = next(task for task in lesson.tasks if task.id == entry["task"])
+    name = _function_of(what, entry, solutions, task)
+    source = entry["code"] if "code" in entry else _replaced(what, entry, solutions, task, name)
     return Mutant(entry["task"], entry["name"], entry["explains"], source, tuple(entry.get("passes", ())),
-                  entry.get("refused", ""))  # fmt: skip
+                  entry.get("refused", ""), name)  # fmt: skip
 
 
-def _replaced(what, entry, solutions, task):
-    """solutions.py with one replacement, in the task's function if the text occurs there, else in the whole file"""
-    from ..shared.cutting import find
+def _function_of(what, entry, solutions, task):
+    """The name of the task's function that a mutant changes: the one it names, else the first that it can be"""
+    names = [name_of(function) for function in task.functions]
+    if "function" in entry:
+        if entry["function"] not in names:
+            raise ValueError(f"{what}: function: found {entry['function']!r}, expected {' or '.join(names)}")
+        return entry["function"]
+    text = entry.get("code", solutions)
+    try:
+        tree, lines = ast.parse(text), text.splitlines(keepends=True)
+    except SyntaxError:
+        return task.name  # `extracted` says what is wrong
+    for name in names:
+        function = find(tree, name)
+        if function is not None and entry.get("find", "") in "".join(lines[function.lineno - 1 : function.end_lineno]):
+            return name
+    return task.name
 
-    function = find(ast.parse(solutions), task.name)
+
+def _replaced(what, entry, solutions, task, name):
+    """solutions.py with one replacement, in the named function if the text occurs there, else in the whole file"""
+    function = find(ast.parse(solutions), name)
     if function is None:
-        raise ValueError(f"{what}: found no {task.name} in solutions.py, expected the solution of task {task.id}")
+        raise ValueError(f"{what}: found no {name} in solutions.py, expected the solution of task {task.id}")
     lines = solutions.splitlines(keepends=True)
     first, last = function.lineno - 1, function.end_lineno
     inside, everywhere = "".join(lines[first:last]), solutions
@@ -102,24 +122,28 @@ def _replaced(what, entry, solutions, task):
 
 
 def extracted(grader, task, source, shown):
-    """Extract the task's function from a solution or mutant, as from a submission. ValueError if it is refused."""
-    replaceable = set(grader.left_out[task.file]) - {other.name for other in grader.tasks if other.file == task.file}
+    """Extract a task's functions from a solution or mutant, as from a submission. ValueError if one is refused.
+
+    A mutant written out as code has only the functions that it changes.
+    """
     try:
-        others = others_of(grader.course, task)
-        return extract(ast.parse(source), shown, task.name, grader.files[task.file], replaceable, others)
+        written = [each for each in task.functions if find(ast.parse(source), name_of(each)) is not None]
+        one = dataclasses.replace(task, function=written[0], also_write=tuple(written[1:])) if written else task
+        return extract_all(grader.course, one, lambda file: (ast.parse(source), shown), grader.files,
+                           grader.replaceable)  # fmt: skip
     except (Refused, SyntaxError) as error:
         raise ValueError(f"{shown}: task {task.id}: {error}") from None
 
 
 def install_solutions(course, grader, worker):
-    """Install the solutions of all tasks in a worker -> {task id: Extracted}"""
+    """Install the solutions of all tasks in a worker -> {task id: {function: Extracted}}"""
     taken = {}
     for lesson in course.lessons:
         for task in lesson.tasks:
             if task in grader.tasks:
                 shown = f"lessons/{lesson.folder}/solutions.py"
                 taken[task.id] = extracted(grader, task, solutions_of(course, lesson), shown)
-                worker.install(task.function, taken[task.id].source, taken[task.id].helpers)
+                install_all(worker, taken[task.id])
     return taken
 
 
@@ -135,10 +159,9 @@ def run(course, grader, mutants, seed=1, progress=lambda: None):
                 rows.append((mutant, {"refused": _refusal(grader, task, mutant)}))
                 continue
             wrong = extracted(grader, task, mutant.source, f"mutant {mutant.name!r}")
-            worker.install(task.function, wrong.source, wrong.helpers)
+            install_all(worker, wrong)
             result = run_task(task, grader.properties[task.id], worker, oracle, seed)
-            right = taken[task.id]
-            worker.install(task.function, right.source, right.helpers)
+            install_all(worker, taken[task.id])
             rows.append((mutant, {outcome.name: outcome.state for outcome in result.outcomes}))
             progress()
     return rows

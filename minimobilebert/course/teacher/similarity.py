@@ -1,6 +1,6 @@
 """`collect`: the students' functions as a folder for JPlag or MOSS, which compare programs with each other.
 
-    out/NAME/03.6.py     the body of a task's function with the student's own helpers, and nothing that we gave out
+    out/NAME/03.6.py     the bodies of a task's functions with the student's own helpers, and nothing that we gave out
 
 A function that breaks a rule of the grader is compared too: then the whole file of the student is written.
 """
@@ -39,11 +39,15 @@ def _functions(grader, submission):
     for id, taken in grader.extract(submission).items():
         task = grader.course.task(id)
         if not isinstance(taken, str):
-            if _is_written(taken.source):
-                files[f"{id}.py"] = f"{taken.helpers}\n\n\n{taken.source}\n".lstrip()
-        elif task.file in submission.files and "found no function" not in taken:
-            data = submission.files[task.file][1]
-            files[task.file.replace("/", "_")] = data.decode("utf-8", "replace")
+            written = [each for each in taken.values() if _is_written(each.source)]
+            if written:
+                parts = dict.fromkeys(part for each in written for part in (each.helpers, each.source) if part)
+                files[f"{id}.py"] = "\n\n\n".join(parts) + "\n"
+            continue
+        for file in task.files if "found no function" not in taken else ():
+            if file in submission.files:
+                data = submission.files[file][1]
+                files[file.replace("/", "_")] = data.decode("utf-8", "replace")
     return files
 
 

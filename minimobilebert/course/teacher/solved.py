@@ -10,28 +10,25 @@ import ast
 import textwrap
 
 from ..shared.cutting import find
-from ..shared.extraction import Refused, extract
+from ..shared.extraction import Refused, extract, replaceable_in
 from .edition import cuts_of
 from .mutants import solutions_of
 
 
 def solved_files(course, tasks, cut):
     """-> {task file: text with the functions of `tasks` written}"""
-    cuts = cuts_of(tasks)
-    files = {}
-    for file in sorted({task.file for task in tasks}):
+    replaceable, files = replaceable_in(cuts_of(tasks), tasks), {}
+    for file in sorted({file for task in tasks for file in task.files}):
         original = (course.root / file).read_text(encoding="utf-8")
-        inside = [task for task in tasks if task.file == file]
-        replaceable = set(cuts[file]) - {task.name for task in inside}
         text = cut[file]
-        for task in inside:
+        for task, name in [(each, name) for each in tasks for name in each.names_in(file)]:
             lesson = course.lesson(task.lesson)
             shown = f"lessons/{lesson.folder}/solutions.py"
             try:
-                taken = extract(ast.parse(solutions_of(course, lesson)), shown, task.name, original, replaceable)
+                taken = extract(ast.parse(solutions_of(course, lesson)), shown, name, original, replaceable[file])
             except (Refused, SyntaxError) as error:
                 raise ValueError(f"{shown}: task {task.id}: {error}") from None
-            text = with_function(text, task.name, taken.source)
+            text = with_function(text, name, taken.source)
             text = with_helpers(text, taken.helpers)
         files[file] = text
     return files

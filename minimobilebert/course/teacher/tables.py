@@ -2,7 +2,7 @@
 
     <!-- course:table -->   ...   <!-- /course:table -->       in lessons/README.md: all lessons
     <!-- course:lesson -->  ...   <!-- /course:lesson -->      in a lesson's README.md: its title, minutes, tasks
-    <!-- course:plan -->    ...   <!-- /course:plan -->        in lessons/TEACHING.md: weeks and assignments
+    <!-- course:plan -->    ...   <!-- /course:plan -->        in lessons/TEACHING.md: weeks, assignments, kinds
 
 `write=False` only returns the files that differ; a test uses it.
 """
@@ -10,6 +10,7 @@
 import re
 
 from ...support.files import write_text
+from ..shared.manifest import KINDS
 
 # The lessons of thirteen weeks, and the weeks of each assignment.
 WEEKS = (("00", "01"), ("02", "03"), ("04", "05"), ("06",), ("07",), ("08", "09"), ("10",), ("11", "12"), ("13", "14"),
@@ -40,7 +41,7 @@ def lesson_header(course, lesson):
     if lesson.tasks:
         lines += ["", "| task | what to write | points | minutes | its check |", "|---|---|---|---|---|"]
         for task in lesson.tasks:
-            cell = f"{task.title}: `{task.function}`"
+            cell = f"{task.title}: {', '.join(f'`{function}`' for function in task.functions)}"
             lines.append(f"| {task.id} | {cell} | {task.points} | {task.minutes} | `make check T={task.id}` |")
     return "\n".join(lines)
 
@@ -65,7 +66,22 @@ def teaching_plan(course):
         ids, points = ", ".join(task.id for task in tasks), sum(task.points for task in tasks)
         weeks, chosen = (_range(*ends) for ends in ((first, last), (int(lessons[0]), int(lessons[-1]))))
         lines.append(f'| A{number} | {weeks} | `"{chosen}"` | {ids} | {points} |')
-    return "\n".join([*lines, "", f"{sum(task.points for task in course.tasks)} points in all."])
+    points = f"{sum(task.points for task in course.tasks)} points in all."
+    return "\n".join([*lines, "", points, "", *kinds_table(course)])
+
+
+def by_kind(course):
+    """{kind: its tasks}"""
+    return {kind: [task for task in course.tasks if task.kind == kind] for kind in KINDS}
+
+
+def kinds_table(course):
+    """-> lines of a table: what tasks ask for, how many they are, and their points"""
+    lines = ["| kind | tasks | points | which |", "|---|---|---|---|"]
+    for kind, tasks in by_kind(course).items():
+        ids = ", ".join(task.id for task in tasks)
+        lines.append(f"| {kind} | {len(tasks)} | {sum(task.points for task in tasks)} | {ids} |")
+    return lines
 
 
 def update(course, write):
@@ -97,11 +113,14 @@ def _blocks(course):
 
 def describe(course):
     """-> the list of lessons and tasks as text, for the command `course`"""
-    lines = []
+    lines, widest = [], max(map(len, KINDS))
     for lesson in course.lessons:
         lines.append(f"{lesson.number}  {lesson.title}")
         for task in lesson.tasks:
             needs = f"  needs {', '.join(task.needs)}" if task.needs else ""
-            lines.append(f"    {task.id}  {task.points:>2} points  {task.function}{needs}")
+            functions = ", ".join(task.functions)
+            lines.append(f"    {task.id}  {task.points:>2} points  {task.kind:<{widest}}  {functions}{needs}")
+    for kind, tasks in by_kind(course).items():
+        lines.append(f"{kind:<{widest}}  {len(tasks):>2} tasks, {sum(task.points for task in tasks):>3} points")
     points = sum(task.points for task in course.tasks)
     return "\n".join([*lines, f"{len(course.lessons)} lessons, {len(course.tasks)} tasks, {points} points"])

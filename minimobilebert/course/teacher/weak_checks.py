@@ -30,15 +30,17 @@ TOLERANCE = 1e-6  # relative to the largest entry; the error of the differences 
 def run(course, cotangent, lessons=None):
     """-> list of (Mutant, True if it passes), for the tasks with `backward_properties`"""
     load_properties(course)  # fills BACKWARDS
-    tasks = [task for task in course.tasks if task.id in BACKWARDS and (lessons is None or task.lesson in lessons)]
+    ids = {id for id, _ in BACKWARDS}
+    tasks = [task for task in course.tasks if task.id in ids and (lessons is None or task.lesson in lessons)]
     rows = []
     for mutant in load_mutants(course, tasks):
-        if mutant.refused:
-            continue  # a rule, and no check, is against it
+        is_first = mutant.function == course.task(mutant.task).name
+        case = BACKWARDS.get((mutant.task, None if is_first else mutant.function))
+        if mutant.refused or case is None:
+            continue  # a rule, and no check, is against it; or it is the mutant of a forward
         scope = {}
         exec(compile(mutant.source, f"<mutant {mutant.name}>", "exec"), scope)
-        function = scope[course.task(mutant.task).name]
-        rows.append((mutant, lets_through(BACKWARDS[mutant.task], function, COTANGENTS[cotangent])))
+        rows.append((mutant, lets_through(case, scope[mutant.function], COTANGENTS[cotangent])))
     return rows
 
 

@@ -15,6 +15,7 @@ import itertools
 import re
 
 from ..shared.cutting import FUNCTIONS, body_of, find
+from ..shared.manifest import name_of
 from .mutants import solutions_of
 
 # Lessons whose tasks are arithmetic on arrays. Elsewhere (texts, graphs, packing) other kinds of mistakes are made.
@@ -351,13 +352,17 @@ def wrong_answers(course, tasks):
     return found
 
 
+def _functions(task, text):
+    return [Function(text, name_of(each)) for each in task.functions]
+
+
 def _of_task(task, text):
     if "import numpy as np" not in text:
         first = ast.parse(text).body[0].end_lineno  # of the docstring
         lines = text.splitlines(True)
         text = "".join([*lines[:first], "import numpy as np\n", *lines[first:]])
-    function, sources = Function(text, task.name), {text}
-    for rule in RULES:
+    sources = {text}
+    for rule, function in ((rule, function) for function in _functions(task, text) for rule in RULES):
         count = 0
         for name, says, changes in rule(function):
             source = function.edited(changes) if count < MOST else text
