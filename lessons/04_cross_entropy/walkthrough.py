@@ -59,7 +59,7 @@ print(f"its sum: {abs(random.sum()):.0e}")
 
 # %% [markdown]
 # ## Two derivations of one gradient
-# First: through the probabilities, `dp = -onehot / p`, then back through softmax. Second: `p - onehot`, directly.
+# First: through the probabilities, `dp = -onehot / p`, then back through softmax. Second: the lesson's other result.
 
 # %%
 rng = np.random.default_rng(4)
@@ -122,7 +122,7 @@ if plt:
     left.plot(margins[every], cross_entropy_forward(two, right)[0][every], color="#1b6ca8", label="log-sum minus logit")
     left.plot(margins[every], naive[every], "--", color="#c4531b", label="-log(p)")
     left.set(xlabel="how far the wrong word is ahead", ylabel="loss, float32")
-    right_.plot(margins[every], slopes[every], color="#1b6ca8", label="p - onehot")
+    right_.plot(margins[every], slopes[every], color="#1b6ca8", label="from the logarithm of the sum")
     right_.plot(margins[every], naive_slopes[every, 1], "--", color="#c4531b", label="through 1/p")
     right_.set(xlabel="how far the wrong word is ahead", ylabel="slope")
     for panel, values in ((left, naive), (right_, naive_slopes[:, 1])):
