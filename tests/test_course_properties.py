@@ -1,6 +1,7 @@
 """Properties on other tasks than the course's: lists, dicts, drivers, call-backs, generators; and what failures say."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -74,6 +75,34 @@ def test_a_failure_names_its_case_and_an_error_the_way_to_it(worker):
         "case": "good",
         "where": "line 4 of dropout_backward, line 3 of inner: return x / None",
     }
+
+
+def test_each_function_of_a_task_gets_its_share():
+    """One that is not written, or wrong, does not stop the checks of the other, and costs its own points only."""
+    file = "minimobilebert/ops/nonorm.py"
+    both = dataclasses.replace(task(f"{file}:nonorm_forward"), also_write=(f"{file}:nonorm_backward",))
+
+    def forward(t):
+        t.equal("y", t.call(np.ones((2, 3)), np.arange(3.0), np.ones(3))[0], np.tile(np.arange(1.0, 4.0), (2, 1)))
+
+    def backward(t):
+        cache = t.expected(lambda: reference(f"{file}:nonorm_forward")(np.ones((2, 3)), np.arange(3.0), np.ones(3))[1])
+        t.equal("dbias", t.call(np.ones((2, 3)), cache)[2], np.full(3, 2.0))
+
+    checks = [Property("42.1", "forward", "y", 3, True, forward),
+              Property("42.1", "backward", "dbias", 1, True, backward, "nonorm_backward")]  # fmt: skip
+    for name, code, score, text in (
+        ("nonorm_forward", "raise NotImplementedError('task 42.1')", 2.0, "task 42.1  nonorm_forward: not written yet"),
+        ("nonorm_backward", "raise NotImplementedError('task 42.1')", 6.0, "task 42.1  nonorm_backward: not written yet"),
+        ("nonorm_forward", "return x, None", 2.0, "task 42.1  nonorm_forward: y is wrong"),
+        ("nonorm_backward", "return None, None, dy.mean(0)", 6.0, "task 42.1  nonorm_backward: dbias is wrong"),
+    ):
+        with Worker(ROOT) as worker:
+            arguments = "x, weight, bias" if name == "nonorm_forward" else "dy, cache"
+            worker.install(f"{file}:{name}", f"def {name}({arguments}):\n    {code}")
+            result = run_task(both, checks, worker, Live(), 1)
+        assert result.score == score and format_result(result, "x").startswith(text), format_result(result, "x")
+        assert sum(outcome.state == PASSED for outcome in result.outcomes) == 1
 
 
 def three_steps(parameters, gradients):

@@ -121,7 +121,7 @@ def _one_missing(grader, calls):
     """Without a task's solution, it and the tasks that call it fail at least one essential property."""
     oracle = Memory()
     with grader.worker(memory=False) as worker:
-        taken = bank.install_solutions(course, grader, worker)
+        taken = bank.install_solutions(grader.course, grader, worker)
         for task in grader.tasks:
             for function, extracted in taken[task.id].items():
                 worker.install(function, _cut(extracted.source, f"task {task.id} ({task.title})"))
