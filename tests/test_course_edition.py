@@ -359,7 +359,7 @@ def test_progress_draws_the_model(edition, copy_of):
     write_function(folder, "nonorm_forward", solution("nonorm_forward"))
     assert python(folder, "check", "03.6").returncode == 0
     shown = python(folder, "progress").stdout
-    assert "\x1b" not in shown and re.search(r"\| normalisation +1/4 \|", shown)
+    assert "\x1b" not in shown and re.search(r"\| normalisation +1/3 \|", shown)
     assert re.search(r"\| attention +- \|", shown)  # not in this edition: given
     boxes = shown.split("\n\ntask ")[0].splitlines()
     assert len({len(line) for line in boxes[1:15]}) == 1 and max(map(len, boxes)) < 80

@@ -93,7 +93,12 @@ def test_each_function_of_a_task_gets_its_share():
               Property("42.1", "backward", "dbias", 1, True, backward, "nonorm_backward")]  # fmt: skip
     for name, code, score, text in (
         ("nonorm_forward", "raise NotImplementedError('task 42.1')", 2.0, "task 42.1  nonorm_forward: not written yet"),
-        ("nonorm_backward", "raise NotImplementedError('task 42.1')", 6.0, "task 42.1  nonorm_backward: not written yet"),
+        (
+            "nonorm_backward",
+            "raise NotImplementedError('task 42.1')",
+            6.0,
+            "task 42.1  nonorm_backward: not written yet",
+        ),
         ("nonorm_forward", "return x, None", 2.0, "task 42.1  nonorm_forward: y is wrong"),
         ("nonorm_backward", "return None, None, dy.mean(0)", 6.0, "task 42.1  nonorm_backward: dbias is wrong"),
     ):

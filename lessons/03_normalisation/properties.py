@@ -38,8 +38,9 @@ def zeros(rng):
 FORMULA = 1e-13
 backward_properties("03.1", numbers, forward=RELU, wrt=("x",), edges=[*borders, zeros], large=many_numbers,
                     kinks=lambda x: x, tolerance=FORMULA)  # fmt: skip
-backward_properties("03.1", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA,
-                    function="gelu_backward")  # fmt: skip
+backward_properties(
+    "03.1:gelu_backward", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
+)
 backward_properties(
     "03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
 )
@@ -104,7 +105,13 @@ normal_edges = [
     lambda rng: features(rng, 5), lambda rng: features(rng, 0, 4), lambda rng: features(rng, 2, 1, 2, 5),
 ]  # fmt: skip
 forward_properties("03.5", four_or_more, edges=normal_edges, large=many_features)
-backward_properties("03.5", four_or_more, forward=LAYERNORM, wrt=("x", "weight", "bias"), edges=normal_edges,
-                    large=large, function="layernorm_backward")  # fmt: skip
+backward_properties(
+    "03.5:layernorm_backward",
+    four_or_more,
+    forward=LAYERNORM,
+    wrt=("x", "weight", "bias"),
+    edges=normal_edges,
+    large=large,
+)
 forward_properties("03.6", draw, edges=edges, large=large)
 backward_properties("03.7", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)

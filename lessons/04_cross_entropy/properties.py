@@ -153,6 +153,10 @@ forward_properties(
     large=lambda rng: targeted(rng, 6, 20000, scale=0.3), large_float32=LONG,
 )  # fmt: skip
 backward_properties(
-    "04.5", targeted, forward=SOFT, wrt=("logits",), edges=soft_edges, large=lambda rng: targeted(rng, 90, 100),
-    function="soft_cross_entropy_backward",
-)  # fmt: skip
+    "04.5:soft_cross_entropy_backward",
+    targeted,
+    forward=SOFT,
+    wrt=("logits",),
+    edges=soft_edges,
+    large=lambda rng: targeted(rng, 90, 100),
+)

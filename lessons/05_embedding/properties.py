@@ -28,9 +28,8 @@ edges = [
 ]
 forward_properties("05.1", draw, edges=edges, large=lambda rng: vectors(rng, 7, 40, 24))
 backward_properties(
-    "05.1", draw, forward=TRIGRAM, wrt=("x",), edges=edges, large=lambda rng: vectors(rng, 16, 60, 32),
-    function="trigram_backward",
-)  # fmt: skip
+    "05.1:trigram_backward", draw, forward=TRIGRAM, wrt=("x",), edges=edges, large=lambda rng: vectors(rng, 16, 60, 32)
+)
 
 
 def look_up(rng, rows=7, size=3, shape=(2, 5), most=None):

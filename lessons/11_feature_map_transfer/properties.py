@@ -89,35 +89,35 @@ def mask(rng):
     return rng.random((3, 7)) < rng.uniform(0.3, 0.9)
 
 
-@prop("11.2", weight=4, essential=True, function="token_weights")
+@prop("11.2:token_weights", weight=4, essential=True)
 def values(t):
     """real tokens share the weight 1 of the whole batch equally, padding has none"""
     for _ in range(3):
         compare(t, mask(t.rng))
 
 
-@prop("11.2", weight=1, function="token_weights")
+@prop("11.2:token_weights", weight=1)
 def borders(t):
     """a batch of padding only gives zeros, and no division by 0; one token; no text"""
     for special in (np.zeros((2, 3), bool), np.ones((1, 1), bool), np.zeros((0, 4), bool), mask_of((0, 2), 3)):
         compare(t, special)
 
 
-@prop("11.2", weight=1, function="token_weights")
+@prop("11.2:token_weights", weight=1)
 def types(t):
     """the weights have the type that was asked for"""
     for dtype in ("float32", "float64"):
         compare(t, mask(t.rng), dtype, 1e-6)  # 1e-7 is one rounding of float32
 
 
-@prop("11.2", weight=1, function="token_weights")
+@prop("11.2:token_weights", weight=1)
 def whole_numbers(t):
     """a mask may be 0 and 1 as whole numbers, as tokenizers give it"""
     real = mask(t.rng)
     compare(t, real, given=real.astype(np.int64))
 
 
-@prop("11.2", weight=1, function="token_weights")
+@prop("11.2:token_weights", weight=1)
 def many_tokens(t):
     """more real tokens than a small whole number can count"""
     for shape in ((20, 30), (300, 260)):
@@ -125,7 +125,7 @@ def many_tokens(t):
         t.equal("weights", t.run(weigh, real, "float64")[0], real / real.sum(), 1e-12, np.dtype("float64"))
 
 
-@prop("11.2", weight=1, function="token_weights")
+@prop("11.2:token_weights", weight=1)
 def untouched(t):
     """the mask is not changed"""
     real = mask(t.rng)
@@ -138,8 +138,9 @@ def untouched(t):
 edges = [one_text_is_padding_only, padding_only, one_token, student_is_the_teacher, junk_in_the_padding, no_text]
 
 forward_properties("11.2", draw, names=("loss",), edges=edges, large=large)
-backward_properties("11.2", draw, forward=EQUATION_2, wrt=("student",), edges=edges, large=large,
-                    function="feature_map_transfer_backward")  # fmt: skip
+backward_properties(
+    "11.2:feature_map_transfer_backward", draw, forward=EQUATION_2, wrt=("student",), edges=edges, large=large
+)
 
 # --- the released form
 
@@ -150,12 +151,11 @@ def kinks(student, teacher, **others):
 
 forward_properties("11.4", draw, names=("loss",), edges=[with_factors, *edges], large=large)
 backward_properties(
-    "11.4",
+    "11.4:normalized_feature_map_transfer_backward",
     draw,
     forward=RELEASED,
     wrt=("student",),
     edges=[with_factors, *edges],
     large=large_with_statistics,
     kinks=kinks,
-    function="normalized_feature_map_transfer_backward",
 )

@@ -90,5 +90,6 @@ def difference_kept(t):
 
 
 forward_properties("12.1", draw, names=("loss",), edges=edges, large=large)
-backward_properties("12.1", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large,
-                    function="attention_transfer_backward")  # fmt: skip
+backward_properties(
+    "12.1:attention_transfer_backward", draw, forward=FORWARD, wrt=("student_scores",), edges=edges, large=large
+)

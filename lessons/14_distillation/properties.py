@@ -61,27 +61,27 @@ def compare(t, args, tolerance=1e-10):
         t.same(part, returned[part], expected, tolerance)
 
 
-@prop("14.1", weight=4, essential=True, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=4, essential=True)
 def values(t):
     """the losses and both gradients are right"""
     for _ in range(3):
         compare(t, given(t.rng))
 
 
-@prop("14.1", weight=1, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=1)
 def borders(t):
     """alpha 0 and 1; a batch without a masked word; one word, one text"""
     for more in ({"alpha": 0.0}, {"alpha": 1.0}, {"words": 0}, {"words": 1, "texts": 1}):
         compare(t, given(t.rng, **more))
 
 
-@prop("14.1", weight=1, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=1)
 def many_words(t):
     """more masked words and texts than a small whole number can count"""
     compare(t, given(t.rng, words=300, texts=270))
 
 
-@prop("14.1", weight=1, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=1)
 def student_is_the_teacher(t):
     """with alpha 0, words at which the student is its teacher get no gradient; their loss is the teacher's entropy"""
     output, other, batch, _ = given(t.rng)
@@ -90,13 +90,13 @@ def student_is_the_teacher(t):
     compare(t, (output, output._replace(word_logits=words), batch, 0.0))
 
 
-@prop("14.1", weight=1, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=1)
 def types(t):
     """float32 logits get float32 gradients"""
     compare(t, given(t.rng, dtype=np.float32), 2e-5)
 
 
-@prop("14.1", weight=1, function="distillation_losses")
+@prop("14.1:distillation_losses", weight=1)
 def untouched(t):
     """neither model's logits are changed, and the batch is not"""
     args = given(t.rng)

@@ -122,32 +122,32 @@ def compare_f1(t, pairs, rules=(False, True)):
         t.equal(f"f1({answer!r}, {gold!r}, {rule})", returned, np.float64(expected))
 
 
-@prop("16.2", weight=4, essential=True, function="f1")
+@prop("16.2:f1", weight=4, essential=True)
 def values(t):
     """F1 of answers that share some of their words"""
     pairs = [(answers_of(t.rng, int(n)), answers_of(t.rng, int(m))) for n, m in t.rng.integers(1, 7, (10, 2))]
     compare_f1(t, [*pairs, ("red green red blue", "the red red house"), ("pale green", "green")])
 
 
-@prop("16.2", weight=1, function="f1")
+@prop("16.2:f1", weight=1)
 def repeated_words(t):
     """a word counts as often as it occurs in both"""
     compare_f1(t, [("red red red", "red"), ("red", "red red red"), ("red red blue", "blue red red red")])
 
 
-@prop("16.2", weight=1, function="f1")
+@prop("16.2:f1", weight=1)
 def nothing_shared(t):
     """no word in common: 0"""
     compare_f1(t, [("red", "blue"), ("red green", "blue house yard"), ("readable", "read")])
 
 
-@prop("16.2", weight=2, function="f1")
+@prop("16.2:f1", weight=2)
 def no_words(t):
     """a side without words: v2.0's rule where it is asked for, 0 where it is not"""
     compare_f1(t, [("", ""), ("the", ""), ("", "red"), ("red", ""), ("a.", "the")])
 
 
-@prop("16.2", weight=1, function="f1")
+@prop("16.2:f1", weight=1)
 def order(t):
     """the order of the words does not matter, capitals and punctuation do not either"""
     compare_f1(t, [("blue red", "red blue"), ("Blue, red!", "red blue"), ("the blue", "Blue")])

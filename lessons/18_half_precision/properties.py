@@ -121,7 +121,7 @@ def operands(rng, dtype, m=5, k=37, n=4):
     return rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
 
 
-@prop("18.1", weight=4, essential=True, function="product")
+@prop("18.1:product", weight=4, essential=True)
 def rounds_operands(t):
     """with bfloat16 both operands are rounded, and the sums are float32"""
     for m, k, n in ((5, 37, 4), (3, 200, 6), (1, 1, 1)):
@@ -129,7 +129,7 @@ def rounds_operands(t):
             compare_product(t, "bfloat16", *operands(t.rng, np.float32, m, k, n), 2e-5, np.float32)
 
 
-@prop("18.1", weight=2, essential=True, function="product")
+@prop("18.1:product", weight=2, essential=True)
 def exact_sums(t):
     """whole numbers up to 256: every product and every sum is exact in float32, and has to come out exactly"""
     a, b = (t.rng.integers(-256, 257, size).astype(np.float32) for size in ((4, 100), (100, 3)))
@@ -139,13 +139,13 @@ def exact_sums(t):
         compare_product(t, "bfloat16", ones, ones.T, 0.0, np.float32)
 
 
-@prop("18.1", weight=2, essential=True, function="product")
+@prop("18.1:product", weight=2, essential=True)
 def float32_is_the_default(t):
     """with float32 nothing is rounded"""
     compare_product(t, "float32", *operands(t.rng, np.float32), 2e-6, np.float32)
 
 
-@prop("18.1", weight=1, function="product")
+@prop("18.1:product", weight=1)
 def float64(t):
     """float64 is multiplied in float64, whatever the precision is"""
     for precision in ("bfloat16", "float32"):
@@ -153,7 +153,7 @@ def float64(t):
             compare_product(t, precision, *operands(t.rng, np.float64), 1e-12, np.float64)
 
 
-@prop("18.1", weight=1, function="product")
+@prop("18.1:product", weight=1)
 def leading_axes(t):
     """leading axes, and transposed operands"""
     a, b = (t.rng.normal(size=size).astype(np.float32) for size in ((2, 3, 4, 5), (6, 5)))

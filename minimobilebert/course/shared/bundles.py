@@ -15,7 +15,6 @@ central differences of the reference's forward, for random upstream gradients.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ import numpy as np
 from .comparison import Different, equal
 from .dependence import Dependence, degrees
 from .layouts import LAYOUTS, double, laid_out, laid_out_all, single_all, single_arguments
-from .properties import prop as register
+from .properties import prop
 from .returned import as_tuple, gradients_of, is_array, split, split_result
 from .slopes import against_slopes, live, run_forward, slopes_of
 from .trial import reference
@@ -45,21 +44,18 @@ class Backward(NamedTuple):
     arguments: Callable
 
 
-# {(task id, name of the function, or None for the task's first): Backward}; filled when the properties of the lessons
-# are loaded, read by weak_checks.py
+# {"03.7", or "05.1:trigram_backward" for another function than the task's first: Backward}; filled when the properties
+# of the lessons are loaded, read by weak_checks.py
 BACKWARDS = {}
 
 
 def forward_properties(
     task, draw, *, edges=(), large=None, large_float32=FLOAT32, timed=False, tolerance=EXACT, names=("y",), cache=True,
-    function=None,
 ):  # fmt: skip
     """Register the properties of a forward pass. names: its outputs; cache=False: it returns no cache
 
     large: for sums of many terms, in float32 too, with its tolerance; timed: it also has a time limit
-    function: its name, if the task has several
     """
-    prop = functools.partial(register, function=function)
 
     def right(t, args):
         result = t.expected(lambda: reference(t.task.function)(**live(args)), _arrays(args))
@@ -103,7 +99,7 @@ def forward_properties(
         compare(t, args, tolerance, depends=dependence(t, args))
         t.own_arrays(*args.values(), results=len(names))
 
-    _edges(prop, task, edges, compare_edge)
+    _edges(task, edges, compare_edge)
 
     @prop(task, weight=1)
     def types(t):
@@ -160,22 +156,21 @@ def forward_properties(
             compare_sums(t)
 
         if timed:
-            _in_time(prop, task, lambda t: compare_sums(t, SECONDS))
+            _in_time(task, lambda t: compare_sums(t, SECONDS))
 
 
 def backward_properties(
     task, draw, *, forward, wrt, edges=(), large=None, kinks=None, outputs=1, tolerance=EXACT,
-    arguments=lambda dy, cache, args: (dy, cache), function=None,
+    arguments=lambda dy, cache, args: (dy, cache),
 ):  # fmt: skip
     """Register the properties of a backward pass.
 
     forward: "file.py:function" of the forward pass; wrt: the arguments with a gradient, in the order of the backward
     kinks: as in check_gradients, but with keyword arguments; outputs: the number of results before the cache
-    arguments(dy, cache, args) -> the arguments of the backward; function: its name, if the task has several
+    arguments(dy, cache, args) -> the arguments of the backward
     """
-    prop = functools.partial(register, function=function)
     names = [f"d{key}" for key in wrt]
-    BACKWARDS[task, function] = Backward(draw, forward, wrt, outputs, arguments)
+    BACKWARDS[task] = Backward(draw, forward, wrt, outputs, arguments)
 
     def passed(t, args):
         """-> a random upstream gradient, the reference's cache"""
@@ -240,7 +235,7 @@ def backward_properties(
         given = compare(t, args, tolerance, probes=True)
         t.own_arrays(*given, results=len(names))
 
-    _edges(prop, task, edges, compare_edge)
+    _edges(task, edges, compare_edge)
 
     @prop(task, weight=1)
     def types(t):
@@ -287,7 +282,7 @@ def backward_properties(
                     text = "right for small sizes, wrong for a larger one: a size written as a number?"
                     raise Different(name, (), text, certainty=0)  # or wrong for all, which another property says
 
-        _in_time(prop, task, check)
+        _in_time(task, check)
 
 
 def random_sums(y, seed):
@@ -296,14 +291,14 @@ def random_sums(y, seed):
     return (drawn @ np.asarray(y, np.float64).ravel()).tolist()
 
 
-def _in_time(prop, task, check):
+def _in_time(task, check):
     @prop(task, weight=1, essential=True)
     def in_time(t):
         """a larger input takes no longer than a formula needs"""
         check(t)
 
 
-def _edges(prop, task, edges, compare):
+def _edges(task, edges, compare):
     if edges:
 
         @prop(task, weight=1)

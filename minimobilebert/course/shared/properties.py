@@ -31,16 +31,17 @@ class Property:
 _collected = []
 
 
-def prop(task, *, weight=1, essential=False, name=None, title=None, function=None):
-    """A decorator; see above. function: the name of the function that `t` calls, if the task has several"""
+def prop(task, *, weight=1, essential=False, name=None, title=None):
+    """A decorator; see above. task: "05.1", or "05.1:trigram_backward" if `t` calls another function than the first"""
+    task, _, function = task.partition(":")
 
     def collect(check):
         words = title or (check.__doc__ or "").strip().partition("\n")[0]
         short = name or check.__name__
-        if function is not None:
+        if function:
             kind = function.rpartition("_")[2]
             short = f"{kind if kind in ('forward', 'backward') else function}:{short}"
-        _collected.append(Property(task, short, words, weight, essential, check, function))
+        _collected.append(Property(task, short, words, weight, essential, check, function or None))
         return check
 
     return collect

@@ -30,12 +30,12 @@ TOLERANCE = 1e-6  # relative to the largest entry; the error of the differences 
 def run(course, cotangent, lessons=None):
     """-> list of (Mutant, True if it passes), for the tasks with `backward_properties`"""
     load_properties(course)  # fills BACKWARDS
-    ids = {id for id, _ in BACKWARDS}
+    ids = {each.partition(":")[0] for each in BACKWARDS}
     tasks = [task for task in course.tasks if task.id in ids and (lessons is None or task.lesson in lessons)]
     rows = []
     for mutant in load_mutants(course, tasks):
         is_first = mutant.function == course.task(mutant.task).name
-        case = BACKWARDS.get((mutant.task, None if is_first else mutant.function))
+        case = BACKWARDS.get(mutant.task if is_first else f"{mutant.task}:{mutant.function}")
         if mutant.refused or case is None:
             continue  # a rule, and no check, is against it; or it is the mutant of a forward
         scope = {}
