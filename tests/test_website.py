@@ -1,5 +1,6 @@
 """The site: every document is a page, every link leads somewhere, no page loads anything from another address."""
 
+import html
 import importlib.util
 import os
 import re
@@ -151,6 +152,7 @@ def test_names_of_functions_lead_to_their_source_and_answers_are_folded(site):
             assert source.count(f"<details><summary>the answer to task {task.id}</summary>") == len(task.names_in(file))
             visible = re.sub(r"<details>.*?</details>", "", source, flags=re.DOTALL)
             assert not re.search(r"^(<[^>]*>)*Backward", visible, re.MULTILINE), file  # in the file's docstring
+            assert not [words for words in task.hide if words in html.unescape(re.sub("<[^>]*>", "", visible))]
 
 
 @needs_docs

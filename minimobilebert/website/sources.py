@@ -23,8 +23,8 @@ def definitions(tree):
     return found
 
 
-def answers(file, tree, tasks):
-    """[(first line, last line, what)] of the bodies that tasks ask for, and of the backward in the file's docstring"""
+def answers(file, text, tree, tasks):
+    """[(first line, last line, what)] of the bodies that tasks ask for, and of what docstrings say about them"""
     found = []
     if tasks and ast.get_docstring(tree) is not None:
         lines = tree.body[0].value.value.split("\n")
@@ -38,7 +38,17 @@ def answers(file, tree, tasks):
             before = function.body[0].end_lineno if len(body) < len(function.body) else body[0].lineno - 1
             if before >= function.lineno:  # def f(x): return x is one line, and cannot be folded
                 found.append((before + 1, body[-1].end_lineno, f"the answer to task {task.id}"))
+    found += [hint for hint in _hidden(text, tasks) if not any(first <= hint[0] <= last for first, last, _ in found)]
     return sorted(found, key=lambda answer: answer[:2])
+
+
+def _hidden(text, tasks):
+    """The lines with the words that an edition hides"""
+    for task in tasks:
+        for words in task.hide:
+            if words in text:
+                first = text[: text.index(words)].count("\n") + 1
+                yield first, first + words.count("\n"), f"what task {task.id} asks for"
 
 
 def highlighted(text, language):
@@ -58,7 +68,7 @@ def as_html(file, text, tasks, documents):
     lines, folds = highlighted(text, LEXERS.get(suffix, "text")), []
     if suffix == ".py":
         tree = ast.parse(text)
-        folds = answers(file, tree, tasks)
+        folds = answers(file, text, tree, tasks)
         for line, name in definitions(tree).items():
             lines[line - 1] = f'<span id="{html.escape(name)}"></span>{lines[line - 1]}'
     parts, done = [], 0
