@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from minimobilebert.course.shared.comparison import Different
 from minimobilebert.course.shared.properties import prop
 from minimobilebert.course.shared.trial import reference
 from minimobilebert.distillation.layer_transfer import TransferSettings
@@ -59,6 +60,11 @@ def short_stages(t):
 
 # --- 13.2
 
+FEATURE_LOSSES = {
+    "paper": "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward",
+    "released": "minimobilebert/distillation/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward",
+}
+
 
 def model_output(rng, layers, mask, heads, features, dtype=np.float64):
     """What an encoder gives, every layer at a level and a size of its own"""
@@ -84,12 +90,45 @@ def losses_and_gradients(result):
     return {"hidden_states": gradients.hidden_states, "scores": gradients.scores, "losses": values}
 
 
+def cut_to(output, layers):
+    """What a model gives that stopped after its first `layers` layers"""
+    return EncoderOutput(
+        output.hidden_states[: layers + 1], output.attention_scores[:layers], output.attention_maps[:layers]
+    )
+
+
+def neighbours(student, teacher, mask, layers, settings, num_layers):
+    """{what was taken for a layer's output: the feature loss}, for the entries beside the right ones"""
+    forward = reference(FEATURE_LOSSES[settings.feature_loss])
+
+    def of_entries(by, teachers_by):
+        pairs = [(layer + by, layer + teachers_by) for layer in layers]
+        if any(max(pair) >= len(student.hidden_states) or min(pair) < 0 for pair in pairs):
+            return None
+        pairs = ((student.hidden_states[i], teacher.hidden_states[j]) for i, j in pairs)
+        return sum(forward(*pair, mask)[0] for pair in pairs) / num_layers
+
+    text = "hidden_states[layer{}] of the {} is taken for the output of `layer`: which entry is its input, which its output?"
+    found = {text.format(sign, who): of_entries(*by) for sign, who, by in (
+        ("", "two models", (0, 0)), (" + 2", "two models", (2, 2)), ("", "teacher", (1, 0)), ("", "student", (0, 1)),
+        (" + 2", "teacher", (1, 2)), (" + 2", "student", (2, 1)))}  # fmt: skip
+    return {what: value for what, value in found.items() if value is not None}
+
+
 def compare_losses(t, args, tolerance=1e-10):
     right = t.expected(lambda: losses_and_gradients(reference(t.task.function)(*copy.deepcopy(args))))
+    beside = t.expected(lambda: neighbours(*copy.deepcopy(args)))
     result = t.call(*args)
     ok = isinstance(result, (tuple, list)) and len(result) == 2 and hasattr(result[1], "hidden_states")
     t.require(ok and hasattr(result[1], "scores"), "the function returned no pair: expected losses, TransferGradients")
     found = losses_and_gradients(result)
+    features = found["losses"].get("feature_map_transfer") if isinstance(found["losses"], dict) else None
+    for what, value in beside.items() if isinstance(features, float) else ():
+        if (
+            abs(features - value) <= 1e-9 * abs(value)
+            and abs(value - right["losses"]["feature_map_transfer"]) > 1e-6 * value
+        ):
+            raise Different("losses['feature_map_transfer']", (), what, certainty=2)
     for part, expected in right.items():
         t.same(part, found[part], expected, tolerance)
 
@@ -100,6 +139,16 @@ def values(t):
     for feature_loss in ("paper", "released"):
         for layers in ([0, 2], [1], [2, 1, 0]):
             compare_losses(t, (*outputs(t.rng), layers, settings_of(t.rng, feature_loss), 3))
+
+
+@prop("13.2", weight=2, essential=True)
+def models_that_stopped(t):
+    """the models ran to the highest given layer only, as in every stage but the last"""
+    for layers in ([0], [1], [1, 0]):
+        student, teacher, mask = outputs(t.rng)
+        student, teacher = (cut_to(output, max(layers) + 1) for output in (student, teacher))
+        with t.case(f"layers {layers} of 3, and {len(student.hidden_states)} hidden states"):
+            compare_losses(t, (student, teacher, mask, layers, settings_of(t.rng, "released"), 3))
 
 
 @prop("13.2", weight=2, essential=True)
