@@ -98,9 +98,13 @@ def masked_twice(vocabulary, ids, mask, max_predictions, seed):
 
 
 def pairs(rng, lengths):
-    """[CLS] A [SEP] B [SEP] padding: ids, mask; words are from the first 20 pieces only"""
+    """[CLS] A [SEP] B [SEP] padding: ids, mask; words are from the first 20 pieces only
+
+    The mask alone says what is padding: half of it has the id of a word.
+    """
     width = max(lengths) + 2
-    ids = np.full((len(lengths), width), PAD, np.int32)
+    ids = np.where(rng.random((len(lengths), width)) < 0.5, PAD, rng.integers(0, 20, (len(lengths), width)))
+    ids = ids.astype(np.int32)
     for row, length in zip(ids, lengths, strict=True):
         row[:length] = rng.integers(0, 20, length)
         row[0], row[length // 2], row[length - 1] = CLS, SEP, SEP
@@ -115,7 +119,9 @@ def masked_by_student(t, ids, mask, most, *probability):
     for name, array in (("masked ids", masked), ("masked_positions", positions), ("masked_labels", labels)):
         t.require(isinstance(array, np.ndarray), f"{name} is no array: expected one", name)
     t.equal("input_ids after the call", given, ids)
-    t.require(positions.ndim == 1 and positions.dtype.kind == "i", "expected whole numbers, [M]", "masked_positions")
+    for name, array, dtype in (("masked_positions", positions, "int64"), ("masked_labels", labels, "int32")):
+        t.require(array.ndim == 1 and array.dtype == dtype, f"expected {dtype}, [M]; found {array.dtype}, "
+                  f"{array.ndim} axes", name)  # fmt: skip
     t.require((np.diff(positions) > 0).all(), "expected every position once, and ascending", "masked_positions")
     inside = ((positions >= 0) & (positions < ids.size)).all()
     t.require(inside, f"expected places b * T + t, from 0 to {ids.size - 1}", "masked_positions")
@@ -183,9 +189,41 @@ def eighty_ten_ten(t):
                   f"{mean:.0f}: is the random piece from the whole vocabulary?", "masked ids")  # fmt: skip
 
 
-@prop("09.2", weight=2)
+def groups(ids, chosen):
+    """{what they have in common: [the number of the group of each chosen word]}"""
+    rows, columns = np.nonzero(chosen)
+    return {"in one sequence": rows, "at one position of their sequences": columns, "of the same id": ids[chosen]}
+
+
+@prop("09.2", weight=2, essential=True)
+def each_word_draws_its_own_lot(t):
+    """what becomes of a word says nothing about another one"""
+    ids, mask = pairs(t.rng, [120] * 900)
+    masked, chosen, _ = masked_by_student(t, ids, mask, 100)
+    before, after = ids[chosen], masked[chosen]
+    is_mask, is_other = after == MASK, (after != MASK) & (after != before)
+    for what, group in groups(ids, chosen).items():
+        sizes = np.bincount(group)
+        found = np.bincount(group, is_mask)[sizes > 0]
+        sizes = sizes[sizes > 0]
+        share = is_mask.mean()
+        # Chi squared: on average 1 for each group, with a variance of 2 each.
+        spread = float(((found - sizes * share) ** 2 / (sizes * share * (1.0 - share) + 1e-9)).sum())
+        t.require(spread < len(sizes) + 8.0 * np.sqrt(2.0 * len(sizes)),
+                  f"words {what} become [MASK] together or not at all: is a lot drawn for each of them?",
+                  "masked ids")  # fmt: skip
+        drawn = np.unique(np.stack([group[is_other], after[is_other]]), axis=1, return_counts=True)[1]
+        of_group = np.bincount(group[is_other]).astype(float)
+        equal = float((drawn * (drawn - 1) / 2).sum())
+        expected = float((of_group * (of_group - 1) / 2).sum()) / (SIZE - 2)
+        t.require(equal < 1.1 * expected + 8.0 * np.sqrt(expected),
+                  f"words {what} become the same random piece: {equal:.0f} pairs, expected about {expected:.0f}; is a "
+                  "piece drawn for each of them?", "masked ids")  # fmt: skip
+
+
+@prop("09.2", weight=2, essential=True)
 def every_word_has_the_same_chance(t):
-    """which words are chosen is random: every place equally often, every sequence on its own"""
+    """which words are chosen is random: every position equally often, and every two positions"""
     length, rows = 16, 3000
     ids, mask = pairs(t.rng, [length] * rows)
     _, chosen, _ = masked_by_student(t, ids, mask, 100)
@@ -194,6 +232,15 @@ def every_word_has_the_same_chance(t):
     worst = int(np.abs(counts - mean).argmax())
     t.require(abs(counts[worst] - mean) < 6 * np.sqrt(mean), f"place {words[worst]} was chosen {counts[worst]} times "
               f"in {rows} sequences, expected about {mean:.0f}", "masked_positions")  # fmt: skip
+    both = np.argwhere(chosen)[:, 1].reshape(rows, 2)
+    counts = {(a, b): 0 for a in words for b in words if a < b}
+    for pair in map(tuple, both.tolist()):
+        counts[pair] += 1
+    mean = rows / len(counts)
+    worst = max(counts, key=lambda pair: abs(counts[pair] - mean))
+    t.require(abs(counts[worst] - mean) < 7 * np.sqrt(mean), f"positions {worst[0]} and {worst[1]} were chosen "
+              f"together {counts[worst]} times in {rows} sequences, expected about {mean:.0f}, as every two: is each "
+              "drawn on its own?", "masked_positions")  # fmt: skip
 
 
 @prop("09.2", weight=1)

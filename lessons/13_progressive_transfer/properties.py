@@ -60,9 +60,10 @@ def short_stages(t):
 
 # --- 13.2
 
+FOLDER = "minimobilebert/distillation"
 FEATURE_LOSSES = {
-    "paper": "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward",
-    "released": "minimobilebert/distillation/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward",
+    "paper": f"{FOLDER}/feature_map_transfer.py:feature_map_transfer_forward",
+    "released": f"{FOLDER}/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward",
 }
 
 
@@ -108,7 +109,7 @@ def neighbours(student, teacher, mask, layers, settings, num_layers):
         pairs = ((student.hidden_states[i], teacher.hidden_states[j]) for i, j in pairs)
         return sum(forward(*pair, mask)[0] for pair in pairs) / num_layers
 
-    text = "hidden_states[layer{}] of the {} is taken for the output of `layer`: which entry is its input, which its output?"
+    text = "hidden_states[layer{}] of the {} is taken for the layer's output: which entry is its input?"
     found = {text.format(sign, who): of_entries(*by) for sign, who, by in (
         ("", "two models", (0, 0)), (" + 2", "two models", (2, 2)), ("", "teacher", (1, 0)), ("", "student", (0, 1)),
         (" + 2", "teacher", (1, 2)), (" + 2", "student", (2, 1)))}  # fmt: skip
