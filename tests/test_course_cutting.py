@@ -218,6 +218,32 @@ def test_what_is_not_the_student_s_own_work_is_refused(body, words):
         extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2"})
 
 
+KERNEL = """from ..runtime.jit import jit
+
+
+@jit
+def asked(x, out):
+    raise NotImplementedError("task 01.1")
+"""
+
+
+@pytest.mark.parametrize(("body", "words"), [
+    ("kept = {0: 1.0}", "found a dict, but asked is compiled"), ("kept = dict()", r"dict\(\)"), ("kept = {1, 2}", "a set"),
+    ("print(x)", r"print\(\)"), ("import math", "an import"), ("try:\n        out[0] = x[0]\n    finally: pass", "try"),
+    ("out[0] = helper(*x)", r"found \*"), ("name = f'{x}'", "a text"), ("out[0] = second(x)", "a dict"),
+])  # fmt: skip
+def test_a_kernel_is_what_numba_takes(body, words):
+    text = f"def second(x):\n    return {{0: 1}}\n\n\ndef asked(x, out):\n    {body}\n"
+    with pytest.raises(Refused, match=words):
+        extract(parse(text.encode(), "s.py"), "s.py", "asked", KERNEL)
+    assert extract(parse(text.encode(), "s.py"), "s.py", "asked", KERNEL.replace("@jit\n", "")).source
+
+
+def test_loops_numbers_and_arrays_are_a_kernel():
+    text = "WIDTH = {4: 2}\n\n\ndef asked(x, out):\n    a, b = x.shape\n    for i in range(a):\n        out[i] = x[i, b - 1]\n"
+    assert extract(parse(text.encode(), "s.py"), "s.py", "asked", KERNEL).source
+
+
 @pytest.mark.parametrize("body", [
     "return np.where(x, MASKED_SCORE, x)", "return rounds(x.dtype)", "kernel_size = 3; return kernel_size",
     "from ..kernels.attention import MASKED_SCORE as LOW; return LOW", "return softmax_forward(x)",

@@ -12,7 +12,7 @@ gets no points, and the message names the rule. The rules prevent accidents; the
 
 A body is the student's own work: it calls neither compiled or fused code (`kernels`, `ops/fused`), nor the function of
 another task of its lesson, unless the task is made of it; and it uses no complex numbers, because a complex step gives
-the derivative to all digits without a derivation.
+the derivative to all digits without a derivation. A kernel (`@jit`) is numbers, arrays and loops, as Numba takes them.
 """
 
 import ast
@@ -35,6 +35,15 @@ COMPLEX = {"complex", "complex64", "complex128", "complex256", "csingle", "cdoub
 # Functions of kernels/ that solutions need; its constants are free.
 HELPERS = {"rounds", "current_precision", "quads_of", "quads_from", "nr_of"}
 MOST_BYTES = 1_000_000
+
+
+# What a kernel has no use for, and Numba does not take, or only in part.
+NOT_COMPILED = {
+    ast.Dict: "a dict", ast.DictComp: "a dict", ast.Set: "a set", ast.SetComp: "a set", ast.JoinedStr: "a text",
+    ast.With: "with", ast.Try: "try", ast.ClassDef: "a class", ast.Import: "an import", ast.ImportFrom: "an import",
+    ast.Yield: "yield", ast.YieldFrom: "yield", ast.Global: "global", ast.Nonlocal: "nonlocal", ast.Starred: "*",
+}  # fmt: skip
+COLLECTIONS = {"dict", "set", "str", "frozenset", "print"}
 
 
 class Refused(ValueError):
@@ -121,6 +130,8 @@ def extract(tree, shown, name, pristine, replaceable=(), others=()):
         compiled = _compiled(own)
         for node in [*body_of(function), *helpers]:
             _check(node, shown, compiled)
+        if any(getattr(each, "id", "") == "jit" for each in signature.decorator_list):
+            _check_kernel(name, [*body_of(function), *(node for node in helpers if isinstance(node, FUNCTIONS))], shown)
         _check_calls(function, helpers, shown, dict(others))
         function.body = body_of(function) or [ast.Pass()]
         return Extracted(with_body(signature, function), "\n".join(ast.unparse(node) for node in helpers))
@@ -233,7 +244,21 @@ def _check(tree, shown, compiled=()):
             found = f".{node.attr}"
         if found:
             line = getattr(node, "lineno", "?")
-            raise Refused(f"{shown}, line {line}: found {found}, which no task has a use for (see the grading rules)")
+            raise Refused(f"{shown}, line {line}: found {found}, which no task has a use for: README.md")
+
+
+def _check_kernel(name, nodes, shown):
+    """Refused for what Numba does not compile. Python runs it, so that properties would pass."""
+    for node in (each for tree in nodes for each in ast.walk(tree)):
+        found = NOT_COMPILED.get(type(node))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in COLLECTIONS:
+            found = f"{node.func.id}()"
+        if isinstance(node, ast.keyword) and node.arg is None:
+            found = "**"
+        if found:
+            line = getattr(node, "lineno", "?")
+            text = f"found {found}, but {name} is compiled: expected numbers, arrays and loops, as Numba takes them"
+            raise Refused(f"{shown}, line {line}: {text}")
 
 
 def _is_dunder(name):
