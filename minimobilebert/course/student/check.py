@@ -20,6 +20,7 @@ from ..shared.manifest import file_of, name_of
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
 from ..shared.trial import Live
+from .compiling import is_kernel, why_not
 from .line_counts import known_lines
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -56,6 +57,7 @@ class Checker:
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
                 if any(outcome.headline == "not written yet" for outcome in result.outcomes):
                     notes = [self._size(task), *notes]
+                notes = [*notes, *self._not_compiled(task, result)]
                 self._remember(task, result)
                 folder = self.course.folder(task).relative_to(self.course.root).as_posix()
                 yield task, result, "\n".join([format_result(result, folder), *notes])
@@ -82,6 +84,14 @@ class Checker:
         asked = {name for task in self.course.tasks for name in task.names_in(file)} | left_out
         original = self.originals[file]
         return sorted(each for each in _functions(ast.parse(original)) - asked if not _alike(original, tree, each))
+
+    def _not_compiled(self, task, result):
+        """-> a line if a kernel passes that Numba cannot compile: the checks run it as plain Python"""
+        if not result.passed or not is_kernel(self.course.root, task.function):
+            return []
+        reason = why_not(self.course.root, task.function)
+        what = f"  note        right, but Numba cannot compile it, and every run would stop: {reason}"
+        return [f"{what}; helpers need @jit too"] if reason else []
 
     def _size(self, task):
         """How much there is to write, and what it brings -> a line of text"""
