@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from minimobilebert.course.shared.comparison import Different
 from minimobilebert.course.shared.properties import prop
 from minimobilebert.course.shared.trial import reference
 
@@ -19,9 +20,15 @@ SHAPES = {
 
 
 def updates_run(kind, params, updates, settings):
-    """kind: "AdamW" or "LAMB"; updates: [(gradients, rate, multipliers, factor)] -> what is left of everything"""
+    """kind: "AdamW" or "LAMB"; updates: [(gradients, rate, multipliers, factor)] -> what is left of everything
+
+    settings: those of the optimiser; "excluded": the names for which its `exclude` is true
+    """
     from minimobilebert.training import adamw, lamb
 
+    settings = dict(settings)
+    if "excluded" in settings:
+        settings["exclude"] = settings.pop("excluded").__contains__
     optimiser, same = {"AdamW": adamw.AdamW, "LAMB": lamb.LAMB}[kind](params, **settings), dict(params)
     held = {**optimiser.first, **{f"v {name}": array for name, array in optimiser.second.items()}}
     for update in updates:
@@ -53,15 +60,32 @@ def settings_of(rng):
     }
 
 
-def compare(t, params, updates, settings, tolerance=1e-10):
+def compare(t, params, updates, settings, tolerance=1e-10, instead=None):
+    """instead: (updates, settings, words): what a likely mistake would make of these two, and how to say so"""
     given = KINDS[t.task.id], params, updates, settings
     right = t.expected(lambda: updates_run(*copy.deepcopy(given)))
+    wrong = t.expected(lambda: updates_run(*copy.deepcopy((*given[:2], *instead[:2])))["params"]) if instead else None
     returned = t.run(updates_run, *given)
     t.require(
         returned["in place"], "a parameter or a moment was replaced by a new array: they must be changed in place"
     )
-    for part in ("gradients", "state", "params"):
-        t.same(part, returned[part], right[part], tolerance)
+    t.unchanged(["gradients"], [[update[0] for update in updates]], [returned["gradients"]])
+    if instead and is_same(returned["params"], wrong, tolerance):
+        raise Different("params", (), instead[2], certainty=2)
+    t.same("state", returned["state"], right["state"], tolerance)
+    try:
+        t.same("params", returned["params"], right["params"], tolerance)
+    except Different as different:
+        if different.certainty < 2:
+            different.looks_like = f"{different.looks_like}; the moments are right: look at the lines after them"
+        raise
+
+
+def is_same(found, other, tolerance):
+    return found.keys() == other.keys() and all(
+        np.shape(found[name]) == other[name].shape and np.abs(found[name] - other[name]).max() <= tolerance
+        for name in other
+    )  # fmt: skip
 
 
 for TASK in KINDS:
@@ -107,12 +131,26 @@ for TASK in KINDS:
     def clipped(t):
         """every gradient is multiplied by `factor` first, and left as it is"""
         steps = [(gradients_of(t.rng), 0.05, None, float(t.rng.uniform(0.1, 0.6))) for _ in range(2)]
-        compare(t, weights(t.rng), steps, settings_of(t.rng))
+        params, settings = weights(t.rng), settings_of(t.rng)
+        without = [(*step[:3], 1.0) for step in steps]
+        compare(
+            t, params, steps, settings, instead=(without, settings, "`factor` is not used: it scales each gradient")
+        )
+
+    @prop(TASK, weight=1)
+    def other_exclusions(t):
+        """`exclude` says which parameters are excluded, whatever their names are"""
+        steps = [(gradients_of(t.rng), 0.05, None, 1.0) for _ in range(2)]
+        settings = settings_of(t.rng)
+        for excluded in (["table.weight"], ["layer.dense.weight", "layer.dense.bias"], []):
+            with t.case(f"exclude is true for {excluded}"):
+                text = "biases and norm weights are excluded, whatever self.exclude(name) says"
+                compare(t, weights(t.rng), steps, {**settings, "excluded": excluded}, instead=(steps, settings, text))
 
     @prop(TASK, weight=1)
     def single(t):
         """float32 parameters and moments stay float32"""
-        steps = [(gradients_of(t.rng, dtype=np.float32), 0.05, None, 0.5) for _ in range(2)]
+        steps = [(gradients_of(t.rng, dtype=np.float32), 0.05, None, 0.37) for _ in range(2)]
         compare(t, weights(t.rng, np.float32), steps, settings_of(t.rng), 2e-5)
 
     if TASK == "10.4":
@@ -134,10 +172,11 @@ for TASK in KINDS:
 def clip(t, gradients, max_norm, tolerance=1e-10):
     right = t.expected(lambda: list(reference(t.task.function)(gradients, max_norm)))
     result, after = t.call_keeping(gradients, max_norm)
+    t.unchanged(["gradients"], [gradients], [after[0]])
     t.require(isinstance(result, (tuple, list)) and len(result) == 2, "expected two things: norm, factor")
     t.require(all(isinstance(x, (float, np.floating)) for x in result), "norm and factor are not both floats")
-    t.same("norm, factor", [float(x) for x in result], right, tolerance)
-    t.same("gradients", after[0], gradients, 0.0)
+    for name, found, expected in zip(("norm", "factor"), result, right, strict=True):
+        t.same(name, float(found), expected, tolerance)
 
 
 @prop("10.2", weight=4, essential=True)
@@ -172,16 +211,16 @@ def single_precision(t):
 # --- 10.3
 
 
-def rates(steps, arguments):
+def rates(steps, peak, warmup_steps, total_steps, *end_fraction):
     from minimobilebert.training.schedules import WarmupLinearDecay
 
-    schedule = WarmupLinearDecay(*arguments)
+    schedule = WarmupLinearDecay(peak, warmup_steps, total_steps, *end_fraction)
     return [schedule(step) for step in steps]
 
 
 def compare_rates(t, steps, arguments):
-    right = np.array(t.expected(lambda: rates(steps, arguments)))
-    returned = t.run(rates, steps, arguments)
+    right = np.array(t.expected(lambda: rates(steps, *arguments)))
+    returned = t.run(rates, steps, *arguments)
     t.require(all(isinstance(rate, (int, float)) for rate in returned), "a rate is not a number", "rate")
     t.equal("rate", np.array(returned, np.float64), right)
 
