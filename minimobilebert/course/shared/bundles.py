@@ -68,6 +68,7 @@ def forward_properties(
         for name, found, wanted in zip(names, results, expected, strict=True):
             # A loss is a Python float for every dtype of the inputs; we check the dtype of arrays only.
             kept = isinstance(wanted, np.ndarray) and wanted.dtype.kind == "f"
+            _is_number(name, found, wanted)
             t.equal(name, found, wanted, tolerance, dtype if kept else None)
 
     @prop(task, weight=4, essential=True)
@@ -138,6 +139,7 @@ def forward_properties(
             expected = t.expected(of_reference)
             results, _ = split_result(t.call(*given.values(), seconds=seconds), names, cache)
             for name, y, (shape, sums) in zip(names, results, expected, strict=True):
+                _is_number(name, y, None if shape else 0.0)
                 right = isinstance(y, (np.ndarray, float)) and list(np.shape(y)) == shape
                 t.require(right, f"{name} is not an array of shape {tuple(shape)}", name)
                 scale = float(np.linalg.norm(np.asarray(y, np.float64)))  # a sum of so many random terms is about this
@@ -283,6 +285,13 @@ def backward_properties(
                     raise Different(name, (), text, certainty=0)  # or wrong for all, which another property says
 
         _in_time(task, check)
+
+
+def _is_number(name, found, wanted):
+    """Different where a Python float is expected and a number of NumPy's in another type is found, such as its sum"""
+    if isinstance(wanted, float) and isinstance(found, (np.generic, np.ndarray)) and not isinstance(found, float):
+        what = f"an array of shape {found.shape}" if np.ndim(found) else f"a {found.dtype} of NumPy's"
+        raise Different(name, (), f"{name} is {what}, expected a Python float: float(...)")
 
 
 def random_sums(y, seed):

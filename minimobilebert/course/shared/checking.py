@@ -13,6 +13,8 @@ from ..sandbox.host import Stopped, StudentError
 from .comparison import Different
 from .trial import NotRecorded, Trial
 
+# Beside a wrong main property these say little: a special case may depend on less, or consist of few numbers.
+OF_GENERAL_NUMBERS = {"depends", "permuted", "what if"}
 PASSED, FAILED, NOT_WRITTEN, NOT_RUN = "passed", "failed", "not written", "not run"
 
 
@@ -111,6 +113,8 @@ def _try(each, trial, outcome):
     except Different as different:
         outcome.state, outcome.looks_like = FAILED, different.looks_like
         outcome.certainty = 2 if trial.changed else different.certainty
+        if not each.essential and not trial.changed and different.kind in OF_GENERAL_NUMBERS:
+            outcome.certainty = 1
         if trial.changed and trial.changed != different.looks_like:
             outcome.looks_like = f"{trial.changed}; a later line may have read the changed numbers"
         outcome.headline = f"{different.tensor} is wrong" if different.tensor != "result" else "wrong result"

@@ -10,18 +10,20 @@ from ...gradcheck.factors import CLOSE
 from ..sandbox.wire import fields_of, kind_of
 
 NOTHING = Known({})
+LONGEST_KEY = 80  # of a dict; the longest name of a parameter has 70 characters
 
 
 class Different(AssertionError):
     """A result differs from the expected one: the tensor, (label, text) lines, and a diagnosis.
 
     certainty: as in gradcheck/patterns.py; without a cause (2), another result of the call may say more
+    kind: that of the pattern which fits, "" for none
     """
 
-    def __init__(self, tensor, lines, looks_like, passes=(), certainty=1):
+    def __init__(self, tensor, lines, looks_like, passes=(), certainty=1, kind=""):
         super().__init__(f"{tensor}: {looks_like}")
         self.tensor, self.lines, self.looks_like, self.passes = tensor, tuple(lines), looks_like, tuple(passes)
-        self.certainty = certainty
+        self.certainty, self.kind = certainty, kind
 
 
 def describe(value):
@@ -49,11 +51,16 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
         if text_of_input := patterns.an_input(found, known):
             kind, text = "named", text_of_input
         lines = [("shapes", f"{name} {found.shape}, expected {expected.shape}")]
-        raise Different(name, lines, text, certainty=patterns.certainty(kind))
+        raise Different(name, lines, text, certainty=patterns.certainty(kind), kind=kind)
     if dtype is not None and found.dtype != dtype:
         lines = [("shapes", f"{name} {found.shape} ok      dtype {found.dtype}, expected {np.dtype(dtype)}")]
-        text = f"{found.dtype} out of {np.dtype(dtype)}: a NumPy number such as np.sqrt(2.0), or a new array?"
-        raise Different(name, lines, text)
+        wider = np.promote_types(found.dtype, dtype) == found.dtype
+        why = (
+            "a NumPy number such as np.sqrt(2.0), or a new array?"
+            if wider
+            else "a new array of another type, or a cast?"
+        )
+        raise Different(name, lines, f"{found.dtype} out of {np.dtype(dtype)}: {why}")
     if expected.dtype.kind not in "fc":
         wrong = found != expected
         if np.any(wrong):
@@ -64,7 +71,7 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
     if not np.all(errors <= tolerance):
         lines = _where(name, found, expected, errors, tolerance)
         kind, text = looks_like(name, found, expected, errors, tolerance, known)
-        raise Different(name, lines, text, certainty=patterns.certainty(kind))
+        raise Different(name, lines, text, certainty=patterns.certainty(kind), kind=kind)
 
 
 def relative_errors(found, expected):
@@ -143,7 +150,7 @@ def same(name, found, expected, tolerance, known=NOTHING):
     elif isinstance(expected, dict):
         if not isinstance(found, dict) or set(found) != set(expected):
             raise Different(name, (), _keys(name, found, expected))
-        _same_parts((f"{name}[{key!r}]", found[key], expected[key], tolerance, known) for key in expected)
+        _same_parts((f"{name}[{_abbreviated(key)}]", found[key], expected[key], tolerance, known) for key in expected)
     elif isinstance(expected, (list, tuple)):
         if not isinstance(found, (list, tuple)) or fields_of(found) is not None or len(found) != len(expected):
             text = f"{name} is {describe(found)}, expected {describe(expected)}"
@@ -176,11 +183,17 @@ def _short(values):
     return text if len(text) <= 160 else text[:157] + "..."
 
 
+def _abbreviated(key):
+    """'aaaaaaaaaaaaaaaa...' (100 characters): a key of a dict stands in a message several times"""
+    text = repr(key)
+    return text if len(text) <= LONGEST_KEY else f"{text[:17]}...{text[0]} ({len(key)} characters)"
+
+
 def _keys(name, found, expected):
     if not isinstance(found, dict):
         return f"{name} is {describe(found)}, expected {describe(expected)}"
     missing, extra = set(expected) - set(found), set(found) - set(expected)
-    parts = [f"{what} {', '.join(sorted(map(repr, keys))[:6])}" for what, keys in
+    parts = [f"{what} {', '.join(sorted(map(_abbreviated, keys))[:6])}" for what, keys in
              (("no", missing), ("unexpected", extra)) if keys]  # fmt: skip
     return f"keys of {name}: {'; '.join(parts)}"
 
@@ -208,7 +221,7 @@ def leaves(name, value):
     if fields is not None:
         parts = [(f"{name}.{key}", part) for key, part in fields.items()]
     elif isinstance(value, dict):
-        parts = [(f"{name}[{key!r}]", part) for key, part in value.items()]
+        parts = [(f"{name}[{_abbreviated(key)}]", part) for key, part in value.items()]
     elif isinstance(value, (list, tuple)):
         parts = [(f"{name}[{i}]", part) for i, part in enumerate(value)]
     else:

@@ -79,6 +79,8 @@ class Dependence:
         for content, path in named:
             if is_right((content, lambda array: -array)):
                 return f"it is right if {path} is negated: does a term with it have the opposite sign?"
+            if content[0] == () and 0.0 < _array_of(content) < 1.0 and is_right((content, lambda array: 1.0 - array)):
+                return f"it is right if {path} is replaced by 1 - {path}: one for the other?"
         for (one, path), (other, second) in itertools.combinations(named, 2):
             if one[0] == other[0]:
                 array, instead = _array_of(one), _array_of(other)

@@ -224,6 +224,8 @@ def known_of(given):
     named, first = {}, next(iter(given), "")
     for key, value in given.items():
         for name, leaf in comparison.leaves(key, value) if key != "config" else ():
+            if re.search(r"\[\d+\]$", name) and not isinstance(leaf, np.ndarray):
+                continue  # a number without a name, which a student has not seen: "steps[3]"
             if isinstance(leaf, np.ndarray) or (isinstance(leaf, (int, float)) and not isinstance(leaf, bool)):
                 named[name] = leaf
     return Known({}, named=named, upstream=first if re.match(r"d[a-z]", first) and first != "difference" else "")
