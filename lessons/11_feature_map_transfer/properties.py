@@ -3,7 +3,9 @@
 import numpy as np
 
 from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.comparison import Different
 from minimobilebert.course.shared.properties import prop
+from minimobilebert.course.shared.trial import reference
 
 EQUATION_2 = "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward"
 RELEASED = "minimobilebert/distillation/normalized_feature_map_transfer.py:normalized_feature_map_transfer_forward"
@@ -153,6 +155,43 @@ def far_from_zero(rng):
 
 def kinks(student, teacher, **others):
     return student.var(axis=-1) - teacher.var(axis=-1)
+
+
+FACTORS = ("pattern_factor", "level_factor", "size_factor")
+
+
+def mistaken_terms(student, teacher, mask, **factors):
+    """{what it looks like: the loss}, for one factor 1 and the others 0"""
+    weights = mask / max(int(mask.sum()), 1)
+    means = student.mean(axis=-1) - teacher.mean(axis=-1)
+    variances = student.var(axis=-1) - teacher.var(axis=-1)
+    if factors["level_factor"]:
+        return {"the absolute value of the difference of the means, not its square": (weights * abs(means)).sum(),
+                "the square of an average over all tokens: square first": (weights * means).sum() ** 2}  # fmt: skip
+    if factors["size_factor"]:
+        deviations, more = student.std(axis=-1) - teacher.std(axis=-1), student.shape[-1] / (student.shape[-1] - 1)
+        return {"standard deviations, not variances": (weights * abs(deviations)).sum(),
+                "variances divided by N - 1, not by N": more * (weights * abs(variances)).sum(),
+                "the square of the difference of variances, not its absolute value": (weights * variances**2).sum(),
+                "the absolute value of an average: each token's first": abs((weights * variances).sum())}  # fmt: skip
+    return {"the pattern without its normalisation": (weights * ((student - teacher) ** 2).mean(axis=-1)).sum()}
+
+
+@prop("11.4", weight=2, essential=True)
+def each_term(t):
+    """each of the three losses is right, with the factors of the others at 0"""
+    for chosen in FACTORS:
+        args = maps(t.rng, t.rng.permutation([6, 1, 4]), 6, 5, **{name: float(name == chosen) for name in FACTORS})
+        right = t.expected(lambda args=args: reference(RELEASED)(**args)[0])
+        with t.case(f"{chosen} 1, the others 0"):
+            result = t.call(*args.values())
+            t.require(
+                isinstance(result, tuple) and len(result) == 2, "the function returned no pair: expected loss, cache"
+            )
+            for text, wrong in mistaken_terms(**args).items():
+                if isinstance(result[0], float) and abs(result[0] - wrong) <= 1e-10 * abs(wrong):
+                    raise Different("loss", (), text, certainty=2)
+            t.equal("loss", result[0], right)
 
 
 forward_properties("11.4", draw, names=("loss",), edges=[with_factors, far_from_zero, *edges], large=large)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.comparison import Different
 from minimobilebert.course.shared.properties import prop
 from minimobilebert.course.shared.trial import reference
 
@@ -78,6 +79,16 @@ edges = [far_apart, hidden_padding, loud_padding, loud_teacher, one_text_is_padd
          no_text, student_is_the_teacher]  # fmt: skip
 
 
+def entropy(args):
+    """The average entropy of the teacher's maps"""
+    keys = args["mask"][:, None, None, :]
+    scores = np.where(keys, args["teacher_scores"], -1e30)
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    rows = -np.where(p > 0.0, p * np.log(np.maximum(p, 1e-300)), 0.0).sum(axis=-1).mean(axis=1)  # [B, T]
+    return float((rows * args["mask"]).sum() / max(args["mask"].sum(), 1))
+
+
 @prop("12.1", weight=4, essential=True)
 def difference_kept(t):
     """the cache's difference is the derivative of the loss, also for loud padding keys and a text of padding only"""
@@ -85,6 +96,7 @@ def difference_kept(t):
         args = make(t.rng)
         t.failed_case = "" if make is draw else make.__name__.replace("_", " ")
         right = t.expected(lambda args=args: reference(FORWARD)(**args)[1].difference)
+        crossed = t.expected(lambda args=args: reference(FORWARD)(**args)[0] + entropy(args))
         result = t.call(*args.values())
         t.require(isinstance(result, tuple) and len(result) == 2, "the function returned no pair: expected loss, cache")
         t.require(
@@ -93,6 +105,9 @@ def difference_kept(t):
             "cache",
         )
         t.equal("difference", result[1].difference, right)
+        if make is draw and isinstance(result[0], float) and abs(result[0] - crossed) <= 1e-9 * abs(crossed):
+            text = "it is the cross-entropy: KL and the teacher's entropy, which a perfect student would be left with"
+            raise Different("loss", (), text, certainty=2)
 
 
 forward_properties("12.1", draw, names=("loss",), edges=edges, large=large)

@@ -55,7 +55,8 @@ def released_run(t):
 def short_stages(t):
     """stages of one to three steps"""
     for steps_per_layer in (1, 2, 3):
-        compare(t, range(4 * steps_per_layer), 3, steps_per_layer)
+        with t.case(f"{steps_per_layer} steps each"):
+            compare(t, range(6 * steps_per_layer), 5, steps_per_layer)
 
 
 # --- 13.2

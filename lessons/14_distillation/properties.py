@@ -22,12 +22,30 @@ def mixed(rng):
     return teacher(rng, 5, 8)
 
 
+def labels_alone(rng):
+    """alpha is 1"""
+    return teacher(rng, 4, 5, alpha=1.0)
+
+
+def teacher_alone(rng):
+    """alpha is 0"""
+    return teacher(rng, 4, 5, alpha=0.0)
+
+
+def logits_far_apart(rng):
+    return teacher(rng, 3, 6, scale=900.0)
+
+
+def no_masked_word(rng):
+    return teacher(rng, 0, 5)
+
+
+def one_piece_in_the_vocabulary(rng):
+    return teacher(rng, 2, 1)
+
+
 forward_properties("14.1", mixed, names=("y",), cache=False, edges=[
-    lambda rng: teacher(rng, 4, 5, alpha=1.0),
-    lambda rng: teacher(rng, 4, 5, alpha=0.0),
-    lambda rng: teacher(rng, 3, 6, scale=900.0),
-    lambda rng: teacher(rng, 0, 5),
-    lambda rng: teacher(rng, 2, 1),
+    labels_alone, teacher_alone, logits_far_apart, no_masked_word, one_piece_in_the_vocabulary,
 ], large=lambda rng: teacher(rng, 24, 500), timed=True)  # fmt: skip
 
 # --- distillation_losses
@@ -47,7 +65,10 @@ def given(rng, words=4, texts=3, vocabulary=6, alpha=None, dtype=np.float64):
 
 
 def as_parts(result):
+    """The parts of the loss before their sum: what is wrong in a part says more"""
     values, dwords, dnext = result
+    if isinstance(values, dict):
+        values = {**{key: values[key] for key in ("nsp_loss", "distillation_loss") if key in values}, **values}
     return {"losses": values, "dwords": dwords, "dnext": dnext}
 
 
@@ -72,7 +93,8 @@ def values(t):
 def borders(t):
     """alpha 0 and 1; a batch without a masked word; one word, one text"""
     for more in ({"alpha": 0.0}, {"alpha": 1.0}, {"words": 0}, {"words": 1, "texts": 1}):
-        compare(t, given(t.rng, **more))
+        with t.case(", ".join(f"{name} {value:g}" for name, value in more.items())):
+            compare(t, given(t.rng, **more))
 
 
 @prop("14.1:distillation_losses", weight=1)
