@@ -172,6 +172,8 @@ def mistaken_terms(student, teacher, mask, **factors):
         deviations, more = student.std(axis=-1) - teacher.std(axis=-1), student.shape[-1] / (student.shape[-1] - 1)
         return {"standard deviations, not variances": (weights * abs(deviations)).sum(),
                 "variances divided by N - 1, not by N": more * (weights * abs(variances)).sum(),
+                "a variance divided by N - 1, the other by N":
+                    (weights * abs(student.var(axis=-1) - teacher.var(axis=-1, ddof=1))).sum(),
                 "the square of the difference of variances, not its absolute value": (weights * variances**2).sum(),
                 "the absolute value of an average: each token's first": abs((weights * variances).sum())}  # fmt: skip
     return {"the pattern without its normalisation": (weights * ((student - teacher) ** 2).mean(axis=-1)).sum()}
@@ -185,9 +187,7 @@ def each_term(t):
         right = t.expected(lambda args=args: reference(RELEASED)(**args)[0])
         with t.case(f"{chosen} 1, the others 0"):
             result = t.call(*args.values())
-            t.require(
-                isinstance(result, tuple) and len(result) == 2, "the function returned no pair: expected loss, cache"
-            )
+            t.require(isinstance(result, tuple) and len(result) == 2, "found no pair, expected loss and cache")
             for text, wrong in mistaken_terms(**args).items():
                 if isinstance(result[0], float) and abs(result[0] - wrong) <= 1e-10 * abs(wrong):
                     raise Different("loss", (), text, certainty=2)
