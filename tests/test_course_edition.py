@@ -19,6 +19,7 @@ from minimobilebert.course.student.line_counts import counted, known_lines, line
 from minimobilebert.course.student.progress_map import OTHERS, box_of, draw_map
 from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition
 from minimobilebert.course.teacher.mutants import extracted, solutions_of
+from minimobilebert.course.teacher.solved import solved_files
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,21 @@ def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):
     assert (
         found.returncode == 1 and re.search(r"nonorm.py, line \d+: ", found.stdout) and "Traceback" not in found.stderr
     )
+
+
+def test_a_wrong_function_that_is_called_is_named(tmp_path):
+    """A task that fails because of another one says so."""
+    course = load()
+    caller, called = next((task, course.task(id)) for task in course.tasks if task.lesson == "21" for id in task.needs)
+    folder = tmp_path / "solved"
+    write_edition(course, ["21"], folder, solved=solved_files)
+    path = folder / called.file
+    text, head = path.read_text(), rf"(\n( *)def {called.name}\([^\n]*:\n)"
+    assert "passed" in python(folder, "check", caller.id).stdout
+    path.write_text(re.sub(head, r"\1\2    return None\n", text, count=1))
+    found = python(folder, "check", caller.id).stdout
+    assert f"first       task {called.id}  {called.name}, which this calls, does not pass" in found
+    assert "which this calls" not in python(folder, "check", called.id).stdout
 
 
 def test_a_changed_given_function_is_noted(edition, copy_of):

@@ -13,7 +13,7 @@ from ...support.shapes import Integer, Number
 from ...support.structured_files import read_json
 from ...support.tables import aligned
 from ..sandbox.host import Worker
-from ..shared.checking import PASSED, format_result, run_task
+from ..shared.checking import FAILED, PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
 from ..shared.extraction import Refused, extract_all, parse
 from ..shared.manifest import file_of, name_of
@@ -57,7 +57,7 @@ class Checker:
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
                 if any(outcome.headline == "not written yet" for outcome in result.outcomes):
                     notes = [self._size(task), *notes]
-                notes = [*notes, *self._not_compiled(task, result)]
+                notes = [*notes, *self._not_compiled(task, result), *self._called(task, result, worker)]
                 self._remember(task, result)
                 folder = self.course.folder(task).relative_to(self.course.root).as_posix()
                 yield task, result, "\n".join([format_result(result, folder), *notes])
@@ -84,6 +84,18 @@ class Checker:
         asked = {name for task in self.course.tasks for name in task.names_in(file)} | left_out
         original = self.originals[file]
         return sorted(each for each in _functions(ast.parse(original)) - asked if not _alike(original, tree, each))
+
+    def _called(self, task, result, worker):
+        """-> a line if the task failed and a task that it calls does not pass: the mistake may be there"""
+        if result.state != FAILED:
+            return []
+        names = {each.id: each for each in self.course.tasks}
+        for other in [names[id] for id in _calls(names, task) if id in self.properties]:
+            found = run_task(other, self.properties[other.id], worker, self.oracle, self.seed,
+                             enough=lambda outcome: outcome.state != PASSED)  # fmt: skip
+            if not found.passed:
+                return [f"  first       task {other.id}  {other.name}, which this calls, does not pass"]
+        return []
 
     def _not_compiled(self, task, result):
         """-> a line if a kernel passes that Numba cannot compile: the checks run it as plain Python"""
@@ -116,6 +128,14 @@ class Checker:
             state["tasks"][task.id] = {"state": result.state, "score": result.score,
                                        "code": fingerprint(self.course, task), "passing": passing}  # fmt: skip
             save_state(self.course, state)
+
+
+def _calls(tasks, task):
+    """The ids of the tasks whose functions this one calls, directly or through others; what is called first, first"""
+    found = []
+    for id in task.needs if task is not None else ():
+        found += [each for each in (*_calls(tasks, tasks.get(id)), id) if each not in found]
+    return found
 
 
 def _functions(tree):
