@@ -33,6 +33,8 @@ def cause_of_factor(factor, known, limit):
     for a in lengths:
         causes += [(a / b, f"{a} over {b}, two axis lengths: one for the other") for b in lengths if a != b]
     fitting = [cause for value, cause in causes if abs(factor / value - 1.0) < limit]
+    # Weights of 1/2 make plus for minus a factor of 3, which a sum over 3 explains better.
+    fitting = [cause for cause in fitting if ": plus " not in cause] or fitting
     return f". Is it {', or '.join(fitting[:MOST])}?" if fitting else ""
 
 
