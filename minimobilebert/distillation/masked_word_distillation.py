@@ -5,15 +5,21 @@
 Without a teacher, a = 1: plain masked words, the baseline.
 """
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..model.heads import masked_word_backward, masked_word_forward, words_name
 from ..model.parts import weighted
-from ..model.pretraining import mean_cross_entropy
-from ..ops.cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
-from .pretraining_distillation import mixed_targets
+from ..model.pretraining import PretrainingOutput, mean_cross_entropy
+from .pretraining_distillation import distillation_losses
+
+
+class _Labels(NamedTuple):
+    """What Equation 4 reads of a batch"""
+
+    masked_labels: np.ndarray
+    next_sentence_labels: np.ndarray
 
 
 def _at(hidden, positions):
@@ -25,10 +31,10 @@ def word_loss(logits, labels, teacher_logits=None, alpha=0.5):
     """logits, teacher_logits [M, V], labels [M] -> loss (float), dlogits [M, V]"""
     if teacher_logits is None:
         return mean_cross_entropy(logits, labels)
-    losses, cache = soft_cross_entropy_forward(logits, mixed_targets(teacher_logits, labels, alpha))
-    count = max(len(losses), 1)
-    dlogits = soft_cross_entropy_backward(np.full(losses.shape, 1.0 / count, losses.dtype), cache)
-    return math.fsum(losses) / count, dlogits
+    no_pairs = np.zeros((0, 2), logits.dtype)  # Equation 4 for a batch of no sentence pair
+    outputs = [PretrainingOutput(words, no_pairs, None) for words in (logits, teacher_logits)]
+    values, dlogits, _ = distillation_losses(*outputs, _Labels(labels, np.zeros(0, np.int32)), alpha)
+    return values["distillation_loss"], dlogits
 
 
 def masked_word_distillation(params, config, hidden, batch, teacher=None, alpha=0.5, share=1.0):

@@ -15,8 +15,6 @@ Backward (the teacher is fixed; N features, w = 1 / number of real tokens):
     3. dstudent += size_factor * w sign(variance difference) * 2 / N (student - mean student)
 
 A variance difference of exactly 0 is a kink of the absolute value; we use the derivative 0 there.
-
-The terms 2 and 3 of the released code have a bug. Lesson 13 asks you to find it; `lessons/differences.md` describes it.
 """
 
 from typing import NamedTuple
