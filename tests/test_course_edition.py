@@ -1,5 +1,6 @@
 """The student edition, used as a student uses it: nothing is given away, every command works, training is theirs."""
 
+import ast
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from minimobilebert.course.shared.recording import load_recordings
 from minimobilebert.course.student.check import watch
 from minimobilebert.course.student.line_counts import counted, known_lines, lines_of, update_lines
 from minimobilebert.course.student.progress_map import OTHERS, box_of, draw_map
-from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition
+from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition, write_package
 from minimobilebert.course.teacher.mutants import extracted, solutions_of
 from minimobilebert.course.teacher.solved import solved_files
 
@@ -60,8 +61,6 @@ def write_function(folder, name, body):
 
 def solution(name):
     """The body of a function in lesson 2's or 3's solutions"""
-    import ast
-
     for folder in ("02_linear", "03_normalisation"):
         text = (load().root / "lessons" / folder / "solutions.py").read_text()
         for node in ast.parse(text).body:
@@ -95,6 +94,41 @@ def test_nothing_else_gives_them_away(edition):
         assert gone not in names
     assert not [name for name in names if name.endswith(("solutions.py", "mutants.toml", ".pyc", ".nbi", ".nbc"))]
     assert not [name for name in names if "__pycache__" in name]
+
+
+# Functions of kernels/ that only left-out functions call, and that compute nothing that a task asks for: they find the
+# memory, the rows and the head that a loop works on.
+PLUMBING = {
+    "activation_scalars.py": {"_clip"}, "activations.py": {"_mapped_back"}, "exponential.py": {"tanh_scalar"},
+    "attention.py": {"matmul_transposed", "matmul_head", "_head_of", "_sequence_of", "_square_of", "_dropout", "_scale_of",
+                     "_squares_in", "_attention_forward", "_attention_backward"},
+    "cross_entropy.py": {"_backward"}, "gemm/quads.py": {"_clip"}, "quantized.py": {"_quantized_linear"},
+    "rows.py": {"row_maximum"},
+}  # fmt: skip
+
+
+def test_no_part_of_a_left_out_kernel_is_left_behind(tmp_path):
+    """A helper that only a left-out kernel calls may be the answer itself, such as the slope of GELU for one number."""
+    course = load()
+    write_package(course, course.tasks, tmp_path)
+    cuts = cuts_of(course.tasks)
+    mentioned_there, mentioned = mentions(tmp_path / "minimobilebert"), mentions(course.root / "minimobilebert")
+    left = {}
+    paths = (tmp_path / "minimobilebert/kernels").rglob("*.py")
+    for path in sorted(path for path in paths if "teaching" not in path.parts):
+        inside = path.relative_to(tmp_path / "minimobilebert/kernels").as_posix()
+        cut = cuts.get(f"minimobilebert/kernels/{inside}") or {}
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name in mentioned - mentioned_there - set(cut):
+                left.setdefault(inside, set()).add(node.name)
+    assert left == PLUMBING
+
+
+def mentions(folder):
+    """The names that the code of a folder uses"""
+    nodes = [node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.attr for node in nodes if isinstance(node, ast.Attribute)}  # fmt: skip
 
 
 def test_the_top_of_a_file_keeps_the_forward_and_not_the_gradients(edition):

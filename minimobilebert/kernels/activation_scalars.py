@@ -43,7 +43,7 @@ def gelu_tanh_scalar(x, like):
 
 @jit_inline
 def gelu_slope(x, like):
-    """Phi(x) + x phi(x)"""
+    """The slope of GELU at x, as in ops/gelu.py"""
     half, scale = like.dtype.type(-0.5), like.dtype.type(INVERSE_SQRT_2PI)
     v = _clip(x, like.dtype.type(FLAT))
     return multiply_add(v, scale * exp_scalar(half * v * v), normal_cdf_scalar(v))
@@ -51,7 +51,7 @@ def gelu_slope(x, like):
 
 @jit_inline
 def gelu_tanh_slope(x, like):
-    """s + x s (1 - s) 2u', s = sigmoid(2u)"""
+    """The slope of the tanh form at x, as in ops/gelu.py"""
     one, three = like.dtype.type(1.0), like.dtype.type(3.0)
     slope, cubic = like.dtype.type(SQRT_8_OVER_PI), like.dtype.type(CUBIC)
     v = _clip(x, like.dtype.type(FLAT))

@@ -36,7 +36,8 @@ def _cross_entropy_backward(dlosses, probabilities, labels, dlogits):
 
 @jit
 def _dot_with_difference(target, logits, largest):
-    """sum of target * (logits - largest); [V], [V]; subtracting afterwards would lose the digits of large logits"""
+    """target . (logits - largest); both [V]"""
+    # Subtracting after the sum would lose the digits of large logits.
     difference, total = np.empty(_CHUNK, logits.dtype), logits.dtype.type(0.0)
     for start in range(0, logits.size, _CHUNK):
         count = min(_CHUNK, logits.size - start)

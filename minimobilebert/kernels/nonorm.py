@@ -27,7 +27,7 @@ def _nonorm_forward(x, weight, bias, y):
 
 @jit
 def nonorm_backward_of_rows(dy, x, weight, dx, dweight, dbias):
-    """dx = dy * weight; the sums over these rows are added to dweight and dbias; dy, x, dx [R, N]"""
+    """As ops/nonorm.py for some rows: dy, x, dx [R, N]; what they give is added to dweight and dbias [N]"""
     N = weight.size
     for i in range(dy.shape[0]):
         dy_row, x_row, dx_row = view(dy, (i, 0), (N,)), view(x, (i, 0), (N,)), view(dx, (i, 0), (N,))

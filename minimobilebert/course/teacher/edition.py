@@ -27,7 +27,8 @@ from .edition_texts import AGENTS, README, TO_DERIVE, classroom, makefile
 
 # Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
-    "gradcheck/cases.py", "gradcheck/table.py", "bench", "parity", "verification", "ops/fused", "course/teacher",
+    "gradcheck/cases.py", "gradcheck/table.py", "bench", "parity", "verification", "course/teacher",
+    "ops/fused", "kernels/feed_forward.py", "kernels/feed_forward_rows.py",
 ]  # fmt: skip
 # What the package has besides Python: the web page of `export --page`.
 DATA = ["interop/page/files", "interop/page/onnxruntime-web-LICENSE.txt"]
