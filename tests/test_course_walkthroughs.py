@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from figures import SVG, differences, images_of, points_of, tree, words_of
 
+from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.teacher.edition import write_edition
+from minimobilebert.course.teacher.solved import solved_files
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WALKTHROUGHS = sorted((ROOT / "lessons").glob("*/walkthrough.py"))
 
@@ -46,6 +50,34 @@ def test_it_runs_and_draws_its_figures(path, tmp_path):
         assert not any(wrong.values()), wrong
     readme = (path.parent / "README.md").read_text(encoding="utf-8")
     assert all(f"](figures/{name})" in readme for name in committed)
+
+
+@pytest.fixture(scope="module")
+def solved_edition(tmp_path_factory):
+    """What a student has who has written every function."""
+    out, course = tmp_path_factory.mktemp("edition") / "student", load()
+    write_edition(course, [lesson.number for lesson in course.lessons], out, record=False, solved=solved_files)
+    return out
+
+
+# An editable installation of the project must not lend what an edition leaves out.
+START = """import runpy, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
+runpy.run_path(sys.argv[1], run_name="__main__")"""
+
+
+@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda path: path.parent.name)
+def test_it_runs_in_a_student_edition(path, solved_edition):
+    """The teacher's part, benchmarks, and fused and compiled functions are missing in it."""
+    numpy_only = 'use_backend("numpy")' in path.read_text(encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(solved_edition), "OMP_WAIT_POLICY": "passive"}
+    if numpy_only:
+        environment["MINIMOBILEBERT_BACKEND"] = "numpy"
+    inside = str(path.relative_to(ROOT))
+    done = subprocess.run([sys.executable, "-c", START, inside], cwd=solved_edition, env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr and len(done.stdout.splitlines()) > 5
 
 
 def test_a_figure_that_changed_is_seen():

@@ -96,7 +96,7 @@ print(f"\n3. the slope of a flip, whose right value is 1: without a copy {slopes
 
 # %%
 table = []
-if importlib.util.find_spec("minimobilebert.course.teacher.weak_checks") is None:
+if importlib.util.find_spec("minimobilebert.course.teacher") is None:
     print("\n4. the bank is not part of a student edition; its result is in this lesson's README and figure")
 else:
     from minimobilebert.course.shared.manifest import load
