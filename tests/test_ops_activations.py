@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minimobilebert.kernels.exponential import exp_scalar, log_scalar, tanh_scalar
 from minimobilebert.kernels.normal_distribution import normal_cdf_scalar
 from minimobilebert.kernels.runtime.jit import jit
-from minimobilebert.ops.gelu import gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
+from minimobilebert.ops.gelu import erf, gelu_backward, gelu_forward, gelu_tanh_backward, gelu_tanh_forward
 from minimobilebert.ops.relu import relu_backward, relu_forward
 from minimobilebert.ops.tanh import tanh_backward, tanh_forward
 
@@ -114,6 +114,18 @@ def test_float64_functions_are_within_two_units_in_the_last_place(size):
         assert distance(apply(_log, positive), np.array([math.log(v) for v in positive])).max() <= 2.0
     exact = np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in x])
     np.testing.assert_allclose(apply(_normal_cdf, x), exact, rtol=0, atol=4e-16)  # two units of numbers below 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e-300, 1e-9, 0.5, 0.9, 2.0, 8.0, 700.0])
+def test_erf_of_both_back_ends(backend, size, dtype):
+    """In float64 for both types; near 0 it is right relative to x."""
+    x = np.random.default_rng(5).uniform(-size, size, (40, 50)).astype(dtype)
+    exact = np.array([math.erf(float(v)) for v in x.reshape(-1)]).reshape(x.shape)
+    found = erf(x[:, ::2])
+    assert found.dtype == np.float64 and distance(found, exact[:, ::2]).max() <= 4.0
+    edges = np.array([0.0, -0.0, np.inf, -np.inf, np.nan], dtype)
+    np.testing.assert_array_equal(erf(edges), [0.0, -0.0, 1.0, -1.0, np.nan])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,4 @@
-"""ReLU, GELU, tanh and log, element by element (see the files of the same names in ops/ for the equations).
+"""ReLU, GELU, erf, tanh and log, element by element (see the files of the same names in ops/ for the equations).
 
     thread 0  | x[0] ..........  |  ->  y[0] ..........
     thread 1  | .......... x[N-1]|  ->  .......... y[N-1]
@@ -6,10 +6,12 @@
 Each number is read once and written once, 8 or 16 at a time.
 """
 
+import numpy as np
+
 from .activation_scalars import gelu_slope, gelu_tanh_scalar, gelu_tanh_slope, relu_scalar
 from .exponential import log_scalar, tanh_scalar
 from .multiply_add import multiply_add
-from .normal_distribution import normal_cdf_scalar
+from .normal_distribution import erf_scalar, normal_cdf_scalar
 from .rows import contiguous
 from .runtime.jit import jit_parallel, prange
 from .runtime.memory import empty_like
@@ -19,6 +21,12 @@ from .runtime.memory import empty_like
 def _logarithm(x, y):
     for i in prange(x.size):
         y[i] = log_scalar(x[i])
+
+
+@jit_parallel
+def _erf(x, y):
+    for i in prange(x.size):
+        y[i] = erf_scalar(x[i])
 
 
 @jit_parallel
@@ -129,3 +137,8 @@ def tanh_backward(dy, cache):
 def logarithm(x):
     """The compiled twin of ops/logarithm.py."""
     return _mapped(_logarithm, x)
+
+
+def erf(x):
+    """The compiled twin of ops/gelu.py."""
+    return _mapped(_erf, x.astype(np.float64))

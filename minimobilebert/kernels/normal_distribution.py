@@ -10,12 +10,15 @@ The tail beyond |x| is e^(-x^2/2), the bell curve, times a smooth function of t 
 plus an odd polynomial. Both polynomials are interpolated at Chebyshev points.
 """
 
+import math
+
 import numpy as np
 
 from .exponential import HALF, ONE, exp_scalar
 from .multiply_add import multiply_add
 from .runtime.jit import jit_inline
 
+SQRT_2 = math.sqrt(2.0)
 _TAIL_64 = (
     0.00380259688053929, -0.004649869683673154, -0.004615492472706975, 0.008337273366243346, 0.0033645114419221522,
     -0.010130476093722075, -0.002421286760090933, 0.011733405097125315, 0.00291043647825108, -0.014330776792360257,
@@ -57,8 +60,8 @@ def _normal_cdf_float32(x):
 
 
 @jit_inline
-def _normal_cdf_float64(x):
-    a = abs(x)
+def _tail_float64(a):
+    """Phi(-a), a >= 0"""
     t = 1.0 / multiply_add(0.25, a, 1.0)
     u, p = t - 0.38, 0.0
     for factor in _TAIL_64:
@@ -67,12 +70,35 @@ def _normal_cdf_float64(x):
     v = a if a < 40.0 else 40.0
     z = v * v
     missing = multiply_add(v, v, -z)
-    tail = p * t * exp_scalar(-0.5 * z) * (1.0 - 0.5 * missing)
-    far = tail if x < 0.0 else 1.0 - tail
-    q = 0.0
+    return p * t * exp_scalar(-0.5 * z) * (1.0 - 0.5 * missing)
+
+
+@jit_inline
+def _slope_float64(x):
+    """(Phi(x) - 1/2) / x near 0"""
+    v = x if abs(x) < 40.0 else 40.0
+    z, q = v * v, 0.0
     for factor in _NEAR_64:
         q = multiply_add(q, z, factor)
-    y = multiply_add(q, x, 0.5) if a < 1.25 else far
+    return q
+
+
+@jit_inline
+def _normal_cdf_float64(x):
+    a = abs(x)
+    tail = _tail_float64(a)
+    far = tail if x < 0.0 else 1.0 - tail
+    y = multiply_add(_slope_float64(x), x, 0.5) if a < 1.25 else far
+    return y if x == x else x
+
+
+@jit_inline
+def erf_scalar(x):
+    """erf(x) = 2 Phi(sqrt(2) x) - 1 in float64, within 1e-15; near 0 relative to x"""
+    v = x * SQRT_2
+    a = abs(v)
+    far = 1.0 - 2.0 * _tail_float64(a)
+    y = 2.0 * _slope_float64(v) * v if a < 1.25 else (-far if x < 0.0 else far)
     return y if x == x else x
 
 
