@@ -313,6 +313,8 @@ def once(t):
         b, panel = laid_out(t.rng.standard_normal((9, columns)), rows_contiguous), np.full((9, nr), np.nan)
         log, of_b, of_panel = t.run(watched_packing, b, panel)
         reads, writes = (np.sort(log[(log[:, 0] == i) & (log[:, 2] == w), 1]) for i, w in ((0, READ), (1, WRITTEN)))
+        copied = "a copy of b was read, and b itself is a view with any strides: index b[k, j]"
+        t.require(set(reads.tolist()) <= set(of_b.tolist()), copied, "what is read of b")
         text = f"b was read {reads.size} times, expected {of_b.size}: each number once"
         t.require(np.array_equal(reads, np.sort(of_b)), text, "what is read of b")
         text = f"the panel was written {writes.size} times, expected {of_panel.size}: each number once"

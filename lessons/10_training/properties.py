@@ -219,28 +219,24 @@ def rates(steps, peak, warmup_steps, total_steps, *end_fraction):
 
 
 def mistaken_rates(steps, peak, warmup_steps, total_steps, end_fraction):
-    """{what it looks like: the rates}"""
+    """{what it looks like: the rates}; from the right schedule with other arguments"""
 
-    def rates_with(decay, is_warmup=lambda step: step < warmup_steps):
-        return [peak * step / warmup_steps if is_warmup(step) else decay(step) for step in steps]
+    def after_warmup(*others, since=0):
+        right = rates(steps, peak, warmup_steps, total_steps, end_fraction)
+        wrong = rates([max(step - since, 0) for step in steps], peak, 0, *others)
+        return [a if step < warmup_steps else b for step, a, b in zip(steps, right, wrong, strict=True)]
 
-    def left(step):
-        return 1.0 - min(step, total_steps) / total_steps
-
-    def right(step):
-        return peak * (left(step) * (1.0 - end_fraction) + end_fraction)
-
-    after = total_steps - warmup_steps
     return {
         "the decay counts from the end of the warm-up; it has to count from step 0":
-            rates_with(lambda step: peak * (1.0 - (step - warmup_steps) / after * (1.0 - end_fraction))),
-        "the end is a share of the peak, not a rate":
-            rates_with(lambda step: peak * left(step) * (1.0 - end_fraction) + end_fraction),
-        "the end is a share of the peak, and its share grows as that of the peak falls":
-            rates_with(lambda step: peak * (left(step) + end_fraction)),
-        "it decays to 0, not to the end": rates_with(lambda step: peak * left(step)),
+            after_warmup(total_steps - warmup_steps, end_fraction, since=warmup_steps),
+        "the end is a share of the peak, not a rate": after_warmup(total_steps, end_fraction / peak),
+        "it decays to 0, not to the end": after_warmup(total_steps, 0.0),
+        "the end is mixed in, not added: it has no part in the rate at step 0":
+            [rate + (step >= warmup_steps) * peak * end_fraction
+             for step, rate in zip(steps, after_warmup(total_steps, 0.0), strict=True)],
         "at step warmup_steps the warm-up is over: wrong at that step alone":
-            rates_with(right, lambda step: step <= warmup_steps),
+            [peak if step == warmup_steps else rate
+             for step, rate in zip(steps, after_warmup(total_steps, end_fraction), strict=True)],
     }  # fmt: skip
 
 
@@ -248,7 +244,8 @@ def compare_rates(t, steps, arguments):
     right = np.array(t.expected(lambda: rates(steps, *arguments)))
     returned = t.run(rates, steps, *arguments)
     t.require(all(isinstance(rate, (int, float)) for rate in returned), "a rate is not a number", "rate")
-    for text, wrong in mistaken_rates(steps, *arguments).items() if len(arguments) == 4 else ():
+    likely = t.expected(lambda: mistaken_rates(steps, *arguments) if len(arguments) == 4 else {})
+    for text, wrong in likely.items():
         if np.abs(np.subtract(returned, wrong)).max() <= 1e-12 * arguments[0]:
             raise Different("rate", (), text, certainty=2)
     t.equal("rate", np.array(returned, np.float64), right)

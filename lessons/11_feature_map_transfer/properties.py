@@ -162,19 +162,28 @@ FACTORS = ("pattern_factor", "level_factor", "size_factor")
 
 def mistaken_terms(student, teacher, mask, **factors):
     """{what it looks like: the loss}, for one factor 1 and the others 0"""
-    weights = mask / max(int(mask.sum()), 1)
-    means = student.mean(axis=-1) - teacher.mean(axis=-1)
+    weights, n = mask / max(int(mask.sum()), 1), student.shape[-1]
+    of_student, of_teacher = student.mean(axis=-1), teacher.mean(axis=-1)
+    means = of_student - of_teacher
     variances = student.var(axis=-1) - teacher.var(axis=-1)
     if factors["level_factor"]:
+        sums = n * of_student - of_teacher, of_student - n * of_teacher
         return {"the absolute value of the difference of the means, not its square": (weights * abs(means)).sum(),
-                "the square of an average over all tokens: square first": (weights * means).sum() ** 2}  # fmt: skip
+                "the square of an average over all tokens: square first": (weights * means).sum() ** 2,
+                "the means are added, not subtracted": (weights * (of_student + of_teacher) ** 2).sum(),
+                "a sum over the student's features, not an average": (weights * sums[0] ** 2).sum(),
+                "a sum over the teacher's features, not an average": (weights * sums[1] ** 2).sum()}  # fmt: skip
     if factors["size_factor"]:
-        deviations, more = student.std(axis=-1) - teacher.std(axis=-1), student.shape[-1] / (student.shape[-1] - 1)
+        deviations, more = student.std(axis=-1) - teacher.std(axis=-1), n / (n - 1)
+        both = student.var(axis=-1) + teacher.var(axis=-1)
+        summed = n * student.var(axis=-1) - teacher.var(axis=-1)
         return {"standard deviations, not variances": (weights * abs(deviations)).sum(),
                 "variances divided by N - 1, not by N": more * (weights * abs(variances)).sum(),
                 "a variance divided by N - 1, the other by N":
                     (weights * abs(student.var(axis=-1) - teacher.var(axis=-1, ddof=1))).sum(),
                 "the square of the difference of variances, not its absolute value": (weights * variances**2).sum(),
+                "the variances are added, not subtracted": (weights * both).sum(),
+                "a sum of the student's squares, not an average": (weights * abs(summed)).sum(),
                 "the absolute value of an average: each token's first": abs((weights * variances).sum())}  # fmt: skip
     return {"the pattern without its normalisation": (weights * ((student - teacher) ** 2).mean(axis=-1)).sum()}
 
@@ -185,10 +194,13 @@ def each_term(t):
     for chosen in FACTORS:
         args = maps(t.rng, t.rng.permutation([6, 1, 4]), 6, 5, **{name: float(name == chosen) for name in FACTORS})
         right = t.expected(lambda args=args: reference(RELEASED)(**args)[0])
+        more = {name: t.expected(lambda args=args, name=name: reference(RELEASED)(**{**args, name: 1.0})[0])
+                for name in FACTORS if name != chosen}  # fmt: skip
         with t.case(f"{chosen} 1, the others 0"):
             result = t.call(*args.values())
             t.require(isinstance(result, tuple) and len(result) == 2, "found no pair, expected loss and cache")
-            for text, wrong in mistaken_terms(**args).items():
+            likely = {f"{name} is 0, and its term counts: where is it multiplied?": loss for name, loss in more.items()}
+            for text, wrong in {**mistaken_terms(**args), **likely}.items():
                 if isinstance(result[0], float) and abs(result[0] - wrong) <= 1e-10 * abs(wrong):
                     raise Different("loss", (), text, certainty=2)
             t.equal("loss", result[0], right)

@@ -50,6 +50,8 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
         kind, text = patterns.pattern_of_shape(found, expected, "another shape than documented")
         if text_of_input := patterns.an_input(found, known):
             kind, text = "named", text_of_input
+        elif kind == "shape" and known.depends is not None and (missing := known.depends(name)):
+            kind, text = "depends", f"{text}; {missing}"
         lines = [("shapes", f"{name} {found.shape}, expected {expected.shape}")]
         raise Different(name, lines, text, certainty=patterns.certainty(kind), kind=kind)
     if dtype is not None and found.dtype != dtype:
