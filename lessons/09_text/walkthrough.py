@@ -26,6 +26,7 @@ except NotImplementedError as missing:
 # ## 1. By hand
 
 # %%
+print("1. By hand")
 for word in ("unaffable", "units", "abcd", "affs", "unaffx"):
     print(f"{word:<10} {' '.join(toy.tokenize(word))}")
 
@@ -34,11 +35,12 @@ for word in ("unaffable", "units", "abcd", "affs", "unaffx"):
 # Pieces a word of the held-out chapters, for vocabularies learned from the others.
 
 # %%
+print("\n2. How large should a vocabulary be?")
 chapters = read_documents(DATA_FOLDER / "moby-dick.tar.bz2")
 training, held_out = [c for i, c in enumerate(chapters) if i % 10], chapters[::10]
 counts, fresh = count_words(training), count_words(held_out)
 total, unseen = sum(fresh.values()), [word for word in fresh if word not in counts]
-print(f"\n{len(training)} chapters, {sum(counts.values())} words, {len(counts)} different ones")
+print(f"{len(training)} chapters, {sum(counts.values())} words, {len(counts)} different ones")
 print(f"held out: {total} words; {sum(fresh[w] for w in unseen)} of them never occur in the other chapters")
 
 
@@ -79,9 +81,10 @@ if plt:
 # A is one run of sentences, B the next one or one from another chapter, by a fair coin.
 
 # %%
+print("\n3. Next sentences")
 tokenizer = WordPieceTokenizer(train_wordpiece(counts, 4000, progress=False))
 documents = tokenize_documents(training, tokenizer, progress=False)
-print("\nlength   pairs   B is random")
+print("length   pairs   B is random")
 for length in (16, 32, 64, 128, 256):
     examples = make_pretraining_examples(documents, length, np.random.default_rng(9))
     print(f"{length:>6} {len(examples.a_spans):>7} {examples.next_sentence_labels.mean():>12.1%}")
@@ -91,12 +94,13 @@ for length in (16, 32, 64, 128, 256):
 # One pair before and after, then the shares in 400 pairs.
 
 # %%
+print("\n4. Masks")
 examples = make_pretraining_examples(documents, 64, np.random.default_rng(9))
 ids, types, mask = assemble_pairs(examples.pieces, examples.a_spans[:400], examples.b_spans[:400], tokenizer, 64)
 masked, positions, labels = mask_tokens(ids, mask, tokenizer, 20, np.random.default_rng(1))
 row = 3
 first, second = (tokenizer.decode(ids[row][types[row] == segment]) for segment in (0, 1))
-print(f"\nsegment A, B    {first} | {second}")
+print(f"segment A, B    {first} | {second}")
 print(f"masked          {tokenizer.decode(masked[row][mask[row]], skip_special_tokens=False)}")
 print(f"to be predicted {' '.join(tokenizer.vocab[i] for i in labels[positions // 64 == row])}")
 after = masked.reshape(-1)[positions]
@@ -110,8 +114,9 @@ print(f"of the chosen: [MASK] {np.mean(after == tokenizer.mask_id):.1%}, unchang
 # the times a model sees it? Masks are drawn anew each time.
 
 # %%
+print("\n5. What can be trusted")
 visible = mask & (masked != tokenizer.mask_id) & (ids != tokenizer.cls_id) & (ids != tokenizer.sep_id)
-print(f"\nof {visible.sum()} visible pieces {(masked[visible] != ids[visible]).mean():.2%} are not what was written")
+print(f"of {visible.sum()} visible pieces {(masked[visible] != ids[visible]).mean():.2%} are not what was written")
 ever = np.zeros(ids.size, bool)
 words = (mask & (ids != tokenizer.cls_id) & (ids != tokenizer.sep_id)).reshape(-1)
 rng = np.random.default_rng(2)

@@ -44,6 +44,7 @@ except NotImplementedError as missing:
 # The student is the teacher, changed in one way at a time.
 
 # %%
+print("1. What each term sees")
 noise = rng.normal(size=teacher.shape)
 students = {
     "the teacher itself": teacher,
@@ -63,12 +64,13 @@ for name, student in students.items():
 # ## 2. The gradients of the three terms are at right angles
 
 # %%
+print("\n2. The gradients of the three terms are at right angles")
 student = 1.5 * teacher + 0.2 + 0.5 * noise
 gradients = {}
 for name, factors in ONE_AT_A_TIME.items():
     _, cache = normalized_feature_map_transfer_forward(student, teacher, mask, *factors)
     gradients[name] = normalized_feature_map_transfer_backward(1.0, cache)
-print("\ncosine of the angle between the gradients of two terms, the largest over all tokens")
+print("cosine of the angle between the gradients of two terms, the largest over all tokens")
 for first, second in (("pattern", "level"), ("pattern", "size"), ("level", "size")):
     a, b = gradients[first], gradients[second]
     cosine = (a * b).sum(axis=-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
@@ -79,7 +81,8 @@ for first, second in (("pattern", "level"), ("pattern", "size"), ("level", "size
 # The student is the teacher times c. Near c = 1 the gradient of the size does not become small: it changes sign.
 
 # %%
-print("\n   c      size   d size/dc    Equation 2   d/dc")
+print("\n3. The kink of the size term")
+print("   c      size   d size/dc    Equation 2   d/dc")
 for c in (0.9, 0.99, 0.999, 1.0, 1.001, 1.01, 1.1):
     value, cache = normalized_feature_map_transfer_forward(c * teacher, teacher, mask, 0.0, 0.0, 1.0)
     slope = float((normalized_feature_map_transfer_backward(1.0, cache) * teacher).sum())
@@ -92,11 +95,12 @@ for c in (0.9, 0.99, 0.999, 1.0, 1.001, 1.01, 1.1):
 # The same two texts, alone and with 12 columns of padding behind them.
 
 # %%
+print("\n4. Padding")
 short_student, short_teacher, real = student[:2, :4], teacher[:2, :4], np.ones((2, 4), bool)
 padded = [np.concatenate([x, rng.normal(size=(2, 12, 64))], axis=1) for x in (short_student, short_teacher)]
 padded_mask = np.arange(16) < np.full((2, 1), 4)
 everything = np.ones_like(padded_mask)
-print("\n                                    loss   largest gradient of a real token   of padding")
+print("                                    loss   largest gradient of a real token   of padding")
 for name, (s, t, m) in {
     "without padding": (short_student, short_teacher, real),
     "padded, over real tokens": (*padded, padded_mask),
@@ -111,6 +115,7 @@ for name, (s, t, m) in {
 # ## 5. A picture: the student is c times the teacher
 
 # %%
+print("\n5. A picture: the student is c times the teacher")
 scales = np.linspace(0.02, 2.0, 100)
 curves = [terms(c * teacher, teacher, mask) for c in scales]
 plt = pyplot()

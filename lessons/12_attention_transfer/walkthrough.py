@@ -28,6 +28,9 @@ except NotImplementedError as missing:
 
 
 # %%
+print("1. Divergence and cross-entropy")
+
+
 def cross_entropy(student, teacher):
     return float(-(softmax_forward(teacher)[0] * np.log(softmax_forward(student)[0])).sum(axis=-1).mean())
 
@@ -56,12 +59,13 @@ print(f"                the gradient of the KL divergence says {float((gradient 
 # ## 2. What the loss does not see
 
 # %%
+print("\n2. What the loss does not see")
 shifted = student.copy()
 shifted[0, 0, 2] += 5.0
 doubled = student.copy()
 doubled[0, 0, 2] *= 2.0
 moved, sharper = (attention_transfer_forward(scores, teacher, mask)[0] for scores in (shifted, doubled))
-print(f"\nthe loss {loss:.6f}; 5 added to one row of scores: {moved:.6f}; that row doubled: {sharper:.6f}")
+print(f"the loss {loss:.6f}; 5 added to one row of scores: {moved:.6f}; that row doubled: {sharper:.6f}")
 print(f"largest sum of a row of the gradient: {np.abs(gradient.sum(axis=-1)).max():.0e}")
 
 # %% [markdown]
@@ -69,6 +73,7 @@ print(f"largest sum of a row of the gradient: {np.abs(gradient.sum(axis=-1)).max
 # The second text has 4 real tokens. Keys 4 and 5 of every row, and the rows of queries 4 and 5, are padding.
 
 # %%
+print("\n3. Masked rows")
 short = mask.copy()
 short[1, 4:] = False
 real = short[:, None, :, None] & short[:, None, None, :]
@@ -90,13 +95,16 @@ print(f"a batch of padding only: loss {loss}, largest gradient {np.abs(attention
 
 
 # %%
+print("\n4. Which of the two comes first")
+
+
 def row(*probabilities):
     return np.log(np.array(probabilities)).reshape(1, 1, 1, -1) * np.ones((1, 1, len(probabilities), 1))
 
 
 two_keys, one_key, all_keys = row(0.49, 0.49, 0.01, 0.01), row(0.97, 0.01, 0.01, 0.01), row(0.25, 0.25, 0.25, 0.25)
 four = np.ones((1, 4), bool)
-print("\nstudent                      KL(teacher || student)   KL(student || teacher)")
+print("student                      KL(teacher || student)   KL(student || teacher)")
 for name, scores in (("looks at one of the two", one_key), ("looks everywhere", all_keys)):
     forward = attention_transfer_forward(scores, two_keys, four)[0]
     backward = attention_transfer_forward(two_keys, scores, four)[0]
@@ -107,16 +115,18 @@ for name, scores in (("looks at one of the two", one_key), ("looks everywhere", 
 # The TensorFlow 2 port takes the softmax of maps that are probabilities already.
 
 # %%
+print("\n5. A softmax too many")
 left, right = row(0.97, 0.01, 0.01, 0.01), row(0.01, 0.01, 0.01, 0.97)
 once = attention_transfer_forward(left, right, four)[0]
 twice = attention_transfer_forward(softmax_forward(left)[0], softmax_forward(right)[0], four)[0]
-print(f"\ntwo maps that look in opposite directions: KL {once:.4f}; after a second softmax {twice:.4f}")
+print(f"two maps that look in opposite directions: KL {once:.4f}; after a second softmax {twice:.4f}")
 
 # %% [markdown]
 # ## 6. A student that learns one map
 # Plain gradient descent on the student's scores.
 
 # %%
+print("\n6. A student that learns one map")
 scores, history = student.copy(), []
 for _ in range(200):
     loss, cache = attention_transfer_forward(scores, teacher, mask)
@@ -125,7 +135,7 @@ for _ in range(200):
 difference = np.abs(softmax_forward(scores)[0] - softmax_forward(teacher)[0]).max()
 offset = (scores - teacher).mean(axis=-1)
 kl, ce = history[-1]
-print(f"\nafter 200 steps: KL {kl:.6f}, cross-entropy {ce:.6f}; largest difference of the maps {difference:.4f};")
+print(f"after 200 steps: KL {kl:.6f}, cross-entropy {ce:.6f}; largest difference of the maps {difference:.4f};")
 print(f"rows of scores differ from the teacher's by up to {np.abs(offset).max():.2f} on average")
 
 plt = pyplot()

@@ -4,6 +4,8 @@
 # tasks (and those of lessons 11 and 12): in a student edition it works once they are written.
 
 # %%
+import sys
+
 import numpy as np
 
 from minimobilebert.config import ModelConfig
@@ -54,6 +56,7 @@ except NotImplementedError as missing:
 # ## 1. The multipliers
 
 # %%
+print("1. The multipliers")
 steps = np.arange(LAYERS * STEPS + 1)
 multipliers = np.array([[progressive_multiplier(int(s), layer, STEPS) for layer in range(LAYERS)] for s in steps])
 print(f"{LAYERS} layers, {STEPS} steps each\nstep    " + "".join(f"layer {layer:<4}" for layer in range(LAYERS)))
@@ -77,7 +80,8 @@ if plt:
 # One stage of progressive transfer: the loss of one layer. The gradient reaches that layer and all below it.
 
 # %%
-print("\nlargest gradient of a parameter, by layer")
+print("\n2. Whose loss moves whose parameters")
+print("largest gradient of a parameter, by layer")
 for asked in range(LAYERS):
     _, gradients = transfer([asked])
     found = [0.0] * LAYERS
@@ -92,6 +96,7 @@ for asked in range(LAYERS):
 # layer by layer. Every layer has a level and a size of its own, as layers do.
 
 # %%
+print("\n3. The bug to find")
 LEVELS_AND_SIZES = ((-1.0, 0.5), (0.0, 1.0), (0.2, 1.2), (4.0, 3.0))
 teacher_hiddens = [level + size * rng.normal(size=(2, 5, 64)) for level, size in LEVELS_AND_SIZES]
 
@@ -109,7 +114,7 @@ def statistics_losses(student_hiddens, teacher_hiddens):
     return losses
 
 
-print("\na student that is its teacher: level and size of each layer, which should be 0")
+print("a student that is its teacher: level and size of each layer, which should be 0")
 for layer, (level, size) in enumerate(statistics_losses(teacher_hiddens, teacher_hiddens)):
     print(f"  layer {layer}:  level {level:.4f}   size {size:.4f}")
 alone = statistics_losses(teacher_hiddens[2:3], teacher_hiddens[2:3])[0]
@@ -118,11 +123,14 @@ print(f"  a model of one layer:  level {alone[0]:.4f}   size {alone[1]:.4f}")
 # %% [markdown]
 # ## 4. Where it leads
 # Each layer of the student is moved and scaled until its loss is smallest, by trying. The true levels and variances
-# are printed beside it.
+# are printed beside it. It is the answer to a question, so it is printed on request only.
 
 # %%
+print("\n4. Where it leads")
 shifts, factors = np.linspace(-6.0, 6.0, 1201), np.linspace(0.05, 8.0, 1591)
-print("\nlayer   level: its teacher's   where the loss is smallest     variance: its teacher's   where it is smallest")
+answer = [
+    "layer   level: its teacher's   where the loss is smallest     variance: its teacher's   where it is smallest"
+]
 curves = []
 for layer, hidden in enumerate(teacher_hiddens):
     by_level, by_size = [], []
@@ -133,11 +141,18 @@ for layer, hidden in enumerate(teacher_hiddens):
         by_size.append(np.mean(np.abs(np.var(teacher_hiddens, axis=-1) - value)))
     curves.append(((mean[..., 0] - shifts[:, None, None]) ** 2).mean(axis=(1, 2)))
     best_level, best_size = shifts[int(np.argmin(by_level))], factors[int(np.argmin(by_size))]
-    print(f"{layer:>5}   {mean.mean():>20.2f} {best_level:>28.2f} {variance.mean():>27.2f} {best_size:>22.2f}")
+    answer.append(f"{layer:>5}   {mean.mean():>20.2f} {best_level:>28.2f} {variance.mean():>27.2f} {best_size:>22.2f}")
 means = [hidden.mean() for hidden in teacher_hiddens]
 variances = [hidden.var(axis=-1).mean() for hidden in teacher_hiddens]
-print(f"average of the layers' levels {np.mean(means):.2f}; of their variances {np.mean(variances):.2f};"
-      f" the middle of their variances, between {sorted(variances)[1]:.2f} and {sorted(variances)[2]:.2f}")  # fmt: skip
+low, high = sorted(variances)[1:3]
+answer.append(f"average of the layers' levels {np.mean(means):.2f}; of their variances {np.mean(variances):.2f};"
+              f" the middle of their variances, between {low:.2f} and {high:.2f}")  # fmt: skip
+ASKED = "answer" in sys.argv[1:]  # in a notebook: True
+print(
+    "\n".join(answer)
+    if ASKED
+    else "your answer first; then: python lessons/13_progressive_transfer/walkthrough.py answer"
+)
 
 if plt:
     figure, axes = plt.subplots(figsize=(6.0, 2.6))
@@ -153,6 +168,7 @@ if plt:
 # Yours: a model compared with itself, all its layers at once.
 
 # %%
+print("\n5. The property that finds it")
 losses, gradients = transfer([0, 1, 2, 3], teacher, TEACHER)
 largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
-print(f"\nyour losses, the teacher compared with itself: {losses['loss']:.1e}; largest gradient {largest:.1e}")
+print(f"your losses, the teacher compared with itself: {losses['loss']:.1e}; largest gradient {largest:.1e}")

@@ -44,6 +44,7 @@ except NotImplementedError as missing:
 # "the man worked as a [MASK]": the text had "mechanic" there. Numbers made up; the table shows who pulls which way.
 
 # %%
+print("1. One masked word")
 onehot, teacher = mixed_targets(teacher_logits, label, 1.0), mixed_targets(teacher_logits, label, 0.0)
 print(f"{'':<18}" + "".join(f"{word:>11}" for word in WORDS) + "      sum")
 p = softmax_forward(student_logits)[0]
@@ -64,16 +65,18 @@ for name, numbers in {
 # ## 2. One cross-entropy for two losses
 
 # %%
+print("\n2. One cross-entropy for two losses")
 hard, soft = (float(soft_cross_entropy_forward(student_logits, y)[0][0]) for y in (onehot, teacher))
 half = 0.5 * hard + 0.5 * soft
-print(f"\nL_MLM {hard:.6f}, L_KD {soft:.6f}, half of each {half:.6f}; against mixed targets {losses[0]:.6f}")
+print(f"L_MLM {hard:.6f}, L_KD {soft:.6f}, half of each {half:.6f}; against mixed targets {losses[0]:.6f}")
 
 # %% [markdown]
 # ## 3. The smallest value
 # The best student has the mixed targets themselves as its probabilities.
 
 # %%
-print("\nalpha   smallest loss possible   p(mechanic) there")
+print("\n3. The smallest value")
+print("alpha   smallest loss possible   p(mechanic) there")
 for alpha in (0.0, 0.25, 0.5, 0.75, 0.99):
     y = mixed_targets(teacher_logits, label, alpha)
     best = float(soft_cross_entropy_forward(np.log(y), y)[0][0])
@@ -84,6 +87,7 @@ for alpha in (0.0, 0.25, 0.5, 0.75, 0.99):
 # The released flag multiplies the teacher's hidden vector; LayerNorm stands between it and the logits.
 
 # %%
+print("\n4. A temperature that does nothing")
 hidden, table = rng.normal(size=(200, 32)), 0.7 * rng.normal(size=(50, 32))
 
 
@@ -106,6 +110,7 @@ for name, other in {
 # What counts is the cross-entropy on 2,000 new contexts, above the smallest possible one (the truth's entropy).
 
 # %%
+print("\n5. How much should the student believe?")
 SIZE, VOCABULARY, SEEN = 12, 30, 300
 truth = rng.normal(size=(SIZE, VOCABULARY))
 contexts, fresh = rng.normal(size=(SEEN, SIZE)), rng.normal(size=(2000, SIZE))
@@ -133,7 +138,7 @@ def above_floor(weight):
 
 
 ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-print("\ncross-entropy on new contexts, above the smallest possible")
+print("cross-entropy on new contexts, above the smallest possible")
 print(f"{'alpha':<16}" + "".join(f"{alpha:>8}" for alpha in ALPHAS) + "   the teacher itself")
 found = {}
 for name, weight in teachers.items():
@@ -154,6 +159,7 @@ if plt:
 # The teacher's opinion of the next sentence is not asked: another teacher there changes nothing.
 
 # %%
+print("\n6. Equation 4")
 ids = np.zeros((3, 8), np.int32)
 labels = rng.integers(0, 6, 5).astype(np.int32)
 batch = PretrainingBatch(ids, ids, ids == 0, np.arange(5), labels, np.array([0, 1, 0], np.int32))
@@ -167,7 +173,7 @@ student_output, teacher_output = output(), output()
 losses, dwords, dnext = distillation_losses(student_output, teacher_output, batch, 0.5)
 negated = teacher_output._replace(next_sentence_logits=-teacher_output.next_sentence_logits)
 again, _, _ = distillation_losses(student_output, negated, batch, 0.5)
-print(f"\nL_PD {losses['loss']:.6f} = words {losses['distillation_loss']:.6f} + next sentence {losses['nsp_loss']:.6f};"
+print(f"L_PD {losses['loss']:.6f} = words {losses['distillation_loss']:.6f} + next sentence {losses['nsp_loss']:.6f};"
       f" with the teacher's next-sentence logits turned round {again['loss']:.6f}")  # fmt: skip
 sums = [np.abs(gradient.sum(axis=1)).max() for gradient in (dwords, dnext)]
 print(f"largest sum of a gradient's row: words {sums[0]:.0e}, next sentence {sums[1]:.0e}")
