@@ -7,6 +7,7 @@ import pytest
 
 from minimobilebert.course.shared.dependence import Dependence, degrees, in_words
 from minimobilebert.course.shared.manifest import load
+from minimobilebert.course.shared.trial import known_of
 from minimobilebert.course.teacher import diagnoses
 from minimobilebert.course.teacher.grading import Grader
 from minimobilebert.course.teacher.policy import Policy
@@ -190,6 +191,32 @@ def test_a_change_of_an_input_that_makes_it_right_is_named(text):
         return Dependence(function, GIVEN, degrees(right, GIVEN), ["y", "z"]).what_if("y", right(**GIVEN)[0], 1e-8)
 
     assert text in ask(WHAT_IF[text]) and ask(lambda dy, c: (np.sin(dy) + c["weight"], None)) is None
+
+
+def test_a_share_the_wrong_way_round_is_named():
+    given = {"x": RNG.normal(size=(2, 5)), "y": RNG.normal(size=(2, 5)), "alpha": 0.3}
+
+    def mixed(x, y, alpha):
+        return (alpha * x + (1.0 - alpha) * y,)
+
+    def ask(function):
+        return Dependence(function, given, degrees(mixed, given), ["z"]).what_if("z", mixed(**given)[0], 1e-8)
+
+    assert "right if alpha is replaced by 1 - alpha" in ask(lambda x, y, alpha: mixed(x, y, 1.0 - alpha))
+    assert ask(lambda x, y, alpha: mixed(x, y, alpha**2)) is None
+
+
+def test_plus_for_minus_is_said_where_nothing_else_fits():
+    weights = Known({"x": np.ones((4, 3))}, named={"weights": np.full((4, 1), 0.5)})
+    assert "plus" not in cause_of_factor(3.0, weights, 1e-8) and "an axis length, 3" in cause_of_factor(
+        3.0, weights, 1e-8
+    )
+    assert "plus alpha for minus alpha" in cause_of_factor(1.4 / 0.6, Known({}, named={"alpha": 0.4}), 1e-8)
+
+
+def test_numbers_without_a_name_are_not_named():
+    known = known_of({"steps": [3, 4], "updates": [({"w": np.ones(2)}, 0.5)], "rate": 0.1})
+    assert list(known.named) == ["updates[0][0]['w']", "rate"]
 
 
 # --- the messages as a student reads them

@@ -350,6 +350,48 @@ def test_the_path_to_a_difference_is_its_name():
     assert caught.value.tensor == "it['a'][1]['b']" and [label for label, _ in caught.value.lines] == ["found"]
 
 
+def test_a_long_key_is_abbreviated():
+    with pytest.raises(Different) as caught:
+        comparison.same("cuts", {"a" * 100: [1]}, {"a" * 100: [1, 2]}, 1e-12)
+    assert caught.value.tensor == "cuts['aaaaaaaaaaaaaaaa...' (100 characters)]"
+    with pytest.raises(Different) as caught:
+        comparison.same("cuts", {}, {"b" * 100: 1}, 1e-12)
+    assert caught.value.looks_like == "keys of cuts: no 'bbbbbbbbbbbbbbbb...' (100 characters)"
+
+
+def test_a_special_case_s_dependence_gives_way_to_the_main_property(worker):
+    """At a border a result depends on less, and a few numbers are others in another order."""
+
+    def main(t):
+        raise Different("y", (), "no common mistake", certainty=0, kind="other")
+
+    def border(kind):
+        def check(t):
+            raise Different("y", (), f"a {kind}", certainty=2, kind=kind)
+
+        return check
+
+    task_ = task(f"{NONORM}:nonorm_forward")
+    for kind, name in (("depends", "main"), ("permuted", "main"), ("constant factor", "border")):
+        checks = [
+            Property("01.1", "main", "main", 1, True, main),
+            Property("01.1", "border", "border", 1, False, border(kind)),
+        ]
+        assert run_task(task_, checks, worker, Live(), 1).shown.name == name
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    ("np.float32(2.0)", "a float32 of NumPy's, expected a Python float"), ("np.array([2.0])", "an array of shape (1,)"),
+])  # fmt: skip
+def test_a_loss_is_a_python_float(value, words):
+    code = f"def feature_map_transfer_forward(student, teacher, mask):\n    return {value}, None"
+    function = "minimobilebert/distillation/feature_map_transfer.py:feature_map_transfer_forward"
+    with Worker(ROOT) as worker:
+        worker.install(function, code)
+        result = run_task(load().task("11.2"), load_properties(load(), ["11.2"])["11.2"], worker, Live(), 1)
+    assert words in " ".join(outcome.looks_like for outcome in result.outcomes)
+
+
 def test_infinity_and_nan_may_be_expected():
     comparison.equal("y", np.array([np.inf, -np.inf, np.nan, 1.0]), np.array([np.inf, -np.inf, np.nan, 1.0]), 1e-12)
     with pytest.raises(Different):
