@@ -115,10 +115,12 @@ def both(task, weight_of_values):
         for rows in range(6):
             for depth in range(10):
                 a, b, out = operands(t.rng, rows, depth, 3)
-                t.equal("out", product(t, a, b, out), a @ b)
+                with t.case(f"a [{rows}, {depth}], b [{depth}, 3]"):
+                    t.equal("out", product(t, a, b, out), a @ b)
         for shape in ((3, 5, 0), (3, 5, 1), (1, 1, 1)):
             a, b, out = operands(t.rng, *shape)
-            t.equal("out", product(t, a, b, out), a @ b)
+            with t.case(f"a {list(shape[:2])}, b {list(shape[1:])}"):
+                t.equal("out", product(t, a, b, out), a @ b)
 
     @prop(task, weight=1)
     def types(t):

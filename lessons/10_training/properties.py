@@ -175,6 +175,12 @@ def clip(t, gradients, max_norm, tolerance=1e-10):
     t.unchanged(["gradients"], [gradients], [after[0]])
     t.require(isinstance(result, (tuple, list)) and len(result) == 2, "expected two things: norm, factor")
     t.require(all(isinstance(x, (float, np.floating)) for x in result), "norm and factor are not both floats")
+    if (
+        right[0] not in (0.0, 1.0)
+        and np.isfinite(right[0])
+        and abs(result[0] - right[0] ** 2) <= tolerance * right[0] ** 2
+    ):
+        raise Different("norm", (), "the sum of the squares without its square root", certainty=2)
     for name, found, expected in zip(("norm", "factor"), result, right, strict=True):
         t.same(name, float(found), expected, tolerance)
 
