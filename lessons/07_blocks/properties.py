@@ -166,7 +166,8 @@ def feed_forward_sizes(t):
     """sizes 0 and 1, and no bottleneck"""
     for more in ({"tokens": (0, 2)}, {"tokens": (1, 1)}, {**KINDS[BERT], "key_query_shared_bottleneck": False}):
         given, (y, *_) = feed_forward(t, part="", **more)
-        t.equal("y", t.run(run_feed_forward, *given)[0], y)
+        with t.case(f"x {list(given[3].shape)}"):
+            t.equal("y", t.run(run_feed_forward, *given)[0], y)
 
 
 @prop("07.1", weight=1)
@@ -250,7 +251,8 @@ def feed_forward_backward_dropout(t):
 def feed_forward_backward_sizes(t):
     """sizes 0 and 1"""
     for tokens in ((0, 2), (1, 1)):
-        compare_feed_forward(t, tokens=tokens)
+        with t.case(f"{tokens[0]} sequences, {tokens[1]} tokens"):
+            compare_feed_forward(t, tokens=tokens)
 
 
 @prop("07.2", weight=1)
@@ -319,9 +321,10 @@ def block_sizes(t):
     """one token, no sequence, scores that are not kept"""
     for more in ({"tokens": (1, 1)}, {"tokens": (0, 2)}, {"keep_scores": False}):
         given, (y, cache, *_) = block(t, RELEASED, **more)
-        returned = t.run(run_block, *given)
-        t.equal("y", returned[0], y)
-        t.same("attention's cache", returned[1].self_attention.attention, cache.self_attention.attention)
+        with t.case(", ".join(f"{name} {value}" for name, value in more.items())):
+            returned = t.run(run_block, *given)
+            t.equal("y", returned[0], y)
+            t.same("attention's cache", returned[1].self_attention.attention, cache.self_attention.attention)
 
 
 @prop("07.3", weight=1)

@@ -205,7 +205,8 @@ def not_finite(t):
     for wrong in (np.inf, -np.inf, np.nan):
         gradients = gradients_of(t.rng)
         gradients["layer.dense.weight"][1, 2] = wrong
-        clip(t, gradients, 1.0)
+        with t.case(f"one number is {wrong}"):
+            clip(t, gradients, 1.0)
 
 
 @prop("10.2", weight=1)
@@ -284,4 +285,5 @@ def ends(t):
 @prop("10.3", weight=1)
 def no_warmup(t):
     """a run without warm-up starts at the peak"""
-    compare_rates(t, list(range(12)), (float(t.rng.uniform(0.1, 1.0)), 0, 10))
+    with t.case("warmup_steps 0, total_steps 10"):
+        compare_rates(t, list(range(12)), (float(t.rng.uniform(0.1, 1.0)), 0, 10))

@@ -107,7 +107,8 @@ def values(t):
 def borders(t):
     """a batch of padding only gives zeros, and no division by 0; one token; no text"""
     for special in (np.zeros((2, 3), bool), np.ones((1, 1), bool), np.zeros((0, 4), bool), mask_of((0, 2), 3)):
-        compare(t, special)
+        with t.case(f"mask {special.astype(int).tolist()}"):
+            compare(t, special)
 
 
 @prop("11.2:token_weights", weight=1)

@@ -140,7 +140,8 @@ def values(t):
     """losses and gradients of some layers are right, under both feature losses"""
     for feature_loss in ("paper", "released"):
         for layers in ([0, 2], [1], [2, 1, 0]):
-            compare_losses(t, (*outputs(t.rng), layers, settings_of(t.rng, feature_loss), 3))
+            with t.case(f"layers {layers}, {feature_loss!r}"):
+                compare_losses(t, (*outputs(t.rng), layers, settings_of(t.rng, feature_loss), 3))
 
 
 @prop("13.2", weight=2, essential=True)
@@ -175,14 +176,16 @@ def only_its_own_partner(t):
 def factors_of_zero(t):
     """a factor of 0 switches a loss's gradient off; its value is still reported"""
     for factors in ((0.0, 1.5), (0.7, 0.0), (0.0, 0.0)):
-        compare_losses(t, (*outputs(t.rng), [0, 2], TransferSettings("released", *factors), 3))
+        with t.case(f"feature_factor {factors[0]}, attention_factor {factors[1]}"):
+            compare_losses(t, (*outputs(t.rng), [0, 2], TransferSettings("released", *factors), 3))
 
 
 @prop("13.2", weight=1)
 def shares(t):
     """each layer counts 1/L of the whole student, however many layers are asked for"""
     for layers in ([], [3], [0, 3]):
-        compare_losses(t, (*outputs(t.rng, layers=4), layers, settings_of(t.rng, "released"), 4))
+        with t.case(f"layers {layers} of 4"):
+            compare_losses(t, (*outputs(t.rng, layers=4), layers, settings_of(t.rng, "released"), 4))
 
 
 @prop("13.2", weight=1)
