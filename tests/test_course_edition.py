@@ -284,8 +284,8 @@ def test_a_wrong_function_that_is_called_is_named(tmp_path):
     assert "passed" in python(folder, "check", caller.id).stdout
     path.write_text(re.sub(head, r"\1\2    return None\n", text, count=1))
     found = python(folder, "check", caller.id).stdout
-    assert f"first       task {called.id}  {called.name}, which this calls, does not pass" in found
-    assert "which this calls" not in python(folder, "check", called.id).stdout
+    assert f"first       task {called.id}, which this one needs, does not pass: {called.name}" in found
+    assert "which this one needs" not in python(folder, "check", called.id).stdout
 
 
 def test_a_changed_given_function_is_noted(edition, copy_of):

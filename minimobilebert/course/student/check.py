@@ -86,15 +86,24 @@ class Checker:
         return sorted(each for each in _functions(ast.parse(original)) - asked if not _alike(original, tree, each))
 
     def _called(self, task, result, worker):
-        """-> a line if the task failed and a task that it calls does not pass: the mistake may be there"""
+        """-> a line if the task failed and a task that it needs does not pass: the mistake may be there
+
+        Those that passed since they were changed are not run again.
+        """
         if result.state != FAILED:
             return []
-        names = {each.id: each for each in self.course.tasks}
+        names, known = {each.id: each for each in self.course.tasks}, self._passing()
         for other in [names[id] for id in _calls(names, task) if id in self.properties]:
+            if known[other.id] == len(self.properties[other.id]):
+                continue
             found = run_task(other, self.properties[other.id], worker, self.oracle, self.seed,
-                             enough=lambda outcome: outcome.state != PASSED)  # fmt: skip
-            if not found.passed:
-                return [f"  first       task {other.id}  {other.name}, which this calls, does not pass"]
+                             enough=lambda outcome: outcome.state == FAILED)  # fmt: skip
+            for outcome in found.outcomes:
+                if outcome.state == FAILED:
+                    text = f"task {other.id}, which this one needs, does not pass: {outcome.function}"
+                    return [f"  first       {text}"]
+            if found.passed:
+                self._remember(other, found)
         return []
 
     def _not_compiled(self, task, result):
