@@ -14,7 +14,7 @@ ifneq ($(unknown),)
 $(error found $(unknown), expected some of $(VARIABLES))
 endif
 # What a target makes use of, beside PYTHON and EXTRAS. Whatever else is given would be ignored.
-takes-train-tiny := SEED OUT TEXT SET
+takes-train-tiny := SEED OUT TEXT SET ARGS
 takes-sweep := SEED OUT
 takes-distil := SEED OUT TEXT SET DATA MODEL ARGS
 takes-student := SEED OUT LESSONS
@@ -135,7 +135,7 @@ doctor: setup
 	@$(MINI) doctor
 
 train-tiny: setup
-	@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
+	@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET) $(call several,,ARGS)
 
 distil: setup
 	@$(MINI) distil --seed $(call value_or,SEED,1) --out $(call value_or,OUT,runs/distilled) $(call option,--teacher,MODEL) $(call several,--text,TEXT) $(call several,--set,SET) $(call option,--measure stsb --data,DATA) $(call several,,ARGS)

@@ -189,6 +189,8 @@ ELSEWHERE = {
     MINI + "check": "test_course_edition.py::test_a_student_s_way_through_a_task",
     MINI + "check --watch": "test_course_edition.py::test_watch_checks_again_after_a_change_and_moves_on",
     "make watch T=TASK": "test_course_edition.py::test_watch_checks_again_after_a_change_and_moves_on",
+    "make train-tiny ARGS=--anyway": "test_course_edition.py::test_training_uses_the_student_s_functions",
+    'make train-tiny SET="teacher_steps=50"': "test_makefile.py::test_a_student_edition_reads_variables_alike",
     MINI + "train-tiny --out runs/mine --set vocab_size=2048 sequence_length=32 batch_size=32 max_predictions=5"
     " teacher_steps=400 task_steps=20 evaluation_batches=8": "test_course_end.py::test_a_model_is_quantised_with_the_student_s_functions",
     MINI + "export runs/mine --page mine --int8": "test_course_end.py::test_it_runs_in_a_browser_of_a_phone",

@@ -430,24 +430,29 @@ def test_every_task_has_a_box_on_the_map():
 
 
 def test_training_uses_the_student_s_functions(edition, tmp_path, copy_of):
-    """Not written: it stops and says which. Right: it trains. Wrong on purpose: it computes something else."""
+    """Not written, or wrong: it stops and says which. Right: it trains. Wrong on purpose: it computes something else."""
     text = write_text(tmp_path / "text")
     settings = [f"{name}={value}" for name, value in {**SMALL, "teacher_steps": 2, "distillation_steps": 2}.items()]
     folder = copy_of(edition)
 
-    def train(name):
-        return python(folder, "train-tiny", "--text", text, "--out", tmp_path / name, "--set", *settings)
+    def train(name, *more):
+        return python(folder, "train-tiny", "--text", text, "--out", tmp_path / name, "--set", *settings, *more)
 
     found = train("none")
+    used = [f"{task.id} {task.written_as}" for task in tasks()]
+    assert found.returncode == 2 and not (tmp_path / "none").exists()
+    assert f"not written yet: {', '.join(used)}\n" in found.stderr
+    found = train("none", "--anyway")
     assert found.returncode == 1 and re.search(r"failed: task 0\d\.\d \(", found.stderr)
-    assert f"not written yet: {', '.join(task.id for task in tasks())}" in found.stderr
     for name in [name for task in tasks() for file in task.files for name in task.names_in(file)]:
         write_function(folder, name, "    import math\n\n" + solution(name))
     found = train("right")
-    assert found.returncode == 0, found.stderr
+    assert found.returncode == 0 and "your model computes what the reference computes" in found.stderr, found.stderr
     path = folder / "minimobilebert/ops/nonorm.py"
     path.write_text(path.read_text().replace("weight * x + bias", "weight * x + bias + 0.5"))
-    assert train("wrong").returncode == 0
+    found = train("wrong")
+    assert found.returncode == 2 and "task 03.6  nonorm_forward: " in found.stderr
+    assert train("wrong", "--anyway").returncode == 0
     right, wrong = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("right", "wrong"))
     assert right["student"] != wrong["student"]
     assert right["teacher"] == wrong["teacher"]  # it normalises with LayerNorm

@@ -220,7 +220,7 @@ def _documented_settings(command):
 
 
 def test_the_reference_lists_the_settings_of_train_tiny_with_their_defaults():
-    found = {name: value_of(text, tiny_settings._SHAPES[name], name)
+    found = {name: value_of(text, tiny_settings.SHAPES[name], name)
              for name, text in _documented_settings("train-tiny").items()}  # fmt: skip
     assert {"seed": 1, **found} == dataclasses.asdict(tiny_settings.TinySettings())
 

@@ -189,6 +189,9 @@ def test_a_student_edition_reads_variables_alike(tmp_path):
         "a b",
         "c",
     ]
+    assert edition.command("train-tiny", "SET=teacher_steps=50 'batch_size=8'", "ARGS=--anyway")[-4:] == [
+        "--set", "teacher_steps=50", "batch_size=8", "--anyway",
+    ]  # fmt: skip
     assert edition.command("watch", "T=02.1 3") == ["check", "02.1", "3", "--watch"]
 
 

@@ -52,7 +52,7 @@ ROOMS["bench"] = {"distributed", "distilling", "distillation", "finetuning", "pi
 ROOMS["verification"] = {"pipeline", "inference", "distillation", "tasks", "training", "model", "ops", "kernels",
                          "text"} | GROUND  # fmt: skip
 ROOMS["gradcheck"] = {"distillation", "model", "ops", "kernels"} | GROUND
-ROOMS["course"] = {"kernels", "gradcheck"} | GROUND
+ROOMS["course"] = {"pipeline", "kernels", "gradcheck"} | GROUND
 ROOMS["website"] = {"course"} | GROUND
 ROOMS["commands"] = {*ROOMS, "bootstrap", "doctor"} | GROUND
 # Rooms that have rooms of their own: the same rule inside. Without course/teacher/ a student edition must work.

@@ -23,11 +23,13 @@ def course(arguments):
     from ..course.shared.manifest import load
     from ..course.shared.properties import load_properties
     from ..course.student.line_counts import update_lines
+    from ..course.teacher.rehearsing import update_rehearsal
     from ..course.teacher.tables import describe, update
 
     course = load()
     load_properties(course)
     changed = [*update(course, arguments.write), *update_lines(course, arguments.write)]
+    changed += update_rehearsal(course, arguments.write)
     print(describe(course))
     for path in changed:
         print(

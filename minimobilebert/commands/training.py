@@ -9,28 +9,21 @@ from .options import file_name, json_option, pairs, seed_numbers, seed_option, s
 
 
 def train_tiny(arguments):
+    from ..distributed.communicator import current
     from ..pipeline.report import format_table, results_table
     from ..pipeline.train_tiny import run
 
-    _say_what_is_missing()
-    summary = run(seed=arguments.seed, out=arguments.out, text=arguments.text, settings=pairs(arguments.set))
+    changes = pairs(arguments.set)
+    if (ROOT / "lessons" / "edition.json").exists() and current().rank == 0:
+        from ..course.shared.manifest import load
+        from ..course.student.before_training import before_training
+        from ..pipeline.settings import settings_from_strings
+
+        before_training(load(), settings_from_strings(arguments.seed, changes), arguments.anyway)
+    summary = run(seed=arguments.seed, out=arguments.out, text=arguments.text, settings=changes)
     print(format_table(results_table(summary)))
     print(f"\n{summary['seconds']['total'] / 60:.1f} minutes. Report: {pathlib.Path(arguments.out) / 'report.html'}")
     return 0
-
-
-def _say_what_is_missing():
-    """In a student edition, list the functions that are not written yet, because training stops at the first one."""
-    from ..course.shared.manifest import load
-    from ..course.student.check import written
-    from ..support.terminal import say
-
-    if not (ROOT / "lessons" / "edition.json").exists():
-        return
-    course = load()
-    missing = {task.id for task in course.tasks} - {task.id for task in written(course, course.tasks)}
-    if missing:
-        say(f"not written yet: {', '.join(sorted(missing))}; training stops when it needs one of them")
 
 
 def _train_tiny_arguments(parser):
@@ -40,6 +33,8 @@ def _train_tiny_arguments(parser):
     )
     parser.add_argument("--text", nargs="+", type=file_name, metavar="FOLDER",
                         help="your own .txt files in one or more folders, one document per file, UTF-8")  # fmt: skip
+    parser.add_argument("--anyway", action="store_true", help="train even if a check of your functions fails (in a"
+                        " student edition)")  # fmt: skip
     settings_option(parser)
 
 

@@ -113,7 +113,10 @@ class RunFolder:
     asked     {name: value} of config.json
     data      what the stages read, with `tokenizer` and `fingerprint`; None until `start`
     seconds   {stage: seconds}
+    log_every steps between two lines of metrics.jsonl
     """
+
+    log_every = 10
 
     def __init__(self, folder, settings, asked):
         """ValueError if `folder` already contains a run with other settings: two runs must not mix."""

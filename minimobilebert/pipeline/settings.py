@@ -10,7 +10,7 @@ from ..support.numbers import COUNT, FACTOR, RATE, SEED, value_of
 from ..support.shapes import Number, OneOf, ShapeError, check
 
 # The valid values of each setting. config.py has those of the model's sizes.
-_SHAPES = {
+SHAPES = {
     "seed": SEED,
     "precision": OneOf(*PRECISIONS),
     "parts": COUNT,
@@ -129,7 +129,7 @@ class TinySettings:
     clip_norm: float = 1.0
 
     def __post_init__(self):
-        check_values(self, _SHAPES)
+        check_values(self, SHAPES)
 
     @property
     def teacher_config(self):
@@ -165,4 +165,4 @@ class TinySettings:
 
 def settings_from_strings(seed, changes):
     """TinySettings from `--seed` and the arguments of `--set`; ConfigError for an unknown name or a bad value."""
-    return TinySettings(**values_from_strings(changes, _SHAPES, seed))
+    return TinySettings(**values_from_strings(changes, SHAPES, seed))

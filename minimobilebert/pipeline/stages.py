@@ -43,7 +43,7 @@ def train_stage(
         update_rule=UpdateRule(
             optimizer, schedule, multipliers, settings.clip_norm, sharing_of(settings)
         ),
-        records=Records(run.folder / name, configuration),
+        records=Records(run.folder / name, configuration, run.log_every),
     )  # fmt: skip
     run.note_seconds(name, result.seconds)
     return params

@@ -48,9 +48,13 @@ def prepare_text(settings, text, folder):
     """
     documents, fingerprint = documents_of(text)
     check_same_contents(folder, {**begun_with(folder), "text": fingerprint})
+    return data_of(documents, settings, known_vocabulary(folder), fingerprint, has_task=not text_folders(text))
+
+
+def data_of(documents, settings, tokenizer=None, fingerprint="", has_task=True):
+    """Documents -> TextData, as in `prepare_text`. tokenizer: None to train it; has_task: with the era task"""
     training, held_out = split_documents(documents, settings.held_out_fraction, settings.seed)
     say(f"text: {len(training)} documents to train on, {len(held_out)} held out")
-    tokenizer = known_vocabulary(folder)
     if tokenizer is None:
         tokenizer = WordPieceTokenizer(train_wordpiece(count_words(training), settings.vocab_size))
 
@@ -61,7 +65,7 @@ def prepare_text(settings, text, folder):
     batches = PretrainingBatches(examples, tokenizer, *sizes)
     evaluation = evaluation_batches(held_out_examples, tokenizer, *sizes, count=settings.evaluation_batches)
     task = None
-    if not text_folders(text):
+    if has_task:
         held_out_names = {document.name for document in held_out}
         task = make_era_task(
             documents, held_out_names, tokenizer, settings.task_batch_size, settings.sequence_length, settings.seed

@@ -67,7 +67,13 @@ def _train(tiny_run, text):
         "student_from_scratch": stages.train_from_scratch(tiny_run),
     }
     on_task = fine_tune_all(tiny_run, models) if tiny_run.data.task else {}
-    return summarise(tiny_run, models, student.get("transfer", student["student"]), on_task)
+    leader_only()
+    summary, attention = measure(tiny_run, models, student.get("transfer", student["student"]), on_task)
+    summary["seconds"] = {**tiny_run.seconds, "total": sum(tiny_run.seconds.values())}
+    write_report(tiny_run.folder, summary, attention)
+    write_json(tiny_run.folder / SUMMARY, summary)
+    tiny_run.finish(SUMMARY, "report.html")
+    return summary
 
 
 def _config(settings, model):
@@ -102,9 +108,8 @@ def score(run, models, task_accuracies):
     return scores
 
 
-def summarise(run, models, transferred, task_accuracies):
-    """Take the measurements of the report; write report.html and summary.json -> the summary"""
-    leader_only()
+def measure(run, models, transferred, task_accuracies):
+    """Take the measurements of the report -> the summary without seconds, the attention maps"""
     settings, data, teacher = run.settings, run.data, models["teacher"]
     summary = {"seed": settings.seed, "steps": settings.steps_by_stage(), "settings": dataclasses.asdict(settings)}
     summary |= run.timed("evaluation", score, run, models, task_accuracies)
@@ -118,10 +123,4 @@ def summarise(run, models, transferred, task_accuracies):
     }
     tokens, teacher_maps = attention_maps(*pair, data.tokenizer, EXAMPLE_SENTENCE)
     _, student_maps = attention_maps(models["student"], settings.student_config, data.tokenizer, EXAMPLE_SENTENCE)
-    attention = {"sentence": EXAMPLE_SENTENCE, "tokens": tokens, "teacher": teacher_maps, "student": student_maps}
-
-    summary["seconds"] = {**run.seconds, "total": sum(run.seconds.values())}
-    write_report(run.folder, summary, attention)
-    write_json(run.folder / SUMMARY, summary)
-    run.finish(SUMMARY, "report.html")
-    return summary
+    return summary, {"sentence": EXAMPLE_SENTENCE, "tokens": tokens, "teacher": teacher_maps, "student": student_maps}

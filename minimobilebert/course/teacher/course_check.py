@@ -1,6 +1,7 @@
 """`course-check`: check the whole course. The project's tests run it.
 
-    1. the manifest, the tables made from it, properties, solutions and mutants can be read and are consistent
+    1. the manifest, the tables made from it, properties, solutions and mutants can be read and are consistent;
+       `train-tiny` uses the tasks and computes the losses of lessons/rehearsal.json
     2. in an untouched student edition, each task is reported as not written, and the score is 0
     3. with the solutions, all tasks pass with full score, also against the recorded numbers of the edition
     4. a task calls exactly the functions of the tasks in its `needs`; without the solution of a task, it and the tasks
@@ -28,6 +29,7 @@ from . import mutants as bank
 from .edition import write_edition
 from .grading import Grader
 from .policy import Policy
+from .rehearsing import differences
 from .tables import update
 from .wrong_answers import wrong_answers
 
@@ -44,6 +46,8 @@ def run(course, fewest_mutants=0):
     start = time.monotonic()
     stale = [f"{path.relative_to(course.root)} is not up to date: course --write" for path in update(course, False)]
     check("tables agree with the manifest", stale, start)
+    start = time.monotonic()
+    check("train-tiny's tasks and first losses are as recorded", differences(course), start)
     with Grader(course, Policy()) as grader:
         start = time.monotonic()
         check("nothing handed in: every task not written, score 0", _untouched(grader), start)

@@ -24,6 +24,7 @@ from ..shared.properties import load_properties
 from ..shared.recording import save_recording
 from ..shared.trial import Recorder
 from .edition_texts import AGENTS, README, TO_DERIVE, classroom, makefile
+from .rehearsing import RECORD, for_edition
 
 # Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
@@ -32,7 +33,15 @@ LEFT_OUT = [
 ]  # fmt: skip
 # What the package has besides Python: the web page of `export --page`.
 DATA = ["interop/page/files", "interop/page/onnxruntime-web-LICENSE.txt"]
-LEFT_OUT_OF_LESSONS = {"solutions.py", "mutants.toml", "AUTHORS.md", "TEACHING.md", "grading.toml", "course.toml"}
+LEFT_OUT_OF_LESSONS = {
+    "solutions.py",
+    "mutants.toml",
+    "AUTHORS.md",
+    "TEACHING.md",
+    "grading.toml",
+    "course.toml",
+    "rehearsal.json",
+}
 SHORTEST_LEAK = 20  # characters; shorter lines, and lines without arithmetic, do not reveal a solution
 _TELLING = re.compile(r"[*@/]|\.sum\(|\.mean\(|exp\(|log\(|sqrt\(|where\(|einsum|matmul\(|dot\(|\.at\(|argsort|\+= ")
 
@@ -189,7 +198,8 @@ def _toml(value):
 
 
 def _record(course, tasks, folder, seed):
-    """Run the properties on the project itself, and write the reference's answers, one file per lesson."""
+    """Run the properties on the project itself, and write the reference's answers, one file per lesson. Then write what
+    `train-tiny` uses and computes."""
     properties = load_properties(course, [task.id for task in tasks])
     recorders = {task.lesson: Recorder() for task in tasks}
     with Worker(course.root) as worker:
@@ -199,6 +209,7 @@ def _record(course, tasks, folder, seed):
                 raise ValueError("the project itself fails: " + format_result(result, course.folder(task).name))
     for number, recorder in recorders.items():
         save_recording(folder / "lessons" / course.lesson(number).folder / "recorded.npz", recorder.answers)
+    write_json(folder / "lessons" / RECORD, for_edition(course, tasks))
 
 
 # --- search for solutions that are still visible

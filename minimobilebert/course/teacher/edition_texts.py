@@ -1,5 +1,7 @@
 """What only an edition has: README, Makefile, a page for programming assistants, a workflow, a note in files."""
 
+import re
+
 README = """# minimobilebert, student edition
 
 MobileBERT from scratch, with {count} functions for you to write. Start with `lessons/README.md`.
@@ -9,8 +11,8 @@ MobileBERT from scratch, with {count} functions for you to write. Start with `le
     make hint T={first}           shows a hint, and the next one when you call it again
     make progress              shows all tasks, their points and results
     make check                 checks all tasks that you have started
-    make watch T={first}          checks again whenever you save
-    make train-tiny            trains MobileBERT with your functions (after you have solved all tasks)
+    make watch T={first}          checks again whenever you save, and goes on to the next task when one passes
+    make train-tiny            trains MobileBERT with your functions, after it has checked those that it uses
 
 Without make: `python3 -m minimobilebert setup`, then `.venv/bin/python -m minimobilebert check {first}` and so on (on
 Windows `.venv\\Scripts\\python`). The lessons call this interpreter `python`.
@@ -20,6 +22,11 @@ it uses from the same file: functions, classes and constants at module level tha
 Python's mathematical modules and of this package. Do not change other functions. Code in other files is not graded.
 Write the function in NumPy: calls of compiled code (`kernels`) or of another task's function, and complex numbers, are
 refused; the message says so.
+
+Before `make train-tiny` trains, it checks your functions, and stops if one is wrong or not written yet. If all pass, it
+compares the losses of a few small steps of each stage with those of the project's own functions. They may differ in the
+last digits, because sums in another order round differently. `make train-tiny ARGS=--anyway` trains in any case;
+`make train-tiny SET="teacher_steps=50"` changes settings (`lessons/reference.md`), here for a shorter run.
 
 The checks compare with results that were recorded from the project's own functions, which are not in this folder.
 Functions that would reveal a solution raise an error with the number of the task.
@@ -94,10 +101,10 @@ _TARGETS = """# Targets
 help:
 \t@echo "make setup        make .venv and install the project into it"
 \t@echo "make check        check your functions (T=02.1: one task)"
-\t@echo "make watch        check again whenever a file changes (T=02.1)"
+\t@echo "make watch        check again whenever a file changes, then the next task (T=02.1)"
 \t@echo "make hint         the next hint of a task (T=02.1)"
 \t@echo "make progress     tasks, points and results"
-\t@echo "make train-tiny   train with your functions"
+\t@echo "make train-tiny   train with your functions (SET='teacher_steps=50' ARGS=--anyway)"
 \t@echo "make models       sizes of the paper's models"
 \t@echo "make doctor       check Python, packages and texts"
 
@@ -119,8 +126,7 @@ hint: setup
 progress: setup
 \t@$(MINI) progress
 
-train-tiny: setup
-\t@$(MINI) train-tiny --seed $(call value_or,SEED,1) --out $(run) $(call several,--text,TEXT) $(call several,--set,SET)
+{train-tiny}
 
 models: setup
 \t@$(MINI) models $(call option,--tokens,TOKENS) $(call option,--batch,BATCH)
@@ -132,5 +138,6 @@ models: setup
 
 
 def makefile(project):
-    """project: the whole project's Makefile -> the edition's: it reads variables alike, and has other targets"""
-    return project.partition("# Targets\n")[0] + _TARGETS
+    """project: the whole project's Makefile -> the edition's: variables and train-tiny alike, other targets"""
+    train = re.search(r"^train-tiny: .*\n(\t.*\n)+", project, re.MULTILINE)[0]
+    return project.partition("# Targets\n")[0] + _TARGETS.replace("{train-tiny}\n", train)
