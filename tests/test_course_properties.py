@@ -380,6 +380,26 @@ def test_a_special_case_s_dependence_gives_way_to_the_main_property(worker):
         assert run_task(task_, checks, worker, Live(), 1).shown.name == name
 
 
+def test_a_usual_mistake_is_named_and_never_a_right_result(worker):
+    """A mistake may give the right numbers by chance, such as |average| where all numbers have one sign."""
+
+    def given(found):
+        def check(t):
+            t.equal("y", found, np.ones(3), mistakes={"by chance": np.ones(3), "doubled": 2.0 * np.ones(3)})
+
+        return check
+
+    for value, words in (
+        (np.ones(3), ""),
+        (2.0 * np.ones(3), "doubled"),
+        (np.arange(3.0), "wrong only at"),
+        (None, "None"),
+    ):
+        outcome = run(worker, f"{NONORM}:nonorm_forward", given(value)).outcomes[0]
+        assert words in outcome.looks_like and (outcome.state == PASSED) == (not words)
+        assert (outcome.certainty == 2) == (words == "doubled") or not words
+
+
 @pytest.mark.parametrize(("value", "words"), [
     ("np.float32(2.0)", "a float32 of NumPy's, expected a Python float"), ("np.array([2.0])", "an array of shape (1,)"),
 ])  # fmt: skip

@@ -100,10 +100,19 @@ class Trial:
         with use_backend("numpy"):
             return self._oracle.answer(key, compute, [array for array in known if isinstance(array, np.ndarray)])
 
-    def equal(self, name, found, expected, tolerance=1e-10, dtype=None):
+    def equal(self, name, found, expected, tolerance=1e-10, dtype=None, mistakes=None):
         """Different unless the arrays have the same shape, are equal relative to the largest expected number, and have
-        the dtype, if given."""
-        comparison.equal(name, found, expected, tolerance, dtype, self.known)
+        the dtype, if given.
+
+        mistakes {words: what a usual mistake gives}: if they differ, and one of these is found, the message says so
+        """
+        try:
+            comparison.equal(name, found, expected, tolerance, dtype, self.known)
+        except Different as different:
+            words = next((words for words, wrong in (mistakes or {}).items() if _is(found, wrong, tolerance)), None)
+            if words is not None:
+                different.looks_like, different.certainty = words, 2
+            raise
 
     def same(self, name, found, expected, tolerance=1e-10):
         """Different unless nested lists, tuples, dicts and named tuples have the same structure and equal contents."""
@@ -217,6 +226,15 @@ def _not_doubled(once, twice):
         if np.abs(twice - factor * once).max(initial=0.0) <= scale:
             return text
     return "it does not double when the upstream gradient doubles: is one term without it, or has it twice?"
+
+
+def _is(found, wrong, tolerance):
+    """True where `comparison.equal` would not raise"""
+    try:
+        comparison.equal("", found, wrong, tolerance)
+    except Different:
+        return False
+    return True
 
 
 def known_of(given):
