@@ -165,6 +165,14 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
     def number_back(dy, x):
         return dy * (-np.cos(x) if wrong == "sign" else np.cos(x))
 
+    def writing(x):
+        y, cache = np.sin(x), x.copy()
+        x *= 0.0
+        return y, cache
+
+    def writing_back(dy, x):
+        return dy * np.cos(x)
+
     here = locals()
     errors, calls, same, drawn = [], [], True, True
 
@@ -177,9 +185,9 @@ def errors_of(case, wrong, seeds, shape, size=1.0):
         inputs = (rng.normal(size=shape),)
         if case == "product":
             inputs += (rng.normal(size=shape[-1]), rng.normal(size=shape[-1]))
-        before = [x.copy() for x in inputs]
+        before, again = ([x.copy() for x in inputs] for _ in range(2))
         rng, twin = np.random.default_rng([seed, 2]), np.random.default_rng([seed, 2])
-        y = here[case](*inputs)[0]
+        y = here[case](*again)[0]
         errors.append(direction_error(forward, here[f"{case}_back"], inputs, rng))
         for array in (y, *inputs):
             twin.standard_normal(np.shape(array))
@@ -197,7 +205,7 @@ RIGHT, WRONG, DIRECTIONS = 1e-6, 1e-4, 5
 TOYS = {
     "square": "x^2", "centre": "x minus the average of its row; it adds up to 0", "turn": "rows moved on by one",
     "product": "x w + b, three inputs", "nothing": "0 x", "number": "the sum of sin x, a number and no array",
-    "view": "x upside down, a view of x", "cubic": "1000 x^3", "offset": "sin x, and beside it many 1e9",
+    "writing": "sin x, whose forward writes into x", "view": "x upside down, a view of x", "cubic": "1000 x^3", "offset": "sin x, and beside it many 1e9",
 }  # fmt: skip
 MISTAKES = {
     "no dy": "it forgets dy", "half": "it forgets the 2", "sign": "the sign", "nan": "it returns NaN",
@@ -254,7 +262,7 @@ def mistakes(t):
 @prop("01.2", weight=1)
 def scales(t):
     """the error is relative: large and small operations are judged alike"""
-    for size in (1e6, 1e-6):
+    for size in (1e6, 1e-6, 1e-40):
         for case in ("square", "product"):
             accepted(t, case, size=size)
         rejected(t, "square", "half", size=size)
@@ -294,10 +302,13 @@ def from_rng(t):
 
 @prop("01.2", weight=1)
 def untouched_inputs(t):
-    """the inputs are left as they are"""
+    """the inputs are left as they are, also by a forward that writes into what it is given"""
     for case in ("square", "product"):
         same = accepted(t, case)["inputs unchanged"]
         t.require(same, "the inputs were changed in place: move copies", "inputs")
+    error, found = judged(t, "writing")
+    text = f"{TOYS['writing']}: error {error:.1e}, and the inputs were changed: the first forward, too, gets copies"
+    t.require(error <= RIGHT and found["inputs unchanged"], text, "inputs")
 
 
 # --- 01.3: tanh_backward(dy, cache)

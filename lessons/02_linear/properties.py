@@ -1,5 +1,7 @@
 """What lesson 02's functions must do. Arguments are drawn here; what is right comes from the reference."""
 
+import numpy as np
+
 from minimobilebert.course.shared.bundles import backward_properties, forward_properties
 
 LINEAR = "minimobilebert/ops/linear.py:linear_forward"
@@ -40,15 +42,23 @@ def one_of_each(rng):
     return layer(rng, (1, 1), 1, 1)
 
 
+def bias_of_zeros(rng):
+    """As at the start of training: it is a bias, and has a gradient"""
+    return {**layer(rng, (2, 3), 4, 5), "bias": np.zeros(5)}
+
+
+def long_rows(rng):
+    """Long sums; and three axes of products, [tokens, out, in], would be large beside the arrays"""
+    return layer(rng, (4, 25), 3000, 40, residual=True)
+
+
 def large(rng):
-    """Some 20,000 numbers: two forward passes for each of them take many seconds, the formula a millisecond."""
-    return layer(rng, (4, 32), 128, 96)
+    """25 million products: a minute in Python's loops, as are two forward passes a number; the formula takes moments."""
+    return layer(rng, (8, 256), 128, 96)
 
 
-edges = [with_residual, without_bias, no_tokens, one_token, one_of_each]
-forward_properties(
-    "02.1", draw, edges=edges, large=lambda rng: layer(rng, (2, 9), 3000, 7, residual=True)
-)  # fmt: skip
+edges = [with_residual, without_bias, bias_of_zeros, no_tokens, one_token, one_of_each]
+forward_properties("02.1", draw, edges=edges, large=long_rows)
 backward_properties(
-    "02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=[without_bias, *edges[2:]], large=large
+    "02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=edges[1:], large=large
 )

@@ -27,7 +27,20 @@ def far_out(rng):
     return {"x": np.array([[-300.0, -30.0, -6.0], [6.0, 30.0, 300.0]])}
 
 
-borders = [lambda rng: {"x": rng.normal(size=(0, 3))}, lambda rng: {"x": rng.normal(size=1)}, far_out]
+def no_numbers(rng):
+    return {"x": rng.normal(size=(0, 3))}
+
+
+def one_number(rng):
+    return {"x": rng.normal(size=1)}
+
+
+def huge_numbers(rng):
+    """Where x^2 and x^3 are infinite: the slope is 0 or 1 there, and not 0 times infinity"""
+    return {"x": np.array([[-1e300, -1e150, -1e100], [1e100, 1e150, 1e300]])}
+
+
+borders = [no_numbers, one_number, far_out, huge_numbers]
 
 
 def zeros(rng):
@@ -57,12 +70,29 @@ def draw(rng):
     return features(rng, *rng.permutation([2, 3, 5]))
 
 
-edges = [
-    lambda rng: features(rng, 4),  # one token, no axis for it
-    lambda rng: features(rng, 0, 3),
-    lambda rng: features(rng, 2, 1, 1),
-    lambda rng: features(rng, 2, 3, 2, 4),
-]
+def one_token(rng):
+    """No axis for it"""
+    return features(rng, 4)
+
+
+def no_tokens(rng):
+    return features(rng, 0, 3)
+
+
+def one_feature(rng):
+    return features(rng, 2, 1, 1)
+
+
+def four_axes(rng):
+    return features(rng, 2, 3, 2, 4)
+
+
+def weight_and_bias_of_zeros(rng):
+    """Zeros are a weight and a bias like any other"""
+    return {**features(rng, 2, 3, 4), "weight": np.zeros(4), "bias": np.zeros(4)}
+
+
+edges = [one_token, no_tokens, one_feature, four_axes, weight_and_bias_of_zeros]
 
 
 def large(rng):
@@ -101,8 +131,7 @@ def many_features(rng):
 
 
 normal_edges = [
-    plain, all_equal, far_from_zero, large_eps,
-    lambda rng: features(rng, 5), lambda rng: features(rng, 0, 4), lambda rng: features(rng, 2, 1, 2, 5),
+    plain, all_equal, far_from_zero, large_eps, one_token, no_tokens, four_axes, weight_and_bias_of_zeros,
 ]  # fmt: skip
 forward_properties("03.5", four_or_more, edges=normal_edges, large=many_features)
 backward_properties(

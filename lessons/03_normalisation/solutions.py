@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minimobilebert.kernels.activation_scalars import FLAT
 from minimobilebert.ops.layernorm import LayerNormCache
 from minimobilebert.ops.nonorm import NoNormCache
 
@@ -22,7 +23,7 @@ def gelu_backward(dy, cache):
 
 
 def gelu_tanh_backward(dy, cache):
-    x = cache.x
+    x = np.clip(cache.x, -FLAT, FLAT)
     c = math.sqrt(2 / math.pi)
     t = np.tanh(c * (x + 0.044715 * x**3))
     du = c * (1 + 3 * 0.044715 * x**2)

@@ -81,13 +81,27 @@ def far_from_right(rng):
     return labelled(rng, 5, 3, scale=3000.0)
 
 
-hard_edges = [
-    lambda rng: labelled(rng, 0, 5),
-    lambda rng: labelled(rng, 1, 6),
-    lambda rng: labelled(rng, 4, 1),
-]
+def no_row(rng):
+    return labelled(rng, 0, 5)
+
+
+def a_single_row(rng):
+    return labelled(rng, 1, 6)
+
+
+def a_single_word(rng):
+    return labelled(rng, 4, 1)
+
+
+def logits_near_a_billion(rng):
+    """Their differences are exact, and their sums with a small number lose its digits"""
+    args = labelled(rng, 5, 4)
+    return {**args, "logits": args["logits"] + 1e9}
+
+
+hard_edges = [no_row, a_single_row, a_single_word]
 forward_properties(
-    "04.3", labelled, edges=hard_edges, names=("losses",), large=lambda rng: labelled(rng, 6, 20000, scale=0.3),
+    "04.3", labelled, edges=[*hard_edges, logits_near_a_billion], names=("losses",), large=lambda rng: labelled(rng, 6, 20000, scale=0.3),
     large_float32=LONG,
 )  # fmt: skip
 
@@ -124,7 +138,7 @@ def labels_that_are_none(t):
 
 backward_properties(
     "04.4", labelled, forward=HARD, wrt=("logits",), edges=[far_from_right, *hard_edges],
-    large=lambda rng: labelled(rng, 120, 110),
+    large=lambda rng: labelled(rng, 20, 2000),
 )  # fmt: skip
 
 
@@ -141,15 +155,35 @@ def distributions(rng):
     return {**args, "targets": args["targets"] / args["targets"].sum(axis=-1, keepdims=True)}
 
 
-soft_edges = [
-    distributions,
-    lambda rng: targeted(rng, 0, 5),
-    lambda rng: targeted(rng, 1, 6),
-    lambda rng: targeted(rng, 4, 1),
-    lambda rng: {**targeted(rng, 3, 4), "targets": np.zeros((3, 4))},
-]
+def no_row_of_targets(rng):
+    return targeted(rng, 0, 5)
+
+
+def one_row_of_targets(rng):
+    return targeted(rng, 1, 6)
+
+
+def targets_of_one_word(rng):
+    return targeted(rng, 4, 1)
+
+
+def targets_of_zeros(rng):
+    return {**targeted(rng, 3, 4), "targets": np.zeros((3, 4))}
+
+
+def logits_in_the_thousands(rng):
+    """Most probabilities are 0 in floating point; their logarithms are numbers"""
+    return targeted(rng, 5, 3, 3000.0)
+
+
+def logits_near_a_billion_and_targets(rng):
+    args = targeted(rng, 5, 4)
+    return {**args, "logits": args["logits"] + 1e9}
+
+
+soft_edges = [distributions, no_row_of_targets, one_row_of_targets, targets_of_one_word, targets_of_zeros]
 forward_properties(
-    "04.5", targeted, edges=[lambda rng: targeted(rng, 5, 3, 3000.0), *soft_edges], names=("losses",),
+    "04.5", targeted, edges=[logits_in_the_thousands, logits_near_a_billion_and_targets, *soft_edges], names=("losses",),
     large=lambda rng: targeted(rng, 6, 20000, scale=0.3), large_float32=LONG,
 )  # fmt: skip
 backward_properties(
@@ -158,5 +192,5 @@ backward_properties(
     forward=SOFT,
     wrt=("logits",),
     edges=soft_edges,
-    large=lambda rng: targeted(rng, 90, 100),
+    large=lambda rng: targeted(rng, 20, 1500),
 )

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minimobilebert.config import ModelConfig
-from minimobilebert.course.shared.bundles import backward_properties, forward_properties
+from minimobilebert.course.shared.bundles import FLOAT32, backward_properties, forward_properties
+from minimobilebert.course.shared.layouts import single_all
 from minimobilebert.course.shared.properties import prop
 from minimobilebert.course.shared.trial import reference
 
@@ -46,7 +47,7 @@ backward_properties(
         lambda rng: look_up(rng, rows=1, size=1, shape=(1, 1)),
         lambda rng: look_up(rng, rows=9, size=2, shape=(3, 4), most=3),
     ],
-    large=lambda rng: look_up(rng, rows=400, size=40, shape=(8, 32)),
+    large=lambda rng: look_up(rng, rows=8000, size=5, shape=(8, 32)),  # 256 rows of 8000 numbers would be too many
 )  # fmt: skip
 
 
@@ -132,6 +133,17 @@ def untouched(t):
     """neither the upstream gradient nor the cache is changed"""
     changed = compare(t, layer(t.rng))
     t.require(not changed, f"{changed} was changed in place", "dx")
+
+
+@prop("05.4", weight=1)
+def types(t):
+    """float32 goes in and comes out"""
+    for changes in ({}, {"use_bottleneck": False, "trigram_input": False, "embedding_size": 6}):
+        config, params, ids, segments = layer(t.rng, **changes)
+        cache = t.expected(lambda p=params, c=config, i=ids, s=segments: forward(p, c, i, s, None))
+        given = t.rng.normal(size=(*ids.shape, config.hidden_size)), cache
+        right = t.expected(lambda given=given, config=config: backward(*given, config)[0])
+        t.same("grads", t.run(backward, *single_all(given), config)[0], single_all(right), FLOAT32)
 
 
 @prop("05.4", weight=1, essential=True)

@@ -142,7 +142,7 @@ def dropout(t):
 
 backward_properties(
     "06.2", draw, forward=FORWARD, wrt=("query", "key", "value"), edges=[*edges, with_dropout],
-    large=lambda rng: case(rng, batch=2, tokens=48, heads=2, size=20, keep_scores=False),
+    large=lambda rng: case(rng, batch=2, tokens=160, heads=2, size=24, keep_scores=False),
 )  # fmt: skip
 
 

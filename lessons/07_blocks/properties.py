@@ -4,6 +4,7 @@ import numpy as np
 
 from minimobilebert.config import ModelConfig
 from minimobilebert.course.shared.comparison import Different
+from minimobilebert.course.shared.layouts import single_all
 from minimobilebert.course.shared.properties import prop
 
 ANOTHER_STATE = "the generator is left in another state: draw from rng only, and only what dropout needs"
@@ -260,6 +261,17 @@ def feed_forward_backward_untouched(t):
     t.require(not changed, f"{changed} was changed in place", "dy")
 
 
+@prop("07.2", weight=1)
+def feed_forward_backward_types(t):
+    """float32 goes in and comes out"""
+    given, (y, cache, *_) = feed_forward(t)
+    dy = t.rng.normal(size=y.shape)
+    dx, grads = t.expected(lambda: back_feed_forward(dy, cache, *given[1:3])[:2])
+    returned = t.run(back_feed_forward, *single_all((dy, cache)), *given[1:3])
+    t.same("grads", returned[1], single_all(grads), FLOAT32)
+    t.equal("dx", returned[0], dx, FLOAT32, np.float32)
+
+
 @prop("07.2", weight=1, essential=True)
 def feed_forward_in_time(t):
     """a larger network takes no longer than a formula needs"""
@@ -414,3 +426,17 @@ def block_backward_untouched(t):
     for kind in (RELEASED, BERT):
         changed = compare_block(t, kind)
         t.require(not changed, f"{changed} was changed in place", "dy")
+
+
+@prop("07.4", weight=1)
+def block_backward_types(t):
+    """float32 goes in and comes out"""
+    for kind in (RELEASED, BERT):
+        given, (y, cache, *_) = block(t, kind)
+        back = t.rng.normal(size=y.shape), cache
+        dh, grads = t.expected(lambda back=back, given=given: back_block(*back, *given[1:3], None)[:2])
+        with t.case(kind):
+            returned = t.run(back_block, *single_all(back), *given[1:3], None)
+            right = _with_key_bias_beside_query(single_all(grads))
+            t.same("grads", _with_key_bias_beside_query(returned[1]), right, FLOAT32)
+            t.equal("dh", returned[0], dh, FLOAT32, np.float32)

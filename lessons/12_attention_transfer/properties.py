@@ -27,6 +27,12 @@ def far_apart(rng):
     return maps(rng, (3, 2), 3, scale=400.0)
 
 
+def scores_near_a_billion(rng):
+    """Their differences are exact; a small number that is added to them is lost"""
+    args = maps(rng, (3, 2), 3)
+    return {**args, **{key: args[key] + 1e9 for key in ("student_scores", "teacher_scores")}}
+
+
 def hidden_padding(rng):
     """Padding keys as attention leaves them: a number so low that it is gone after softmax"""
     args = maps(rng, (2, 4), 4)
@@ -74,8 +80,8 @@ def large(rng):
     return maps(rng, rng.integers(20, 33, 4), 32, heads=4)
 
 
-edges = [far_apart, hidden_padding, loud_padding, loud_teacher, one_text_is_padding_only, padding_only, one_token,
-         no_text, student_is_the_teacher]  # fmt: skip
+edges = [far_apart, scores_near_a_billion, hidden_padding, loud_padding, loud_teacher, one_text_is_padding_only,
+         padding_only, one_token, no_text, student_is_the_teacher]  # fmt: skip
 
 
 def entropy(args):

@@ -46,7 +46,7 @@ def one_piece_in_the_vocabulary(rng):
 
 forward_properties("14.1", mixed, names=("y",), cache=False, edges=[
     labels_alone, teacher_alone, logits_far_apart, no_masked_word, one_piece_in_the_vocabulary,
-], large=lambda rng: teacher(rng, 24, 500), timed=True)  # fmt: skip
+], large=lambda rng: teacher(rng, 24, 2000), timed=True)  # fmt: skip
 
 # --- distillation_losses
 

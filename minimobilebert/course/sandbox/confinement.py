@@ -23,12 +23,13 @@ try:
 except ImportError:  # Windows
     resource = None
 
-# What a student's function may import lazily. A worker that will see no files of Python's loads it beforehand.
+# What a student's function may import lazily, and tracemalloc, which measures its memory. A worker that will see no files
+# of Python's loads it beforehand.
 PRELOADED = """abc bisect cmath collections.abc contextlib copy dataclasses decimal enum fractions functools heapq
  itertools math numbers operator random re statistics string struct textwrap time types typing unicodedata warnings
  encodings.ascii encodings.latin_1 encodings.utf_16 encodings.utf_32 encodings.unicode_escape
  numpy.fft numpy.linalg numpy.random numpy.ma numpy.polynomial numpy.lib.stride_tricks numpy.char numpy.rec
- numpy.dtypes numpy.exceptions numpy.strings""".split()
+ numpy.dtypes numpy.exceptions numpy.strings tracemalloc""".split()
 
 # Numbers of system calls (asm/unistd.h) that a graded function has no use for: sockets; new processes and programs;
 # signals to and memory of other processes; owner, mode and times of files; shared memory; mounts, namespaces, keys;

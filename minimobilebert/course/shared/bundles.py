@@ -91,8 +91,8 @@ def forward_properties(
         def cache_kept(t):
             """the cache holds what the backward needs, under the documented names"""
             for each in (draw, *edges):
-                with t.case(_words(each) if each in edges else ""):
-                    args = each(t.rng)
+                args = each(t.rng)
+                with t.case(_words(each, args) if each in edges else ""):
                     _, expected = right(t, args)
                     t.same("cache", split_result(t.call(*args.values()), names, cache)[1], expected, tolerance)
 
@@ -137,7 +137,7 @@ def forward_properties(
                 return [[list(np.shape(y)), random_sums(y, seed)] for y in results]
 
             expected = t.expected(of_reference)
-            results, _ = split_result(t.call(*given.values(), seconds=seconds), names, cache)
+            results, _ = split_result(t.call_within(*given.values(), seconds=seconds), names, cache)
             for name, y, (shape, sums) in zip(names, results, expected, strict=True):
                 _is_number(name, y, None if shape else 0.0)
                 right = isinstance(y, (np.ndarray, float)) and list(np.shape(y)) == shape
@@ -154,7 +154,7 @@ def forward_properties(
 
         @prop(task, weight=1)
         def larger(t):
-            """a larger input, in float64 and in float32: no digits are lost in long sums"""
+            """a larger input, in float64 and float32: no digits are lost in long sums, and no memory is wasted"""
             compare_sums(t)
 
         if timed:
@@ -276,7 +276,7 @@ def backward_properties(
                 return [float((a * b).sum()) for a, b in zip(found, directions, strict=False)]
 
             expected = t.expected(compute)
-            results = gradients_of(t.call(*arguments(dy, cache, args), seconds=SECONDS), names)
+            results = gradients_of(t.call_within(*arguments(dy, cache, args), seconds=SECONDS), names)
             for name, found, direction, along in zip(names, results, directions, expected, strict=True):
                 is_array(name, found, direction.shape)
                 scale = float(np.linalg.norm(direction) * np.linalg.norm(found)) / max(found.size, 1) ** 0.5
@@ -303,7 +303,7 @@ def random_sums(y, seed):
 def _in_time(task, check):
     @prop(task, weight=1, essential=True)
     def in_time(t):
-        """a larger input takes no longer than a formula needs"""
+        """a larger input takes no longer, and no more memory, than a formula needs"""
         check(t)
 
 
@@ -314,14 +314,17 @@ def _edges(task, edges, compare):
         def sizes(t):
             """sizes 0 and 1, optional arguments, and other borders"""
             for edge in edges:
-                with t.case(_words(edge)):
-                    compare(t, edge(t.rng))
+                args = edge(t.rng)
+                with t.case(_words(edge, args)):
+                    compare(t, args)
 
 
-def _words(edge):
-    """with_residual -> "with residual"; "" for a lambda"""
+def _words(edge, args):
+    """with_residual -> "with residual"; for a lambda the shapes that it draws: "x (0, 3), weight (4, 3)" """
     name = getattr(edge, "__name__", "<lambda>")
-    return "" if name == "<lambda>" else name.replace("_", " ")
+    if name == "<lambda>":
+        return ", ".join(f"{key} {value.shape}" for key, value in args.items() if isinstance(value, np.ndarray))
+    return name.replace("_", " ")
 
 
 def _compare_all(t, names, results, expected, tolerance, dtype):

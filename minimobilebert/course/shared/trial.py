@@ -35,6 +35,10 @@ from .comparison import Different
 from .cutting import FUNCTIONS, find
 
 
+MOST_MEMORY = 20  # times arguments and results; ten temporary arrays, or an object for each number, take less
+MEMORY_OF_CALLS = 2**21  # bytes, for what does not grow with the arrays
+
+
 class Trial:
     """One property of one task, tried with one seed."""
 
@@ -66,6 +70,24 @@ class Trial:
     def call_keeping(self, *args, **kwargs):
         """-> result, the positional arguments after the call"""
         return self._worker.call(self.task.function, args, kwargs, self._seconds, keep=True)
+
+    def call_within(self, *args, seconds):
+        """`call` of a large input; Different if it takes several times the memory of its arguments and results
+
+        A formula of a few temporary arrays takes a few times as much; an array of every number beside every other one,
+        such as an identity matrix or a Jacobian, hundreds of times.
+        """
+        self.known = self.known_of(args)
+        given = (self.task.function, list(args))
+        result, changed, peak, size = self._worker.run(call_and_measure, given, seconds or self._seconds)
+        self.watch(not changed, ", ".join(list(self.with_names(args))[i] for i in changed))
+        if peak > MOST_MEMORY * size + MEMORY_OF_CALLS:
+            text = (
+                f"it takes {peak / size:.0f} times the memory of its arguments and results: is there an array with every"
+                " number beside every other one, such as an identity matrix, or an outer product that is summed after?"
+            )
+            raise Different("memory", (), text, certainty=2)
+        return result
 
     def with_names(self, args):
         """{name of the argument: value} for a call of the student's function"""
@@ -187,6 +209,35 @@ def call_and_watch(function, args, kwargs):
     changed = [i for i, was in enumerate(before) if was is not None and was.tobytes() != args[i].tobytes()]
     generators = [value for value in (*args, *kwargs.values()) if isinstance(value, np.random.Generator)]
     return result, changed, [int(generator.bit_generator.random_raw()) for generator in generators]
+
+
+def call_and_measure(function, args):
+    """-> the result, the numbers of the changed arguments, peak memory of the call, size of arguments and results"""
+    import functools
+    import importlib
+    import inspect
+    import tracemalloc
+
+    import numpy as np
+
+    file, _, name = function.partition(":")
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    written = inspect.unwrap(functools.reduce(getattr, name.split("."), module))
+    before = [value.copy() if isinstance(value, np.ndarray) else None for value in args]
+
+    def sizes(value):
+        """{address: bytes}: an argument in the cache counts once"""
+        if isinstance(value, np.ndarray):
+            return {value.ctypes.data: value.nbytes}
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+        return {address: size for part in parts for address, size in sizes(part).items()}
+
+    tracemalloc.start()
+    result = written(*args)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    changed = [i for i, was in enumerate(before) if was is not None and was.tobytes() != args[i].tobytes()]
+    return result, changed, peak, sum(sizes([args, result]).values())
 
 
 def shared_memory(function, args, results):
