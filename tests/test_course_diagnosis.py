@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 
 from minimobilebert.course.shared.dependence import Dependence, degrees, in_words
+from minimobilebert.course.shared.fingerprints import agrees, different, fingerprint
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.trial import known_of
+from minimobilebert.course.student.check import Checker
 from minimobilebert.course.teacher import diagnoses
+from minimobilebert.course.teacher.edition import write_edition
 from minimobilebert.course.teacher.grading import Grader
 from minimobilebert.course.teacher.policy import Policy
 from minimobilebert.course.teacher.wrong_answers import WrongAnswer, wrong_answers
 from minimobilebert.gradcheck.arithmetic import explain, explain_parts
 from minimobilebert.gradcheck.diagnosis import Known
 from minimobilebert.gradcheck.factors import cause_of_factor
+from minimobilebert.gradcheck.patterns import an_input, pattern_of_shape
+from minimobilebert.ops.relu import ReluCache
 
 COURSE = load()
 RNG = np.random.default_rng(3)
@@ -101,6 +106,50 @@ def test_two_inputs_or_a_part_of_the_entries_are_named(text):
     assert explain_parts(PARTS[text], RIGHT, NAMED, 1e-8).startswith(text)
 
 
+SHAPES = {
+    "in shape (2, 3, 1): an axis of length 1 too many": (RSTD, RSTD[..., 0]),
+    "in shape (2, 3): an axis of length 1 is missing; keepdims": (RSTD[..., 0], RSTD),
+    "along axis 1, but 2 of them and not 3": (X[:, :2], X),
+    "averaged over axis 0, which has to stay": (np.array(W.mean()), W),
+    "not summed over axis 0, 1": (X, X.sum(axis=(0, 1))),
+}
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_what_is_wrong_with_a_shape_is_said(text):
+    assert text in pattern_of_shape(*SHAPES[text])[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_shapes_without_numbers_give_no_warning():
+    for found, expected in (
+        (np.array(0.0), np.zeros(0)),
+        (np.zeros((0, 0)), np.zeros(0)),
+        (np.zeros(3), np.zeros((0, 3))),
+    ):
+        assert "right numbers" not in pattern_of_shape(found, expected)[1]
+        assert an_input(found + 1.0, Known({}, named={"x": np.zeros((0, 3))})) is None
+
+
+def test_parts_products_of_sums_and_rows_are_seen():
+    wide, rows = RNG.normal(size=(2, 3, 15)), RNG.normal(size=(2, 3, 4))
+    moved = wide.reshape(2, 3, 3, 5).sum(axis=-2)
+    assert "sum of the 3 parts of dy" in explain_parts(moved, RIGHT, {"dy": wide}, 1e-8)
+    product = explain_parts(DY.sum(axis=(0, 1)) * X.sum(axis=(0, 1)), (DY * X).sum(axis=(0, 1)), NAMED, 1e-8)
+    assert product == "it is the sum of cache.x times the sum of dy: a product of two sums for a sum of products"
+    terms = DY.reshape(6, 5, 1) * rows.reshape(6, 1, 4)
+    for kept, text in (
+        (np.delete(terms, 2, 0), "is left out: row 2 of dy times"),
+        ([*terms, terms[5]], "is added twice"),
+    ):
+        assert text in explain_parts(np.sum(kept, axis=0), terms.sum(axis=0), {"dy": DY, "cache.x": rows}, 1e-8)
+
+
+def test_the_columns_of_one_head_have_a_square_root():
+    known = Known({"x": np.zeros((2, 4, 21))}, named={"num_heads": 3})
+    assert "the square root of 7, which is 21 over 3: a scale left out" in cause_of_factor(7**0.5, known, 1e-8)
+
+
 def test_opposite_signs_of_two_terms_are_seen():
     rest = np.cos(X)
     text = explain_parts(DY - rest, DY + rest, NAMED, 1e-8)
@@ -174,6 +223,82 @@ def test_what_a_result_depends_on_is_compared(text):
     index, wrong = DEPENDING[text]
     assert text in in_words(degrees(wrong, GIVEN), right, index, "dy")
     assert in_words(right, right, index, "dy") is None
+
+
+def test_an_inverted_mask_is_named():
+    def right(x, mask):
+        return (np.where(mask, x, 0.0),)
+
+    given = {"x": X, "mask": X > 0.3}
+    for function, text in (
+        (lambda x, mask: right(x, ~mask), "right if mask is inverted"),
+        (lambda x, mask: (x,), None),
+    ):
+        found = Dependence(function, given, {}, ["y"]).inverted("y", right(**given)[0], 1e-8)
+        assert (text in found) if text else found is None
+
+
+REARRANGED = {
+    "weight is transposed by a reshape": ((2, 5), lambda a: a.T, lambda a: a.reshape(5, 2)),
+    "weight is transposed: is a transpose missing": ((3, 3), lambda a: a.T, lambda a: a),
+    "parts 1 and 3 of weight": ((2, 6), lambda a: a[:, :2] - 2.0 * a[:, 4:], lambda a: a[:, 4:] - 2.0 * a[:, :2]),
+}
+
+
+@pytest.mark.parametrize("text", REARRANGED)
+def test_the_same_numbers_elsewhere_are_named(text):
+    shape, right, wrong = REARRANGED[text]
+
+    def function(part, weight):
+        y = np.exp(part(weight))
+        return (y + np.arange(y.size).reshape(y.shape),)  # so that the result itself is not the right one elsewhere
+
+    weight = RNG.normal(size=shape)
+    ask = Dependence(lambda weight: function(wrong, weight), {"weight": weight}, {}, ["y"])
+    assert text in ask.what_if("y", function(right, weight)[0], 1e-8)
+
+
+# --- known wrong answers
+
+
+def test_a_result_like_a_known_wrong_answer_s_is_recognised():
+    right, wrong = ({"dx": factor * X, "dbias": W} for factor in (1.0, 1.3))
+    prints = different(fingerprint(wrong), fingerprint(right))
+    assert [each[0] for each in prints] == ["['dx']"]
+    assert agrees(prints, {"dx": 1.3 * X * (1.0 + 1e-15), "dbias": 2.0 * W})
+    for other in (right, {"dx": 1.30001 * X}, {"dx": (1.3 * X).astype(np.float32)}, {"dx": 1.3 * X[:1]}, {"other": X}):
+        assert not agrees(prints, other)
+    assert not agrees([], right)
+
+
+def test_of_a_result_and_a_cache_the_result_counts():
+    right, result, cache = ((y, ReluCache(p)) for y, p in ((X, W), (2.0 * X, W + 1.0), (X, W + 1.0)))
+    assert [each[0] for each in different(fingerprint(result), fingerprint(right))] == ["[0]"]
+    assert [each[0] for each in different(fingerprint(cache), fingerprint(right))] == ["[1].x"]
+
+
+def test_every_reported_answer_gets_its_diagnosis(grader):
+    wrong = [each for each in wrong_answers(COURSE, grader.tasks) if each.rule == "reported by readers"]
+    rows = diagnoses.run(COURSE, grader, wrong)
+    assert len(rows) == len(wrong) >= 50
+    assert [(each.task, each.name, text) for each, verdict, text in rows if verdict != diagnoses.RIGHT] == []
+
+
+def test_an_edition_recognises_them_too(tmp_path):
+    """By the recorded numbers: it has no wrong answers. Written in another way than the known one."""
+    write_edition(COURSE, ["03"], tmp_path / "student")
+    names = {path.name for path in (tmp_path / "student").rglob("*")}
+    assert "reported.toml" not in names and "reported_answers.py" not in names
+    path = tmp_path / "student/minimobilebert/ops/gelu.py"
+    answer = "    x = cache.x\n    phi = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)\n    return dy * _normal_cdf(x) + dy * phi\n"
+    text, count = re.subn(
+        r"(def gelu_backward.*?\n    \"\"\".*?\n)    raise .*?\n", lambda m: m[1] + answer, path.read_text()
+    )
+    assert count == 1
+    path.write_text(text)
+    edition = load(tmp_path / "student")
+    ((_, _, message),) = Checker(edition).check([edition.task("03.2")])
+    assert "the term of the density is without its factor x" in message
 
 
 WHAT_IF = {

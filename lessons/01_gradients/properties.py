@@ -30,7 +30,12 @@ def second_order(t):
     x = t.rng.normal(size=(2, 3))
     for step in (0.5, 0.1):
         # ((x + h)^3 - (x - h)^3) / 2h is 3 x^2 + h^2 exactly; one-sided it is 3 x^2 + 3 x h + h^2.
-        t.equal("gradient", t.call(lambda x: float((x**3).sum()), x, step), 3.0 * x**2 + step**2)
+        found, slope = t.call(lambda x: float((x**3).sum()), x, step), 3.0 * x**2
+        t.equal("gradient", found, slope + step**2, mistakes={
+            "a one-sided difference of x + h and x: its error is of order h": slope + 3.0 * step * x + step**2,
+            "a one-sided difference of x and x - h: its error is of order h": slope - 3.0 * step * x + step**2,
+            "the slope itself, or a difference with a smaller step: the step is not the one that was asked for": slope,
+        })  # fmt: skip
 
 
 @prop("01.1", weight=1)
@@ -54,7 +59,9 @@ def single(t):
     """float32 goes in and the work is done in float64"""
     x = t.rng.normal(size=(2, 3)).astype(np.float32)
     returned = t.call(lambda x: float((x * x).sum()), x)
-    t.equal("gradient", returned, 2.0 * x.astype(np.float64), SMOOTH, np.float64)
+    not_converted = "convert x to float64 first: float32 has no digits left for the difference of two near values"
+    right = 2.0 * x.astype(np.float64)
+    t.equal("gradient", returned, right, SMOOTH, np.float64, mistakes={not_converted: None})
 
 
 def keeping(x):
@@ -205,7 +212,8 @@ RIGHT, WRONG, DIRECTIONS = 1e-6, 1e-4, 5
 TOYS = {
     "square": "x^2", "centre": "x minus the average of its row; it adds up to 0", "turn": "rows moved on by one",
     "product": "x w + b, three inputs", "nothing": "0 x", "number": "the sum of sin x, a number and no array",
-    "writing": "sin x, whose forward writes into x", "view": "x upside down, a view of x", "cubic": "1000 x^3", "offset": "sin x, and beside it many 1e9",
+    "writing": "sin x, whose forward writes into x",
+    "view": "x upside down, a view of x", "cubic": "1000 x^3", "offset": "sin x, and beside it many 1e9",
 }  # fmt: skip
 MISTAKES = {
     "no dy": "it forgets dy", "half": "it forgets the 2", "sign": "the sign", "nan": "it returns NaN",

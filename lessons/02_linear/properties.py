@@ -53,12 +53,10 @@ def long_rows(rng):
 
 
 def large(rng):
-    """25 million products: a minute in Python's loops, as are two forward passes a number; the formula takes moments."""
+    """25 million products: a formula takes moments, loops of Python or two forward passes a number a minute."""
     return layer(rng, (8, 256), 128, 96)
 
 
 edges = [with_residual, without_bias, bias_of_zeros, no_tokens, one_token, one_of_each]
 forward_properties("02.1", draw, edges=edges, large=long_rows)
-backward_properties(
-    "02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=edges[1:], large=large
-)
+backward_properties("02.2", draw, forward=LINEAR, wrt=("x", "weight", "bias"), edges=edges[1:], large=large)

@@ -101,8 +101,8 @@ def logits_near_a_billion(rng):
 
 hard_edges = [no_row, a_single_row, a_single_word]
 forward_properties(
-    "04.3", labelled, edges=[*hard_edges, logits_near_a_billion], names=("losses",), large=lambda rng: labelled(rng, 6, 20000, scale=0.3),
-    large_float32=LONG,
+    "04.3", labelled, edges=[*hard_edges, logits_near_a_billion], names=("losses",),
+    large=lambda rng: labelled(rng, 6, 20000, scale=0.3), large_float32=LONG,
 )  # fmt: skip
 
 
@@ -183,7 +183,8 @@ def logits_near_a_billion_and_targets(rng):
 
 soft_edges = [distributions, no_row_of_targets, one_row_of_targets, targets_of_one_word, targets_of_zeros]
 forward_properties(
-    "04.5", targeted, edges=[logits_in_the_thousands, logits_near_a_billion_and_targets, *soft_edges], names=("losses",),
+    "04.5", targeted, names=("losses",),
+    edges=[logits_in_the_thousands, logits_near_a_billion_and_targets, *soft_edges],
     large=lambda rng: targeted(rng, 6, 20000, scale=0.3), large_float32=LONG,
 )  # fmt: skip
 backward_properties(

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 MOST_NAMES = 24  # arrays that we try; a block has a hundred parameters
+MOST_ROWS = 64  # tokens whose term we look for in a difference
 FEWEST = 2  # different numbers that an array needs: with one alone everything would be a multiple of it
 
 
@@ -67,6 +68,14 @@ def alignments(array, shape):
             yield array.reshape(wide), note
 
 
+def terms(found, expected, named, close):
+    """[(name, array that broadcasts to the found one)] of the inputs that may be added to each row, as a bias is"""
+    if found.shape != expected.shape or not found.ndim:
+        return []
+    return [(name, array) for name, array in Test(found, expected, named, close).factors
+            if "average" not in name and array.size < found.size]  # fmt: skip
+
+
 def explain(found, expected, named, close):
     """The first test of one input that fits, in words, or None"""
     return _first(found, expected, named, close, (_is_an_input, _times_or_over, _plus_or_minus))
@@ -74,7 +83,10 @@ def explain(found, expected, named, close):
 
 def explain_parts(found, expected, named, close):
     """The first test of two inputs, of a part of the entries or of a term along an axis that fits, or None"""
-    tests = (_one_for_another, _is_a_product, _products_added, _a_term_turned, _wrong_where, _along)
+    tests = (
+        _one_for_another, _is_a_product, _is_a_sum_of_parts, _is_a_product_of_sums, _a_row_left_out, _products_added,
+        _a_term_turned, _wrong_where, _along,
+    )  # fmt: skip
     return _first(found, expected, named, close, tests)
 
 
@@ -96,6 +108,52 @@ def _is_a_product(test):
     for (name, array), (other, second) in itertools.combinations(test.factors, 2):
         if test.close(np.broadcast_to(array * second, test.found.shape), test.found):
             return f"it is {name} times {other}, and nothing else: a factor or a term is missing"
+    return None
+
+
+def _is_a_sum_of_parts(test):
+    for name, array in test.named.items():
+        E = test.found.shape[-1]
+        if array.dtype.kind == "f" and array.shape[:-1] == test.found.shape[:-1] and E and array.shape[-1] % E == 0:
+            parts = array.shape[-1] // E
+            if parts > 1 and test.close(array.reshape(*test.found.shape[:-1], parts, E).sum(axis=-2), test.found):
+                return f"it is the sum of the {parts} parts of {name} along its last axis, none of which is moved"
+    return None
+
+
+def _rows(test, *widths):
+    """(names, arrays [R, N]) of inputs with these numbers of columns and the same number of rows"""
+    arrays = [(name, array.reshape(-1, array.shape[-1])) for name, array in test.named.items()
+              if array.dtype.kind == "f" and array.ndim > 1 and array.shape[-1]]  # fmt: skip
+    for chosen in itertools.product(arrays, repeat=len(widths)):
+        shapes = {array.shape[0] for _, array in chosen}
+        if len(shapes) == 1 and tuple(array.shape[1] for _, array in chosen) == widths:
+            yield [name for name, _ in chosen], [array for _, array in chosen]
+
+
+def _is_a_product_of_sums(test):
+    if test.found.ndim == 1:
+        for (name, other), (a, b) in _rows(test, *test.found.shape * 2):
+            if name < other and test.close(a.sum(axis=0) * b.sum(axis=0), test.found):
+                return f"it is the sum of {name} times the sum of {other}: a product of two sums for a sum of products"
+    return None
+
+
+def _a_row_left_out(test):
+    """A gradient of a parameter without the term of one token, or with one twice"""
+    if test.found.ndim == 2:
+        sums = [(names, a[:, :, None] * b[:, None, :]) for names, (a, b) in _rows(test, *test.found.shape)
+                if len(a) <= MOST_ROWS]  # fmt: skip
+    elif test.found.ndim == 1:
+        sums = [(names, a) for names, (a,) in _rows(test, *test.found.shape)]
+        sums += [(names, a * b) for names, (a, b) in _rows(test, *test.found.shape * 2)]
+    else:
+        return None
+    for names, terms in sums:
+        for row, term in enumerate(terms[:MOST_ROWS]):
+            for sign, text in ((-1.0, "is left out"), (1.0, "is added twice")):
+                if np.abs(test.difference - sign * term).max() <= test.limit * test.scale:
+                    return f"the term of one token {text}: row {row} of {' times '.join(names)}"
     return None
 
 

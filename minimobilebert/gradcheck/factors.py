@@ -21,6 +21,11 @@ def cause_of_factor(factor, known, limit):
     causes = [(2.0, "one path counted twice"), (0.5, "the 2 of a square's derivative")]
     for name, value in known.labelled().items():
         causes += _of_number(name, only_number(value))
+    for size, what in _head_sizes(known).items():
+        causes += [
+            (size**0.5, f"the square root of {what}: a scale left out"),
+            (size**-0.5, f"one over the square root of {what}: a scale applied twice"),
+        ]
     sizes = _sizes(known)
     for size, what in sorted(sizes.items()):
         causes += [
@@ -36,6 +41,14 @@ def cause_of_factor(factor, known, limit):
     # Weights of 1/2 make plus for minus a factor of 3, which a sum over 3 explains better.
     fitting = [cause for cause in fitting if ": plus " not in cause] or fitting
     return f". Is it {', or '.join(fitting[:MOST])}?" if fitting else ""
+
+
+def _head_sizes(known):
+    """{K: "5, 15 over 3"} where an axis of an array is a multiple of another axis: the columns of one head"""
+    axes = {n for array in [*known.inputs.values(), *known.dy, *known.named.values()] for n in np.shape(array) if n > 1}
+    axes |= {int(n) for n in known.named.values() if isinstance(n, (int, np.integer)) and n > 1}
+    pairs = [(a, b) for a in sorted(axes) for b in sorted(axes) if a > b and a % b == 0]
+    return {a // b: f"{a // b}, which is {a} over {b}" for a, b in pairs}
 
 
 def only_number(value):
@@ -59,6 +72,9 @@ def _of_number(name, number):
     yield 1.0 / number, f"one over {name}: a factor left out, or a division by it once too often"
     yield number**2, f"the square of {name}: multiplied by it instead of divided"
     yield number**-2, f"one over the square of {name}: divided by it instead of multiplied"
+    if number > 0.0:
+        yield number**0.5, f"the square root of {name}: inside a root, or outside?"
+        yield number**-0.5, f"one over the square root of {name}: inside a root, or outside?"
     if 0.0 < number < 1.0:
         rest, more = 1.0 - number, 1.0 + number
         yield rest, f"1 - {name}: a factor once too often, or a division by it left out"

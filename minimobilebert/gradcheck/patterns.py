@@ -17,6 +17,7 @@ from .factors import CLOSE, cause_of_factor, close_to
 
 FACTS = {"some entries", "no zero sum", "shape", "a factor", "part", "zeros", "not finite"}
 NOTHING = {"other", "nearly right"}
+MOVED = "the right numbers in the wrong places"
 OF_SHAPES = "a gradient has the shape of its array"
 
 
@@ -30,6 +31,8 @@ def certainty(kind):
 
 def pattern_of_shape(found, expected, rule=OF_SHAPES):
     """-> kind, text. rule: what the text says where nothing fits"""
+    if text := _kept_axes(found, expected):
+        return "keepdims", text
     if found.shape == expected.shape[::-1] and close_to(found.T, expected):
         return "transposed", "the transpose of the right gradient"
     for axes in _some_axes(found.ndim):
@@ -38,9 +41,11 @@ def pattern_of_shape(found, expected, rule=OF_SHAPES):
                 f"the terms are there but not summed over axis {', '.join(map(str, axes))}: what the forward"
                 " broadcasts, the backward sums"
             )
-    for axes in _some_axes(expected.ndim):
+    if text := _only_the_first(found, expected):
+        return "cut off", text
+    for axes in _some_axes(expected.ndim) if expected.size > 1 else ():
         for what, less in (("summed", expected.sum(axis=axes)), ("averaged", expected.mean(axis=axes))):
-            if less.size == found.size > 1 and close_to(found.reshape(less.shape), less):
+            if less.size == found.size and close_to(found.reshape(less.shape), less):
                 return "summed", f"the right numbers, {what} over axis {', '.join(map(str, axes))}, which has to stay"
     if found.size == expected.size and close_to(found.reshape(expected.shape), expected):
         return "shape", f"the right numbers in another shape: {rule}"
@@ -53,6 +58,32 @@ def pattern_of_shape(found, expected, rule=OF_SHAPES):
     return "shape", f"{rule}: is a sum or a product over another axis than {wrong}?"
 
 
+def _kept_axes(found, expected):
+    """Shapes that differ by axes of length 1 only, in words; None for others, or for other numbers"""
+    longer, shorter = (found, expected) if found.ndim > expected.ndim else (expected, found)
+    if longer.ndim == shorter.ndim or [n for n in longer.shape if n > 1] != [n for n in shorter.shape if n > 1]:
+        return None
+    if longer.size != shorter.size or not expected.any() or not close_to(found.reshape(expected.shape), expected):
+        return None
+    cause = "too many; keepdims, or an index with None?" if longer is found else "is missing; keepdims=True?"
+    return f"the right numbers in shape {found.shape}: an axis of length 1 {cause}"
+
+
+def _only_the_first(found, expected):
+    """The right numbers up to an index of one axis, in words; or with more after the last, None for others"""
+    if found.ndim != expected.ndim:
+        return None
+    wrong = [axis for axis in range(found.ndim) if found.shape[axis] != expected.shape[axis]]
+    if len(wrong) != 1:
+        return None
+    axis, count = wrong[0], min(found.shape[wrong[0]], expected.shape[wrong[0]])
+    both = [np.take(array, range(count), axis) for array in (found, expected)]
+    if not both[1].any() or not close_to(*both):
+        return None
+    n, m = found.shape[axis], expected.shape[axis]
+    return f"the right numbers along axis {axis}, but {n} of them and not {m}: is the length taken from what was given?"
+
+
 def _some_axes(ndim):
     return [axes for count in range(1, ndim + 1) for axes in itertools.combinations(range(ndim), count)]
 
@@ -63,7 +94,7 @@ def an_input(array, known):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and array.size and array.any():
             if value.size > 1 and close_to(array, value):
                 return f"it is {name}, and nothing else"
-            for axis in range(value.ndim):
+            for axis in range(value.ndim) if value.size else ():
                 for what, less in (("average", value.mean(axis=axis)), ("sum", value.sum(axis=axis))):
                     if less.size == array.size and close_to(array.reshape(less.shape), less):
                         return f"it is the {what} of {name} over its axis {axis}, and nothing else"
@@ -128,6 +159,7 @@ def pattern_of_values(key, found, expected, known, slopes, tolerance):
         _swapped,
         _moved,
         _one_input,
+        _inverted,
         _depending,
         _what_if,
         _parts,
@@ -188,7 +220,14 @@ def _moved(pair):
             if found.shape[axis] > 2 and close_to(np.roll(found, steps, axis), expected):
                 return "permuted", f"the right numbers, moved by one along axis {axis}: a wrong index?"
     if close_to(np.sort(found, axis=None), np.sort(expected, axis=None)):
-        return "permuted", "the right numbers in the wrong places: a wrong index, or an order not undone"
+        return "permuted", f"{MOVED}: a wrong index, an order not undone, or a reshape for a transpose"
+    for name, bias in arithmetic.terms(found, expected, pair.known.labelled(), pair.limit):
+        before = [array - bias for array in (found, expected)]
+        scale = pair.limit * np.abs(before[1]).max()
+        moved = np.abs(np.subtract(*before)).max() > 1e-2 * np.abs(before[1]).max()
+        if moved and np.abs(np.subtract(*(np.sort(array, axis=None) for array in before))).max() <= scale:
+            text = f"{MOVED} before {name} is added: a wrong index, or a reshape for a transpose"
+            return "permuted", text
     return None
 
 
@@ -202,6 +241,12 @@ def _one_input(pair):
 def _depending(pair):
     text = pair.depends()
     return ("depends", text) if text else None
+
+
+def _inverted(pair):
+    ask = getattr(pair.known.depends, "inverted", None)
+    text = ask(pair.key, pair.expected, pair.limit) if ask is not None and pair.is_whole else None
+    return ("what if", text) if text else None
 
 
 def _what_if(pair):
@@ -229,6 +274,11 @@ def _of_sums(pair):
                 if other != axis and _adds_up_to(number, pair.found, other):
                     text = f"it adds up to {number} along axis {other}, and the right one along axis {axis}"
                     return "another axis", f"{text}: a sum over another axis?"
+            for several in _some_axes(pair.found.ndim) if number else ():
+                sums = pair.found.sum(axis=several)
+                if len(several) > 1 and axis in several and np.abs(sums - 1.0).max() <= CLOSE:
+                    text = f"it adds up to 1 over the axes {', '.join(map(str, several))}, and the right one along"
+                    return "another axis", f"{text} axis {axis} alone: a sum over too many axes?"
             return "no zero sum", (
                 f"the right numbers add up to {number} along axis {axis} and these do not: look at the sums over that"
                 " axis, and at what they multiply"

@@ -83,7 +83,7 @@ def forward_properties(
             return split(reference(t.task.function)(**live(dict(zip(args, given, strict=True)))), names, cache)[0]
 
         right_ones = t.expected(lambda: degrees(call_reference, args))
-        return Dependence(lambda *given: split_result(t.call(*given), names, cache)[0], args, right_ones, names)
+        return Dependence(lambda *given: split_result(t.probe(*given), names, cache)[0], args, right_ones, names)
 
     if cache:
 
@@ -225,7 +225,9 @@ def backward_properties(
 
         right_ones = t.expected(lambda: degrees(call_reference, named(run_forward(forward, args, outputs)["cache"])))
         given = named(cache)
-        return Dependence(lambda *given: gradients_from(t, given), given, right_ones, wrt, next(iter(given)))
+        return Dependence(
+            lambda *given: gradients_of(t.probe(*given), names), given, right_ones, wrt, next(iter(given))
+        )
 
     @prop(task, weight=1)
     def exactly(t):

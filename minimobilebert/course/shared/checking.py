@@ -115,6 +115,8 @@ def _try(each, trial, outcome):
         outcome.certainty = 2 if trial.changed else different.certainty
         if not each.essential and not trial.changed and different.kind in OF_GENERAL_NUMBERS:
             outcome.certainty = 1
+        if not trial.changed and (text := trial.recognised()):
+            outcome.looks_like, outcome.certainty = text, 2
         if trial.changed and trial.changed != different.looks_like:
             outcome.looks_like = f"{trial.changed}; a later line may have read the changed numbers"
         outcome.headline = f"{different.tensor} is wrong" if different.tensor != "result" else "wrong result"

@@ -11,6 +11,7 @@ from ..sandbox.wire import fields_of, kind_of
 
 NOTHING = Known({})
 LONGEST_KEY = 80  # of a dict; the longest name of a parameter has 70 characters
+CERTAIN_SHAPES = {"keepdims", "transposed"}
 
 
 class Different(AssertionError):
@@ -48,7 +49,7 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
         raise Different(name, (), f"{name} is {describe(found)}, expected {describe(expected)}")
     if found.shape != expected.shape:
         kind, text = patterns.pattern_of_shape(found, expected, "another shape than documented")
-        if text_of_input := patterns.an_input(found, known):
+        if kind not in CERTAIN_SHAPES and (text_of_input := patterns.an_input(found, known)):
             kind, text = "named", text_of_input
         elif kind == "shape" and known.depends is not None and (missing := known.depends(name)):
             kind, text = "depends", f"{text}; {missing}"
@@ -56,7 +57,13 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
         raise Different(name, lines, text, certainty=patterns.certainty(kind), kind=kind)
     if dtype is not None and found.dtype != dtype:
         lines = [("shapes", f"{name} {found.shape} ok      dtype {found.dtype}, expected {np.dtype(dtype)}")]
-        text = f"{found.dtype} out of {np.dtype(dtype)}: a NumPy number such as np.sqrt(2.0), or a new array?"
+        text = f"{found.dtype} where {np.dtype(dtype)} is expected: "
+        widened = found.dtype == np.float64 and dtype == np.float32
+        text += (
+            "a NumPy number such as np.sqrt(2.0), or a new array?"
+            if widened
+            else "is something converted to another type, or not converted?"
+        )
         raise Different(name, lines, text)
     if expected.dtype.kind not in "fc":
         wrong = found != expected
@@ -69,6 +76,15 @@ def equal(name, found, expected, tolerance, dtype=None, known=NOTHING):
         lines = _where(name, found, expected, errors, tolerance)
         kind, text = looks_like(name, found, expected, errors, tolerance, known)
         raise Different(name, lines, text, certainty=patterns.certainty(kind), kind=kind)
+
+
+def are_equal(found, expected, tolerance):
+    """True where `equal` would not raise"""
+    try:
+        equal("", found, expected, tolerance)
+    except Different:
+        return False
+    return True
 
 
 def relative_errors(found, expected):

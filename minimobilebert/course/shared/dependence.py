@@ -15,7 +15,7 @@ from ..sandbox.host import Stopped, StudentError
 from .comparison import Different, leaves
 from .layouts import mapped
 
-MOST_ARRAYS = 12
+MOST_ARRAYS, MOST_PARTS = 12, 4
 SAME = 1e-9  # relative; a few roundings
 DEGREES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0)
 
@@ -60,27 +60,19 @@ class Dependence:
 
     def what_if(self, name, expected, limit):
         """Which change of an input makes the result right, in words; None if none of those that we try does"""
-        named = {}
-        for key, value in self.given.items():
-            for path, leaf in leaves(key, value):
-                if _counts(leaf) and np.asarray(leaf).dtype.kind == "f" and np.any(leaf):
-                    named.setdefault(_content(leaf), path)
-        named = list(named.items())[:MOST_ARRAYS]
-        scale = limit * np.abs(expected).max(initial=0.0)
+        named = self._arrays("f")
 
         def is_right(*changes):
-            try:
-                found = self.call(*_changed_all(self.given, dict(changes)))[self._index(name)]
-            except (Different, StudentError, Stopped, LookupError):
-                return False
-            found = np.asarray(found)
-            return found.shape == expected.shape and bool(np.abs(found - expected).max(initial=0.0) <= scale)
+            return self._is_right(name, expected, limit, changes)
 
         for content, path in named:
             if is_right((content, lambda array: -array)):
                 return f"it is right if {path} is negated: does a term with it have the opposite sign?"
             if content[0] == () and 0.0 < _array_of(content) < 1.0 and is_right((content, lambda array: 1.0 - array)):
                 return f"it is right if {path} is replaced by 1 - {path}: one for the other?"
+            for change, text in rearranged(_array_of(content), expected.shape):
+                if is_right((content, change)):
+                    return f"it is right if {text.format(path)}"
         for (one, path), (other, second) in itertools.combinations(named, 2):
             if one[0] == other[0]:
                 array, instead = _array_of(one), _array_of(other)
@@ -88,8 +80,58 @@ class Dependence:
                     return f"it is right if {path} and {second} are exchanged: one for the other?"
         return None
 
+    def inverted(self, name, expected, limit):
+        """Which mask makes the result right if it is inverted, in words; None if none does"""
+        for content, path in self._arrays("b"):
+            if self._is_right(name, expected, limit, [(content, lambda array: ~array)]):
+                return f"it is right if {path} is inverted: True and False are exchanged"
+        return None
+
+    def _arrays(self, kind):
+        """[(content, path)] of the first different arrays and numbers of a kind of dtype that are not all 0"""
+        named = {}
+        for key, value in self.given.items():
+            for path, leaf in leaves(key, value):
+                if _counts(leaf) and np.asarray(leaf).dtype.kind == kind and np.any(leaf):
+                    named.setdefault(_content(leaf), path)
+        return list(named.items())[:MOST_ARRAYS]
+
+    def _is_right(self, name, expected, limit, changes):
+        """True if the student's result is `expected` after [(content, function of the array)]"""
+        try:
+            found = np.asarray(self.call(*_changed_all(self.given, dict(changes)))[self._index(name)])
+        except (Different, StudentError, Stopped, LookupError):
+            return False
+        scale = limit * np.abs(expected).max(initial=0.0)
+        return found.shape == expected.shape and bool(np.abs(found - expected).max(initial=0.0) <= scale)
+
     def _index(self, name):
         return self.results.index(name) if name in self.results else 0
+
+
+def rearranged(array, shape):
+    """[(function of the array, the change in words)] of the same numbers elsewhere; shape: of the result"""
+    found, n = [], array.shape[-1] if array.ndim else 0
+    if array.ndim > 1 and array.shape[-2] == n:
+        text = "{} is transposed: is a transpose missing, or one too many?"
+        found.append((lambda array: array.swapaxes(-1, -2), text))
+    elif array.ndim == 2:
+        text = "{} is transposed by a reshape: is a reshape meant as a transpose?"
+        found.append((lambda array: array.T.reshape(array.shape), text))
+        found.append((lambda array: array.reshape(array.shape[::-1]).T, text))
+    parts = n // shape[-1] if shape and shape[-1] and n % shape[-1] == 0 else 1
+    for i, j in itertools.combinations(range(parts), 2) if parts <= MOST_PARTS else ():
+        order = [*range(parts)]
+        order[i], order[j] = j, i
+        text = f"parts {i + 1} and {j + 1} of {{}} along its last axis are exchanged: one for the other, or both moved"
+        text += " in the wrong direction?"
+        found.append((lambda array, order=order: _parts_in(array, order), text))
+    return found
+
+
+def _parts_in(array, order):
+    parts = np.split(array, len(order), axis=-1)
+    return np.concatenate([parts[i] for i in order], axis=-1)
 
 
 def _counts(leaf):

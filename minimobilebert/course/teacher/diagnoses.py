@@ -18,6 +18,7 @@ from ..shared.checking import FAILED, run_task
 from ..shared.extraction import install_all
 from ..shared.trial import Memory
 from . import mutants as bank
+from .reported_answers import KnownMistakes
 
 RIGHT, NONE, MISLEADING = "right", "none", "misleading"
 SAYS_NOTHING = re.compile(r"no common mistake|only zeros are right|(another|other) values? than expected|nearly right"
@@ -32,7 +33,7 @@ FEWEST, FEWEST_RIGHT, MOST_MISLEADING = 300, 0.80, 0.03  # rows, and shares of t
 
 def run(course, grader, wrong, seed=1):
     """-> list of (WrongAnswer, verdict, what the student reads)"""
-    rows, oracle = [], Memory()
+    rows, oracle = [], Memory(KnownMistakes(course))
     with grader.worker(memory=False) as worker:
         taken = bank.install_solutions(course, grader, worker)
         for each in wrong:

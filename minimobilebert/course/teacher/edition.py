@@ -25,6 +25,7 @@ from ..shared.recording import save_recording
 from ..shared.trial import Recorder
 from .edition_texts import AGENTS, README, TO_DERIVE, classroom, makefile
 from .rehearsing import RECORD, for_edition
+from .reported_answers import KnownMistakes
 
 # Never in an edition: gradient-check cases, comparisons with other libraries, fused operations, and the grader.
 LEFT_OUT = [
@@ -36,6 +37,7 @@ DATA = ["interop/page/files", "interop/page/onnxruntime-web-LICENSE.txt"]
 LEFT_OUT_OF_LESSONS = {
     "solutions.py",
     "mutants.toml",
+    "reported.toml",
     "AUTHORS.md",
     "TEACHING.md",
     "grading.toml",
@@ -201,7 +203,8 @@ def _record(course, tasks, folder, seed):
     """Run the properties on the project itself, and write the reference's answers, one file per lesson. Then write what
     `train-tiny` uses and computes."""
     properties = load_properties(course, [task.id for task in tasks])
-    recorders = {task.lesson: Recorder() for task in tasks}
+    known = KnownMistakes(course)
+    recorders = {task.lesson: Recorder(known) for task in tasks}
     with Worker(course.root) as worker:
         for task in tasks:
             result = run_task(task, properties[task.id], worker, recorders[task.lesson], seed)

@@ -27,6 +27,7 @@ from .entries import find_entries, unique_names
 from .grades import Grade, gradescope
 from .hand_in_times import times_of
 from .policy import late_factor
+from .reported_answers import KnownMistakes
 from .results import Results, location_of, settings_of
 from .submission import read_submission
 
@@ -38,7 +39,7 @@ class Grader:
 
     def __init__(self, course, policy):
         lessons = chosen_lessons(course, policy.lessons)
-        self.course, self.policy = course, policy
+        self.course, self.policy, self.known = course, policy, KnownMistakes(course)
         self.tasks = [task for task in course.tasks if task.lesson in lessons]
         if not self.tasks:
             raise ValueError("lessons: found none with a task, expected at least one")
@@ -161,7 +162,9 @@ class Grader:
             if function in worker.broken:
                 return self.without(task, worker.broken[function])
         for seed in self.policy.seeds:
-            result = run_task(task, self.properties[task.id], worker, Live(), seed, self.policy.seconds_per_call)
+            result = run_task(
+                task, self.properties[task.id], worker, Live(self.known), seed, self.policy.seconds_per_call
+            )
             if worst is None or result.score < worst.score:
                 worst = result
             if not worst.passed and worst.score == 0.0:

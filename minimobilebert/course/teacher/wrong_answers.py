@@ -17,6 +17,7 @@ import re
 from ..shared.cutting import FUNCTIONS, body_of, find
 from ..shared.manifest import name_of
 from .mutants import solutions_of
+from .reported_answers import sources_of
 
 # Lessons whose tasks are arithmetic on arrays. Elsewhere (texts, graphs, packing) other kinds of mistakes are made.
 LESSONS = ("00", "01", "02", "03", "04", "05", "06", "07", "10", "11", "12", "13", "14", "19")
@@ -349,6 +350,9 @@ def wrong_answers(course, tasks):
         for task in chosen:
             if task.id not in NOT_ARITHMETIC:
                 found += _of_task(task, solutions_of(course, lesson))
+    for task in tasks:
+        found += [WrongAnswer(task.id, "reported by readers", name, source, says)
+                  for name, source, says, _ in sources_of(course, task)]  # fmt: skip
     return found
 
 
