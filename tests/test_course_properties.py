@@ -9,6 +9,7 @@ import pytest
 from minimobilebert.course.sandbox.host import Worker
 from minimobilebert.course.sandbox.wire import Seeded
 from minimobilebert.course.shared import bundles, comparison, properties
+from minimobilebert.course.shared.bundles import _words
 from minimobilebert.course.shared.checking import FAILED, NOT_WRITTEN, PASSED, format_result, run_task
 from minimobilebert.course.shared.comparison import Different
 from minimobilebert.course.shared.manifest import ROOT, Task, load
@@ -268,6 +269,25 @@ def test_not_written_stops_the_task_and_names_the_missing_one(worker):
     assert "not written yet\n  write   minimobilebert/ops/nonorm.py:nonorm_forward" in format_result(result, "x")
     other = run(worker, function, calls, code=code.format("task 02.1 (Other): write it"))
     assert other.outcomes[0].headline == "needs task 02.1, which is not written yet"
+    later = run(worker, function, calls, code=code.format("task 43.1 (Later): write it"))
+    assert later.state == FAILED and "calls the function of task 43.1" in later.outcomes[0].headline
+
+
+def test_memory_beyond_what_a_formula_needs_is_seen(worker):
+    def large(t):
+        x = t.rng.normal(size=(4, 1500))
+        t.equal("y", t.call_within(x, x[0], x[1], seconds=5.0)[0], x * x[0] + x[1])
+
+    function, head = f"{NONORM}:nonorm_forward", "def nonorm_forward(x, weight, bias):\n    "
+    assert run(worker, function, large).passed
+    wasteful = run(worker, function, large, code=f"{head}return x @ np.diag(weight) + bias, NoNormCache(x, weight)")
+    assert "times the memory of its arguments and results" in wasteful.outcomes[0].looks_like
+    in_place = run(worker, function, large, code=f"{head}x *= weight\n    return x + bias, NoNormCache(x, weight)")
+    assert "x was changed in place" in in_place.outcomes[0].looks_like
+
+
+def test_an_edge_without_a_name_is_described_by_its_shapes():
+    assert _words(lambda rng: {}, {"x": np.zeros((0, 3)), "eps": 1.0, "w": np.zeros(3)}) == "x (0, 3), w (3,)"
 
 
 def test_a_recording_answers_as_the_reference_did(worker, nonorm_properties):
@@ -321,7 +341,7 @@ DIFFERENT = [
     (1, 2, "another value"), (1, True, "another value"), (True, 1.0, "another value"), ("a", "b", "another value"),
     ([1, 2], [1, 2, 3], "a list of 2, expected a list of 3"), ({"a": 1}, {"b": 1}, "keys of it: no 'b'; unexpected 'a'"),
     (None, np.ones(2), "it is None, expected an array float64[2]"), (np.ones(2), [1.0, 1.0], "expected a list of 2"),
-    (np.ones(2, np.float32), np.ones(2), "float32 out of float64"), (np.ones((2, 3)).T, np.ones((2, 3)), "transpose"),
+    (np.ones(2, np.float32), np.ones(2), "float32 where float64 is expected"), (np.ones((2, 3)).T, np.ones((2, 3)), "transpose"),
     (np.array([1, 2]), np.array([1, 3]), "other values"), (np.array([np.nan]), np.array([1.0]), "NaN or infinity"),
     (np.array(["a"]), np.array([1.0]), "expected an array float64[1]"), (1j * np.ones(1), np.ones(1), "expected an array"),
     ({"a": {"b": [1.0]}}, {"a": {"b": [1.1]}}, ""),

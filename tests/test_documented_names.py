@@ -173,13 +173,15 @@ def blocks(document, language):
 def test_the_entries_that_authors_are_shown_are_right():
     """AUTHORS.md: the fields of a task, and a mutant that fits the solution it is made from."""
     course = load()
-    entry, mutant = (tomllib.loads(block.text) for block in blocks("lessons/AUTHORS.md", "toml"))
+    entry, mutant, reported = (tomllib.loads(block.text) for block in blocks("lessons/AUTHORS.md", "toml"))
     task = entry["lesson"]["task"][0]
     assert set(task) == {key.removesuffix("?") for key in manifest._TASK} and len(task["hints"]) == manifest.HINTS
     assert task["function"] == course.task(task["id"]).function
     lesson = course.lesson("02")
     made = mutants._mutant("AUTHORS.md", mutant["mutant"][0], mutants.solutions_of(course, lesson), lesson, {"02.2"})
     assert "mean(axis=0)" in made.source
+    known = tomllib.loads((ROOT / "lessons/reported.toml").read_text(encoding="utf-8"))["answer"]
+    assert reported["answer"][0] in known
 
 
 def test_the_properties_that_authors_are_shown_are_properties(tmp_path):

@@ -37,7 +37,7 @@ def direction_error(forward, backward, inputs, rng, step=1e-5):
     forward   forward(*inputs) -> y, cache; y is an array or a float. Called three times, with copies of the inputs
     backward  backward(dy, cache) -> the gradient of the only input, or a tuple with one per input
     inputs    tuple of float64 arrays, not modified
-    rng       numpy.random.Generator: draws dy, then one direction per input
+    rng       numpy.random.Generator: its `standard_normal` draws dy, then one direction per input, and nothing else
     -> |analytic - difference| / the larger of |analytic| and |difference|, as a float; 0.0 if both are 0
     """
     y, cache = forward(*(x.copy() for x in inputs))

@@ -23,8 +23,8 @@ try:
 except ImportError:  # Windows
     resource = None
 
-# What a student's function may import lazily, and tracemalloc, which measures its memory. A worker that will see no files
-# of Python's loads it beforehand.
+# What a student's function may import lazily, and tracemalloc, which measures its memory. A worker that will see no
+# files of Python's loads it beforehand.
 PRELOADED = """abc bisect cmath collections.abc contextlib copy dataclasses decimal enum fractions functools heapq
  itertools math numbers operator random re statistics string struct textwrap time types typing unicodedata warnings
  encodings.ascii encodings.latin_1 encodings.utf_16 encodings.utf_32 encodings.unicode_escape

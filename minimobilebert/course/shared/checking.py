@@ -127,6 +127,11 @@ def _try(each, trial, outcome):
         if error.kind == "NotImplementedError" and "left out" not in error.text:
             outcome.state = NOT_WRITTEN
             other = re.match(r"task (\d\d\.\d)\b", error.text)
+            if other is not None and other[1] > trial.task.id:
+                outcome.state, outcome.headline = FAILED, f"{function} calls the function of task {other[1]}"
+                outcome.looks_like = "that is a later task: do without it, with NumPy's own operations such as @"
+                outcome.lines = (("where", error.where),) if error.where else ()
+                return FAILED
             is_this_task = other is None or other[1] == trial.task.id
             outcome.headline = "not written yet" if is_this_task else f"needs task {other[1]}, which is not written yet"
             return NOT_WRITTEN
@@ -145,8 +150,8 @@ def _try(each, trial, outcome):
     return None
 
 
-def format_result(result, folder, before=()):
-    """The result of one task as text for the student."""
+def format_result(result, folder, other_seeds=True):
+    """The result of one task as text for the student. other_seeds: False in an edition, which has the numbers of one"""
     task, outcomes = result.task, result.outcomes
     head = f"task {task.id}  {task.written_as}"
     if result.passed:
@@ -168,5 +173,6 @@ def format_result(result, folder, before=()):
         names = [outcome.name for outcome in outcomes if outcome.state == state]
         if names:
             lines.append(f"  {word:<10}  {', '.join(names)}")
-    lines.append(f"  replay      make check T={task.id} SEED={result.seed}        {location}")
+    seed = f" SEED={result.seed}" if other_seeds else ""
+    lines.append(f"  replay      make check T={task.id}{seed}        {location}")
     return "\n".join(lines)

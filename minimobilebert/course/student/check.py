@@ -42,7 +42,9 @@ class Checker:
             self.oracle, self.seed = Live(), 1 if seed is None else seed
         else:
             self.oracle = load_recordings(course)
-            self.seed = course.edition["seed"] if seed is None else seed
+            self.seed = course.edition["seed"]
+            if seed not in (None, self.seed):
+                raise ValueError(f"--seed: found {seed}, expected {self.seed}: this edition has no other numbers")
             self.originals = _originals(course)
 
     def check(self, tasks):
@@ -60,7 +62,10 @@ class Checker:
                 notes = [*notes, *self._not_compiled(task, result), *self._called(task, result, worker)]
                 self._remember(task, result)
                 folder = self.course.folder(task).relative_to(self.course.root).as_posix()
-                yield task, result, "\n".join([format_result(result, folder), *notes])
+                yield task, result, "\n".join([self._text(result, folder), *notes])
+
+    def _text(self, result, folder):
+        return format_result(result, folder, other_seeds=self.course.edition is None)
 
     def _read(self, task):
         """-> the reason why grading would reject this function, or None; notes on changes that grading ignores"""

@@ -22,9 +22,27 @@ def lines_of(source, name):
 
 
 def counted(course):
-    """{task id: lines} of the project's functions"""
-    return {task.id: sum(lines_of(read_text(course.root / file_of(each)), name_of(each)) for each in task.functions)
-            for task in course.tasks}  # fmt: skip
+    """{task id: lines} of the project's functions, with the helpers of the same file that editions leave out"""
+    helpers = {}
+    for target in (target for task in course.tasks for target in task.also_blank):
+        file, _, name = target.partition(":")
+        helpers.setdefault(file, set()).add(name)
+    found = {}
+    for task in course.tasks:
+        files = {file: [name_of(each) for each in task.functions if file_of(each) == file] for file in task.files}
+        found[task.id] = sum(_with_helpers(read_text(course.root / file), names, helpers.get(file, set()))
+                             for file, names in files.items())  # fmt: skip
+    return found
+
+
+def _with_helpers(source, names, helpers):
+    tree, waiting, seen = ast.parse(source), list(names), []
+    while waiting:
+        each = waiting.pop()
+        seen.append(each)
+        called = {node.id for node in ast.walk(find(tree, each)) if isinstance(node, ast.Name)}
+        waiting += sorted(called & helpers - {*seen, *waiting})
+    return sum(lines_of(source, each) for each in seen)
 
 
 def _file(course):

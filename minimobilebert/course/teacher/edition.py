@@ -23,7 +23,7 @@ from ..shared.manifest import file_of, name_of, sealed
 from ..shared.properties import load_properties
 from ..shared.recording import save_recording
 from ..shared.trial import Recorder
-from .edition_texts import AGENTS, README, TO_DERIVE, classroom, makefile
+from .edition_texts import AGENTS, README, TO_DERIVE, classroom, lessons_readme, makefile
 from .rehearsing import RECORD, for_edition
 from .reported_answers import KnownMistakes
 
@@ -154,7 +154,9 @@ def cuts_of(tasks):
             if not name:
                 cuts[file] = None
             elif target not in asked and cuts.get(file, {}) is not None:
-                cuts.setdefault(file, {})[name] = f"task {task.id} asks for this: it is left out of a student edition"
+                cuts.setdefault(file, {})[name] = (
+                    f"a part of task {task.id}'s answer, left out of a student edition: you need not write it"
+                )
     for task in tasks:
         for file in task.files:
             if cuts.get(file, {}) is None:
@@ -175,6 +177,8 @@ def _write_lessons(course, tasks, folder):
         target = folder / inside
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+    text = (source / "README.md").read_text(encoding="utf-8")
+    write_text(folder / "README.md", lessons_readme(text, tasks[0].lesson))
     ids = {task.id for task in tasks}
     write_text(folder / "course.toml", "\n".join(_lesson_text(lesson, chosen, ids) for lesson in course.lessons))
 

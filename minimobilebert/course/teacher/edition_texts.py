@@ -20,17 +20,34 @@ Windows `.venv\\Scripts\\python`). The lessons call this interpreter `python`.
 A task is solved when `check` reports that it passed. The body of the task's function is graded, with the helpers that
 it uses from the same file: functions, classes and constants at module level that you add, and imports of NumPy, of
 Python's mathematical modules and of this package. Do not change other functions. Code in other files is not graded.
-Write the function in NumPy: calls of compiled code (`kernels`) or of another task's function, and complex numbers, are
-refused; the message says so.
+Write the function in NumPy. It may call functions of earlier lessons, such as your softmax in lesson 06. Calls of
+compiled code (`kernels`) and of another task's function of the same lesson are refused, with a message, unless the
+lesson says that this function is made of it; complex numbers are refused, too.
 
 Before `make train-tiny` trains, it checks your functions, and stops if one is wrong or not written yet. If all pass, it
 compares the losses of a few small steps of each stage with those of the project's own functions. They may differ in the
 last digits, because sums in another order round differently. `make train-tiny ARGS=--anyway` trains in any case;
 `make train-tiny SET="teacher_steps=50"` changes settings (`lessons/reference.md`), here for a shorter run.
 
-The checks compare with results that were recorded from the project's own functions, which are not in this folder.
-Functions that would reveal a solution raise an error with the number of the task.
+The checks compare with results that were recorded from the project's own functions, which are not in this folder. What
+would reveal a solution raises an error: `write it` in a task's function, `you need not write it` in its helpers, which
+you may write or leave.
 """
+
+# The first paragraph of lessons/README.md, and what an edition says instead
+_HOW_TO_START = (
+    "To do the course, work in a student edition: a copy of the project that `make student LESSONS=0-6 OUT=student`"
+    " writes.\nBegin there with lesson 00.\n"
+)
+_START = "This is a student edition of the course: `make progress` lists its tasks. Begin with lesson {lesson}.\n"
+
+
+def lessons_readme(text, lesson):
+    """lessons/README.md as an edition has it; lesson: the first one with a task. ValueError if its start was changed"""
+    if _HOW_TO_START not in text:
+        raise ValueError("lessons/README.md: found another first paragraph than edition_texts.py replaces")
+    return text.replace(_HOW_TO_START, _START.format(lesson=lesson))
+
 
 TO_DERIVE = "The formulas of the backward are yours to derive: lesson {lesson}, and the third hint."
 
