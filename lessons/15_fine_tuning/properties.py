@@ -52,6 +52,16 @@ def extremes(t):
         compare(t, predictions, labels)
 
 
+@both("other_classes")
+def other_classes(t):
+    """1 is the positive class, whatever the numbers of the other classes are"""
+    labels = t.rng.permutation(np.arange(60) % 4)
+    predictions = np.where(t.rng.random(60) < 0.6, labels, t.rng.integers(0, 4, 60))
+    compare(t, predictions, labels)
+    with t.case("classes -1 and 1"):
+        compare(t, np.where(predictions == 1, 1, -1), np.where(labels == 1, 1, -1))
+
+
 @both("many")
 def many(t):
     """400,000 answers, more than QQP has: does a product of counts fit into 64 bits?"""

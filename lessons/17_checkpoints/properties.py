@@ -58,8 +58,13 @@ def look_alikes(t):
         "x.LayerNorm.gamma.scale",
         "encoders.0.bias",
         "x.pooler.y",
+        "xLayerNorm.gamma",
+        "encoder.layer.0.InputLayerNorm.beta",
+        "LayerNorm.gamma_old",
     )
     compare(t, tensors(t.rng, names), MOBILE)
+    with t.case("a normalisation alone"):
+        compare(t, tensors(t.rng, ("LayerNorm.gamma", "LayerNorm.beta")), MOBILE)
 
 
 @prop("17.1", weight=1)

@@ -6,11 +6,12 @@ import numpy as np
 def _present_spelling(tensors, config):
     present = {}
     for old, values in tensors.items():
-        new = old
-        if old.endswith("LayerNorm.gamma"):
-            new = old[: -len("gamma")] + "weight"
-        elif old.endswith("LayerNorm.beta"):
-            new = old[: -len("beta")] + "bias"
+        parts = old.split(".")
+        if parts[-2:] == ["LayerNorm", "gamma"]:
+            parts[-1] = "weight"
+        elif parts[-2:] == ["LayerNorm", "beta"]:
+            parts[-1] = "bias"
+        new = ".".join(parts)
         if new.split(".")[0] in ("embeddings", "encoder", "pooler"):
             new = config.prefix + "." + new
         present[new] = values

@@ -19,8 +19,12 @@ def both_signs(bits):
 
 
 def same_numbers(t, name, found, right):
-    """Exactly the same numbers, 0 and -0 told apart; one NaN is like another"""
+    """Exactly the same numbers, 0 and -0 told apart; one NaN is like another, as long as it is a bfloat16"""
     if isinstance(found, np.ndarray) and found.dtype == np.float32:
+        more = np.ascontiguousarray(found).view(np.uint32) & 0xFFFF != 0
+        nan = " (they are NaN)" if np.isnan(found[more]).all() else ""
+        text = f"the lower 16 bits of {int(more.sum())} of {more.size} numbers are not 0{nan}: they are no bfloat16"
+        t.require(not more.any(), text, name)
         found = np.where(np.isnan(found), np.float32(np.nan), found)  # a signalling NaN would warn when it is compared
     t.equal(name, found, right, tolerance=0.0, dtype=np.float32)
     signs = np.isnan(right) | (np.signbit(found) == np.signbit(right))
@@ -218,6 +222,24 @@ def mean(t):
                     f"{above:.3f} of {x.size} became the one above, expected {share:.3f} ± {bound:.3f}",
                     "rounded",
                 )
+
+
+@prop("18.3", weight=1)
+def rare(t):
+    """a small part of the way is a small chance, down to 1 in 65536; so is a small part that is missing"""
+    upper, lowers = int(t.rng.integers(0x3000, 0x4F00)) << 16, (0x0001, 0x0080, 0x01EC, 0xFFFF)
+    counts = [1_500_000 if lower in (0x0001, 0xFFFF) else 250_000 for lower in lowers]
+    x = floats(upper + np.repeat(lowers, counts))
+    up = np.split(draw(t, x) == neighbours(x)[1], np.cumsum(counts)[:-1])
+    for lower, count, part in zip(lowers, counts, up, strict=True):
+        expected = min(lower, 0x10000 - lower) / 0x10000 * count  # those that go to the farther neighbour
+        found = int(part.sum()) if lower < 0x8000 else count - int(part.sum())
+        with t.case(f"lower half 0x{lower:04X}"):
+            t.require(
+                0 < found < expected + 7.0 * np.sqrt(expected) and found > expected - 7.0 * np.sqrt(expected),
+                f"{found} of {count} went to the farther neighbour, expected about {expected:.0f}: how many different"
+                " chances does your generator give?", "rounded",
+            )  # fmt: skip
 
 
 @prop("18.3", weight=2, essential=True)

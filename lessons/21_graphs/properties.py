@@ -138,6 +138,11 @@ def read_again(t):
     c = a * a + a
     right = {"e": c * x + a, "b": a * a, "a": a}
     compare(t, t.run(run_graph, steps, {}, {"x": x}, list(right))["found"], right)
+    with t.case("the last node that reads an array reads it twice"):
+        steps = [("Relu", ["x"], ["z"], {}), ("Mul", ["z", "z"], ["y"], {}), ("Where", ["m", "y", "y"], ["w"], {})]
+        mask = t.rng.random(4) < 0.5
+        squares = np.maximum(x, 0) * np.maximum(x, 0)
+        compare(t, t.run(run_graph, steps, {}, {"x": x, "m": mask}, ["w"])["found"], {"w": squares})
 
 
 @prop("21.1", weight=1)
@@ -169,6 +174,12 @@ def dropped(t):
     t.require(len(live) == len(steps), calls, "operations")
     needed = [0] + [min(i, 2) + (i >= 4) for i in range(1, length + 2)] + [2]
     t.require(live == needed, f"found {live} arrays held from node to node, expected {needed}", "arrays")
+    with t.case("an array that nobody reads, and a part that nobody reads"):
+        parts = [("Split", ["x", "sizes"], ["left", "right"], {"axis": 0}), ("Abs", ["left"], ["unread"], {})]
+        steps = [("Add", ["left", "left"], ["y"], {}), ("Abs", ["y"], ["z"], {}), ("Mul", ["z", "z"], ["w"], {})]
+        live = t.run(count_live, [*parts, *steps], {"sizes": np.array([1, 2])}, {"x": x}, ["w"])
+        text = f"found {live[3:]} arrays held when the last two nodes run, expected [1, 1]: a name that nobody reads"
+        t.require(live[3:] == [1, 1], text, "arrays")  # a variable may hold the results of the node before
 
 
 # --- 21.2
@@ -309,6 +320,12 @@ def padding(t):
     compare_attention(t, 2, 3, [texts(t.rng, (5, 2, 1), 6), texts(t.rng, (1, 4), 6)])
     with t.case("a text of padding only: a score of minus infinity would make NaN"):
         compare_attention(t, 2, 3, [texts(t.rng, (3, 0), 6)])
+    for size in (400.0, 2e6):  # of queries and of keys in the opposite direction: scores of -2e5 and of -5e12
+        with t.case(f"real keys with scores near {-(size**2) * 3**0.5:.0e}"):
+            q, k, v, mask = texts(t.rng, (4, 2), 6)
+            away = -np.arange(1, 5, dtype=FLOAT)[:, None]  # each key farther than the one before it
+            q, k = np.full_like(q, size), np.where(mask[..., None], away * FLOAT(size), k)
+            compare_attention(t, 2, 3, [(q, k.astype(FLOAT), v, mask)])
 
 
 @prop("21.3", weight=1)

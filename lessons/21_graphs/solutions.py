@@ -22,8 +22,8 @@ def run(graph, given, operations=OPERATIONS):
             found = [found]
         for name, array in zip(node.outputs, found, strict=True):
             values[name] = array
-        for name in node.inputs:
-            if last[name] == index and name not in graph.outputs:
+        for name in [*node.inputs, *node.outputs]:
+            if last.get(name, index) == index and name not in graph.outputs:
                 values.pop(name, None)
         found = inputs = None
     return {name: values[name] for name in graph.outputs}

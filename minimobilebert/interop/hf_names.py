@@ -26,7 +26,7 @@ def _present_spelling(tensors, config):
     """Rename gamma, beta to weight, bias; add the prefix to the names of a bare encoder."""
     renamed = {}
     for name, array in tensors.items():
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
+        name = re.sub(r"\bLayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"\bLayerNorm\.beta$", "LayerNorm.bias", name))
         if name.startswith(("embeddings.", "encoder.", "pooler.")):
             name = f"{config.prefix}.{name}"
         renamed[name] = array
