@@ -27,7 +27,8 @@ from minimobilebert.finetuning.run import run
 from minimobilebert.finetuning.table_evaluation import evaluate, format_evaluation
 from minimobilebert.finetuning.table_prediction import predict
 from minimobilebert.kernels.runtime.backend import use_backend
-from minimobilebert.tasks.metrics import class_scores, confusion_matrix, f1, macro_f1
+from minimobilebert.tasks.class_scores import class_scores, confusion_matrix, macro_f1
+from minimobilebert.tasks.metrics import f1
 from minimobilebert.tasks.own_table import TableTexts, classes_of, read_texts, split
 from minimobilebert.text.table_files import open_table, rows_of
 from minimobilebert.training.model_folder import load_model, save_model

@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from ..ops.softmax import softmax_forward
-from ..tasks.metrics import class_scores, confusion_matrix
+from ..tasks.class_scores import class_scores, confusion_matrix
 from ..tasks.squad_scores import abstain, score_questions
 
 BINS, WORST = 10, 10  # ranges of confidence; mistakes that are shown

@@ -9,8 +9,9 @@ from ..inference.logits import classification_logits
 from ..model.classification import classification_step, regression_step
 from ..support.shapes import shown
 from ..support.terminal import say
+from ..tasks.class_scores import confusion_matrix, macro_f1
 from ..tasks.classification_batches import encode_texts
-from ..tasks.metrics import accuracy, confusion_matrix, macro_f1, pearson, spearman
+from ..tasks.metrics import accuracy, pearson, spearman
 from ..tasks.own_table import TableTexts, classes_of, describe_classes, read_texts, split
 from ..text.table_files import open_table
 from .details import class_details, regression_details

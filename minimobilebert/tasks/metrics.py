@@ -19,7 +19,7 @@ import numpy as np
 from .glue import TASKS
 
 
-def _pair(predictions, labels):
+def pair_of(predictions, labels):
     """Both as arrays [N]. ValueError unless they have the same length and finite numbers."""
     predictions, labels = np.asarray(predictions), np.asarray(labels)
     if predictions.ndim != 1 or predictions.shape != labels.shape:
@@ -32,37 +32,19 @@ def _pair(predictions, labels):
 
 def _counts(predictions, labels):
     """TP, FP, FN, TN as Python integers, so that their products cannot overflow."""
-    predictions, labels = _pair(predictions, labels)
+    predictions, labels = pair_of(predictions, labels)
     p, t = predictions == 1, labels == 1
     return [int(np.count_nonzero(both)) for both in (p & t, p & ~t, ~p & t, ~p & ~t)]
 
 
 def accuracy(predictions, labels):
-    predictions, labels = _pair(predictions, labels)
+    predictions, labels = pair_of(predictions, labels)
     return float(np.mean(predictions == labels)) if len(labels) else 0.0
 
 
 def f1(predictions, labels):
     tp, fp, fn, _ = _counts(predictions, labels)
     return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
-
-
-def confusion_matrix(predictions, labels, classes):
-    """counts [classes, classes] of rows by their label and prediction, both class numbers"""
-    predictions, labels = _pair(predictions, labels)
-    return np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
-
-
-def class_scores(confusion):
-    """confusion [C, C] -> precision, recall and F1 [C] of each class as the positive one; 0 where nothing is counted"""
-    right, labels, predictions = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    both = np.maximum(labels + predictions, 1)
-    return right / np.maximum(predictions, 1), right / np.maximum(labels, 1), 2 * right / both
-
-
-def macro_f1(confusion):
-    """The mean of the classes' F1: rare classes count as much as frequent ones"""
-    return math.fsum(class_scores(confusion)[2]) / len(confusion)
 
 
 def matthews(predictions, labels):
@@ -82,7 +64,7 @@ def _unit(x):
 
 
 def pearson(predictions, labels):
-    x, y = (_unit(values) for values in _pair(predictions, labels))
+    x, y = (_unit(values) for values in pair_of(predictions, labels))
     return 0.0 if x is None or y is None else min(max(math.fsum(x * y), -1.0), 1.0)  # rounding may exceed 1
 
 
@@ -93,7 +75,7 @@ def _ranks(x):
 
 
 def spearman(predictions, labels):
-    predictions, labels = _pair(predictions, labels)
+    predictions, labels = pair_of(predictions, labels)
     return pearson(_ranks(predictions), _ranks(labels))
 
 
