@@ -210,12 +210,13 @@ def asked(x):
     ("from minimobilebert import kernels; return kernels(x)", "compiled code"),
     ("return (x + 1e-30j)", "complex numbers"), ("return complex(x)", "complex numbers"),
     ("return x.astype(np.complex128)", "complex numbers"), ("return np.sqrt(x).imag", "complex numbers"),
+    ("return answer(x)", "answer, which would be the whole answer"),
     ("return other_task(x)", "task 01.2 asks for"), ("return module.other_task(x)", "task 01.2 asks for"),
 ])  # fmt: skip
 def test_what_is_not_the_student_s_own_work_is_refused(body, words):
     text = f"def asked(x):\n    {body}\n"
     with pytest.raises(Refused, match=words):
-        extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2"})
+        extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2", "answer": ""})
 
 
 KERNEL = """from ..runtime.jit import jit
@@ -263,6 +264,7 @@ def test_other_tasks_are_those_of_the_lesson_that_this_one_is_not_made_of():
         "soft_cross_entropy_forward": "04.5", "soft_cross_entropy_backward": "04.5",
     }  # fmt: skip
     assert "feed_forward_forward" not in others_of(course, course.task("07.3"))  # a block is made of it
+    assert others_of(course, course.task("15.2")) == {"f1": "15.1", "pearson": ""}
 
 
 DERIVED = '''"""An operation.

@@ -74,15 +74,19 @@ def parse(data, shown):
 
 
 def others_of(course, task):
-    """{name of a function: the task that asks for it}: other tasks of the lesson, none of which this task needs"""
+    """{name of a function that the solution must not call: the task that asks for it}
+
+    Other tasks of the lesson, unless this task needs them; and functions that would be the whole answer, with "".
+    """
     same = [other for other in course.tasks if other.lesson == task.lesson and other.id != task.id]
-    return {
+    others = {
         name: other.id
         for other in same
         if task.id not in course.needed_by(other.id)
         for name in map(name_of, other.functions)
         if "." not in name
     }
+    return others | {name_of(function): "" for function in task.not_by}
 
 
 def extract_all(course, task, read, pristine, replaceable):
@@ -199,7 +203,7 @@ def _is_compiled(node, alias):
 
 
 def _check_calls(function, helpers, shown, others):
-    """Refused for a call of another task's function."""
+    """Refused for a call of a function that is in `others`."""
     for tree in (function, *helpers):
         nodes = list(ast.walk(tree))
         bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
@@ -208,7 +212,8 @@ def _check_calls(function, helpers, shown, others):
         for node in nodes:
             name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
             if name in others and name not in bound:
-                text = f"found a call of {name}, which task {others[name]} asks for: write this one by itself"
+                why = f"task {others[name]} asks for" if others[name] else "would be the whole answer"
+                text = f"found a call of {name}, which {why}: write this one by itself"
                 raise Refused(f"{shown}, line {node.lineno}: {text}")
 
 

@@ -47,6 +47,7 @@ _TASK = {
     "needs?": [str],
     "also_blank?": [Text()],
     "hide?": [Text()],
+    "not_by?": [Text()],
 }
 _EDITION = {"lessons": [str], "seed": Integer(0)}
 
@@ -92,6 +93,7 @@ class Task:
     also_write: tuple = ()  # more functions of this task, in the order in which they are checked
     also_blank: tuple = ()  # other functions, or whole files, that would reveal the solution
     hide: tuple = ()  # words of docstrings in its files that would reveal the solution
+    not_by: tuple = ()  # functions of which one call would be the whole answer: the solution must not call them
     lesson: str = ""  # "02"
 
     @property
@@ -279,7 +281,9 @@ class _Reader:
                 self.wrong(f"{what}: hide", f"{shown(words)} {count} times in its files", "it once")
         for location in entry.get("also_blank", ()):
             self.location(f"{what}: also_blank", location, needs_name=False)
-        lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_write", "also_blank", "hide")}
+        for location in entry.get("not_by", ()):
+            self.location(f"{what}: not_by", location, needs_name=True)
+        lists = {key: tuple(entry.get(key, ())) for key in ("needs", "also_write", "also_blank", "hide", "not_by")}
         try:
             texts = {"hints": tuple(map(unsealed, hints)), "after": unsealed(entry["after"])}
         except ValueError as error:

@@ -191,6 +191,7 @@ def _lesson_text(lesson, chosen, ids):
     for task in lesson.tasks if lesson.number in chosen else ():
         lines += ["", "[[lesson.task]]"]
         needs = tuple(other for other in task.needs if other in ids)
+        lines += [f"not_by = {_toml(task.not_by)}"] if task.not_by else []
         for key in ("id", "title", "kind", "function", "points", "minutes"):
             lines.append(f"{key} = {_toml(getattr(task, key))}")
         lines += [f"also_write = {_toml(task.also_write)}"] if task.also_write else []
