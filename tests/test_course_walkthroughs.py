@@ -53,11 +53,11 @@ def test_it_runs_and_draws_its_figures(path, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def solved_edition(tmp_path_factory):
-    """What a student has who has written every function."""
+def edition(tmp_path_factory):
+    """What a student has who has written nothing yet -> course, folder, {task file: its text}"""
     out, course = tmp_path_factory.mktemp("edition") / "student", load()
-    write_edition(course, [lesson.number for lesson in course.lessons], out, record=False, solved=solved_files)
-    return out
+    write_edition(course, [lesson.number for lesson in course.lessons], out, record=False)
+    return course, out, {task.file: (out / task.file).read_text(encoding="utf-8") for task in course.tasks}
 
 
 # An editable installation of the project must not lend what an edition leaves out.
@@ -66,18 +66,53 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr
 runpy.run_path(sys.argv[1], run_name="__main__")"""
 
 
-@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda path: path.parent.name)
-def test_it_runs_in_a_student_edition(path, solved_edition):
-    """The teacher's part, benchmarks, and fused and compiled functions are missing in it."""
+def run_in(edition, path):
     numpy_only = 'use_backend("numpy")' in path.read_text(encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(solved_edition), "OMP_WAIT_POLICY": "passive"}
+    environment = {**os.environ, "PYTHONPATH": str(edition), "OMP_WAIT_POLICY": "passive"}
     if numpy_only:
         environment["MINIMOBILEBERT_BACKEND"] = "numpy"
     inside = str(path.relative_to(ROOT))
-    done = subprocess.run([sys.executable, "-c", START, inside], cwd=solved_edition, env=environment,
+    done = subprocess.run([sys.executable, "-c", START, inside], cwd=edition, env=environment,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr and len(done.stdout.splitlines()) > 5
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+    return done.stdout
+
+
+def with_those_before(course, number):
+    """This lesson and all that it comes after -> set of numbers"""
+    return {number}.union(*(with_those_before(course, other) for other in course.lesson(number).needs))
+
+
+@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda path: path.parent.name)
+def test_it_runs_in_a_student_edition_with_the_lessons_that_it_comes_after(path, edition):
+    """The teacher's part, benchmarks, and fused and compiled functions are missing, and so are all other tasks."""
+    course, folder, blank = edition
+    chosen = with_those_before(course, path.parent.name[:2])
+    written = solved_files(course, [task for task in course.tasks if task.lesson in chosen], blank)
+    for file, text in {**blank, **written}.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    said = run_in(folder, path)
+    missing = [line for line in said.splitlines() if re.search(r"\btask \d\d\.\d \(", line)]
+    assert not missing, f"add its lesson to the `needs` of this one in course.toml: {missing}"
+    assert len(said.splitlines()) > 5
+
+
+@pytest.mark.parametrize("path", WALKTHROUGHS, ids=lambda path: path.parent.name)
+def test_it_says_which_function_is_missing(path, edition):
+    """In one line and without a traceback, be it a function of this lesson or of an earlier one"""
+    _, folder, blank = edition
+    for file, text in blank.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    said = run_in(folder, path)
+    assert re.search(r"\btask \d\d\.\d \(", said), said
+
+
+@pytest.mark.parametrize("line", ["raise NotImplementedError('not this one')", "1 / 0"])
+def test_any_other_error_is_reported_as_ever(line):
+    code = f"from minimobilebert.course.shared import own_functions as o; o.stop_where_one_is_missing(); {line}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" in done.stderr
 
 
 def test_a_figure_that_changed_is_seen():

@@ -9,6 +9,9 @@ import importlib.util
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
+
+stop_where_one_is_missing()
 
 # %% [markdown]
 # ## 1. The step

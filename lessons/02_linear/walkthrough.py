@@ -9,9 +9,12 @@ import numpy as np
 
 from minimobilebert.config import preset
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.model.parameters import parameter_shapes
 from minimobilebert.ops.linear import linear_backward, linear_forward
+
+stop_where_one_is_missing()
 
 use_backend("numpy")  # nothing is compiled here; lesson 08 does that
 rng = np.random.default_rng(2)

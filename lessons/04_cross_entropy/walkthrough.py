@@ -7,20 +7,15 @@
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minimobilebert.ops.softmax import softmax_backward, softmax_forward
 
+stop_where_one_is_missing()
+
 use_backend("numpy")  # nothing to compile, and the same digits on every machine
 np.set_printoptions(precision=4, suppress=True)
-
-try:
-    y, cache = softmax_forward(np.array([[2.0, 1.0, 0.0]]))
-    softmax_backward(y, cache)
-    cross_entropy_backward(np.ones(1), cross_entropy_forward(y, np.array([0]))[1])
-except NotImplementedError as missing:
-    print(f"This walkthrough runs your own functions, and one is missing: {missing}")
-    raise SystemExit(0) from None
 
 # %% [markdown]
 # ## Softmax: shares of one cake

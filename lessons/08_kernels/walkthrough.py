@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.gemm.matmul import matmul
 from minimobilebert.kernels.gemm.packing import pack_panel
 from minimobilebert.kernels.gemm.tiles import TILES, nr_of
@@ -19,6 +20,8 @@ from minimobilebert.kernels.teaching import ladder
 from minimobilebert.kernels.teaching.counting import READ, counted, in_python
 from minimobilebert.kernels.teaching.peak import multiply_again
 from minimobilebert.support.timing import times_in_turns
+
+stop_where_one_is_missing()
 
 rng = np.random.default_rng(8)
 

@@ -7,6 +7,7 @@
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.text.batches import assemble_pairs
 from minimobilebert.text.corpus import DATA_FOLDER, read_documents
 from minimobilebert.text.masking import mask_tokens
@@ -14,14 +15,9 @@ from minimobilebert.text.pretraining_examples import make_pretraining_examples, 
 from minimobilebert.text.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from minimobilebert.text.wordpiece_trainer import count_words, train_wordpiece
 
-toy = WordPieceTokenizer([*SPECIAL_TOKENS, *"un aff unit ##aff ##able a ab ##bcd ##c ##d ##s".split()])
-try:
-    toy.tokenize("unaffable")
-    mask_tokens(np.full((1, 8), 7, np.int32), np.ones((1, 8), bool), toy, 4, np.random.default_rng(0))
-except NotImplementedError as missing:
-    print(f"This walkthrough runs your own functions, and one is missing: {missing}")
-    raise SystemExit(0) from None
+stop_where_one_is_missing()
 
+toy = WordPieceTokenizer([*SPECIAL_TOKENS, *"un aff unit ##aff ##able a ab ##bcd ##c ##d ##s".split()])
 # %% [markdown]
 # ## 1. By hand
 

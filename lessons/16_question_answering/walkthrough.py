@@ -7,22 +7,17 @@
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minimobilebert.tasks.squad_scores import f1, words
 from minimobilebert.tasks.squad_spans import best_spans, span_scores
 from minimobilebert.tasks.squad_windows import max_context, windows_of
 
+stop_where_one_is_missing()
+
 use_backend("numpy")  # small arrays: nothing is worth compiling here
 rng = np.random.default_rng(16)
-
-try:
-    span_scores(np.zeros(2), np.zeros(2), np.ones(2, bool), 2)
-    words("")
-    f1("", "", True)
-except NotImplementedError as missing:
-    print(f"This walkthrough runs your own functions, and one is missing: {missing}")
-    raise SystemExit(0) from None
 
 # %% [markdown]
 # ## 1. The loss and its gradient
