@@ -7,6 +7,7 @@
 import numpy as np
 
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.grid import on_grid
 from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.kernels.runtime.precision import use_precision
@@ -145,7 +146,7 @@ print(f"   relative error of ReLU's derivative behind it: {of_derivative:.4f}")
 # %% [markdown]
 # ## 6. Where the weights are stored
 # First the small model is trained for 150 steps in float32. From there 100 more steps of AdamW with a constant rate,
-# three times with the same batches: gradients in float64, moments in float32. Only the storage of the weights differs.
+# three times with the same batches: gradients and moments in float64. Only the storage of the weights differs.
 
 # %%
 CONFIG, EDGES = small_teacher("gelu_tanh"), (0.0, 0.01, 0.03, 0.1, 0.3, np.inf)
@@ -155,26 +156,23 @@ GRID = 2.0**-26  # 1.5e-8; AdamW's eps is 1e-8, so what is smaller hardly moves 
 
 
 def gradients_of(params, rng):
-    """Computed in float64 and rounded to multiples of GRID
-
-    Processors add in different orders. The last digits that depend on it would grow into other counts below.
-    """
-    doubled = {name: w.astype(np.float64) for name, w in params.items()}
-    _, gradients = pretraining_step(doubled, CONFIG, counting_texts(rng))
-    return {name: (GRID * np.round(g / GRID)).astype(np.float32) for name, g in gradients.items()}
+    """Multiples of GRID: the last digits of a sum, which depend on its order, would grow into other counts below"""
+    _, gradients = pretraining_step(params, CONFIG, counting_texts(rng))
+    return on_grid(gradients, GRID)
 
 
 def train(params, store, steps, rate, seed):
     """-> weights, and for each range of EDGES: how many (weight, step) there were, and how many of them changed"""
     rng, chance = np.random.default_rng(seed), np.random.default_rng(99)
-    params, optimiser = {name: w.copy() for name, w in params.items()}, AdamW(params)
+    params = {name: w.astype(np.float64) for name, w in params.items()}  # float64 that hold what was stored
+    optimiser = AdamW(params)
     counts = np.zeros((2, len(EDGES) - 1), int)
     for _ in range(steps):
         gradients = gradients_of(params, rng)
         before = {name: w.copy() for name, w in params.items()}
         optimiser.step(params, gradients, rate)
         for name, w in params.items():
-            w[...] = store(w, chance)
+            w[...] = store(w.astype(np.float32), chance)
             size = np.digitize(np.abs(before[name]).ravel(), EDGES) - 1
             counts[0] += np.bincount(size, minlength=len(EDGES) - 1)
             counts[1] += np.bincount(size, (w != before[name]).ravel(), len(EDGES) - 1).astype(int)
@@ -183,12 +181,12 @@ def train(params, store, steps, rate, seed):
 
 def moved(after, before):
     """The whole way, as one vector"""
-    return np.concatenate([(after[name] - before[name]).astype(np.float64).ravel() for name in after])
+    return np.concatenate([(after[name] - before[name]).ravel() for name in after])
 
 
 start = init_parameters(parameter_shapes(CONFIG, "pretraining"), CONFIG, np.random.default_rng(1))
 start, _ = train(start, STORES["float32"], 150, 0.01, 1)
-start = {name: rounded(w) for name, w in start.items()}  # the same beginning for all
+start = {name: rounded(w.astype(np.float32)) for name, w in start.items()}  # the same beginning for all
 norms = [name for name in start if name.endswith("LayerNorm.weight")]
 total, total_norms = sum(w.size for w in start.values()), sum(start[name].size for name in norms)
 shares = {}
@@ -230,8 +228,8 @@ for name, y in (
 with np.errstate(over="ignore", invalid="ignore"):
     y = hidden.astype(np.float16)
     print(f"   LayerNorm in float16, of infinity: {((y - y.mean()) / y.std())[0, 0]}")
-gradients = gradients_of(start, np.random.default_rng(3))
-small = np.concatenate([g.ravel() for g in gradients.values()])
+gradients = gradients_of({name: w.astype(np.float64) for name, w in start.items()}, np.random.default_rng(3))
+small = np.concatenate([g.ravel() for g in gradients.values()]).astype(np.float32)
 small = small[small != 0]
 print(f"   {small.size} gradients, half of them below {np.median(np.abs(small)):.1g}; become 0:", end="")
 print(f" {(small.astype(np.float16) == 0).mean():.1%} in float16, {(rounded(small) == 0).mean():.1%} in bfloat16")

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Lesson 19: distilling a real model
-# `python lessons/19_distilling_a_real_model/walkthrough.py`, some 25 seconds; nothing is compiled. It runs the
+# `python lessons/19_distilling_a_real_model/walkthrough.py`, some 30 to 60 seconds; nothing is compiled. It runs the
 # functions of this lesson's tasks: in a student edition it works once they are written.
 
 # %%
@@ -11,6 +11,7 @@ import numpy as np
 
 from minimobilebert.config import ModelConfig
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.grid import on_grid
 from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.distillation.attention_transfer import attention_transfer_forward
 from minimobilebert.distillation.encoder_transfer import (
@@ -142,15 +143,7 @@ TEACHER = ModelConfig(
     intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=16,
     hidden_act="gelu_tanh", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
-GRID = 2.0**-16  # gradients are rounded to multiples of it, because processors add in different orders (lesson 18)
-
-
-def on_grid(params):
-    return {name: (GRID * np.round(array / GRID)).astype(np.float32) for name, array in params.items()}
-
-
-def double(params):
-    return {name: array.astype(np.float64) for name, array in params.items()}
+GRID = 2.0**-20  # gradients and weights are multiples of it: training would make much of the last bit of a sum
 
 
 def train(params, step_function, stream, steps, rate, watch=lambda params, step: None):
@@ -158,16 +151,17 @@ def train(params, step_function, stream, steps, rate, watch=lambda params, step:
     optimiser, schedule = AdamW(params), WarmupLinearDecay(rate, steps // 10, steps)
     for step in range(steps):
         watch(params, step)
-        _, gradients = step_function(double(params), draw(stream, step), step)
-        gradients = on_grid(gradients)
+        _, gradients = step_function(params, draw(stream, step), step)
+        gradients = on_grid(gradients, GRID)
         _, factor = clip_by_global_norm(gradients, 1.0)
         optimiser.step(params, gradients, schedule(step), factor=round(factor, 4))
+        params.update(on_grid(params, GRID))
     watch(params, steps)
 
 
 def run(params, config, batch):
     """-> the encoder's output, the sentence vectors of length 1"""
-    output, _ = encoder_forward(double(params), config, *batch[:3])
+    output, _ = encoder_forward(params, config, *batch[:3])
     return output, normalize_forward(pool_forward(output.hidden_states[-1], batch.attention_mask, "mean")[0])[0]
 
 
@@ -195,7 +189,8 @@ def cosines_of_no(params, config):
 
 
 def random_model(config, seed):
-    return on_grid(init_parameters(parameter_shapes(config, None), config, np.random.default_rng(seed)))
+    params = init_parameters(parameter_shapes(config, None), config, np.random.default_rng(seed))
+    return on_grid(params, GRID)
 
 
 teacher = random_model(TEACHER, 1)
@@ -218,7 +213,7 @@ print(f"   the labels say {0.5**0.5:.2f} and 1.00")
 # The teacher's table has 32 columns, the student's 8. How much of the sum of squares do 8 directions keep?
 
 # %%
-table = double(teacher)["bert.embeddings.word_embeddings.weight"]
+table = teacher["bert.embeddings.word_embeddings.weight"]
 print("\n4. share of the word table's squares that is kept by")
 for count in (4, 8, 16):
     _, kept = principal_directions(table, count)
@@ -263,9 +258,8 @@ class Student:
         self.vectors = EncoderTransfer(pairs, direction_factor=5.0)
         self.params, self.starts = random_model(self.config, 2), []
         if from_teacher:
-            first = double(self.params)
-            self.starts = start_from_teacher((first, self.config, double(teacher), TEACHER), pairs, draw(33))
-            self.params = on_grid(first)
+            self.starts = start_from_teacher((self.params, self.config, teacher, TEACHER), pairs, draw(33))
+            self.params = on_grid(self.params, GRID)
         self.history = {}  # {step: {name: value}}
 
     def watch(self, params, step):
@@ -282,7 +276,7 @@ class Student:
     def step(self, params, batch, step):
         transfer, vectors = (self.layers, None) if step < LAYERS_UNTIL else (self.vectors, vectors_of_teacher(step))
         batch = batch._replace(teacher_vectors=vectors)  # the teacher's instead of the labels
-        return encoder_transfer_step(params, self.config, double(teacher), TEACHER, batch, transfer)
+        return encoder_transfer_step(params, self.config, teacher, TEACHER, batch, transfer)
 
 
 STUDENTS = {

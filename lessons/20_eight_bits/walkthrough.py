@@ -8,6 +8,7 @@ import numpy as np
 
 from minimobilebert.config import ModelConfig, preset
 from minimobilebert.course.shared.figure import pyplot, save
+from minimobilebert.course.shared.grid import on_grid
 from minimobilebert.course.shared.own_functions import stop_where_one_is_missing
 from minimobilebert.kernels.gemm.quads import quads_from
 from minimobilebert.kernels.gemm.tiles import nr_of
@@ -140,21 +141,19 @@ CONFIG = ModelConfig(
     hidden_act="relu", normalization_type="no_norm", use_bottleneck=True, key_query_shared_bottleneck=True,
     classifier_activation=False, initializer_range=0.2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
-STEPS, GRID = 1000, 2.0**-16  # gradients are rounded to multiples of it, because processors add in other orders
-
-
-def on_grid(params):
-    return {name: (GRID * np.round(array / GRID)).astype(FLOAT) for name, array in params.items()}
+STEPS = 1000
+GRID = 2.0**-20  # gradients and weights are multiples of it: 1000 updates would make much of the last bit of a sum
 
 
 def trained():
-    params = on_grid(init_parameters(parameter_shapes(CONFIG, "pretraining"), CONFIG, np.random.default_rng(1)))
+    params = init_parameters(parameter_shapes(CONFIG, "pretraining"), CONFIG, np.random.default_rng(1))
+    params = on_grid(params, GRID)
     optimiser, schedule, stream = AdamW(params), WarmupLinearDecay(1e-2, STEPS // 10, STEPS), np.random.default_rng(2)
     for step in range(STEPS):
-        doubled = {name: array.astype(np.float64) for name, array in params.items()}
-        _, gradients = pretraining_step(doubled, CONFIG, counting_texts(stream))
-        optimiser.step(params, on_grid(gradients), schedule(step))
-    return params
+        _, gradients = pretraining_step(params, CONFIG, counting_texts(stream))
+        optimiser.step(params, on_grid(gradients, GRID), schedule(step))
+        params.update(on_grid(params, GRID))
+    return {name: array.astype(FLOAT) for name, array in params.items()}
 
 
 def with_number(params, number):
