@@ -287,7 +287,66 @@ def as_the_instruction(x, integers, scales):
         "sums": sums[:, :columns], "scales": all_scales[:columns],
         "behind": (rows[columns:], rows[:, x.shape[1] :], starts[columns:], all_scales[columns:]),
         "kinds": [(each.dtype.name, each.ndim) for each in (words, starts, all_scales)], "too_many": sizes,
+        "starts": starts[:columns],
     }  # fmt: skip
+
+
+def with_one_weight(output, number, value, outputs, inputs):
+    """The words and starts of a weight that is 0 but for one number, as bytes [panels, words, NR, 4], [outputs]"""
+    import numpy as np
+
+    from minimobilebert.kernels.gemm.quads import quads_from
+    from minimobilebert.kernels.gemm.tiles import nr_of
+
+    integers, scales = np.zeros((outputs, inputs), np.int8), np.ones(outputs, np.float32)
+    integers[output, number] = value
+    words, starts, _ = quads_from(integers, scales)
+    nr = nr_of(scales)
+    panels, depth = -(-outputs // nr), -(-inputs // 4)
+    if words.size != panels * depth * nr or starts.size < outputs:
+        return None, None
+    return np.array(words).astype("<i4").view(np.int8).reshape(panels, depth, nr, 4), starts[:outputs]
+
+
+def where_it_is(panel, word, output, byte):
+    return f"byte {byte} of word {word} of output {output} in panel {panel}"
+
+
+def misplaced(t, outputs, inputs):
+    """What happens to a weight with one number that is not 0, in words, or None if all that are tried are right"""
+    numbers = {0, min(1, inputs - 1), min(4, inputs - 1), inputs - 1}
+    for output in sorted({0, min(1, outputs - 1), outputs - 1}):
+        for number in sorted(numbers):
+            found, starts = t.run(with_one_weight, output, number, -3, outputs, inputs)
+            if found is None:
+                return None
+            nr = found.shape[2]
+            right = output // nr, number // 4, output % nr, number % 4
+            filled = np.argwhere(found != 0).tolist()
+            what = f"the weight of output {output} and input {number}, alone,"
+            if filled != [list(right)]:
+                there = where_it_is(*filled[0]) if filled else "nowhere"
+                return f"{what} is in {there}, expected in {where_it_is(*right)}"
+            if found[right] != -3:
+                return f"{what} is {found[right]} in its byte, expected -3"
+            if starts[output] != 384:
+                return f"{what} is -3, and its start {starts[output]}, expected -128 times the sum of weights, 384"
+    return None
+
+
+def wrong_start(starts, integers):
+    """What is wrong with the starts, in words, or None"""
+    sums = integers.astype(np.int64).sum(axis=1)
+    if np.array_equal(starts, -128 * sums):
+        return None
+    for wrong, text in (
+        (128 * sums, "they have the wrong sign"), (-sums, "they are the sums of weights without the 128"),
+        (-128 * sums.astype(np.int8).astype(np.int64), "the weights were added up in int8, which wraps around"),
+        (-127 * sums, "127 instead of 128"), (np.zeros_like(sums), "they are 0"),
+    ):  # fmt: skip
+        if np.array_equal(starts, wrong):
+            return f"starts: expected -128 times the sum of each output's weights; {text}"
+    return None
 
 
 def integers_of(rng, *shape):
@@ -297,7 +356,11 @@ def integers_of(rng, *shape):
 def compare_sums(t, x, integers):
     scales = t.rng.uniform(0.1, 1.0, len(integers)).astype(FLOAT)
     found = t.run(as_the_instruction, x, integers, scales)
-    t.equal("sums", found["sums"], x.astype(np.int64) @ integers.T.astype(np.int64), 0.0)
+    right = x.astype(np.int64) @ integers.T.astype(np.int64)
+    if not np.array_equal(found["sums"], right):
+        known = misplaced(t, *integers.shape) or wrong_start(found["starts"], integers)
+        t.require(known is None, known, "the sum that begins with the start")
+    t.equal("sums", found["sums"], right, 0.0)
     return found, scales
 
 

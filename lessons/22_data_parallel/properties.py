@@ -3,6 +3,8 @@
 The ring runs in the student's process on ranks that are neither threads nor processes: see `on_ranks`.
 """
 
+import itertools
+
 import numpy as np
 
 from minimobilebert.course.shared.properties import prop
@@ -268,13 +270,16 @@ def on_ranks(name, arrays):
     sent and received already is then sent and received at once. As in MPI, a message is through when BOTH sides are at
     it, so ranks that all send first and receive later wait for ever.
 
-    -> the arrays afterwards; for each rank the list of (receiver, how many numbers)
+    -> the arrays afterwards; for each rank the list of (receiver, how many numbers, segment), in the order of sending;
+    segment: its number, or None if what was sent is no segment of the rank's array
     """
     import numpy as np
 
     from minimobilebert.distributed import ring
 
     size = len(arrays)
+    segments = ring.segments_of(len(arrays[0]), size)
+    log = [[] for _ in arrays]
     sent = {(a, b): [] for a in range(size) for b in range(size)}  # what was sent so far, in order
     wanted = {(a, b): 0 for a in range(size) for b in range(size)}  # how often b has asked for something of a
 
@@ -296,9 +301,11 @@ def on_ranks(name, arrays):
             for other, number, array in self._incoming:
                 message = sent[other, rank][number]
                 if (message.shape, message.dtype) != (array.shape, array.dtype):
+                    turn = 1 + number
+                    what = f"segment {log[other][number][2]}" if number < len(log[other]) else "a message"
                     raise ValueError(
-                        f"rank {rank}: found {message.dtype} {message.shape} from rank {other}, expected"
-                        f" {array.dtype} {array.shape}"
+                        f"turn {turn}: rank {other} sent {what}, {message.dtype} {message.shape}, and rank {rank}"
+                        f" expected {array.dtype} {array.shape}: another segment, or another array to receive into?"
                     )
                 array[...] = message
 
@@ -311,9 +318,16 @@ def on_ranks(name, arrays):
 
         is_launched, library = True, "none"
 
-        def __init__(self, rank):
-            self.rank, self.size, self.local = rank, size, size
+        def __init__(self, rank, array):
+            self.rank, self.size, self.local, self._array = rank, size, size, array
             self._given, self._taken = [0] * size, [0] * size
+
+        def _segment(self, part):
+            """The number of the segment that these numbers are, or None"""
+            first = part.__array_interface__["data"][0] - self._array.__array_interface__["data"][0]
+            inside = part.size and np.may_share_memory(part, self._array)
+            begins = [segment.start * part.itemsize == first for segment in segments if segment.stop > segment.start]
+            return begins.index(True) if inside and any(begins) else None
 
         def start(self, outgoing, incoming, tag):
             for other, array in [*outgoing, *incoming]:
@@ -329,6 +343,7 @@ def on_ranks(name, arrays):
                 self._given[other] += 1
                 if self._given[other] > len(sent[self.rank, other]):
                     sent[self.rank, other].append(array.copy())
+                    log[self.rank].append((other, len(array), self._segment(array)))
             for other, array in incoming:
                 taken.append((other, self._taken[other], array))
                 self._taken[other] += 1
@@ -345,26 +360,60 @@ def on_ranks(name, arrays):
             if rank not in finished:
                 array = arrays[rank].copy()
                 try:
-                    getattr(ring, name)(Rank(rank), array)
+                    getattr(ring, name)(Rank(rank, array), array)
                     finished[rank] = array
                 except Waits:
                     pass
         if before == (sum(map(len, sent.values())), sum(wanted.values()), len(finished)):
             waiting = [rank for rank in range(size) if rank not in finished]
             raise ValueError(f"all wait for each other: found rank {waiting[0]} in exchange, and nobody that answers")
-    messages = [[(b, len(each)) for b in range(size) for each in sent[a, b]] for a in range(size)]
-    return [finished[rank] for rank in range(size)], messages
+    return [finished[rank] for rank in range(size)], log
+
+
+def wrong_message(messages, own_first):
+    """The first message that the ring does not have, in words, or None
+
+    own_first: 1 if a rank sends its own segment in turn 1, 0 if it sends the one before
+    """
+    ranks = len(messages)
+    for turn in range(ranks):
+        for rank, sent in enumerate(messages):
+            if (len(sent) > turn) != (turn < ranks - 1):
+                return f"rank {rank} sent {len(sent)} messages, expected {ranks - 1}: one in each of N - 1 turns"
+            if turn < len(sent):
+                receiver, _, segment = sent[turn]
+                right = (rank - turn - 1 + own_first) % ranks
+                following = (rank + 1) % ranks
+                if receiver != following:
+                    return f"rank {rank} sent to rank {receiver} in turn {turn + 1}, expected to the next, {following}"
+                if segment is not None and segment != right:
+                    return f"rank {rank} sent segment {segment} in turn {turn + 1}, expected {right}"
+    return None
+
+
+def times(count):
+    return {0: "not at all", 1: "once", 2: "twice"}[count]
+
+
+def whose_numbers(found, summands):
+    """How often each rank's numbers are in a sum, in words; None if that is not what it is"""
+    for counts in itertools.product((0, 1, 2), repeat=len(summands)):
+        total = sum(count * each for count, each in zip(counts, summands, strict=True))
+        if len(found) and counts != (1,) * len(summands) and np.allclose(found, total, rtol=1e-6, atol=1e-9):
+            rank = next(rank for rank, count in enumerate(counts) if count != 1)
+            return f"the numbers of rank {rank} are in it {times(counts[rank])}, expected once"
+    return None
 
 
 def compare_ring(t, messages, length, left_out):
     """Every rank sends to the next one, N - 1 times, each segment but one: rank + left_out"""
     ranks, segments = len(messages), segments_of(length, len(messages))
     for rank, sent in enumerate(messages):
-        others = sorted({receiver for receiver, _ in sent} - {(rank + 1) % ranks})
+        others = sorted({receiver for receiver, _, _ in sent} - {(rank + 1) % ranks})
         t.require(not others, f"found rank {rank} sending to rank {others[:1]}, expected the next one", "messages")
         t.require(len(sent) == ranks - 1, f"found {len(sent)} of rank {rank}, expected {ranks - 1}", "messages")
         kept = segments[(rank + left_out) % ranks]
-        right, numbers = length - (kept.stop - kept.start), sum(size for _, size in sent)
+        right, numbers = length - (kept.stop - kept.start), sum(size for _, size, _ in sent)
         t.require(numbers == right, f"found {numbers} numbers from rank {rank}, expected {right}", "messages")
 
 
@@ -372,7 +421,11 @@ def compare_sums(t, arrays, tolerance=1e-10):
     found, messages = t.run(on_ranks, "ring_reduce_scatter", arrays)
     total = sum(arrays)
     for rank, segment in enumerate(segments_of(len(total), len(arrays))):
-        t.equal(f"segment {rank} on rank {rank}", found[rank][segment], total[segment], tolerance, dtype=total.dtype)
+        part, right, name = found[rank][segment], total[segment], f"segment {rank} on rank {rank}"
+        if part.dtype.kind == "f" and not np.allclose(part, right, rtol=1e-5):
+            known = wrong_message(messages, 0) or whose_numbers(part, [array[segment] for array in arrays])
+            t.require(known is None, known, name)
+        t.equal(name, part, right, tolerance, dtype=total.dtype)
     return messages
 
 
@@ -430,6 +483,16 @@ def compare_copies(t, ranks, length, dtype=np.float64):
         arrays.append(array)
     found, messages = t.run(on_ranks, "ring_all_gather", arrays)
     for rank, array in enumerate(found):
+        for number, segment in enumerate(segments_of(length, ranks)):
+            part, name = array[segment], f"segment {number} on rank {rank}"
+            if np.array_equal(part, right[segment]):
+                continue
+            known = wrong_message(messages, 1)
+            if known is None and np.all(part == -77):
+                known = "what arrived is not in it: it is what it was before"
+            if known is None and np.allclose(part, right[segment] - 77):
+                known = "what arrived was added to it, expected a copy"
+            t.require(known is None, known, name)
         t.equal(f"array of rank {rank}", array, right, 0.0, dtype=right.dtype)
     return messages
 
