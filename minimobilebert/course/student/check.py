@@ -212,11 +212,12 @@ def save_state(course, state):
 
 
 def next_hint(course, task):
-    """The next hint of a task and the previous ones -> text"""
+    """The next hint of a task and the previous ones -> text. All of them, and uncounted, once the task has passed."""
     state = load_state(course)
-    shown = min(state["hints"].get(task.id, 0) + 1, len(task.hints))
-    state["hints"][task.id] = shown
-    if course.edition is not None:
+    passed = state["tasks"].get(task.id, {}).get("state") == PASSED
+    shown = len(task.hints) if passed else min(state["hints"].get(task.id, 0) + 1, len(task.hints))
+    if course.edition is not None and not passed:
+        state["hints"][task.id] = shown
         save_state(course, state)
     lines = [f"task {task.id}  {task.title}  ({', '.join(task.functions)})"]
     lines += [f"  {i + 1} of {len(task.hints)}  {task.hints[i]}" for i in range(shown)]
