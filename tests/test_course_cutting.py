@@ -210,6 +210,12 @@ def asked(x):
     ("from minimobilebert import kernels; return kernels(x)", "compiled code"),
     ("return (x + 1e-30j)", "complex numbers"), ("return complex(x)", "complex numbers"),
     ("return x.astype(np.complex128)", "complex numbers"), ("return np.sqrt(x).imag", "complex numbers"),
+    ("return getattr(x, 'imag')", "complex numbers"), ("return getattr(x, 'kernel', None)", "compiled code"),
+    ("return getattr(np, 'fromfile')(x)", r"found \.fromfile"), ("return getattr(x, '__class__')", "found getattr, .* quotes"),
+    ("return getattr(x, 'cla' + 'ss')", "found getattr"), ("return getattr(x, name)", "found getattr"),
+    ("look = getattr; return look(x, 'size')", "found getattr"), ("return getattr(getattr, 'x')", "found getattr"),
+    ("return getattr(*x)", "found getattr"), ("return getattr(module, 'other_task')(x)", "task 01.2 asks for"),
+    ("return getattr(x, 'a', getattr(x, '_b'))", "found getattr"), ("return getattr(x, 'os')", r"found \.os"),
     ("return answer(x)", "answer, which would be the whole answer"),
     ("return other_task(x)", "task 01.2 asks for"), ("return module.other_task(x)", "task 01.2 asks for"),
 ])  # fmt: skip
@@ -249,6 +255,7 @@ def test_loops_numbers_and_arrays_are_a_kernel():
     "return np.where(x, MASKED_SCORE, x)", "return rounds(x.dtype)", "kernel_size = 3; return kernel_size",
     "from ..kernels.attention import MASKED_SCORE as LOW; return LOW", "return softmax_forward(x)",
     "other_task = lambda y: y; return other_task(x)",
+    "return getattr(x, 'masked_labels', ())", "return getattr(x, 'size')", "return hasattr(x, 'size')",
 ])  # fmt: skip
 def test_constants_helpers_and_names_of_one_s_own_are_allowed(body):
     text = f"def asked(x):\n    {body}\n"
