@@ -94,6 +94,8 @@ def test_it_runs_in_a_student_edition_with_the_lessons_that_it_comes_after(path,
         (folder / file).write_text(text, encoding="utf-8")
     said = run_in(folder, path)
     missing = [line for line in said.splitlines() if re.search(r"\btask \d\d\.\d \(", line)]
+    if path.parent.name.startswith("00_"):  # it says what the whole model will need, and goes on
+        missing = [line for line in missing if "the first one that is not" not in line]
     assert not missing, f"add its lesson to the `needs` of this one in course.toml: {missing}"
     assert len(said.splitlines()) > 5
 
