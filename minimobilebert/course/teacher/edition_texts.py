@@ -20,9 +20,9 @@ Windows `.venv\\Scripts\\python`). The lessons call this interpreter `python`.
 A task is solved when `check` reports that it passed. The body of the task's function is graded, with the helpers that
 it uses from the same file: functions, classes and constants at module level that you add, and imports of NumPy, of
 Python's mathematical modules and of this package. Do not change other functions. Code in other files is not graded.
-Write the function in NumPy. It may call functions of earlier lessons, such as your softmax in lesson 06. Calls of
-compiled code (`kernels`) and of another task's function of the same lesson are refused, with a message, unless the
-lesson says that this function is made of it; complex numbers are refused, too.
+Write the function in NumPy: calls of compiled code (`kernels`), calls of another task's function and complex numbers
+are refused, and the message says so. You may call what the lesson, a hint or the file's own imports name, such as the
+function of an earlier task that this one is made of.
 
 Before `make train-tiny` trains, it checks your functions, and stops if one is wrong or not written yet. If all pass, it
 compares the losses of a few small steps of each stage with those of the project's own functions. They may differ in the
@@ -31,7 +31,8 @@ last digits, because sums in another order round differently. `make train-tiny A
 
 The checks compare with results that were recorded from the project's own functions, which are not in this folder. What
 would reveal a solution raises an error: `write it` in a task's function, `you need not write it` in its helpers, which
-you may write or leave.
+you may write or leave. Some texts name files of the whole project that are not in this folder, such as its tests, or
+targets of its Makefile.
 """
 
 # The first paragraph of lessons/README.md, and what an edition says instead
