@@ -13,6 +13,7 @@ from minimobilebert.course.student.check import Checker
 from minimobilebert.course.teacher import diagnoses
 from minimobilebert.course.teacher.edition import write_edition
 from minimobilebert.course.teacher.grading import Grader
+from minimobilebert.course.teacher.mutants import solutions_of
 from minimobilebert.course.teacher.policy import Policy
 from minimobilebert.course.teacher.wrong_answers import WrongAnswer, wrong_answers
 from minimobilebert.gradcheck.arithmetic import explain, explain_parts
@@ -390,4 +391,30 @@ def test_the_message_names_it(text, grader):
     task_id, function = MESSAGES[text]
     imports = "import numpy as np\n"
     message = shown(grader, task_id, imports + function)
+    assert re.search(text, message), message
+
+
+SENDS = "exchange(communicator, [((rank + 1) % ranks, outgoing)], [((rank - 1) % ranks, {})])"
+ADDS = f"arrived = np.zeros_like(incoming); {SENDS.format('arrived')}; incoming += arrived"
+EDITED = [  # a task, a line of its solution and what stands there instead, and what the message says
+    ("20.3", 'padded.view("<i4")', 'padded.view(">i4")', "output 0 and input 0, alone, is in byte 3 of word 0 of output 0 in"),
+    ("20.3", ".transpose(0, 2, 1)\n", "\n", "input 4, alone, is in byte 0 of word 0 of output 1 .*, expected in byte 0 of word 1 of output 0"),
+    ("20.3", "np.int32(-128) * padded", "np.int32(128) * padded", "its start -384, expected -128 times the sum of weights, 384"),
+    ("20.3", "dtype=np.int32)", "dtype=np.int8).astype(np.int32)", "added up in int8, which wraps around"),
+    ("20.3", "= integers\n", "= (integers.astype(np.int16) + 128).astype(np.int8)\n", "weights of 0 are not 0 in the words"),
+    ("22.3", "number = rank - 1\n", "number = rank\n", "rank 0 sent segment 0 in turn 1, expected 1"),
+    ("22.3", "own += arrived", "own[...] = arrived", "the numbers of rank 0 are in it not at all, expected once"),
+    ("22.3", "range(ranks - 1)", "range(ranks)", "rank 0 sent 2 messages, expected 1"),
+    ("22.4", "number = rank\n", "number = rank - 1\n", "rank 0 sent segment 1 in turn 1, expected 0"),
+    ("22.4", SENDS.format("incoming"), ADDS, "what arrived was added to it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task_id", "line", "instead", "text"), EDITED, ids=lambda each: each.strip()[:20])
+def test_the_message_says_what_was_put_or_sent_elsewhere(task_id, line, instead, text, grader):
+    task = COURSE.task(task_id)
+    source = solutions_of(COURSE, COURSE.lesson(task.lesson))
+    before, _, rest = source.partition(f"def {task.name}(")
+    assert line in rest
+    message = shown(grader, task_id, f"{before}def {task.name}({rest.replace(line, instead, 1)}")
     assert re.search(text, message), message

@@ -256,6 +256,12 @@ def test_a_student_s_way_through_a_task(edition, copy_of):
         f"1 of {len(tasks())} tasks, 2 of {sum(task.points for task in tasks())} points"
         in python(folder, "progress").stdout
     )
+    state = json.loads((folder / ".course/progress.json").read_text())
+    state["hints"]["03.6"] = 1
+    (folder / ".course/progress.json").write_text(json.dumps(state))
+    found = python(folder, "hint", "03.6")  # once it has passed: all hints, and none is counted
+    assert all(hint in found.stdout for hint in hints)
+    assert {row["task"]: row for row in json.loads(python(folder, "progress", "--json").stdout)}["03.6"]["hints"] == 1
 
 
 def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):

@@ -107,7 +107,8 @@ def test_it_says_which_function_is_missing(path, edition):
     for file, text in blank.items():
         (folder / file).write_text(text, encoding="utf-8")
     said = run_in(folder, path)
-    assert re.search(r"\btask \d\d\.\d \(", said), said
+    runs_none = path.parent.name.startswith("01_")  # it has functions of its own
+    assert runs_none or re.search(r"\btask \d\d\.\d \(", said), said
 
 
 @pytest.mark.parametrize("line", ["raise NotImplementedError('not this one')", "1 / 0"])

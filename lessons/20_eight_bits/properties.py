@@ -324,6 +324,8 @@ def misplaced(t, outputs, inputs):
             right = output // nr, number // 4, output % nr, number % 4
             filled = np.argwhere(found != 0).tolist()
             what = f"the weight of output {output} and input {number}, alone,"
+            if len(filled) > 1:
+                return f"weights of 0 are not 0 in the words: with {what} {len(filled) - 1} other bytes are not 0"
             if filled != [list(right)]:
                 there = where_it_is(*filled[0]) if filled else "nowhere"
                 return f"{what} is in {there}, expected in {where_it_is(*right)}"

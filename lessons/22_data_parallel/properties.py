@@ -411,7 +411,8 @@ def compare_ring(t, messages, length, left_out):
     for rank, sent in enumerate(messages):
         others = sorted({receiver for receiver, _, _ in sent} - {(rank + 1) % ranks})
         t.require(not others, f"found rank {rank} sending to rank {others[:1]}, expected the next one", "messages")
-        t.require(len(sent) == ranks - 1, f"found {len(sent)} of rank {rank}, expected {ranks - 1}", "messages")
+        text = f"rank {rank} sent {len(sent)} messages, expected {ranks - 1}: one in each of N - 1 turns"
+        t.require(len(sent) == ranks - 1, text, "messages")
         kept = segments[(rank + left_out) % ranks]
         right, numbers = length - (kept.stop - kept.start), sum(size for _, size, _ in sent)
         t.require(numbers == right, f"found {numbers} numbers from rank {rank}, expected {right}", "messages")
