@@ -57,7 +57,7 @@ def edition(tmp_path_factory):
     """What a student has who has written nothing yet -> course, folder, {task file: its text}"""
     out, course = tmp_path_factory.mktemp("edition") / "student", load()
     write_edition(course, [lesson.number for lesson in course.lessons], out, record=False)
-    return course, out, {task.file: (out / task.file).read_text(encoding="utf-8") for task in course.tasks}
+    return course, out, {file: (out / file).read_text(encoding="utf-8") for task in course.tasks for file in task.files}
 
 
 # An editable installation of the project must not lend what an edition leaves out.
