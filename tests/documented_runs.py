@@ -160,7 +160,7 @@ RUN = {
     "make course": Run("02.1"),
     MINI + "course": Run("02.1"),
     MINI + "course --write": Run("02.1"),
-    MINI + "mutants TASK": Run("03.6", placeholders={"TASK": "03"}),
+    MINI + "mutants TASK": Run("03.4", placeholders={"TASK": "03"}),
     MINI + "grade FOLDER --out DIR": Run("ada", "grades/grades.csv",
                                          placeholders={"FOLDER": "submissions", "DIR": "grades"}),
     MINI + "grade submissions --out grades-a1 --policy a1.toml": Run("ada", "grades-a1/grades.csv"),

@@ -366,12 +366,12 @@ MESSAGES = {
         "    y = x @ weight.T if bias is None else x @ weight.T + bias\n"
         "    return y, LinearCache(x, weight, bias is not None)\n"),
     r"dx is wrong: the right one over cache\.rstd": (
-        "03.5", "def layernorm_backward(dy, cache):\n    n = (cache.x - cache.mean) / np.sqrt(cache.x.var(-1, keepdims=True))\n"
+        "03.3", "def layernorm_backward(dy, cache):\n    n = (cache.x - cache.mean) / np.sqrt(cache.x.var(-1, keepdims=True))\n"
         "    dn, t = dy if cache.weight is None else dy * cache.weight, tuple(range(dy.ndim - 1))\n"
         "    dx = dn - dn.mean(-1, keepdims=True) - n * (dn * n).mean(-1, keepdims=True)\n"
         "    return (dx, None, None) if cache.weight is None else (dx, (dy * n).sum(t), dy.sum(t))\n"),
     r"dweight is wrong: dy was changed in place": (
-        "03.7", "def nonorm_backward(dy, cache):\n    t = tuple(range(dy.ndim - 1))\n    dy *= cache.weight\n"
+        "03.5", "def nonorm_backward(dy, cache):\n    t = tuple(range(dy.ndim - 1))\n    dy *= cache.weight\n"
         "    return dy.copy(), (dy * cache.x).sum(t), dy.sum(t)\n"),
     r"scores is wrong: wrong only where mask along axis 0, 2 is False": (
         "06.1", "def attention_forward(query, key, value, mask, num_heads, dropout_rate=0.0, rng=None, keep_scores=True):\n"
@@ -381,7 +381,7 @@ MESSAGES = {
         "    p = e / e.sum(-1, keepdims=True)\n    c = (p @ v).transpose(0, 2, 1, 3).reshape(query.shape)\n"
         "    return c, AttentionCache(query, key, value, mask, s, p, None)\n"),
     r"loss is wrong: a constant factor 0\.\d+\. Is it one over": (
-        "11.2", "def feature_map_transfer_forward(student, teacher, mask):\n    d, w = student - teacher, token_weights(mask, student.dtype)\n"
+        "11.1", "def feature_map_transfer_forward(student, teacher, mask):\n    d, w = student - teacher, token_weights(mask, student.dtype)\n"
         "    return float((w * (d**2).mean(-1)).mean()), FeatureMapTransferCache(d, w)\n"),
 }  # fmt: skip
 

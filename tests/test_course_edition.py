@@ -226,55 +226,55 @@ def test_a_student_s_way_through_a_task(edition, copy_of):
     folder = copy_of(edition)
     found = python(folder, "check")
     assert found.returncode == 1 and "nothing is written yet; begin with minimobilebert/ops/linear.py" in found.stdout
-    found = python(folder, "check", "03.6")
+    found = python(folder, "check", "03.4")
     assert found.returncode == 1
-    assert found.stdout.splitlines()[0] == "task 03.6  nonorm_forward: not written yet"
-    assert "make hint T=03.6" in found.stdout
+    assert found.stdout.splitlines()[0] == "task 03.4  nonorm_forward: not written yet"
+    assert "make hint T=03.4" in found.stdout
 
-    hints = load().task("03.6").hints
+    hints = load().task("03.4").hints
     for count in (1, 2, 3, 3):
-        found = python(folder, "hint", "03.6")
+        found = python(folder, "hint", "03.4")
         assert found.returncode == 0
         assert [hint in found.stdout for hint in hints] == [True] * count + [False] * (3 - count)
     assert "that was the last one" in found.stdout
 
     write_function(folder, "nonorm_forward", "    return weight * (x + bias), NoNormCache(x, weight)\n")
     found = python(folder, "check")
-    assert found.returncode == 1 and "task 03.6  nonorm_forward: y is wrong" in found.stdout
-    assert "make check T=03.6 " in found.stdout and "SEED" not in found.stdout
+    assert found.returncode == 1 and "task 03.4  nonorm_forward: y is wrong" in found.stdout
+    assert "make check T=03.4 " in found.stdout and "SEED" not in found.stdout
     assert f"0 of {len(tasks())} tasks pass" in found.stdout
     rows = {row["task"]: row for row in json.loads(python(folder, "progress", "--json").stdout)}
-    assert (rows["03.6"]["state"], rows["03.6"]["hints"], rows["02.1"]["state"]) == ("failed", 3, "not checked")
+    assert (rows["03.4"]["state"], rows["03.4"]["hints"], rows["02.1"]["state"]) == ("failed", 3, "not checked")
 
     path = folder / "minimobilebert/ops/nonorm.py"
     path.write_text(path.read_text().replace("weight * (x + bias)", "print('here') or weight * x + bias"))
     assert "changed since" in python(folder, "progress").stdout
-    found = python(folder, "check", "03.6")
+    found = python(folder, "check", "03.4")
     assert found.returncode == 0 and "passed, 7 properties, 2 points" in found.stdout
-    assert load().task("03.6").after in found.stdout and "here" in found.stderr
+    assert load().task("03.4").after in found.stdout and "here" in found.stderr
     assert (
         f"1 of {len(tasks())} tasks, 2 of {sum(task.points for task in tasks())} points"
         in python(folder, "progress").stdout
     )
     state = json.loads((folder / ".course/progress.json").read_text())
-    state["hints"]["03.6"] = 1
+    state["hints"]["03.4"] = 1
     (folder / ".course/progress.json").write_text(json.dumps(state))
-    found = python(folder, "hint", "03.6")  # once it has passed: all hints, and none is counted
+    found = python(folder, "hint", "03.4")  # once it has passed: all hints, and none is counted
     assert all(hint in found.stdout for hint in hints)
-    assert {row["task"]: row for row in json.loads(python(folder, "progress", "--json").stdout)}["03.6"]["hints"] == 1
+    assert {row["task"]: row for row in json.loads(python(folder, "progress", "--json").stdout)}["03.4"]["hints"] == 1
 
 
 def test_what_grading_would_not_take_is_said_at_once(edition, copy_of):
     folder = copy_of(edition)
     write_function(folder, "nonorm_forward", "    import scipy\n    return weight * x + bias, NoNormCache(x, weight)\n")
-    found = python(folder, "check", "03.6")
+    found = python(folder, "check", "03.4")
     assert found.returncode == 1 and "found import scipy, which no task has a use for" in found.stdout
     path = folder / "minimobilebert/ops/nonorm.py"
     path.write_text(path.read_text().replace("def nonorm_forward(x, weight, bias):", "def nonorm_forward(x, w, b):"))
-    found = python(folder, "check", "03.6")
+    found = python(folder, "check", "03.4")
     assert "found nonorm_forward(x, w, b), expected nonorm_forward(x, weight, bias)" in found.stdout
     path.write_text(path.read_text() + "\ndef broken(:\n")
-    found = python(folder, "check", "03.6")
+    found = python(folder, "check", "03.4")
     assert (
         found.returncode == 1 and re.search(r"nonorm.py, line \d+: ", found.stdout) and "Traceback" not in found.stderr
     )
@@ -336,7 +336,7 @@ def test_seeds_that_were_not_recorded(edition):
 
 
 def test_watch_checks_again_after_a_change_and_moves_on(edition, copy_of):
-    """03.6 passes after a change; the next one is 03.7, then nothing is left."""
+    """03.4 passes after a change; the next one is 03.5, then nothing is left."""
     course, said = load(copy_of(edition)), []
 
     def show(text):
@@ -345,10 +345,10 @@ def test_watch_checks_again_after_a_change_and_moves_on(edition, copy_of):
             if len(said) == number:
                 write_function(course.root, name, solution(name))
 
-    watch(course, [course.task("03.6")], None, show, turns=4)
-    assert "03.6  nonorm_forward: not written yet" in said[0] and said[1] == "watching nonorm.py; Ctrl-C ends it"
-    assert "03.6  nonorm_forward: passed" in said[2] and said[3] == "next: task 03.7  NoNorm, backward\n"
-    assert "03.7  nonorm_backward: not written yet" in said[4] and "03.7  nonorm_backward: passed" in said[6]
+    watch(course, [course.task("03.4")], None, show, turns=4)
+    assert "03.4  nonorm_forward: not written yet" in said[0] and said[1] == "watching nonorm.py; Ctrl-C ends it"
+    assert "03.4  nonorm_forward: passed" in said[2] and said[3] == "next: task 03.5  NoNorm, backward\n"
+    assert "03.5  nonorm_backward: not written yet" in said[4] and "03.5  nonorm_backward: passed" in said[6]
     assert said[7:] == ["all tasks pass"]
     said.clear()
     watch(course, course.tasks, None, said.append, turns=1)  # none named: from the first that has not passed
@@ -362,12 +362,12 @@ def test_a_task_says_how_much_there_is_to_write(edition, copy_of):
     assert known_lines(course) == counted(load()) and update_lines(load(), write=False) == []
     count = {id: len(found) for id, found in load_properties(course).items()}
     lines = "about {} before this task {} properties pass, after it {}\n"
-    found = python(folder, "check", "03.6").stdout
-    assert "  size    " + lines.format("1 line;", 0, count["03.6"]) in found
+    found = python(folder, "check", "03.4").stdout
+    assert "  size    " + lines.format("1 line;", 0, count["03.4"]) in found
     write_function(folder, "nonorm_forward", solution("nonorm_forward"))
-    assert "before this task" not in python(folder, "check", "03.6").stdout  # passed
+    assert "before this task" not in python(folder, "check", "03.4").stdout  # passed
     found = python(folder, "check", "03.1").stdout
-    assert lines.format("4 lines;", count["03.6"], count["03.6"] + count["03.1"]) in found  # of its two functions
+    assert lines.format("4 lines;", count["03.4"], count["03.4"] + count["03.1"]) in found  # of its two functions
     write_function(folder, "relu_backward", "    return 2.0 * dy\n")
     write_function(folder, "gelu_backward", solution("gelu_backward"))
     result = python(folder, "check", "03.1").stdout
@@ -376,8 +376,8 @@ def test_a_task_says_how_much_there_is_to_write(edition, copy_of):
     assert 0 <= entry["passing"] < count["03.1"]
     (folder / "lessons/lines.json").unlink()  # an older edition
     assert (
-        f"  size    before this task {count['03.6'] + entry['passing']} properties"
-        in python(folder, "check", "03.7").stdout
+        f"  size    before this task {count['03.4'] + entry['passing']} properties"
+        in python(folder, "check", "03.5").stdout
     )
 
 
@@ -414,7 +414,7 @@ def test_lines_are_counted_without_docstring_and_comments():
 def test_progress_draws_the_model(edition, copy_of):
     folder = copy_of(edition)
     write_function(folder, "nonorm_forward", solution("nonorm_forward"))
-    assert python(folder, "check", "03.6").returncode == 0
+    assert python(folder, "check", "03.4").returncode == 0
     shown = python(folder, "progress").stdout
     assert "\x1b" not in shown and re.search(r"\| normalisation +1/3 \|", shown)
     assert re.search(r"\| attention +- \|", shown)  # not in this edition: given
@@ -458,7 +458,7 @@ def test_training_uses_the_student_s_functions(edition, tmp_path, copy_of):
     path = folder / "minimobilebert/ops/nonorm.py"
     path.write_text(path.read_text().replace("weight * x + bias", "weight * x + bias + 0.5"))
     found = train("wrong")
-    assert found.returncode == 2 and "task 03.6  nonorm_forward: " in found.stderr
+    assert found.returncode == 2 and "task 03.4  nonorm_forward: " in found.stderr
     assert train("wrong", "--anyway").returncode == 0
     right, wrong = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("right", "wrong"))
     assert right["student"] != wrong["student"]

@@ -33,7 +33,7 @@ IN_PLACE = BACKWARD.replace("return dy * cache.weight", "dx = dy * cache.weight;
 @pytest.fixture(scope="module")
 def grader():
     with Grader(load(), POLICY) as grader:
-        grader.tasks = [task for task in grader.tasks if task.id in ("03.6", "03.7")]
+        grader.tasks = [task for task in grader.tasks if task.id in ("03.4", "03.5")]
         yield grader
 
 
@@ -126,11 +126,11 @@ def test_results_in_gradescope_s_form_and_the_class_s_table(tmp_path):
             assert 0 <= test["score"] <= test["max_score"] and test["status"] in ("passed", "failed")
         assert result["score"] == sum(test["score"] for test in result["tests"])
     assert ada["extra_data"]["sha256"] in ada["output"] and FILE in ada["output"]
-    (test,) = [test for test in bob["tests"] if test["number"] == "03.7"]
+    (test,) = [test for test in bob["tests"] if test["number"] == "03.5"]
     assert "an average where a sum is meant" in test["output"] and "dbias is wrong" in test["output"]
     assert "found neither zip nor tar" in cleo["output"]
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "grades.csv").read_text())))
-    assert [(row["name"], row["score"], row["03.6"], row["03.7"]) for row in rows] == [
+    assert [(row["name"], row["score"], row["03.4"], row["03.5"]) for row in rows] == [
         ("ada", "6", "2", "4"), ("bob", "2", "2", "0"), ("cleo", "0", "0", "0"),
     ]  # fmt: skip
     assert all(len(row["sha256"]) == 64 for row in rows)
@@ -229,33 +229,33 @@ def test_the_autograder_s_zip_grades_where_it_is_unpacked(tmp_path):
     result = json.loads((tmp_path / "autograder" / "results" / "results.json").read_text())
     assert result["score"] == 6
     scores = {test["number"]: test["score"] for test in result["tests"]}
-    assert scores["03.6"] == 2 and scores["03.7"] == 4 and scores["02.1"] == 0
+    assert scores["03.4"] == 2 and scores["03.5"] == 4 and scores["02.1"] == 0
 
 
 # --- the mutant bank
 
 
 def test_every_mutant_of_nonorm_dies_and_the_table_says_where(capsys):
-    assert main(["mutants", "03.6", "03.7"]) == 0
+    assert main(["mutants", "03.4", "03.5"]) == 0
     out = capsys.readouterr().out
-    assert "task 03.6" in out and "0 survive" in out and "SURVIVES" not in out
+    assert "task 03.4" in out and "0 survive" in out and "SURVIVES" not in out
 
 
 def test_a_survivor_is_seen(grader):
     course = load()
-    right = mutants.Mutant("03.6", "no mutant", "the solution itself", nonorm_file())
+    right = mutants.Mutant("03.4", "no mutant", "the solution itself", nonorm_file())
     rows = mutants.run(course, grader, [right])
     assert mutants.survivors(rows) == [right] and "SURVIVES" in mutants.format_rows(rows)
 
 
 @pytest.mark.parametrize(("entry", "words"), [
-    ('name = "x"\ntask = "03.7"', "mutant 'x': found no 'explains'"),
+    ('name = "x"\ntask = "03.5"', "mutant 'x': found no 'explains'"),
     ('name = "x"\ntask = "09.1"\nexplains = "y"', "task: found '09.1', expected a task of lesson 03"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"', "expected either code, or find and replace"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "dy"\nreplace = "dx"', "find: found 'dy'"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "nothing"\nreplace = "dx"', "0 times in solutions.py"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"\ncolour = "red"', "found an unknown key 'colour'"),
-    ('name = "x"\ntask = "03.7"\nexplains = "y"\nfind = "dy"\nreplace = "dx"\nfunction = "relu"', "found 'relu', expected nonorm_backward"),
+    ('name = "x"\ntask = "03.5"\nexplains = "y"', "expected either code, or find and replace"),
+    ('name = "x"\ntask = "03.5"\nexplains = "y"\nfind = "dy"\nreplace = "dx"', "find: found 'dy'"),
+    ('name = "x"\ntask = "03.5"\nexplains = "y"\nfind = "nothing"\nreplace = "dx"', "0 times in solutions.py"),
+    ('name = "x"\ntask = "03.5"\nexplains = "y"\ncolour = "red"', "found an unknown key 'colour'"),
+    ('name = "x"\ntask = "03.5"\nexplains = "y"\nfind = "dy"\nreplace = "dx"\nfunction = "relu"', "found 'relu', expected nonorm_backward"),
     ('name = "x', "expected TOML"),
 ])  # fmt: skip
 def test_a_mistake_in_the_bank_is_one_clear_line(tmp_path, entry, words):
@@ -292,15 +292,15 @@ def test_a_course_that_promises_too_much_is_seen(monkeypatch, tmp_path):
     whole = load_properties(load())
     monkeypatch.setattr(grading, "load_properties", lambda _, ids: {id: whole[id] for id in ids})
     monkeypatch.setattr(extraction, "_check_calls", lambda *_: None)  # which refuses what this is about
-    course = some(load(), "03.6", "03.7")
+    course = some(load(), "03.4", "03.5")
     wrong = nonorm_file(FORWARD.replace("+ bias", "- bias"), BACKWARD + "\n").replace(
         "    tokens =", "    from .nonorm import nonorm_forward\n    nonorm_forward(cache.x, cache.weight, cache.weight)\n    tokens ="
     )  # fmt: skip
     monkeypatch.setattr(course_check.bank, "solutions_of", lambda *_: wrong)
     with Grader(course, POLICY) as grader:
         calls = {}
-        assert "03.6" in " ".join(course_check._solved(course, grader, calls))
+        assert "03.4" in " ".join(course_check._solved(course, grader, calls))
         assert list(course_check._needs(course, calls)) == [
-            "task 03.7 calls the function of 03.6, which its needs does not name"
+            "task 03.5 calls the function of 03.4, which its needs does not name"
         ]  # fmt: skip
         assert list(course_check._one_missing(grader, calls)) == []

@@ -27,9 +27,9 @@ POLICY = Policy(lessons="3", seeds=[5])
 FILES = {FILE: (load().root / FILE).read_text(encoding="utf-8")}
 WORK = nonorm_file()
 OTHER = nonorm_file().replace("weight * x", "1.0 * weight * x")
-BOTH = {"nonorm_forward": "task 03.6 (NoNorm)", "nonorm_backward": "task 03.7 (NoNorm)"}
+BOTH = {"nonorm_forward": "task 03.4 (NoNorm)", "nonorm_backward": "task 03.5 (NoNorm)"}
 UNTOUCHED = blank(nonorm_file(), BOTH)
-HALF = blank(nonorm_file(), {"nonorm_backward": "task 03.7"})
+HALF = blank(nonorm_file(), {"nonorm_backward": "task 03.5"})
 BROKEN = nonorm_file("\ndef nonorm_forward(x:\n")
 PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 

@@ -149,7 +149,7 @@ def test_whatever_ends_it_the_points_so_far_are_kept(autograder, monkeypatch, ho
     task = Grader._task
 
     def ends(self, what, worker):
-        if what.id != "03.7":
+        if what.id != "03.5":
             return task(self, what, worker)
         if how == "error":
             raise MemoryError

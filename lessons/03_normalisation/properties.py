@@ -55,7 +55,7 @@ backward_properties(
     "03.1:gelu_backward", numbers, forward=GELU, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
 )
 backward_properties(
-    "03.3", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
+    "03.2", numbers, forward=GELU_TANH, wrt=("x",), edges=borders, large=many_numbers, tolerance=FORMULA
 )
 
 
@@ -133,14 +133,14 @@ def many_features(rng):
 normal_edges = [
     plain, all_equal, far_from_zero, large_eps, one_token, no_tokens, four_axes, weight_and_bias_of_zeros,
 ]  # fmt: skip
-forward_properties("03.5", four_or_more, edges=normal_edges, large=many_features)
+forward_properties("03.3", four_or_more, edges=normal_edges, large=many_features)
 backward_properties(
-    "03.5:layernorm_backward",
+    "03.3:layernorm_backward",
     four_or_more,
     forward=LAYERNORM,
     wrt=("x", "weight", "bias"),
     edges=normal_edges,
     large=large,
 )
-forward_properties("03.6", draw, edges=edges, large=large)
-backward_properties("03.7", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)
+forward_properties("03.4", draw, edges=edges, large=large)
+backward_properties("03.5", draw, forward=NONORM, wrt=("x", "weight", "bias"), edges=edges, large=large)

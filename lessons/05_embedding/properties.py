@@ -39,7 +39,7 @@ def look_up(rng, rows=7, size=3, shape=(2, 5), most=None):
 
 
 backward_properties(
-    "05.3", look_up, forward=LOOK_UP, wrt=("table",),
+    "05.2", look_up, forward=LOOK_UP, wrt=("table",),
     edges=[
         lambda rng: look_up(rng, rows=4, most=1),  # one word everywhere
         lambda rng: look_up(rng, shape=(0, 3)),
@@ -108,34 +108,34 @@ def compare(t, case, seed=None):
     return changed
 
 
-@prop("05.4", weight=4, essential=True)
+@prop("05.3", weight=4, essential=True)
 def gradients(t):
     """every table and layer of the embedding gets its gradient, under a random upstream gradient"""
     for tokens in (4, 7, 1):
         compare(t, layer(t.rng, tokens))
 
 
-@prop("05.4", weight=1)
+@prop("05.3", weight=1)
 def plain_bert(t):
     """plain BERT has neither trigrams nor a dense layer behind the table"""
     compare(t, layer(t.rng, use_bottleneck=False, trigram_input=False, embedding_size=6))
     compare(t, layer(t.rng, trigram_input=False))
 
 
-@prop("05.4", weight=1)
+@prop("05.3", weight=1)
 def dropped(t):
     """what dropout dropped gets no gradient"""
     compare(t, layer(t.rng), seed=int(t.rng.integers(2**31)))
 
 
-@prop("05.4", weight=1)
+@prop("05.3", weight=1)
 def untouched(t):
     """neither the upstream gradient nor the cache is changed"""
     changed = compare(t, layer(t.rng))
     t.require(not changed, f"{changed} was changed in place", "dx")
 
 
-@prop("05.4", weight=1)
+@prop("05.3", weight=1)
 def types(t):
     """float32 goes in and comes out"""
     for changes in ({}, {"use_bottleneck": False, "trigram_input": False, "embedding_size": 6}):
@@ -146,7 +146,7 @@ def types(t):
         t.same("grads", t.run(backward, *single_all(given), config)[0], single_all(right), FLOAT32)
 
 
-@prop("05.4", weight=1, essential=True)
+@prop("05.3", weight=1, essential=True)
 def in_time(t):
     """a larger batch takes no longer than a formula needs"""
     config, params, _, _ = layer(

@@ -93,14 +93,14 @@ def mask(rng):
     return rng.random((3, 7)) < rng.uniform(0.3, 0.9)
 
 
-@prop("11.2:token_weights", weight=4, essential=True)
+@prop("11.1:token_weights", weight=4, essential=True)
 def values(t):
     """real tokens share the weight 1 of the whole batch equally, padding has none"""
     for _ in range(3):
         compare(t, mask(t.rng))
 
 
-@prop("11.2:token_weights", weight=1)
+@prop("11.1:token_weights", weight=1)
 def borders(t):
     """a batch of padding only gives zeros, and no division by 0; one token; no text"""
     for special in (np.zeros((2, 3), bool), np.ones((1, 1), bool), np.zeros((0, 4), bool), mask_of((0, 2), 3)):
@@ -108,21 +108,21 @@ def borders(t):
             compare(t, special)
 
 
-@prop("11.2:token_weights", weight=1)
+@prop("11.1:token_weights", weight=1)
 def types(t):
     """the weights have the type that was asked for"""
     for dtype in ("float32", "float64"):
         compare(t, mask(t.rng), dtype, 1e-6)  # 1e-7 is one rounding of float32
 
 
-@prop("11.2:token_weights", weight=1)
+@prop("11.1:token_weights", weight=1)
 def whole_numbers(t):
     """a mask may be 0 and 1 as whole numbers, as tokenizers give it"""
     real = mask(t.rng)
     compare(t, real, given=real.astype(np.int64))
 
 
-@prop("11.2:token_weights", weight=1)
+@prop("11.1:token_weights", weight=1)
 def many_tokens(t):
     """more real tokens than a small whole number can count"""
     for shape in ((20, 30), (300, 260)):
@@ -130,7 +130,7 @@ def many_tokens(t):
         t.equal("weights", t.run(weigh, real, "float64")[0], real / real.sum(), 1e-12, np.dtype("float64"))
 
 
-@prop("11.2:token_weights", weight=1)
+@prop("11.1:token_weights", weight=1)
 def untouched(t):
     """the mask is not changed"""
     real = mask(t.rng)
@@ -142,9 +142,9 @@ def untouched(t):
 
 edges = [one_text_is_padding_only, padding_only, one_token, student_is_the_teacher, junk_in_the_padding, no_text]
 
-forward_properties("11.2", draw, names=("loss",), edges=edges, large=large)
+forward_properties("11.1", draw, names=("loss",), edges=edges, large=large)
 backward_properties(
-    "11.2:feature_map_transfer_backward", draw, forward=EQUATION_2, wrt=("student",), edges=edges, large=large
+    "11.1:feature_map_transfer_backward", draw, forward=EQUATION_2, wrt=("student",), edges=edges, large=large
 )
 
 # --- the released form
@@ -191,7 +191,7 @@ def mistaken_terms(student, teacher, mask, **factors):
     return {"the pattern without its normalisation": (weights * ((student - teacher) ** 2).mean(axis=-1)).sum()}
 
 
-@prop("11.4", weight=2, essential=True)
+@prop("11.2", weight=2, essential=True)
 def each_term(t):
     """each of the three losses is right, with the factors of the others at 0"""
     for chosen in FACTORS:
@@ -208,9 +208,9 @@ def each_term(t):
             t.equal("loss", result[0], right, mistakes={**mistaken_terms(**args), **counted})
 
 
-forward_properties("11.4", draw, names=("loss",), edges=[with_factors, far_from_zero, *edges], large=large)
+forward_properties("11.2", draw, names=("loss",), edges=[with_factors, far_from_zero, *edges], large=large)
 backward_properties(
-    "11.4:normalized_feature_map_transfer_backward",
+    "11.2:normalized_feature_map_transfer_backward",
     draw,
     forward=RELEASED,
     wrt=("student",),

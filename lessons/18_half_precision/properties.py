@@ -167,7 +167,7 @@ def leading_axes(t):
         compare_product(t, "bfloat16", a, a.swapaxes(-1, -2), 2e-5, np.float32)
 
 
-# --- 18.3
+# --- 18.2
 
 
 def neighbours(x):
@@ -198,7 +198,7 @@ def draw(t, x, seed=None):
     return found
 
 
-@prop("18.3", weight=3, essential=True)
+@prop("18.2", weight=3, essential=True)
 def a_neighbour(t):
     """each number becomes one of the two bfloat16 beside it"""
     x = both_signs((t.rng.integers(1, 254, 500) << 23) + t.rng.integers(0, 1 << 23, 500))
@@ -207,7 +207,7 @@ def a_neighbour(t):
     t.require(wrong == 0, f"{wrong} of {x.size} numbers are none of their two neighbours", "rounded")
 
 
-@prop("18.3", weight=4, essential=True)
+@prop("18.2", weight=4, essential=True)
 def mean(t):
     """the mean of many roundings is the number itself"""
     for share in (1 / 64, 0.25, 0.5, 0.9):
@@ -224,7 +224,7 @@ def mean(t):
                 )
 
 
-@prop("18.3", weight=1)
+@prop("18.2", weight=1)
 def rare(t):
     """a small part of the way is a small chance, down to 1 in 65536; so is a small part that is missing"""
     upper, lowers = int(t.rng.integers(0x3000, 0x4F00)) << 16, (0x0001, 0x0080, 0x01EC, 0xFFFF)
@@ -242,7 +242,7 @@ def rare(t):
             )  # fmt: skip
 
 
-@prop("18.3", weight=2, essential=True)
+@prop("18.2", weight=2, essential=True)
 def exact_stays(t):
     """a bfloat16 stays what it is, always"""
     # A million numbers: one in 65536 is what a range of chances that is off by one moves.
@@ -250,7 +250,7 @@ def exact_stays(t):
     same_numbers(t, "rounded", draw(t, x), x)
 
 
-@prop("18.3", weight=1)
+@prop("18.2", weight=1)
 def independent(t):
     """each number has a chance of its own"""
     x = floats(np.full((50, 40), 0x3F808000))
@@ -261,7 +261,7 @@ def independent(t):
             t.require((np.abs(shares - 0.5) < 0.48).all(), f"all numbers of {words} went the same way", "rounded")
 
 
-@prop("18.3", weight=1)
+@prop("18.2", weight=1)
 def from_rng(t):
     """chance comes from rng alone: the same seed, the same result; and another one with another seed"""
     x = t.rng.normal(size=(20, 30)).astype(np.float32)
@@ -276,7 +276,7 @@ def from_rng(t):
     t.require(((first == below) | (first == above)).all(), "a number is none of its neighbours", "rounded")
 
 
-@prop("18.3", weight=1)
+@prop("18.2", weight=1)
 def special(t):
     """infinity and NaN stay, denormal numbers become 0 of their sign"""
     nan = [0x7FC00000, 0x7F800001, 0x7F80FFFF, 0x7FFFFFFF, 0x7FFF8000]
@@ -286,7 +286,7 @@ def special(t):
     same_numbers(t, "rounded", draw(t, x), right)
 
 
-@prop("18.3", weight=1)
+@prop("18.2", weight=1)
 def layouts(t):
     """arrays of any layout and size, and the argument is left as it is"""
     x = t.rng.normal(size=(4, 6, 3)).astype(np.float32)

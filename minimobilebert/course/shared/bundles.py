@@ -44,7 +44,7 @@ class Backward(NamedTuple):
     arguments: Callable
 
 
-# {"03.7", or "05.1:trigram_backward" for another function than the task's first: Backward}; filled when the properties
+# {"03.5", or "05.1:trigram_backward" for another function than the task's first: Backward}; filled when the properties
 # of the lessons are loaded, read by weak_checks.py
 BACKWARDS = {}
 

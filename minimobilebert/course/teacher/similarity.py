@@ -1,6 +1,6 @@
 """`collect`: the students' functions as a folder for JPlag or MOSS, which compare programs with each other.
 
-    out/NAME/03.6.py     the bodies of a task's functions with the student's own helpers, and nothing that we gave out
+    out/NAME/03.4.py     the bodies of a task's functions with the student's own helpers, and nothing that we gave out
 
 A function that breaks a rule of the grader is compared too: then the whole file of the student is written.
 """
