@@ -97,13 +97,13 @@ def test_nothing_else_gives_them_away(edition):
 
 
 # Functions of kernels/ that only left-out functions call, and that compute nothing that a task asks for: they find the
-# memory, the rows and the head that a loop works on.
+# memory, the rows and the head that a loop works on, or put two numbers into one word.
 PLUMBING = {
     "activation_scalars.py": {"_clip"}, "activations.py": {"_mapped_back"}, "exponential.py": {"tanh_scalar"},
     "attention.py": {"matmul_transposed", "matmul_head", "_head_of", "_sequence_of", "_square_of", "_dropout", "_scale_of",
                      "_squares_in", "_attention_forward", "_attention_backward"},
     "cross_entropy.py": {"_backward"}, "gemm/quads.py": {"_clip"}, "quantized.py": {"_quantized_linear"},
-    "rows.py": {"row_maximum"},
+    "rows.py": {"row_maximum"}, "gemm/bfloat16.py": {"_pair"},
 }  # fmt: skip
 
 
