@@ -161,6 +161,7 @@ REFUSED = {
     "line 1: found import torch": "import torch\n\ndef asked(x, y, *, z):\n    return torch.tensor(x)",
     "line 2: found .__class__": "def asked(x, y, *, z):\n    return x.__class__",
     "s.py, line 1: ": "def asked(x, y, *, z:\n    return x",
+    "lines 1 and 3: found asked 2 times": "def asked(x, y, *, z):\n    return x\ndef asked(x, y, *, z):\n    return y",
 }
 
 
@@ -187,6 +188,15 @@ def asked(x, y=1, *, z=None):
 
 def test_honest_code_is_taken():
     assert taken(HONEST).source.startswith("def asked(x, y=LIMIT")
+
+
+@pytest.mark.parametrize("body", [
+    "return [input.copy() for input in x]", "help, vars = x, 1; return (lambda: help + vars)()", "kernel = x.T; return kernel",
+    "def inside(open):\n        return open + 1\n    return inside(x)", "other_task = x + 1; return other_task",
+])  # fmt: skip
+def test_a_variable_may_have_any_name(body):
+    text = f"def asked(x):\n    {body}\n"
+    extract(parse(text.encode(), "s.py"), "s.py", "asked", COMPILED, others={"other_task": "01.2", "answer": ""})
 
 
 COMPILED = """import numpy as np
@@ -218,6 +228,10 @@ def asked(x):
     ("return getattr(x, 'a', getattr(x, '_b'))", "found getattr"), ("return getattr(x, 'os')", r"found \.os"),
     ("return answer(x)", "answer, which would be the whole answer"),
     ("return other_task(x)", "task 01.2 asks for"), ("return module.other_task(x)", "task 01.2 asks for"),
+    ("either = answer; return either(x)", "answer, which would be the whole answer"),
+    ("from ..ops.others import answer as whole; return whole(x)", "answer, which would be the whole answer"),
+    ("[0 for open in x]; return open('a')", "found open"), ("kernel(x); return [x for kernel in x]", "compiled code"),
+    ("def inside():\n        global open\n    return inside, open", "found open"),
 ])  # fmt: skip
 def test_what_is_not_the_student_s_own_work_is_refused(body, words):
     text = f"def asked(x):\n    {body}\n"
@@ -271,7 +285,7 @@ def test_other_tasks_are_those_of_the_lesson_that_this_one_is_not_made_of():
         "soft_cross_entropy_forward": "04.5", "soft_cross_entropy_backward": "04.5",
     }  # fmt: skip
     assert "feed_forward_forward" not in others_of(course, course.task("07.3"))  # a block is made of it
-    assert others_of(course, course.task("15.2")) == {"f1": "15.1", "pearson": ""}
+    assert others_of(course, course.task("15.2")) == {"f1": "15.1", "pearson": "", "spearman": ""}
 
 
 DERIVED = '''"""An operation.

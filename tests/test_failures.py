@@ -28,6 +28,10 @@ INPUT = [
     (FileNotFoundError(2, "No such file or directory", "a.txt"), "error: a.txt: No such file or directory"),
     (ModuleNotFoundError("x", name="minimobilebert.bench"), "error: doctor is not part of a student edition"),
     (
+        SyntaxError("invalid syntax", (failures.__file__, 7, 1, "def (")),
+        "error: minimobilebert/commands/failures.py, line 7: invalid syntax",
+    ),
+    (
         ModuleNotFoundError("No module named 'numba'", name="numba"),
         f"error: numba is not installed for {sys.executable}: make setup",
     ),

@@ -175,7 +175,8 @@ def clip(t, gradients, max_norm, tolerance=1e-10):
     result, after = t.call_keeping(gradients, max_norm)
     t.unchanged(["gradients"], [gradients], [after[0]])
     t.require(isinstance(result, (tuple, list)) and len(result) == 2, "expected two things: norm, factor")
-    t.require(all(isinstance(x, (float, np.floating)) for x in result), "norm and factor are not both floats")
+    numbers = (int, float, np.floating)  # a factor of 1 is as good as one of 1.0
+    t.require(all(isinstance(x, numbers) for x in result), "norm and factor are not both numbers")
     mistakes = {"norm": {"the sum of the squares without its square root": right[0] ** 2}}
     for name, found, expected in zip(("norm", "factor"), result, right, strict=True):
         t.equal(name, float(found), expected, tolerance, mistakes=mistakes.get(name))

@@ -42,7 +42,13 @@ def failure(error, command):
         return f"error: {command} is not part of a student edition", 2
     if isinstance(error, ModuleNotFoundError) and error.name in REQUIRED:
         return f"error: {error.name} is not installed for {sys.executable}: {how_to_install_all()}", 2
+    if isinstance(error, SyntaxError) and PACKAGE in pathlib.Path(error.filename or "").parents:  # changed by a student
+        return f"error: {_one_line(f'{_in_project(error.filename)}, line {error.lineno}: {error.msg}')}", 2
     return f"failed: {_bug(error)}", 1
+
+
+def _in_project(path):
+    return pathlib.Path(path).relative_to(PACKAGE.parent).as_posix()
 
 
 def _one_line(text):
@@ -61,8 +67,7 @@ def _bug(error):
     ]
     location = ""
     if frames:
-        file = pathlib.Path(frames[-1].filename).relative_to(PACKAGE.parent).as_posix()
-        location = f" at {file}:{frames[-1].lineno}"
+        location = f" at {_in_project(frames[-1].filename)}:{frames[-1].lineno}"
     text = _one_line(error)
     text = f" ({text if len(text) <= 200 else text[:197] + '...'})" if text else ""
     return (

@@ -25,6 +25,13 @@ def find(tree, name):
     return node
 
 
+def definitions(tree, name):
+    """All definitions of `name`, of which Python takes the last and `find` the first"""
+    above, _, last = name.rpartition(".")
+    inside = find(tree, above) if above else tree
+    return [child for child in inside.body if isinstance(child, FUNCTIONS) and child.name == last]
+
+
 @functools.lru_cache(maxsize=256)  # a course has many functions per file
 def _tree(source):
     return ast.parse(source)

@@ -17,9 +17,10 @@ the derivative to all digits without a derivation. A kernel (`@jit`) is numbers,
 
 import ast
 import dataclasses
+import symtable
 import warnings
 
-from .cutting import FUNCTIONS, body_of, find, with_body
+from .cutting import FUNCTIONS, body_of, definitions, find, with_body
 from .manifest import file_of, name_of
 
 ALLOWED = {"numpy", "math", "itertools", "functools", "collections", "operator", "typing", "dataclasses", "re",
@@ -124,6 +125,9 @@ def extract(tree, shown, name, pristine, replaceable=(), others=()):
     signature, function = find(own, name), find(tree, name)
     if not isinstance(function, FUNCTIONS):
         raise Refused(f"{shown}: found no function {name}")
+    lines = [str(each.lineno) for each in definitions(tree, name)]
+    if len(lines) > 1:
+        raise Refused(f"{shown}, lines {' and '.join(lines)}: found {name} {len(lines)} times, expected it once")
     if _arguments(function) != _arguments(signature):
         found, expected = (f"{name.rpartition('.')[2]}({', '.join(_arguments(f))})" for f in (function, signature))
         raise Refused(f"{shown}, line {function.lineno}: found {found}, expected {expected}")
@@ -132,8 +136,11 @@ def extract(tree, shown, name, pristine, replaceable=(), others=()):
     try:
         helpers = _helpers(tree, function, _bound(own) - set(replaceable))
         compiled = _compiled(own)
-        for node in [*body_of(function), *helpers]:
-            _check(node, shown, compiled)
+        outside = _names_from_outside(function)
+        for node in body_of(function):
+            _check(node, shown, compiled, outside)
+        for node in helpers:
+            _check(node, shown, compiled, _names_from_outside(node) if isinstance(node, FUNCTIONS) else None)
         if any(getattr(each, "id", "") == "jit" for each in signature.decorator_list):
             _check_kernel(name, [*body_of(function), *(node for node in helpers if isinstance(node, FUNCTIONS))], shown)
         _check_calls(function, helpers, shown, dict(others))
@@ -203,7 +210,7 @@ def _is_compiled(node, alias):
 
 
 def _check_calls(function, helpers, shown, others):
-    """Refused for a call of a function that is in `others`."""
+    """Refused for a function that is in `others`: for a call of it, its name, or an import of it."""
     for tree in (function, *helpers):
         nodes = list(ast.walk(tree))
         bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
@@ -211,21 +218,37 @@ def _check_calls(function, helpers, shown, others):
         bound |= {node.name for node in nodes if isinstance(node, FUNCTIONS)} - {function.name}
         for node in nodes:
             called = getattr(node, "func", None)
-            name = getattr(called, "id", getattr(called, "attr", _literal_attribute(called)))
-            if name in others and name not in bound:
+            names = {getattr(called, "attr", _literal_attribute(called))}
+            if isinstance(node, ast.Name) and node.id not in bound:
+                names = {node.id}  # also where it only gets another name
+            if isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+            for name in sorted(names & others.keys()):
                 why = f"task {others[name]} asks for" if others[name] else "would be the whole answer"
-                text = f"found a call of {name}, which {why}: write this one by itself"
+                text = f"found {name}, which {why}: write this one by itself"
                 raise Refused(f"{shown}, line {node.lineno}: {text}")
 
 
-def _check(tree, shown, compiled=()):
-    """Refused for the first forbidden import, name or attribute."""
+def _names_from_outside(function):
+    """The names that a function, or what is inside of it, does not bind itself: a variable may be called `input`"""
+    tables, found = [symtable.symtable(ast.unparse(function), "", "exec")], set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        symbols = table.get_symbols()
+        found |= {each.get_name() for each in symbols if each.is_global() or table.get_type() == "module"}
+    return found
+
+
+def _check(tree, shown, compiled=(), outside=None):
+    """Refused for the first forbidden import, name or attribute. outside: the names that are not local (None: all)"""
     plain = [node for node in ast.walk(tree) if _literal_attribute(node)]  # getattr(x, "y", default): as x.y
     functions = [node.func for node in plain]
     written_out = [ast.copy_location(ast.Attribute(node.args[0], _literal_attribute(node)), node) for node in plain]
     for node in [*(node for node in ast.walk(tree) if node not in functions), *written_out]:
         found = None
-        if (isinstance(node, ast.Name) and node.id in compiled) or (
+        name = node.id if isinstance(node, ast.Name) and (outside is None or node.id in outside) else ""
+        if name in compiled or (
             isinstance(node, ast.ImportFrom) and any(_is_compiled(node, alias) for alias in node.names)
         ) or (isinstance(node, ast.Attribute) and node.attr in ("kernel", "kernels", "fused")):  # fmt: skip
             text = "found compiled code (kernels, ops/fused): write the function in NumPy"
@@ -247,7 +270,7 @@ def _check(tree, shown, compiled=()):
                 found = f"import of {node.module}"
             elif any(alias.name in ATTRIBUTES for alias in node.names):
                 found = f"import of {node.names[0].name}"
-        elif isinstance(node, ast.Name) and (node.id in NAMES or _is_dunder(node.id)):
+        elif name in NAMES or (isinstance(node, ast.Name) and _is_dunder(node.id)):
             found = node.id
         elif isinstance(node, ast.Attribute) and (node.attr in ATTRIBUTES or _is_dunder(node.attr)):
             found = f".{node.attr}"

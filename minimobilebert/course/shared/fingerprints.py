@@ -47,6 +47,7 @@ def different(wrong, right):
     if not {each[0] for each in wrong} & beside.keys():
         return []
     found = [each for each in wrong if each[0] not in beside or not _same(each, beside[each[0]])]
+    found = [each for each in found if np.isfinite(each[3]).all()]  # a NaN would be that of any other mistake
     first = [each for each in found if each[0].startswith("[0]")]
     is_cache = any(each[0].startswith("[1].") for each in right)
     return first if first and is_cache else found

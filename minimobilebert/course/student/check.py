@@ -15,7 +15,7 @@ from ...support.tables import aligned
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
-from ..shared.extraction import Refused, extract_all, parse
+from ..shared.extraction import Refused, extract_all, install_all, parse
 from ..shared.manifest import file_of, name_of
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
@@ -51,11 +51,13 @@ class Checker:
         """Yields (task, TaskResult, text) for each task; None instead of a result if grading would reject the file."""
         with Worker(self.course.root, show_prints=True) as worker:
             for task in tasks:
-                refused, notes = self._read(task)
-                if refused is not None:
-                    yield task, None, f"task {task.id}  {task.written_as}: {refused}"
+                try:
+                    extracted, notes = self._read(task)
+                except Refused as error:
+                    yield task, None, f"task {task.id}  {task.written_as}: {error}"
                     continue
                 worker.modules = list(task.files)
+                install_all(worker, extracted)  # as grading does: what it leaves out must not help
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
                 if any(outcome.headline == "not written yet" for outcome in result.outcomes):
                     notes = [self._size(task), *notes]
@@ -68,21 +70,24 @@ class Checker:
         return format_result(result, folder, other_seeds=self.course.edition is None)
 
     def _read(self, task):
-        """-> the reason why grading would reject this function, or None; notes on changes that grading ignores"""
+        """-> what grading would take of the student's files; notes on changes that it ignores. Refused for broken rules
+
+        In the project itself nothing is taken: its functions are checked as they are.
+        """
 
         def read(file):
             return parse(read_bytes(self.course.root / file, MOST_BYTES), file), file
 
-        try:
-            trees = {file: read(file)[0] for file in task.files}
-            if task.file not in self.originals:
-                return None, []
-            left_out = {file: _left_out(self.originals[file]) for file in task.files}
-            extract_all(self.course, task, read, self.originals, left_out)
-        except Refused as error:
-            return str(error), []
-        return None, [f"  note        {name} in {file} was changed; grading uses it as it was given"
-                      for file in task.files for name in self._changed(file, trees[file], left_out[file])]  # fmt: skip
+        trees = {file: read(file)[0] for file in task.files}
+        if task.file not in self.originals:
+            return {}, []
+        left_out = {file: _left_out(self.originals[file]) for file in task.files}
+        extracted = extract_all(self.course, task, read, self.originals, left_out)
+        changed = [(name, file) for file in task.files for name in self._changed(file, trees[file], left_out[file])]
+        notes = [
+            f"  note        {name} in {file} was changed; grading uses it as it was given" for name, file in changed
+        ]
+        return extracted, notes
 
     def _changed(self, file, tree, left_out):
         """The functions that no task of this file asks for, and that are not as they were given"""
