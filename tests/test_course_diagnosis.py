@@ -418,3 +418,10 @@ def test_the_message_says_what_was_put_or_sent_elsewhere(task_id, line, instead,
     assert line in rest
     message = shown(grader, task_id, f"{before}def {task.name}({rest.replace(line, instead, 1)}")
     assert re.search(text, message), message
+
+
+def test_a_result_that_is_not_finite_is_no_known_mistake():
+    """It has lost its numbers, so any other mistake with a NaN would be taken for it."""
+    right, wrong = np.arange(3.0), np.array([0.0, np.nan, 2.0])
+    assert different(fingerprint(wrong), fingerprint(right)) == []
+    assert different(fingerprint(right + 1.0), fingerprint(right))

@@ -493,3 +493,14 @@ def test_hints_cannot_be_read_in_passing(edition):
     for task, original in zip(load(edition).tasks, tasks(), strict=True):
         assert (task.hints, task.after) == (original.hints, original.after)
         assert not any(words in text for words in (*task.hints, task.after))
+
+
+def test_check_runs_the_body_that_grade_would_take(edition, copy_of):
+    """Grading leaves out a decorator; if the function needs it, `check` must not pass."""
+    folder = copy_of(edition)
+    write_function(folder, "nonorm_forward", "    return x, NoNormCache(x, weight)\n")
+    path = folder / "minimobilebert/ops/nonorm.py"
+    decorator = "def _right(f):\n    return lambda x, w, b: (w * x + b, NoNormCache(x, w))\n\n\n@_right\n"
+    path.write_text(path.read_text().replace("def nonorm_forward(", decorator + "def nonorm_forward("))
+    found = python(folder, "check", "03.4")
+    assert found.returncode == 1 and "y is wrong" in found.stdout

@@ -197,7 +197,7 @@ def _short(values):
 
 
 def _abbreviated(key):
-    """'aaaaaaaaaaaaaaaa...' (100 characters): a key of a dict stands in a message several times"""
+    """'aaaaaaaaaaaaaaaa...' (100 characters): a message has the key of a dict several times"""
     text = repr(key)
     return text if len(text) <= LONGEST_KEY else f"{text[:17]}...{text[0]} ({len(key)} characters)"
 

@@ -94,8 +94,9 @@ class Trial:
         self.watch(not changed, ", ".join(list(self.with_names(args))[i] for i in changed))
         if peak > MOST_MEMORY * size + MEMORY_OF_CALLS:
             text = (
-                f"it takes {peak / size:.0f} times the memory of its arguments and results: is there an array with"
-                " every number beside every other, such as an identity matrix, or products that are summed afterwards?"
+                f"it takes {peak / max(size, 1):.0f} times the memory of its arguments and results: is there an array"
+                " with every number beside every other, such as an identity matrix, or products that are summed"
+                " afterwards?"
             )
             raise Different("memory", (), text, certainty=2)
         return result

@@ -57,7 +57,7 @@ class Checker:
                     yield task, None, f"task {task.id}  {task.written_as}: {error}"
                     continue
                 worker.modules = list(task.files)
-                install_all(worker, extracted)  # as grading does: what it leaves out must not help
+                install_all(worker, extracted)  # as grading does: a decorator, which it leaves out, must not help
                 result = run_task(task, self.properties[task.id], worker, self.oracle, self.seed)
                 if any(outcome.headline == "not written yet" for outcome in result.outcomes):
                     notes = [self._size(task), *notes]
