@@ -18,9 +18,10 @@ from minimobilebert.distillation.pretraining_distillation import pretraining_dis
 from minimobilebert.gradcheck.check import check_loss_gradients
 from minimobilebert.model.classification import classification_forward, classification_step, regression_step
 from minimobilebert.model.encoder import encoder_forward
-from minimobilebert.model.parameters import parameter_shapes
+from minimobilebert.model.parameters import VECTOR_HEADS, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
 from minimobilebert.model.question_answering import question_answering_forward, question_answering_step
+from minimobilebert.model.vector_classification import vector_classification_step, vector_regression_step
 from minimobilebert.tasks.classification_batches import ClassificationBatch
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -110,6 +111,39 @@ def test_classification_gradients(backend, name):
 
     assert set(step(params)[1]) == set(params)
     assert_gradients(step, params, 20)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("head", VECTOR_HEADS)
+def test_gradients_of_classified_vectors(backend, head, name, pooling):
+    rng = np.random.default_rng(43)
+    config = CONFIGS[name].replace(classifier_activation=False)
+    params = random_parameters(config, rng, head, num_labels=3)
+    pairs = random_batch(config, rng)
+    batch = ClassificationBatch(pairs.input_ids, pairs.token_type_ids, pairs.attention_mask, np.array([2, 0, 1]))
+
+    def step(params):
+        losses, grads = vector_classification_step(params, config, batch, pooling=pooling, pad_id=0)
+        return losses["loss"], grads
+
+    assert set(step(params)[1]) == set(params)
+    assert_gradients(step, params, 44)
+
+
+def test_gradients_of_a_regression_of_vectors(backend):
+    rng = np.random.default_rng(45)
+    config = STUDENT.replace(classifier_activation=False)
+    params = random_parameters(config, rng, "sentence-pairs", num_labels=1)
+    pairs = random_batch(config, rng)
+    labels = np.array([2.5, 0.0, 4.2])
+    batch = ClassificationBatch(pairs.input_ids, pairs.token_type_ids, pairs.attention_mask, labels)
+
+    def step(params):
+        losses, grads = vector_regression_step(params, config, batch, pooling="mean", pad_id=0)
+        return losses["loss"], grads
+
+    assert_gradients(step, params, 46)
 
 
 def test_regression_gradients(backend):

@@ -1,5 +1,7 @@
 """Sizes, work and memory: the tables of `python -m minimobilebert models`, and the bytes that caches really keep."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from minimobilebert.model.memory import activation_bytes, cache_bytes, training_
 from minimobilebert.model.pretraining import pretraining_forward, pretraining_step
 from minimobilebert.model.question_answering import question_answering_forward
 from minimobilebert.model.sizes import PARTS
+from minimobilebert.model.vector_classification import vector_classification_forward
 from minimobilebert.training.adamw import AdamW
 
 DROPOUTS = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3}
@@ -34,6 +37,7 @@ def measured(config, lengths, dtype, dropout, head=None, masked=3):
         forward = {
             "pretraining": pretraining_forward, "classification": classification_forward,
             "question-answering": question_answering_forward,
+            "sentence-vectors": functools.partial(vector_classification_forward, pooling="mean", pad_id=0),
         }[head]  # fmt: skip
         _, cache = forward(params, config, batch, generator)
     return cache_bytes(cache, params)
@@ -42,7 +46,7 @@ def measured(config, lengths, dtype, dropout, head=None, masked=3):
 # ---- activations
 
 
-@pytest.mark.parametrize("head", [None, "pretraining", "classification", "question-answering"])
+@pytest.mark.parametrize("head", [None, "pretraining", "classification", "question-answering", "sentence-vectors"])
 @pytest.mark.parametrize("dropout", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", CONFIGS)

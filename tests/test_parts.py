@@ -1,5 +1,7 @@
 """A batch in parts: the gradients of the parts add up to those of the batch, whatever the parts are."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from minimobilebert.model.classification import classification_step, regression_
 from minimobilebert.model.parts import WHOLE, Shares, bounds, cut_batch
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.model.question_answering import question_answering_step
+from minimobilebert.model.vector_classification import vector_classification_step, vector_regression_step
 from minimobilebert.tasks.classification_batches import ClassificationBatch
 from minimobilebert.tasks.squad_batches import SquadBatch
 
@@ -58,9 +61,18 @@ STEPS = {
     **{f"layers, {loss}": _layers(loss) for loss in FEATURE_LOSSES},
     "encoder": _encoder, "masked words": _words,
 }  # fmt: skip
+
+
+def _vectors(step):
+    return functools.partial(step, pooling="mean", pad_id=0)
+
+
 HEADS = {
     "classification": (classification_step, "classification", 3),
     "regression": (regression_step, "classification", 1),
+    "vectors": (_vectors(vector_classification_step), "sentence-vectors", 3),
+    "pairs": (_vectors(vector_classification_step), "sentence-pairs", 3),
+    "scored pairs": (_vectors(vector_regression_step), "sentence-pairs", 1),
     "questions": (question_answering_step, "question-answering", None),
 }
 
@@ -71,7 +83,7 @@ def _labelled(name, batch, rng):
     rows = len(batch.input_ids)
     if name == "questions":
         return SquadBatch(*inputs, rng.integers(0, 3, rows), rng.integers(3, 5, rows), np.arange(rows))
-    return ClassificationBatch(*inputs, rng.integers(0, 3, rows) if name == "classification" else rng.normal(size=rows))
+    return ClassificationBatch(*inputs, rng.integers(0, 3, rows) if HEADS[name][2] == 3 else rng.normal(size=rows))
 
 
 def _sums(step, batch, parts):

@@ -30,6 +30,11 @@ _SETTINGS = {
     "rows": ("rows", positive, "train only on the first N rows"),
     "stride": ("stride", positive, "SQuAD: pieces from window to window (usual: 128)"),
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
+    "sentence-vectors": (
+        "sentence_vectors",
+        option(bool),
+        "true or false (default): classify sentence vectors; the texts of a pair are read apart (a bi-encoder)",
+    ),
     "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
     "parts": ("parts", positive, "cut each batch into N parts and add their gradients (usual: 1; under mpiexec 4)"),
     "reduction": ("reduction", str, "how ranks add gradients: deterministic (default), fast or bfloat16"),

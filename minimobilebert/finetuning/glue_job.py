@@ -4,14 +4,14 @@ import functools
 
 import numpy as np
 
-from ..inference.logits import classification_logits, finite
-from ..model.classification import classification_step, regression_step
+from ..inference.logits import finite
 from ..support.terminal import say
 from ..tasks.classification_batches import encode_texts
 from ..tasks.glue import dev_splits_of, glue_task, read_split, split_path
 from ..tasks.metrics import glue_scores
 from ..text.length_batches import sorted_batches
 from .details import class_details, regression_details
+from .text_heads import text_head
 
 _EVALUATION_BATCH = 64
 
@@ -28,16 +28,15 @@ def predict_rows(logits, texts, batch_size=_EVALUATION_BATCH):
 
 
 class GlueJob:
-    head = "classification"
-
-    def __init__(self, settings, data, tokenizer):
-        """data: the folder with the folders of the GLUE tasks"""
-        self.task, self.settings, self.data, self.tokenizer = glue_task(settings.task), settings, data, tokenizer
+    def __init__(self, settings, data, saved):
+        """data: the folder with the folders of the GLUE tasks; saved: the SavedModel that reads them"""
+        self.task, self.settings, self.data, self.tokenizer = glue_task(settings.task), settings, data, saved.tokenizer
         self.labels = None if self.task.labels is None else list(self.task.labels)
         self.num_labels = 1 if self.labels is None else len(self.labels)
-        self.step_function = regression_step if self.labels is None else classification_step
-        self.logits = classification_logits
         self.pairs = len(self.task.texts) == 2
+        head = text_head(saved, settings.sentence_vectors, self.pairs)
+        self.head, self.logits = head.name, head.logits
+        self.step_function = head.regression_step if self.labels is None else head.classification_step
 
     def paths(self):
         """The files of the training and dev splits -> list of paths"""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..config import ModelConfig
+from ..model.parameters import VECTOR_HEADS
 from ..model.parts import Shares
 from ..support.files import name_of, sha256_of
 from .settings import SQUAD, TABLE
@@ -34,7 +35,7 @@ class Rows(Protocol):
 class Job(Protocol):
     """The interface of a task for run.py: training data, loss, scores. GlueJob, SquadJob and TableJob implement it.
 
-    head, num_labels   a name of model.parameters.HEADS; the number of outputs of a classification head
+    head, num_labels   a name of model.parameters.HEADS; the number of outputs of a head with labels
     labels             the names of the classes, or None
     pairs              True if a row has two texts
     examples           the training rows, read at first use
@@ -139,12 +140,12 @@ def make_job(settings, files, saved) -> Job:
     elif settings.task == TABLE:
         from .table_job import TableJob
 
-        job = TableJob(settings, files, saved.tokenizer)
+        job = TableJob(settings, files, saved)
     else:
         from .glue_job import GlueJob
 
-        job = GlueJob(settings, files.folder(), saved.tokenizer)
-    if job.pairs and saved.config.type_vocab_size < 2:
+        job = GlueJob(settings, files.folder(), saved)
+    if job.pairs and job.head not in VECTOR_HEADS and saved.config.type_vocab_size < 2:
         raise ValueError(
             f"--model: found {saved.config.type_vocab_size} kind of segment, expected 2: {settings.task} is about pairs"
         )

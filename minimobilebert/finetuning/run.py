@@ -24,7 +24,9 @@ from ..distributed.communicator import leader_only
 from ..distributed.parts import check_parts
 from ..kernels.runtime.backend import current_backend
 from ..kernels.runtime.precision import use_precision
-from ..model.parameters import init_parameters, parameter_shapes
+from ..model.parameters import VECTOR_HEADS, VECTOR_PAIR_CLASSIFIER, init_parameters, parameter_shapes
+from ..model.sentence_settings import SentenceSettings
+from ..model.vector_classification import cosine_line
 from ..pipeline.needs import check_fine_tuning
 from ..pipeline.result_files import FINE_TUNING_SUMMARY, read_result
 from ..pipeline.run import CONFIG, CONTENTS, check_same_contents, check_same_run
@@ -56,10 +58,11 @@ def first_parameters(saved, job: Job, seed):
     """The encoder of a SavedModel with a new head -> parameters, ModelConfig
 
     A pooler is kept. BERT without a pooler gets a new one, as in transformers. Question answering uses no pooler,
-    because it predicts scores per token.
+    because it predicts scores per token, and neither do heads that read the vector of a whole text. A regression of
+    pairs of vectors starts as a line in their cosine.
     """
     config = saved.config
-    if job.head == "question-answering":
+    if job.head in ("question-answering", *VECTOR_HEADS):
         config = config.replace(classifier_activation=False)
     elif not config.use_bottleneck:
         config = config.replace(classifier_activation=True)
@@ -68,6 +71,9 @@ def first_parameters(saved, job: Job, seed):
     shapes = parameter_shapes(config, job.head, job.num_labels)
     new = {name: shape for name, shape in shapes.items() if name in encoder or not name.startswith(f"{config.prefix}.")}
     fresh = init_parameters(new, config, rng)
+    if job.head == "sentence-pairs" and job.labels is None:
+        weight, bias = f"{VECTOR_PAIR_CLASSIFIER}.weight", f"{VECTOR_PAIR_CLASSIFIER}.bias"
+        fresh[weight], fresh[bias] = cosine_line(shapes[weight], job.examples.labels)
     return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
 
 
@@ -82,6 +88,7 @@ class Plan:
         self.job: Job = make_job(settings, files, saved)
         self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
+        self.sentence = (saved.sentence or SentenceSettings()) if self.job.head in VECTOR_HEADS else None
         self._start = fingerprints.of_arrays(self.params)  # before training, which changes them in place
         self.contents = files.contents(self.job.paths())
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
@@ -96,6 +103,7 @@ class Plan:
         return {
             "model": dataclasses.asdict(self.config),
             "labels": self.job.labels,
+            "sentence": self.sentence and dataclasses.asdict(self.sentence),
             "settings": dataclasses.asdict(self.settings),
             "vocabulary": self.tokenizer.digest,
             "start": self._start,

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from ..inference.model import NoSuchHead
+from ..model.parameters import LABELLED_HEADS, VECTOR_HEADS
 from ..pipeline.result_files import FINE_TUNING_CONFIG
 from ..support.files import path_of
 from ..support.requirements import check_writable
@@ -45,6 +46,7 @@ def _load(task, model, files, changes):
     for name in ("max_length", "stride", "max_query") if task in SQUAD else ("max_length",):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
             changes[name] = trained[name]
+    changes["sentence_vectors"] = saved.head in VECTOR_HEADS and task not in SQUAD
     settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
     job = make_job(settings, _as_split(files, trained) if trained.get("task") == task else files, saved)
     if saved.head != job.head or saved.num_labels != job.num_labels:
@@ -69,7 +71,7 @@ def load_for_table(folder, files, changes):
     was converted. A model with one output predicts a number.
     """
     saved, trained = load_model(folder, in_8_bits=True), run_settings(folder)
-    if saved.head != "classification":
+    if saved.head not in LABELLED_HEADS:
         raise NoSuchHead(f"{folder}: found {saved.head or 'no'} head, expected one for classification: finetune")
     if files.dev_file:
         raise ValueError("--dev-file: found it for a trained model, expected --data with the table")
@@ -79,6 +81,10 @@ def load_for_table(folder, files, changes):
     files.check(TABLE)
     if files.text is None:
         raise ValueError("--text: found no name, expected the column with the text")
+    if saved.head in VECTOR_HEADS and saved.head != VECTOR_HEADS[files.text_b is not None]:
+        found, expected = ("one text", "--text-b too") if files.text_b is None else ("--text-b", "none")
+        raise ValueError(f"{folder}: found {found} and a {saved.head} head, expected {expected}")
+    changes["sentence_vectors"] = saved.head in VECTOR_HEADS
     changes["max_length"] = changes.get("max_length") or trained.get("max_length")
     settings = usual_settings(TABLE, saved.config.max_position_embeddings, seed=trained.get("seed"), **changes)
     return saved, files, settings, trained

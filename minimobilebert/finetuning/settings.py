@@ -36,6 +36,7 @@ SHAPES = {
     "weight_decay": FACTOR,
     "clip_norm": RATE,
     "rows": (COUNT, None),
+    "sentence_vectors": bool,
     "precision": OneOf(*PRECISIONS),
     "parts": COUNT,
     "reduction": OneOf(*REDUCTIONS),
@@ -61,6 +62,7 @@ class FineTuningSettings:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     rows: int | None = None  # train only on this number of rows
+    sentence_vectors: bool = False  # classify vectors of texts instead of sequences: model/vector_classification.py
     stride: int = 128  # SQuAD: pieces from one window to the next
     max_query: int = 64  # SQuAD: maximum number of pieces of a question
     precision: str = "float32"  # of matrix products in training: "float32" or "bfloat16" (ops/bfloat16.py)
@@ -84,6 +86,8 @@ def usual_settings(task, positions, **changes):
         if changes.get(name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"{option}: found it with {task}, expected it with {' or '.join(SQUAD)} only")
+    if squad and changes.get("sentence_vectors"):
+        raise ValueError(f"--sentence-vectors: found it with {task}, expected a task with labelled texts")
     values = {
         "learning_rate": 4e-5 if squad else 5e-5,
         "batch_size": 32,

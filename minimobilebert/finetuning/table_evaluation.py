@@ -6,7 +6,6 @@ The rows that the run kept for scoring, or another labelled table: scores, and w
 import dataclasses
 import pathlib
 
-from ..inference.logits import classification_logits
 from ..pipeline.run import begun_with
 from ..support.files import path_of
 from ..support.tables import aligned
@@ -42,8 +41,8 @@ def evaluate(*, model, files, report=None, **changes):
         classes = [] if files.regression else saved.labels or [str(n) for n in range(saved.num_labels)]
     else:
         files = _as_in_training(files, trained, model)
-    job = TableJob(settings, files, saved.tokenizer, all_for_scoring=classes)
-    details = job.details(classification_logits(saved.params, saved.config))
+    job = TableJob(settings, files, saved, all_for_scoring=classes)
+    details = job.details(job.logits(saved.params, saved.config))
     if report:
         write_evaluation_report(report, model, details)
     found = details["dev"]

@@ -5,8 +5,6 @@ import pathlib
 
 import numpy as np
 
-from ..inference.logits import classification_logits
-from ..model.classification import classification_step, regression_step
 from ..support.shapes import shown
 from ..support.terminal import say
 from ..tasks.class_scores import confusion_matrix, macro_f1
@@ -16,6 +14,7 @@ from ..tasks.own_table import TableTexts, classes_of, describe_classes, read_tex
 from ..text.table_files import open_table
 from .details import class_details, regression_details
 from .glue_job import predict_rows
+from .text_heads import text_head
 
 
 def part_of(texts, rows):
@@ -31,18 +30,20 @@ def check_named(files):
 
 
 class TableJob:
-    head = "classification"
+    def __init__(self, settings, files, saved, all_for_scoring=None):
+        """files: TaskFiles, whose `data` is the table; saved: the SavedModel that reads it
 
-    def __init__(self, settings, files, tokenizer, all_for_scoring=None):
-        """files: TaskFiles, whose `data` is the table; all_for_scoring: a model's classes, to score it on all rows"""
+        all_for_scoring: a model's classes, to score it on all rows
+        """
         check_named(files)
         if not (files.text and files.label):
             raise ValueError("--text, --label: found no name, expected the columns with the text and its label")
         self.all_for_scoring = all_for_scoring
-        self.settings, self.files, self.tokenizer = settings, files, tokenizer
+        self.settings, self.files, self.tokenizer = settings, files, saved.tokenizer
         self.pairs = files.text_b is not None
-        self.step_function = regression_step if files.regression else classification_step
-        self.logits = classification_logits
+        head = text_head(saved, settings.sentence_vectors, self.pairs)
+        self.head, self.logits = head.name, head.logits
+        self.step_function = head.regression_step if files.regression else head.classification_step
 
     @functools.cached_property
     def texts(self):

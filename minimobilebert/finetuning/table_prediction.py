@@ -18,7 +18,6 @@ import pathlib
 import re
 import time
 
-from ..inference.logits import classification_logits
 from ..model.quantization import as_arrays
 from ..ops.softmax import softmax_forward
 from ..support.columns import find_column
@@ -35,6 +34,7 @@ from ..training import fingerprints
 from .glue_job import predict_rows
 from .saved_model import load_for_table
 from .table_job import check_named
+from .text_heads import head_of_saved
 
 CHUNK = 1024  # rows between two notes of how far a prediction is
 PREDICTION = "prediction"
@@ -144,7 +144,7 @@ class _Predictor:
     def __init__(self, saved, settings, classes):
         """classes: list of str, or None for a model that predicts a number"""
         self.saved, self.settings, self.classes = saved, settings, classes
-        self.logits = classification_logits(saved.params, saved.config)
+        self.logits = head_of_saved(saved).logits(saved.params, saved.config)
         self.columns = [PREDICTION, *(f"p({name})" for name in classes or [])]
 
     def __call__(self, texts):

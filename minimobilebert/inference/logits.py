@@ -1,13 +1,15 @@
 """The logits of a fine-tuned model for a batch, computed by the inference engine.
 
-classification    logits [B, num_labels]    from the pooled vector
-span              logits [B, T, 2]          start and end score of each token
+classification           logits [B, num_labels]    from the pooled vector
+vector_classification    logits [B, num_labels]    from the vector of a text, or those of the two texts of a pair
+span                     logits [B, T, 2]          start and end score of each token
 """
 
 import numpy as np
 
 from ..model.heads import pooler_forward
 from ..model.layers import dense
+from ..model.vector_classification import classified_vectors, encoder_input
 from .engine import Engine
 
 
@@ -26,6 +28,17 @@ def classification_logits(params, config):
         hidden = engine(batch.input_ids, batch.token_type_ids, batch.attention_mask)
         pooled, _ = pooler_forward(params, config, hidden)
         return dense(params, "classifier", pooled)[0]
+
+    return logits
+
+
+def vector_classification_logits(params, config, *, pooling, pad_id):
+    """-> function: batch -> logits [B, num_labels]; pooling, pad_id: as in model/vector_classification.py"""
+    engine = Engine(params, config)
+
+    def logits(batch):
+        texts = encoder_input(params, batch, pad_id)
+        return classified_vectors(params, engine(*texts), texts.attention_mask, pooling)[0]
 
     return logits
 

@@ -13,7 +13,7 @@ from ..support.extras import require
 from ..support.files import check_new_folder, new_folder, write_json
 from ..support.requirements import check_disk, check_writable
 from ..support.structured_files import read_json
-from ..training.model_folder import load_model, longest_text, save_model
+from ..training.model_folder import as_sentence_encoder, load_model, longest_text, save_model
 from .hf_config import MASKED_WORDS, WITHOUT_POOLER, config_from_hf, config_to_hf, head_from_hf
 from .hf_names import match_parameters, tensors_for_hf
 from .hf_tokenizer import read_vocabulary, write_tokenizer
@@ -114,7 +114,7 @@ def to_hf(folder, out):
     check_new_folder(out)
     check_writable(out)
     require("safetensors", "interop")
-    saved = load_model(folder)
+    saved, left_out = as_sentence_encoder(load_model(folder))
     longest = longest_text(folder, saved)
     settings = config_to_hf(saved.config, saved.head, saved.num_labels, folder, saved.labels, saved.tokenizer.pad_id)
     tensors = tensors_for_hf(saved.params, saved.config, saved.head)
@@ -127,6 +127,6 @@ def to_hf(folder, out):
             write_sentence_settings(unfinished, saved.sentence, saved.config)
     names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
     parameters = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
-    notes = [f"left out {name}: transformers' class has none" for name in sorted(parameters - names)]
+    notes = [f"left out {name}: transformers' class has none" for name in [*left_out, *sorted(parameters - names)]]
     notes += [f"note: added {name}, which transformers' class has" for name in sorted(names - parameters)]
     return Converted(saved.config, saved.head, len(tensors), notes)

@@ -48,24 +48,35 @@ def classification_backward(dlogits, cache, config):
     return grads
 
 
-def classification_step(params, config, batch, rng=None, shares=WHOLE):
-    """Loss and gradients of fine-tuning -> {"loss", "accuracy"}, gradients
+def classification_loss(logits, labels, shares):
+    """logits [B, num_labels], labels [B] classes -> {"loss", "accuracy"}, dlogits
 
     shares: those of the batch, if it is a part of one (parts.py)
     """
+    loss, dlogits = weighted(shares.examples, *mean_cross_entropy(logits, labels))
+    return {"loss": loss, "accuracy": shares.examples * float((logits.argmax(axis=-1) == labels).mean())}, dlogits
+
+
+def regression_loss(logits, labels, shares):
+    """logits [B, 1], labels [B] floats -> {"loss"} (mean squared error), dlogits; shares as above"""
+    error = logits - np.asarray(labels, logits.dtype)[:, None]
+    loss = math.fsum((error * error).reshape(-1)) / error.size
+    loss, dlogits = weighted(shares.examples, loss, error * logits.dtype.type(2.0 / error.size))
+    return {"loss": loss}, dlogits
+
+
+def classification_step(params, config, batch, rng=None, shares=WHOLE):
+    """Loss and gradients of fine-tuning -> {"loss", "accuracy"}, gradients"""
     logits, cache = classification_forward(params, config, batch, rng)
-    loss, dlogits = weighted(shares.examples, *mean_cross_entropy(logits, batch.labels))
-    accuracy = shares.examples * float((logits.argmax(axis=-1) == batch.labels).mean())
-    return {"loss": loss, "accuracy": accuracy}, classification_backward(dlogits, cache, config)
+    losses, dlogits = classification_loss(logits, batch.labels, shares)
+    return losses, classification_backward(dlogits, cache, config)
 
 
 def regression_step(params, config, batch, rng=None, shares=WHOLE):
     """`classification_step` for regression: `classifier` has one output, and labels [B] are floats
 
-    -> {"loss"} (mean squared error), gradients
+    -> {"loss"}, gradients
     """
     logits, cache = classification_forward(params, config, batch, rng)
-    error = logits - np.asarray(batch.labels, logits.dtype)[:, None]
-    loss = math.fsum((error * error).reshape(-1)) / error.size
-    loss, dlogits = weighted(shares.examples, loss, error * logits.dtype.type(2.0 / error.size))
-    return {"loss": loss}, classification_backward(dlogits, cache, config)
+    losses, dlogits = regression_loss(logits, batch.labels, shares)
+    return losses, classification_backward(dlogits, cache, config)

@@ -30,7 +30,7 @@ import numpy as np
 from ..kernels.runtime.precision import rounds
 from ..ops.activations import ACTIVATIONS
 from ..ops.fusion import fused
-from .parameters import count_parameters, parameter_shapes
+from .parameters import VECTOR_HEADS, count_parameters, parameter_shapes
 
 INDEX_BYTES = 4  # token ids and segments are int32
 POSITION_BYTES = 8  # positions of masked words are int64
@@ -75,7 +75,11 @@ def _head_bytes(config, head, batch, masked_words, number, drops):
     if head == "pretraining":
         # The vectors at the masked positions: head input, before and after the activation, normalised; mean and rstd.
         return pooled + masked_words * ((4 * H + 2) * number + POSITION_BYTES)
-    raise ValueError(f"head: found {head!r}, expected pretraining, classification, question-answering or None")
+    if head in VECTOR_HEADS:
+        # Two vectors of lengths sqrt(H) and 1, the length before, and what a pair's comparison holds for each text.
+        return batch * (2 * H + 1 + H * (head == "sentence-pairs")) * number
+    raise ValueError(f"head: found {head!r}, expected pretraining, classification, question-answering,"
+                     f" {' or '.join(VECTOR_HEADS)}, or None")  # fmt: skip
 
 
 def activation_bytes(
@@ -84,8 +88,8 @@ def activation_bytes(
     """Bytes of the caches of one forward pass, without the parameters.
 
     batch sequences of `tokens` tokens; dropout=False: a pass without a random generator;
-    head None (bare encoder), "pretraining" with `masked_words` in the whole batch, "classification" or
-    "question-answering"; keep_scores: also the attention scores, which attention transfer needs
+    head None (bare encoder), "pretraining" with `masked_words` in the whole batch, "classification",
+    "question-answering" or one of VECTOR_HEADS; keep_scores: also the attention scores, which attention transfer needs
     """
     number = np.dtype(dtype).itemsize
     # Probabilities, the dropout mask, and scores.

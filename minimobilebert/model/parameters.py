@@ -6,7 +6,10 @@ A model's parameters are one flat dict from name to array. Names and orientation
 
 import numpy as np
 
-HEADS = ("pretraining", "masked-words", "classification", "question-answering")
+VECTOR_HEADS = ("sentence-vectors", "sentence-pairs")  # vector_classification.py
+HEADS = ("pretraining", "masked-words", "classification", "question-answering", *VECTOR_HEADS)
+LABELLED_HEADS = ("classification", *VECTOR_HEADS)  # those with `num_labels` outputs
+VECTOR_CLASSIFIER, VECTOR_PAIR_CLASSIFIER = "vector_classifier", "vector_pair_classifier"
 
 
 def _dense(name, outputs, inputs):
@@ -66,7 +69,8 @@ def head_shapes(config, head, num_labels=None):
     """Shapes of the parameters of a head. ValueError for another `head`.
 
     "pretraining" (masked words and next sentence), "masked-words" alone, "classification" (`num_labels` outputs per
-    text) or "question-answering" (two outputs per token: start and end of the answer)
+    text), "question-answering" (two outputs per token: start and end of the answer), "sentence-vectors" or
+    "sentence-pairs" (`num_labels` outputs per vector or pair of vectors)
     """
     H, E, V = config.hidden_size, config.embedding_size, config.vocab_size
     if head in ("pretraining", "masked-words"):
@@ -81,6 +85,10 @@ def head_shapes(config, head, num_labels=None):
         return _dense("classifier", num_labels, H)
     if head == "question-answering":
         return _dense("qa_outputs", 2, H)
+    if head == "sentence-vectors":
+        return _dense(VECTOR_CLASSIFIER, num_labels, H)
+    if head == "sentence-pairs":
+        return _dense(VECTOR_PAIR_CLASSIFIER, num_labels, 2 * H)
     raise ValueError(f"head: found {head!r}, expected one of {', '.join(HEADS)}")
 
 

@@ -58,9 +58,10 @@ def check_fine_tuning(folder, settings, config, job):
     """ValueError if memory or disk is too small to fine-tune on `job` in `folder`."""
     batch, size = min(settings.batch_size, len(job.examples.lengths)), _bytes_of(config, job.head, job.num_labels)
     batch = -(-batch // settings.parts)
-    tokens = int(np.max(job.examples.lengths))
-    kept = activation_bytes(config, 1, tokens, head=job.head)
+    tokens, texts = int(np.max(job.examples.lengths)), 2 if job.head == "sentence-pairs" else 1  # of a row, read apart
+    kept = activation_bytes(config, texts, tokens // texts, head=job.head)
     # A lower bound: the longest row alone, or a part of rows of the shortest length.
-    kept = max(kept, activation_bytes(config, batch, int(np.min(job.examples.lengths)), head=job.head))
+    shortest = int(np.min(job.examples.lengths))
+    kept = max(kept, activation_bytes(config, texts * batch, shortest // texts, head=job.head))
     check_memory(_trained(settings, size) + kept, f"--batch {settings.batch_size}, rows of up to {tokens} pieces")
     check_disk(folder, (2 + _RUNNING) * size, "the checkpoints of the run")

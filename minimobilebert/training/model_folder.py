@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..config import ConfigError, ModelConfig, config_from_dict
-from ..model.parameters import parameter_shapes
+from ..model.parameters import (
+    LABELLED_HEADS,
+    VECTOR_CLASSIFIER,
+    VECTOR_HEADS,
+    VECTOR_PAIR_CLASSIFIER,
+    head_shapes,
+    parameter_shapes,
+)
 from ..model.quantization import as_arrays, from_arrays, is_quantized, is_whole
 from ..model.sentence_settings import SHAPE as SENTENCE_SHAPE
 from ..model.sentence_settings import SentenceSettings, sentence_settings_from
@@ -34,6 +41,8 @@ _HEAD_BY_PARAMETER = {
     "cls.seq_relationship.weight": "pretraining",
     "cls.predictions.bias": "masked-words",
     "classifier.weight": "classification",
+    f"{VECTOR_CLASSIFIER}.weight": "sentence-vectors",
+    f"{VECTOR_PAIR_CLASSIFIER}.weight": "sentence-pairs",
     "qa_outputs.weight": "question-answering",
 }
 
@@ -42,7 +51,7 @@ class SavedModel(NamedTuple):
     params: dict
     config: ModelConfig
     head: str | None  # a name of model.parameters.HEADS, None for the bare encoder
-    num_labels: int | None  # of a classification head
+    num_labels: int | None  # of a head with labels
     tokenizer: Any
     labels: list | None  # names of the classes, if known
     sentence: SentenceSettings | None = None  # how texts become vectors, if the model was made for that
@@ -50,10 +59,24 @@ class SavedModel(NamedTuple):
 
 def head_of(names):
     """The head of a model with these parameter names -> a name of HEADS or None"""
-    for name, head in _HEAD_BY_PARAMETER.items():
-        if name in names:
-            return head
-    return None
+    return next((head for name, head in _HEAD_BY_PARAMETER.items() if name in names), None)
+
+
+def as_sentence_encoder(saved):
+    """A SavedModel -> the same without a classifier of vectors, which only this project has, and the names left out"""
+    if saved.head not in VECTOR_HEADS:
+        return saved, []
+    left_out = sorted(head_shapes(saved.config, saved.head, saved.num_labels))
+    params = {name: array for name, array in saved.params.items() if name not in left_out}
+    return saved._replace(params=params, head=None, num_labels=None, labels=None), left_out
+
+
+def _num_labels(params, head):
+    """The number of outputs of a head with labels, or None"""
+    if head not in LABELLED_HEADS:
+        return None
+    name = next(name for name, labelled in _HEAD_BY_PARAMETER.items() if labelled == head)
+    return len(np.atleast_1d(params[name]))
 
 
 def save_model(folder, params, config, tokenizer, labels=None, sentence=None):
@@ -170,9 +193,8 @@ def load_model(folder, *, in_8_bits=False):
     if is_quantized(params) and not in_8_bits:
         raise CheckpointError(f"{path}: found a model in 8 bits, expected one in float32: 8 bits are for using a model")
     config, labels, sentence, digest = _configuration(path, metadata)
-    head, num_labels = head_of(params), None
-    if head == "classification":
-        num_labels = len(np.atleast_1d(params["classifier.weight"]))
+    head = head_of(params)
+    num_labels = _num_labels(params, head)
     _check_parameters(path, params, config, head, num_labels)
     if labels and len(labels) != num_labels:
         raise CheckpointError(f"{path}: found {len(labels)} names of classes, expected {num_labels}")

@@ -18,7 +18,7 @@ from ...support.extras import require
 from ...support.files import check_new_folder, new_folder, replacing, write_json
 from ...support.requirements import check_disk, check_writable
 from ...support.terminal import say
-from ...training.model_folder import load_model, longest_text
+from ...training.model_folder import as_sentence_encoder, load_model, longest_text
 from ..hf_config import settings_for_hf
 from ..hf_tokenizer import write_special_tokens, write_tokenizer
 from ..safetensors_files import InteropError
@@ -133,7 +133,9 @@ def checked_graphs(folder, int8=False, attention=False):
     graphs: list of (bytes, Written). ValueError for a bad model or an extra that is not installed.
     """
     require("onnx", "interop")
-    saved = load_model(folder, in_8_bits=True)
+    saved, left_out = as_sentence_encoder(load_model(folder, in_8_bits=True))
+    for name in left_out:
+        say(f"note: left out {name}: the graph gives sentence vectors, not what was made of them")
     check_head(saved.head, folder)
     variants = _variants(saved, int8, folder)
     _check_sizes(variants, folder)
