@@ -25,6 +25,7 @@ DISTIL, DISTIL_SMALL = "make distil", "--text text --steps 2"
 EDITION = "make student LESSONS=0-6 OUT=student"
 GLUE, SQUAD = MINI + "download glue --to data/glue", MINI + "download squad --to data/squad"
 SST2 = MINI + "finetune --task sst2 --data data/glue --model runs/tiny --lr 4e-3 --out runs/sst2"
+STSB = MINI + "finetune --task stsb --data data/glue --model runs/minilm --sentence-vectors true --out runs/stsb"
 SQUAD2 = MINI + "finetune --task squad2 --data data/squad --model runs/minilm --out runs/squad2"
 SQUAD2_DEV = MINI + "predict --task squad2 --data data/squad --model runs/squad2 --out runs/squad2/dev"
 FROM_GOOGLE = MINI + "convert --from-hf data/mobilebert --to runs/mobilebert"
@@ -125,6 +126,9 @@ RUN = {
         "precision", "new.html", after=(REVIEWS,)),
     MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
         "answers.csv", "answers.csv", after=(REVIEWS,)),
+    STSB: Run("spearman", "runs/stsb/summary.json", "--epochs 1", (GLUE,)),
+    MINI + "embed --texts lines.txt --out stsb.npy --model runs/stsb": Run(
+        "2 vectors of 32 numbers", "stsb.npy", after=(STSB,)),
     SQUAD2: Run("f1", "runs/squad2/summary.json", "--max-query 16 --stride 8 --epochs 1", (SQUAD,)),
     MINI + "answer --question 'Who wrote it?' --passage 'Melville wrote it in 1851.' --model runs/squad2": Run(
         "Melville", after=(SQUAD2,)),
@@ -233,6 +237,7 @@ ELSEWHERE = {
     # programs that are no commands
     "python lessons/LESSON/walkthrough.py": "test_course_walkthroughs.py::test_it_runs_and_draws_its_figures",
     "python lessons/20_eight_bits/real_model.py runs/minilm --data data/glue": "test_eight_bits_lesson.py::test_real_model_prints_what_scales_cost",
+    "python tests/gradients_in_bfloat16.py --texts 4 --tokens 64": "test_bfloat16.py::test_gradients_of_mobilebert_are_compared",
     "python tests/ranks_and_threads.py --ranks 2 --turns 3": "test_mpi.py::test_ranks_are_measured_beside_threads",
     "python lessons/21_graphs/node_by_node.py": "test_graphs_lesson.py::test_it_prints_nodes_and_times_of_four_models",
     "python data/rebuild.py": "test_data.py::test_the_archives_can_be_rebuilt",

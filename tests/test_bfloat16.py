@@ -4,9 +4,13 @@ That other processors compute the same bits is tested in test_same_bits.py.
 """
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from documents import ROOT
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -226,3 +230,20 @@ def test_the_settings_of_runs_have_it():
     assert dataclasses.asdict(usual_settings("sst2", 512, precision="bfloat16"))["precision"] == "bfloat16"
     with pytest.raises(ValueError, match="precision: found"):
         usual_settings("sst2", 512, precision="half")
+
+
+def test_gradients_of_mobilebert_are_compared():
+    """The command of results.md, with one layer of MobileBERT"""
+    script = ROOT / "tests" / "gradients_in_bfloat16.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--texts", "2", "--tokens", "8", "--layers", "1"], cwd=ROOT, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split("  ", 1) for line in done.stdout.splitlines()[1:] if ", " in line and "note" not in line)
+    assert {f"{a}, {p}" for a in ("gelu", "relu") for p in ("float32", "bfloat16", "backward only in bfloat16")} <= set(
+        rows
+    )
+    medians = {name: float(row.split()[0]) for name, row in rows.items()}
+    assert medians["relu, float32"] == 1.0 and 0.9999 < medians["gelu, bfloat16"] < 1.0
+    assert medians["relu, bfloat16"] <= medians["relu, backward only in bfloat16"]
