@@ -172,6 +172,48 @@ def test_what_is_not_taken_is_one_clear_line(words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+_ASKED = "def asked(x, y=1, *, z=None):\n    return "
+NOT_TAKEN = {
+    "tuples": ("A, B = 1, 2\n" + _ASKED + "A", 1, "A"),
+    "a loop": ("for A in range(3):\n    pass\n" + _ASKED + "x + A", 1, "A"),
+    "try": ("try:\n    A = 1\nexcept ValueError:\n    A = 2\n" + _ASKED + "A", 1, "A"),
+    "if": ("if LIMIT > 1:\n    def f(x):\n        return x\n" + _ASKED + "f(x)", 1, "f"),
+    "with": ("with np.errstate() as A:\n    pass\n" + _ASKED + "A", 1, "A"),
+    "a walrus": ("print(A := 3)\n" + _ASKED + "A", 1, "A"),
+    "a star": ("from math import *\n" + _ASKED + "sqrt(x)", 1, "sqrt"),
+    "global": ("def set():\n    global A\n    A = 1\nset()\n" + _ASKED + "A", 2, "global A"),
+    "in a helper": ("A, B = 1, 2\ndef f(x):\n    return A\n" + _ASKED + "f(x)", 1, "A"),
+    "in a default": ("A, B = 1, 2\ndef f(x, y=A):\n    return y\n" + _ASKED + "f(x)", 1, "A"),
+    "an entry": ("T = {}\nT[0] = 1\n" + _ASKED + "T[0]", 2, "a change of T"),
+    "filled in a loop": ("T = []\nfor i in range(3):\n    T.append(i)\n" + _ASKED + "T", 2, "a change of T"),
+    "added": ("N = 1\nN += 1\n" + _ASKED + "N", 2, "a change of N"),
+    "a method": ("class P:\n    pass\nP.f = lambda self: 1\n" + _ASKED + "P().f()", 3, "a change of P"),
+    "of the project": ("np.twice = lambda x: 2 * x\n" + _ASKED + "np.twice(x)", 1, "a change of np"),
+    "a member": ("class Given:\n    def more(self):\n        return 1\n" + _ASKED + "x.more()", 2, "more"),
+}
+
+
+@pytest.mark.parametrize("form", NOT_TAKEN)
+def test_what_is_used_and_not_taken_is_refused(form):
+    text, line, name = NOT_TAKEN[form]
+    with pytest.raises(Refused, match=rf"s\.py, line {line}: found {name}.*not taken along"):
+        extract(parse(text.encode(), "s.py"), "s.py", "asked", PRISTINE + "\n\nclass Given:\n    known = 1\n")
+
+
+@pytest.mark.parametrize("text", [
+    "A, B = 1, 2\n" + _ASKED + "x",  # not used
+    "np.random.seed(1)\nnp.set_printoptions(precision=3)\nprint(LIMIT)\n" + _ASKED + "np.sqrt(x)",
+    _ASKED + "helper(x)\ndef helper(x):\n    return x\nif __name__ == '__main__':\n    T = asked(1)\n    T.x = 1\n",
+    "T = {}\nT[0] = 1\n" + _ASKED + "x",
+    "A, B = 1, 2\ndef asked(x, y=A, *, z: B = None) -> A:\n    return x",  # the project's signature counts
+    _ASKED + "[A for A in x], (lambda B: B)(y), print",
+    "from math import *\n" + _ASKED + "LIMIT * x",
+    "class Own:\n    def f(self):\n        return 1\n" + _ASKED + "Own().f()",
+])  # fmt: skip
+def test_what_is_beside_a_function_does_no_harm(text):
+    assert taken(text).source.startswith("def asked(x, y=LIMIT")
+
+
 HONEST = """
 def asked(x, y=1, *, z=None):
     import numpy as np

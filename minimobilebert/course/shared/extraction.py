@@ -7,8 +7,9 @@ the helpers in the same file that it uses, directly or indirectly:
     functions that the edition removed from this file (`also_blank`)
     imports of numpy, math and the other modules in ALLOWED
 
-We ignore the rest of a submission: other files, changes of other functions, decorators. A function that breaks a rule
-gets no points, and the message names the rule. The rules prevent accidents; the sandbox (worker.py) prevents cheating.
+We ignore the rest of a submission: other files, changes of other functions, decorators. What a function uses although
+we do not take it is refused by name (not_taken.py). A function that breaks a rule gets no points, and the message names
+the rule. The rules prevent accidents; the sandbox (worker.py) prevents cheating.
 
 A body is the student's own work: it calls neither compiled or fused code (`kernels`, `ops/fused`), nor the function of
 another task of its lesson, unless the task is made of it; and it uses no complex numbers, because a complex step gives
@@ -17,11 +18,11 @@ the derivative to all digits without a derivation. A kernel (`@jit`) is numbers,
 
 import ast
 import dataclasses
-import symtable
 import warnings
 
 from .cutting import FUNCTIONS, body_of, definitions, find, with_body
 from .manifest import file_of, name_of
+from .not_taken import first_not_taken, names_from_outside
 
 ALLOWED = {"numpy", "math", "itertools", "functools", "collections", "operator", "typing", "dataclasses", "re",
            "string", "unicodedata", "heapq", "bisect", "fractions", "random", "copy", "numbers", "enum"}  # fmt: skip
@@ -136,14 +137,17 @@ def extract(tree, shown, name, pristine, replaceable=(), others=()):
     try:
         helpers = _helpers(tree, function, _bound(own) - set(replaceable))
         compiled = _compiled(own)
-        outside = _names_from_outside(function)
+        outside = names_from_outside(function)
         for node in body_of(function):
             _check(node, shown, compiled, outside)
         for node in helpers:
-            _check(node, shown, compiled, _names_from_outside(node) if isinstance(node, FUNCTIONS) else None)
+            _check(node, shown, compiled, names_from_outside(node) if isinstance(node, FUNCTIONS) else None)
         if any(getattr(each, "id", "") == "jit" for each in signature.decorator_list):
             _check_kernel(name, [*body_of(function), *(node for node in helpers if isinstance(node, FUNCTIONS))], shown)
         _check_calls(function, helpers, shown, dict(others))
+        bound = (_bound(own) - set(replaceable)).union(*map(_names, helpers))
+        if found := first_not_taken(tree, own, function, helpers, bound | {function.name}):
+            raise Refused(f"{shown}, line {found[0]}: {found[1]}")
         function.body = body_of(function) or [ast.Pass()]
         return Extracted(with_body(signature, function), "\n".join(ast.unparse(node) for node in helpers))
     except RecursionError:
@@ -227,17 +231,6 @@ def _check_calls(function, helpers, shown, others):
                 why = f"task {others[name]} asks for" if others[name] else "would be the whole answer"
                 text = f"found {name}, which {why}: write this one by itself"
                 raise Refused(f"{shown}, line {node.lineno}: {text}")
-
-
-def _names_from_outside(function):
-    """The names that a function, or what is inside of it, does not bind itself: a variable may be called `input`"""
-    tables, found = [symtable.symtable(ast.unparse(function), "", "exec")], set()
-    while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        symbols = table.get_symbols()
-        found |= {each.get_name() for each in symbols if each.is_global() or table.get_type() == "module"}
-    return found
 
 
 def _check(tree, shown, compiled=(), outside=None):
