@@ -42,10 +42,12 @@ def saved(tmp_path_factory):
     return load_model(write_model(tmp_path_factory.mktemp("model") / "m", no_dropout(MOBILE)))
 
 
-def vector_of(params, config, tokenizer, text, pooling):
-    """One text alone -> its vector [H]"""
-    ids = np.array([encode_pair(tokenizer, text, None, max_length=48).ids])
-    hidden = encoder_forward(params, config, ids, np.zeros_like(ids), np.ones(ids.shape, bool))[0].hidden_states[-1][0]
+def vector_of(params, config, tokenizer, text, pooling, padding=0):
+    """One text alone, with some padding for trigrams to read -> its vector [H]"""
+    encoded = list(encode_pair(tokenizer, text, None, max_length=48).ids)
+    ids = np.array([encoded + padding * [tokenizer.pad_id]])
+    mask = np.arange(ids.shape[1])[None] < len(encoded)
+    hidden = encoder_forward(params, config, ids, np.zeros_like(ids), mask)[0].hidden_states[-1][0, : len(encoded)]
     return {"mean": hidden.mean(axis=0), "cls": hidden[0], "max": hidden.max(axis=0)}[pooling]
 
 
@@ -83,6 +85,26 @@ def test_logits_are_those_of_the_equations(backend, saved, pairs, pooling):
     by_engine = vector_classification_logits(params, config, **reading)(batch)
     # A logit is a sum of up to 64 products of size 1 in float32.
     np.testing.assert_allclose(by_engine, found, rtol=0, atol=2e-4 * np.abs(found).max())
+
+
+def test_a_pair_does_not_depend_on_the_others_of_its_batch(saved, backend):
+    config = saved.config
+    params = random_parameters(config, np.random.default_rng(6), "sentence-pairs", num_labels=1)
+    texts = encode_texts(saved.tokenizer, FIRSTS, SECONDS, None, 48)
+    reading = {"pooling": "mean", "pad_id": saved.tokenizer.pad_id}
+    whole = vector_classification_forward(params, config, texts.batch(np.arange(4)), **reading)[0]
+    for row in range(4):
+        alone = vector_classification_forward(params, config, texts.batch(np.array([row])), **reading)[0]
+        np.testing.assert_allclose(alone[0], whole[row], rtol=0, atol=1e-9)
+
+
+def test_a_pair_of_the_greatest_length_fits(saved):
+    """Also where one of its texts is empty"""
+    positions = saved.config.max_position_embeddings
+    for texts in (["ada " * 99], [""]), ([""], ["ada " * 99]):
+        batch = encode_texts(saved.tokenizer, *texts, None, positions).batch(np.arange(1))
+        assert batch.input_ids.shape[1] == positions
+        assert texts_apart(batch, saved.tokenizer.pad_id).input_ids.shape[1] <= positions
 
 
 def test_the_comparison_backward_along_random_directions():
@@ -170,7 +192,8 @@ def test_a_run_its_scores_and_its_predictions(folder, tmp_path, kind):
     weight, bias = saved.params[f"{name}.weight"], saved.params[f"{name}.bias"]
     for row in rows[:10]:
         texts = [row["first"], row["second"]] if head == "sentence-pairs" else [row["first"]]
-        vectors = [vector_of(saved.params, saved.config, saved.tokenizer, text, "cls") for text in texts]
+        model = saved.params, saved.config, saved.tokenizer
+        vectors = [vector_of(*model, text, "cls", padding=len(texts) - 1) for text in texts]
         n = [np.sqrt(len(v)) * v / np.linalg.norm(v) for v in vectors]
         features = np.concatenate([abs(n[0] - n[1]), n[0] * n[1]]) if len(n) == 2 else n[0]
         logits = weight @ features + bias
@@ -193,7 +216,7 @@ def test_the_first_scores_of_a_regression_are_the_cosines(folder, tmp_path):
     firsts, seconds, _ = plan.job.parts[0]
     model = Model.load(folder / "m")
     u, v = (embed(model, list(texts[:6]), normalize=True) for texts in (firsts, seconds))
-    # Trigrams read the padding of a batch behind [SEP]; [CLS] attends to it.
+    # `embed` has no padding behind [SEP]; the trigram of [SEP] reads it, and [CLS] attends to [SEP].
     np.testing.assert_allclose(found, 5.0 * (u * v).sum(axis=1), atol=5e-2)
 
 

@@ -52,12 +52,16 @@ class VectorClassificationCache(NamedTuple):
 
 
 def texts_apart(batch, pad_id):
-    """A batch of B pairs, [CLS] a [SEP] b [SEP] -> EncoderInput of 2B texts, [CLS] a [SEP] and then [CLS] b [SEP]"""
+    """A batch of B pairs, [CLS] a [SEP] b [SEP] -> EncoderInput of 2B texts, [CLS] a [SEP] and then [CLS] b [SEP]
+
+    Trigrams (ops/trigram.py) read the padding behind [SEP]. There is some behind every text, also the longest, so that
+    no text depends on the others of its batch. One token more fits: a pair has a [SEP] more than its longer text.
+    """
     second = batch.attention_mask & (batch.token_type_ids == 1)
     keep = np.concatenate([batch.attention_mask & ~second, second])
     keep[:, 0] = True  # [CLS] is for both
     lengths = keep.sum(axis=1)
-    mask = np.arange(lengths.max()) < lengths[:, None]
+    mask = np.arange(lengths.max() + 1) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, np.int32)
     ids[mask] = np.concatenate([batch.input_ids, batch.input_ids])[keep]
     return EncoderInput(ids, np.zeros_like(ids), mask)

@@ -90,11 +90,11 @@ def _globals_of(tree):
 
 def _added_members(tree, own):
     """{name of a member that the student's file adds to one of the project's classes: its line}"""
-    theirs = {node.name: node for node in own.body if isinstance(node, ast.ClassDef)}
+    classes = {node.name: node for node in own.body if isinstance(node, ast.ClassDef)}
     added = {}
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name in theirs:
-            known = {name for member in theirs[node.name].body for name in _bound_by(member)}
+        if isinstance(node, ast.ClassDef) and node.name in classes:
+            known = {name for member in classes[node.name].body for name in _bound_by(member)}
             added |= {name: member.lineno for member in node.body for name in _bound_by(member) - known}
     return added
 
