@@ -19,6 +19,7 @@ from .options import (
 )
 
 _TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "squad1", "squad2", "table")
+_SWITCH = option(bool)
 _SETTINGS = {
     "lr": ("learning_rate", number, "peak learning rate (usual: GLUE 5e-5, SQuAD 4e-5)"),
     "batch": ("batch_size", positive, "rows of a batch (usual: 32)"),
@@ -32,16 +33,16 @@ _SETTINGS = {
     "max-query": ("max_query", positive, "SQuAD: pieces of a question (usual: 64)"),
     "sentence-vectors": (
         "sentence_vectors",
-        option(bool),
+        _SWITCH,
         "true or false (default): classify sentence vectors; the texts of a pair are read apart (a bi-encoder)",
     ),
     "precision": ("precision", str, "of products: float32 (default) or bfloat16"),
     "parts": ("parts", positive, "cut each batch into N parts and add their gradients (usual: 1; under mpiexec 4)"),
     "reduction": ("reduction", str, "how ranks add gradients: deterministic (default), fast or bfloat16"),
-    "overlap": ("overlap", option(bool), "true (default) or false: gradients travel during the backward pass"),
+    "overlap": ("overlap", _SWITCH, "true (default) or false: gradients travel during the backward pass"),
     "shard-optimizer": (
         "shard_optimizer",
-        option(bool),
+        _SWITCH,
         "true or false (default): moments shared among ranks",
     ),
 }
@@ -52,7 +53,7 @@ TABLE = "table"  # as in finetuning/settings.py
 def _settings_options(parser, names=tuple(_SETTINGS)):
     for name in names:
         field, convert, text = _SETTINGS[name]
-        metavar = "NAME" if convert is str else "N"
+        metavar = {str: "NAME", _SWITCH: "true|false"}.get(convert, "N")
         parser.add_argument(f"--{name}", dest=field, type=convert, metavar=metavar, help=text)
 
 

@@ -89,6 +89,7 @@ class Plan:
         self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
         self.sentence = (saved.sentence or SentenceSettings()) if self.job.head in VECTOR_HEADS else None
+        self.starts_as_cosine = self.job.head == "sentence-pairs" and self.job.labels is None
         self._start = fingerprints.of_arrays(self.params)  # before training, which changes them in place
         self.contents = files.contents(self.job.paths())
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
@@ -128,6 +129,9 @@ def train_plan(plan, folder):
         epoch = step // plan.steps_per_epoch
         keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
         say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
+
+    if plan.starts_as_cosine:
+        say(f"{settings.task}: before training: {format_scores(job.evaluate(job.logits(plan.params, config)))}")
 
     def step_function(params, batch, step, rng, shares):
         return job.step_function(params, config, batch, rng, shares)

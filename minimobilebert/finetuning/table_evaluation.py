@@ -73,5 +73,6 @@ def format_evaluation(result):
     if result["worst"]:
         lines += ["", "mistakes that the model was surest of (confidence, label -> prediction, text):"]
         for m in result["worst"]:
-            lines.append(f"{m['confidence']:.3f}  {m['label']} -> {m['prediction']}  {m['text'][:100]!r}")
+            texts = "  ".join(repr(m[name][:100]) for name in ("text", "text_b") if name in m)
+            lines.append(f"{m['confidence']:.3f}  {m['label']} -> {m['prediction']}  {texts}")
     return "\n".join(lines)

@@ -128,5 +128,5 @@ def to_hf(folder, out):
     names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
     parameters = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
     notes = [f"left out {name}: transformers' class has none" for name in [*left_out, *sorted(parameters - names)]]
-    notes += [f"note: added {name}, which transformers' class has" for name in sorted(names - parameters)]
+    notes += [f"note: added {name}, zeros, which transformers' class has" for name in sorted(names - parameters)]
     return Converted(saved.config, saved.head, len(tensors), notes)
