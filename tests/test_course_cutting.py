@@ -200,6 +200,47 @@ def test_what_is_used_and_not_taken_is_refused(form):
         extract(parse(text.encode(), "s.py"), "s.py", "asked", PRISTINE + "\n\nclass Given:\n    known = 1\n")
 
 
+_METHODS = """
+class Given:
+    known = 1
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def step(self, x):
+        rate, known = self.rate, self.known
+        local = x * rate
+        return local
+
+    def other(self):
+        shape = 1
+        return shape
+"""
+
+
+def _of_method(text):
+    return extract(parse(text.encode(), "s.py"), "s.py", "Given.step", _METHODS)
+
+
+@pytest.mark.parametrize("body", [
+    "rate = self.rate; return x * rate * self.known", "local, shape = self.rate, x.shape; return x.local + x.shape",
+    "self.rate = 1; return self.other()", "class P: pass\n        P.a = 1\n        return P.a",
+])  # fmt: skip
+def test_members_and_variables_of_the_project_s_class_are_free(body):
+    assert _of_method(_METHODS.replace("        rate, known = self.rate, self.known\n", f"        {body}\n")).source
+
+
+@pytest.mark.parametrize("change", [
+    "        self.rate = rate\n        self.calls = 0\n", "        self.rate, self.calls = rate, 0\n",
+    "        self.rate = rate\n\n    def calls(self):\n        return 1\n", "        self.rate = rate\n\n    calls = 1\n",
+])  # fmt: skip
+def test_members_that_were_added_to_a_class_are_refused(change):
+    text = _METHODS.replace("        self.rate = rate\n", change)
+    text = text.replace("        local = x * rate\n", "        local = x * self.calls\n")
+    with pytest.raises(Refused, match="found calls, added to a class of this file"):
+        _of_method(text)
+
+
 @pytest.mark.parametrize("text", [
     "A, B = 1, 2\n" + _ASKED + "x",  # not used
     "np.random.seed(1)\nnp.set_printoptions(precision=3)\nprint(LIMIT)\n" + _ASKED + "np.sqrt(x)",

@@ -5,6 +5,7 @@ The other side of each comparison reads the two texts of a pair one at a time, w
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def vector_of(params, config, tokenizer, text, pooling, padding=0):
 
 def test_a_batch_of_pairs_is_read_apart(saved):
     batch = encode_texts(saved.tokenizer, FIRSTS, SECONDS, None, 48).batch(np.arange(4))
-    found = texts_apart(batch, saved.tokenizer.pad_id)
+    found = texts_apart(batch, saved.tokenizer.pad_id, 48)
     assert not found.token_type_ids.any() and found.attention_mask.dtype == bool
     for row, text in enumerate([*FIRSTS, *SECONDS]):
         expected = encode_pair(saved.tokenizer, text, None, max_length=48).ids
@@ -87,10 +88,11 @@ def test_logits_are_those_of_the_equations(backend, saved, pairs, pooling):
     np.testing.assert_allclose(by_engine, found, rtol=0, atol=2e-4 * np.abs(found).max())
 
 
-def test_a_pair_does_not_depend_on_the_others_of_its_batch(saved, backend):
+@pytest.mark.parametrize("head", ["sentence-vectors", "sentence-pairs"])
+def test_a_row_does_not_depend_on_the_others_of_its_batch(saved, backend, head):
     config = saved.config
-    params = random_parameters(config, np.random.default_rng(6), "sentence-pairs", num_labels=1)
-    texts = encode_texts(saved.tokenizer, FIRSTS, SECONDS, None, 48)
+    params = random_parameters(config, np.random.default_rng(6), head, num_labels=1)
+    texts = encode_texts(saved.tokenizer, FIRSTS, SECONDS if head == "sentence-pairs" else None, None, 48)
     reading = {"pooling": "mean", "pad_id": saved.tokenizer.pad_id}
     whole = vector_classification_forward(params, config, texts.batch(np.arange(4)), **reading)[0]
     for row in range(4):
@@ -99,12 +101,13 @@ def test_a_pair_does_not_depend_on_the_others_of_its_batch(saved, backend):
 
 
 def test_a_pair_of_the_greatest_length_fits(saved):
-    """Also where one of its texts is empty"""
+    """Each text has all positions; also where one of them is empty"""
     positions = saved.config.max_position_embeddings
-    for texts in (["ada " * 99], [""]), ([""], ["ada " * 99]):
-        batch = encode_texts(saved.tokenizer, *texts, None, positions).batch(np.arange(1))
-        assert batch.input_ids.shape[1] == positions
-        assert texts_apart(batch, saved.tokenizer.pad_id).input_ids.shape[1] <= positions
+    for texts in (["ada " * 99], [""]), ([""], ["ada " * 99]), (["ada " * 99], ["ben " * 99]):
+        encoded = encode_texts(saved.tokenizer, *texts, None, positions, apart=True)
+        found = texts_apart(encoded.batch(np.arange(1)), saved.tokenizer.pad_id, positions)
+        assert encoded.cut == 1 and found.input_ids.shape == (2, positions)
+        assert found.attention_mask.sum(axis=1).tolist() == [positions if text[0] else 2 for text in texts]
 
 
 def test_the_comparison_backward_along_random_directions():
@@ -193,7 +196,7 @@ def test_a_run_its_scores_and_its_predictions(folder, tmp_path, kind):
     for row in rows[:10]:
         texts = [row["first"], row["second"]] if head == "sentence-pairs" else [row["first"]]
         model = saved.params, saved.config, saved.tokenizer
-        vectors = [vector_of(*model, text, "cls", padding=len(texts) - 1) for text in texts]
+        vectors = [vector_of(*model, text, "cls", padding=1) for text in texts]
         n = [np.sqrt(len(v)) * v / np.linalg.norm(v) for v in vectors]
         features = np.concatenate([abs(n[0] - n[1]), n[0] * n[1]]) if len(n) == 2 else n[0]
         logits = weight @ features + bias
@@ -245,7 +248,7 @@ def test_commands_and_what_is_refused(folder, tmp_path, capsys):
                      str(tmp_path / "a.csv")]) == 2  # fmt: skip
         assert "second" in capsys.readouterr().err and not (tmp_path / "a.csv").exists()
         assert main(["finetune", *pairs, *common, str(tmp_path / "run")]) == 2
-        assert "sentence_vectors" in capsys.readouterr().err
+        assert "found a run with" in capsys.readouterr().err
         assert main(["finetune", "--task", "squad1", "--data", str(tmp_path), *common, str(tmp_path / "no"),
                      "--sentence-vectors", "true"]) == 2  # fmt: skip
         assert "--sentence-vectors: found it with squad1" in capsys.readouterr().err
@@ -287,3 +290,62 @@ def test_a_graph_gives_the_vectors(folder, tmp_path, capsys):
     assert main(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "onnx")]) == 0
     assert "left out vector_classifier.weight" in capsys.readouterr().err
     assert "id2label" not in json.loads((tmp_path / "onnx" / "config.json").read_text(encoding="utf-8"))
+
+
+def test_prompt_and_length_are_those_of_the_sentence_encoder(folder, tmp_path):
+    """With a learning rate of almost 0, predictions are a line in the cosines of `embed`."""
+    plain = load_model(folder / "plain")
+    sentence = SentenceSettings(pooling="mean", normalize=True, max_length=9, prompt="what does ")
+    save_model(tmp_path / "m", plain.params, plain.config, plain.tokenizer, None, sentence)
+    rows = [["first", "second", "score"]]
+    pairs = enumerate(zip(NAMES, THINGS, strict=True))
+    rows += [[f"{a} eats {b} today {'tea ' * 20}", f"{b} {a}", n / 16] for n, (a, b) in pairs]
+    data = table(tmp_path / "long.csv", rows)
+    files = TaskFiles(data, text="first", text_b="second", label="score", regression=True)
+    run(task="table", model=str(tmp_path / "m"), out=tmp_path / "run", files=files, sentence_vectors=True,
+        **FAST | {"learning_rate": 1e-12, "epochs": 1})  # fmt: skip
+    assert json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["max_length"] == 9
+    predict(model=str(tmp_path / "run"), files=TaskFiles(data), out=str(tmp_path / "answers.csv"))
+    answers = list(csv.DictReader((tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()))
+    found = np.array([float(row["prediction"]) for row in answers])
+    model = Model.load(tmp_path / "run")
+    u, v = (embed(model, [row[column] for row in rows[1:]]) for column in (0, 1))
+    # A line through the training rows' labels; the trigram of [SEP] reads padding in one and nothing in the other.
+    slope, _ = np.polyfit((u * v).sum(axis=1), found, 1)
+    assert np.corrcoef((u * v).sum(axis=1), found)[0, 1] > 0.99 and slope > 0.8
+    with pytest.raises(ValueError, match="max_length: found 10, expected 3 or more, and at most 9"):
+        run(task="table", model=str(tmp_path / "m"), out=tmp_path / "no", files=files, sentence_vectors=True,
+            max_length=10)  # fmt: skip
+
+
+def test_scores_of_a_bfloat16_run_are_those_that_evaluate_finds(folder, tmp_path):
+    files = TaskFiles(str(folder / "meals.csv"), **KINDS["score"][0])
+    summary = run(task="table", model=str(folder / "m"), out=tmp_path / "run", files=files, sentence_vectors=True,
+                  precision="bfloat16", **FAST)  # fmt: skip
+    scores = table_evaluation.evaluate(model=str(tmp_path / "run"), files=TaskFiles(None))
+    assert {name: scores[name] for name in ("pearson", "spearman")} == summary["best"]["scores"]["dev"]
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_a_model_in_float64_stays_one(folder, tmp_path, vectors):
+    plain = load_model(folder / "plain")
+    params = {name: array.astype(np.float64) for name, array in plain.params.items()}
+    save_model(tmp_path / "m", params, plain.config, plain.tokenizer)
+    files = TaskFiles(str(folder / "meals.csv"), **KINDS["score"][0])
+    with use_backend("numpy"):
+        run(task="table", model=str(tmp_path / "m"), out=tmp_path / "run", files=files, sentence_vectors=vectors,
+            **FAST | {"epochs": 1})  # fmt: skip
+    assert {array.dtype.name for array in load_model(tmp_path / "run").params.values()} == {"float64"}
+
+
+def test_a_start_model_that_pools_otherwise_is_another_one(folder, tmp_path):
+    plain = load_model(folder / "plain")
+    save_model(tmp_path / "m", plain.params, plain.config, plain.tokenizer, None, SentenceSettings(pooling="mean"))
+    arguments = {"task": "table", "model": str(tmp_path / "m"), "out": tmp_path / "run", "sentence_vectors": True,
+                 "files": TaskFiles(str(folder / "meals.csv"), **KINDS["score"][0]), **FAST}  # fmt: skip
+    with use_backend("numpy"):
+        run(**arguments)
+        shutil.rmtree(tmp_path / "m")
+        save_model(tmp_path / "m", plain.params, plain.config, plain.tokenizer, None, SentenceSettings(pooling="max"))
+        with pytest.raises(ValueError, match="found other contents|changed"):
+            run(**arguments)

@@ -44,10 +44,6 @@ def _logits(model, head):
 def train_torch(plan, folder):
     """Like finetuning.run.train_plan; `plan.params` become the trained parameters. Nothing is written to `folder`."""
     torch, settings, job = require("torch", "compare"), plan.settings, plan.job
-    if settings.sentence_vectors:
-        raise ValueError(
-            "--against: found it with --sentence-vectors, expected one of them: transformers has no such head"
-        )
     torch.manual_seed(settings.seed)
     model = build_transformers_model(plan.params, plan.config, None, job.head, job.num_labels)
     optimizer = torch_optimizer(model, settings.weight_decay)

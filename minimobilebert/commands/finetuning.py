@@ -289,6 +289,8 @@ def _table(arguments, tasks_of):
     if arguments.against:
         from ..bench.libraries import load, set_all_threads
 
+        if arguments.sentence_vectors:
+            raise ValueError("--against: found it with --sentence-vectors, which transformers has no head for")
         if not load(["torch"]):  # before our kernels: see libraries.py
             raise ValueError(f"--against: found no torch, expected it: {how_to_install('compare')}")
         from ..bench.finetuning_torch import train_torch

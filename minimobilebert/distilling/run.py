@@ -134,7 +134,8 @@ def _distil(distillation, wanted):
     if wanted.baseline:
         models[stages.SCRATCH] = stages.train_from_scratch(distillation)
     leader_only()
-    summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
+    with use_precision("float32"):  # as `embed` and `pareto` use the models later
+        summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
     write_json(distillation.folder / SUMMARY, summary)
     distillation.finish(SUMMARY, "report.html")
     return summary

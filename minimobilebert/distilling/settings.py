@@ -33,6 +33,7 @@ from ..distillation.layer_transfer import FEATURE_LOSSES
 from ..distillation.relation_transfer import check_relation_heads
 from ..distributed.reduction import DETERMINISTIC, REDUCTIONS
 from ..kernels.runtime.precision import PRECISIONS
+from ..model.parameters import block_shapes
 from ..model.sentence_settings import SentenceSettings
 from ..pipeline.settings import check_values, values_from_strings
 from ..support.numbers import COUNT, FACTOR, RATE, SEED, SHARE
@@ -260,6 +261,24 @@ def _check_possible(settings, teacher, teacher_has_words):
             )
 
 
+def _check_read(settings, given, teacher):
+    """ConfigError for a setting in `given` that no term of the loss and no first value reads."""
+    layers = settings.strategy != "none"
+    copied = block_shapes(settings.student_config) == block_shapes(teacher)  # blocks start from the teacher's
+    read = {
+        "layers": layers or copied,
+        **dict.fromkeys(("feature_factor", "attention_factor", "relation_factor", "embedding_factor"), layers),
+        "feature_loss": layers and settings.feature_factor > 0.0,
+        "relation_heads": layers and settings.relation_factor > 0.0,
+        "transfer_fraction": settings.transfer_steps > 0,
+        "words_alpha": settings.has_words,
+    }
+    for name, is_read in read.items():
+        if not is_read and given.get(name, 0) != 0:
+            raise ConfigError(f"{name}: found {given[name]} with strategy {settings.strategy}, which does not read it"
+                              " for these two models, expected none (or another strategy or factor)")  # fmt: skip
+
+
 def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     """DistilSettings for a teacher; ConfigError or ValueError for an unknown name or a bad value.
 
@@ -275,13 +294,18 @@ def settings_for(saved, *, student="mobile", seed=1, changes=None, **options):
     values = values_from_strings(own, SHAPES, seed)
     values |= {name: value for name, value in options.items() if value is not None}
     heads = math.gcd(teacher.num_attention_heads, config.inner_size, teacher.inner_size)
-    values.setdefault("relation_heads", heads)
     given = {name: value for name, value in values.items() if value != AUTO}
-    values = {**_automatic_factors(config, teacher, has_words), **_automatic_way(saved.sentence, has_words), **given}
+    values = {
+        "relation_heads": heads,
+        **_automatic_factors(config, teacher, has_words),
+        **_automatic_way(saved.sentence, has_words),
+        **given,
+    }
     if "max_length" not in given:
         values["max_length"] = min(values.get("max_length", DistilSettings.max_length), sentence.longest(teacher))
     if values["words_start"] == OUTPUTS and "embedding_factor" not in given:
         values["embedding_factor"] = 0.0  # the student's embedding outputs have another meaning than the teacher's
     settings = DistilSettings(config, teacher.num_hidden_layers, sentence.pooling, **values)
     _check_possible(settings, teacher, has_words)
+    _check_read(settings, given, teacher)
     return settings

@@ -108,5 +108,5 @@ def read_text(text, tokenizer, settings, out, column=None):
 
 
 def fingerprint_of_teacher(saved):
-    """A fingerprint of a model's parameters and configuration"""
-    return fingerprints.of_texts([fingerprints.of_arrays(saved.params), repr(saved.config)])
+    """A fingerprint of a model: its parameters and configuration, and how it makes vectors"""
+    return fingerprints.of_texts([fingerprints.of_arrays(saved.params), repr(saved.config), repr(saved.sentence)])

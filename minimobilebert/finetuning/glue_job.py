@@ -35,7 +35,7 @@ class GlueJob:
         self.num_labels = 1 if self.labels is None else len(self.labels)
         self.pairs = len(self.task.texts) == 2
         head = text_head(saved, settings.sentence_vectors, self.pairs)
-        self.head, self.logits = head.name, head.logits
+        self.head, self.logits, self.encoding = head.name, head.logits, head.encoding
         self.step_function = head.regression_step if self.labels is None else head.classification_step
 
     def paths(self):
@@ -49,7 +49,7 @@ class GlueJob:
         firsts, seconds, labels = (
             None if column is None else column[:rows] for column in (examples.firsts, examples.seconds, examples.labels)
         )
-        texts = encode_texts(self.tokenizer, firsts, seconds, labels, self.settings.max_length)
+        texts = encode_texts(self.tokenizer, firsts, seconds, labels, self.settings.max_length, **self.encoding)
         if texts.cut:
             say(f"note: {self.task.name} {split}: {texts.cut} of {len(firsts)} inputs cut to"
                 f" {self.settings.max_length} word pieces (--max-length)")  # fmt: skip

@@ -48,6 +48,7 @@ from ..training.schedules import WarmupLinearDecay
 from .jobs import Job, make_job
 from .report import REPORT, write_run_report
 from .settings import SQUAD, usual_settings
+from .text_heads import longest_for
 
 SUMMARY = "summary.json"
 _HEAD_STREAM = 411
@@ -70,10 +71,11 @@ def first_parameters(saved, job: Job, seed):
     encoder = {name: shape for name, shape in parameter_shapes(config).items() if name not in saved.params}
     shapes = parameter_shapes(config, job.head, job.num_labels)
     new = {name: shape for name, shape in shapes.items() if name in encoder or not name.startswith(f"{config.prefix}.")}
-    fresh = init_parameters(new, config, rng)
+    dtype = next(iter(saved.params.values())).dtype
+    fresh = init_parameters(new, config, rng, dtype)
     if job.head == "sentence-pairs" and job.labels is None:
         weight, bias = f"{VECTOR_PAIR_CLASSIFIER}.weight", f"{VECTOR_PAIR_CLASSIFIER}.bias"
-        fresh[weight], fresh[bias] = cosine_line(shapes[weight], job.examples.labels)
+        fresh[weight], fresh[bias] = cosine_line(shapes[weight], job.examples.labels, dtype)
     return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
 
 
@@ -120,18 +122,22 @@ def train_plan(plan, folder):
     configuration = plan.configuration()
     keeper = BestCheckpoint(folder, configuration)
 
+    def evaluated(params):
+        with use_precision("float32"):  # as `evaluate` and `predict` use the model later
+            return job.evaluate(job.logits(params, config))
+
     def evaluate(step, params):
         if step % plan.steps_per_epoch:
             return
         start = time.perf_counter()
-        scores = job.evaluate(job.logits(params, config))
+        scores = evaluated(params)
         seconds = time.perf_counter() - start
         epoch = step // plan.steps_per_epoch
         keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
         say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
 
     if plan.starts_as_cosine:
-        say(f"{settings.task}: before training: {format_scores(job.evaluate(job.logits(plan.params, config)))}")
+        say(f"{settings.task}: before training: {format_scores(evaluated(plan.params))}")
 
     def step_function(params, batch, step, rng, shares):
         return job.step_function(params, config, batch, rng, shares)
@@ -172,11 +178,17 @@ def run(*, task, model, out, files, trainer=train_plan, report=False, **changes)
     """
     out = pathlib.Path(out)
     saved = load_model(model)
-    settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
+    settings = usual_settings(task, longest_for(saved, changes.get("sentence_vectors")), **changes)
     asked = {**dataclasses.asdict(settings), **files.described(), "start_model": name_of(model)}
     check_same_run(out, asked)
     contents = {
-        name_of(model): fingerprints.of_texts([fingerprints.of_arrays(saved.params), dataclasses.asdict(saved.config)]),
+        name_of(model): fingerprints.of_texts(
+            [
+                fingerprints.of_arrays(saved.params),
+                dataclasses.asdict(saved.config),
+                saved.sentence and dataclasses.asdict(saved.sentence),
+            ]
+        ),  # fmt: skip
         VOCABULARY: saved.tokenizer.digest,
         **files.contents(make_job(settings, files, saved).paths()),
     }
@@ -201,7 +213,8 @@ def _write_report(out, plan, summary):
         say(f"note: no {REPORT}: {error}")
         return
     params, _ = load_checkpoint(out / CHECKPOINT)
-    write_run_report(out, summary, plan.job.details(plan.job.logits(params, plan.config)))
+    with use_precision("float32"):
+        write_run_report(out, summary, plan.job.details(plan.job.logits(params, plan.config)))
 
 
 def _run(out, saved, files, settings, asked, trainer):

@@ -19,6 +19,7 @@ from ..training.model_folder import load_model
 from .jobs import make_job
 from .report import write_evaluation_report
 from .settings import SQUAD, TABLE, usual_settings
+from .text_heads import longest_for
 
 
 def run_settings(folder):
@@ -47,7 +48,7 @@ def _load(task, model, files, changes):
         if changes.get(name) is None and trained.get("task") in (task, *(SQUAD if task in SQUAD else ())):
             changes[name] = trained[name]
     changes["sentence_vectors"] = saved.head in VECTOR_HEADS and task not in SQUAD
-    settings = usual_settings(task, saved.config.max_position_embeddings, **changes)
+    settings = usual_settings(task, longest_for(saved, changes["sentence_vectors"]), **changes)
     job = make_job(settings, _as_split(files, trained) if trained.get("task") == task else files, saved)
     if saved.head != job.head or saved.num_labels != job.num_labels:
         found = f"a {saved.head} head" if saved.head else "no head"
@@ -86,7 +87,8 @@ def load_for_table(folder, files, changes):
         raise ValueError(f"{folder}: found {found} and a {saved.head} head, expected {expected}")
     changes["sentence_vectors"] = saved.head in VECTOR_HEADS
     changes["max_length"] = changes.get("max_length") or trained.get("max_length")
-    settings = usual_settings(TABLE, saved.config.max_position_embeddings, seed=trained.get("seed"), **changes)
+    longest = longest_for(saved, changes["sentence_vectors"])
+    settings = usual_settings(TABLE, longest, seed=trained.get("seed"), **changes)
     return saved, files, settings, trained
 
 

@@ -79,7 +79,7 @@ class FineTuningSettings:
 def usual_settings(task, positions, **changes):
     """The default settings of a task, updated with those `changes` that are not None -> FineTuningSettings
 
-    positions: the length of the model's position table
+    positions: the length of the model's position table, or of the longest text that a sentence encoder reads
     """
     squad = task in SQUAD
     for name in () if squad else ("stride", "max_query"):
@@ -96,10 +96,13 @@ def usual_settings(task, positions, **changes):
         "max_length": min(384 if squad else 128, positions),
     }
     values |= {name: value for name, value in changes.items() if value is not None}
-    if values["max_length"] > positions:
-        raise ValueError(
-            f"max_length: found {values['max_length']}, expected at most {positions} (the model's positions)"
+    lowest = 3 if values.get("sentence_vectors") else 1  # a vector of [CLS] and [SEP] says nothing
+    if not lowest <= values["max_length"] <= positions:
+        limit = (
+            "the longest text of the sentence encoder" if values.get("sentence_vectors") else "the model's positions"
         )
+        least = f"{lowest} or more, and " if lowest > 1 else ""
+        raise ValueError(f"max_length: found {values['max_length']}, expected {least}at most {positions} ({limit})")
     questions = values.get("max_query", FineTuningSettings.max_query)
     if squad and values["max_length"] < questions + BESIDE_THE_QUESTION:
         raise ValueError(

@@ -42,7 +42,7 @@ class TableJob:
         self.settings, self.files, self.tokenizer = settings, files, saved.tokenizer
         self.pairs = files.text_b is not None
         head = text_head(saved, settings.sentence_vectors, self.pairs)
-        self.head, self.logits = head.name, head.logits
+        self.head, self.logits, self.encoding = head.name, head.logits, head.encoding
         self.step_function = head.regression_step if files.regression else head.classification_step
 
     @functools.cached_property
@@ -97,7 +97,8 @@ class TableJob:
             labels = np.array([number[label] for label in labels], np.int32)
         elif labels is not None:
             labels = np.array(labels, np.float32)
-        encoded = encode_texts(self.tokenizer, texts.firsts, texts.seconds, labels, self.settings.max_length)
+        longest = self.settings.max_length
+        encoded = encode_texts(self.tokenizer, texts.firsts, texts.seconds, labels, longest, **self.encoding)
         if encoded.cut:
             say(f"note: {name}: {encoded.cut:,} of {len(texts.firsts):,} texts cut to {self.settings.max_length} word"
                 " pieces (--max-length)")  # fmt: skip

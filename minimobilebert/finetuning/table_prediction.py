@@ -9,6 +9,7 @@ if model and table are still the same.
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -144,7 +145,8 @@ class _Predictor:
     def __init__(self, saved, settings, classes):
         """classes: list of str, or None for a model that predicts a number"""
         self.saved, self.settings, self.classes = saved, settings, classes
-        self.logits = head_of_saved(saved).logits(saved.params, saved.config)
+        head = head_of_saved(saved)
+        self.logits, self.encoding = head.logits(saved.params, saved.config), head.encoding
         self.columns = [PREDICTION, *(f"p({name})" for name in classes or [])]
 
     def __call__(self, texts):
@@ -152,7 +154,7 @@ class _Predictor:
         if not texts[0]:
             return [], 0
         firsts, seconds = texts if len(texts) > 1 else (texts[0], None)
-        encoded = encode_texts(self.saved.tokenizer, firsts, seconds, None, self.settings.max_length)
+        encoded = encode_texts(self.saved.tokenizer, firsts, seconds, None, self.settings.max_length, **self.encoding)
         found = predict_rows(self.logits, encoded)
         if self.classes is None:
             return [{PREDICTION: f"{value:.6g}"} for value in found[:, 0]], encoded.cut
@@ -208,6 +210,7 @@ def predict(*, model, files, out, **changes):
     inputs = fingerprints.of_texts([
         fingerprints.of_arrays(as_arrays(saved.params)), saved.tokenizer.digest, sha256_of(table.path),
         predictor.columns, [files.text, files.text_b, table.encoding, settings.max_length],
+        dataclasses.asdict(saved.config), saved.sentence and dataclasses.asdict(saved.sentence),
     ])  # fmt: skip
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     busy = f"{out}: found {{who}} writing it, expected none; wait for it, or choose another file"

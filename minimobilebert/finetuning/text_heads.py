@@ -16,15 +16,26 @@ class TextHead(NamedTuple):
     classification_step: Callable
     regression_step: Callable
     logits: Callable  # function (params, config) -> function: batch -> logits [B, num_labels]
+    encoding: dict  # further arguments of `encode_texts`
+    longest: int  # the most pieces of a text, or of a pair in one sequence
 
 
 def text_head(saved, sentence_vectors, pairs):
     """The head for a SavedModel. sentence_vectors: classify vectors, not sequences; pairs: a row has two texts"""
     if not sentence_vectors:
-        return TextHead("classification", classification_step, regression_step, classification_logits)
-    reading = {"pooling": (saved.sentence or SentenceSettings()).pooling, "pad_id": saved.tokenizer.pad_id}
-    steps = (functools.partial(step, **reading) for step in (vector_classification_step, vector_regression_step))
-    return TextHead(VECTOR_HEADS[pairs], *steps, functools.partial(vector_classification_logits, **reading))
+        positions = saved.config.max_position_embeddings
+        return TextHead("classification", classification_step, regression_step, classification_logits, {}, positions)
+    sentence = saved.sentence or SentenceSettings()
+    reading = {"pooling": sentence.pooling, "pad_id": saved.tokenizer.pad_id}
+    functions = vector_classification_step, vector_regression_step, vector_classification_logits
+    functions = (functools.partial(function, **reading) for function in functions)
+    encoding = {"apart": True, "prompt": sentence.prompt}
+    return TextHead(VECTOR_HEADS[pairs], *functions, encoding, sentence.longest(saved.config))
+
+
+def longest_for(saved, sentence_vectors):
+    """The most pieces of a text, or of a pair in one sequence"""
+    return text_head(saved, sentence_vectors, False).longest
 
 
 def head_of_saved(saved):

@@ -37,7 +37,7 @@ def vector_classification_logits(params, config, *, pooling, pad_id):
     engine = Engine(params, config)
 
     def logits(batch):
-        texts = encoder_input(params, batch, pad_id)
+        texts = encoder_input(params, config, batch, pad_id)
         return classified_vectors(params, engine(*texts), texts.attention_mask, pooling)[0]
 
     return logits

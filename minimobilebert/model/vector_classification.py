@@ -51,20 +51,25 @@ class VectorClassificationCache(NamedTuple):
     classifier: Any
 
 
-def texts_apart(batch, pad_id):
-    """A batch of B pairs, [CLS] a [SEP] b [SEP] -> EncoderInput of 2B texts, [CLS] a [SEP] and then [CLS] b [SEP]
+def _padded(ids, keep, pad_id, positions):
+    """The kept ids of each row, then padding; ids [B, T], keep [B, T] bool -> EncoderInput
 
-    Trigrams (ops/trigram.py) read the padding behind [SEP]. There is some behind every text, also the longest, so that
-    no text depends on the others of its batch. One token more fits: a pair has a [SEP] more than its longer text.
+    Trigrams (ops/trigram.py) read the padding behind [SEP]. There is some behind every text but those that fill all
+    positions, so no text depends on the others of its batch.
     """
+    lengths = keep.sum(axis=1)
+    mask = np.arange(min(lengths.max() + 1, positions)) < lengths[:, None]
+    padded = np.full(mask.shape, pad_id, np.int32)
+    padded[mask] = ids[keep]
+    return EncoderInput(padded, np.zeros_like(padded), mask)
+
+
+def texts_apart(batch, pad_id, positions):
+    """A batch of B pairs, [CLS] a [SEP] b [SEP] -> EncoderInput of 2B texts, [CLS] a [SEP] and then [CLS] b [SEP]"""
     second = batch.attention_mask & (batch.token_type_ids == 1)
     keep = np.concatenate([batch.attention_mask & ~second, second])
     keep[:, 0] = True  # [CLS] is for both
-    lengths = keep.sum(axis=1)
-    mask = np.arange(lengths.max() + 1) < lengths[:, None]
-    ids = np.full(mask.shape, pad_id, np.int32)
-    ids[mask] = np.concatenate([batch.input_ids, batch.input_ids])[keep]
-    return EncoderInput(ids, np.zeros_like(ids), mask)
+    return _padded(np.concatenate([batch.input_ids, batch.input_ids]), keep, pad_id, positions)
 
 
 def _classifier(params):
@@ -73,11 +78,11 @@ def _classifier(params):
     return VECTOR_PAIR_CLASSIFIER if pairs else VECTOR_CLASSIFIER, pairs
 
 
-def encoder_input(params, batch, pad_id):
+def encoder_input(params, config, batch, pad_id):
     """A ClassificationBatch -> what the encoder of a model with these parameters reads"""
     if _classifier(params)[1]:
-        return texts_apart(batch, pad_id)
-    return EncoderInput(batch.input_ids, batch.token_type_ids, batch.attention_mask)
+        return texts_apart(batch, pad_id, config.max_position_embeddings)
+    return _padded(batch.input_ids, batch.attention_mask, pad_id, config.max_position_embeddings)
 
 
 def comparison_forward(n):
@@ -111,7 +116,7 @@ def classified_vectors(params, hidden, mask, pooling):
 
 def vector_classification_forward(params, config, batch, rng=None, *, pooling, pad_id):
     """batch: a ClassificationBatch; pooling: one of ops/pooling.py -> logits [B, num_labels], cache"""
-    texts = encoder_input(params, batch, pad_id)
+    texts = encoder_input(params, config, batch, pad_id)
     encoder, encoder_cache = encoder_forward(params, config, *texts, rng=rng, keep_scores=False)
     logits, caches = classified_vectors(params, encoder.hidden_states[-1], texts.attention_mask, pooling)
     return logits, VectorClassificationCache(encoder_cache, *caches)
@@ -149,7 +154,7 @@ def cosine_line(shape, labels, dtype=np.float32):
 
     shape: (1, 2H); labels: floats, those of the training rows
     """
-    weight = np.zeros(shape, dtype)
-    features = shape[1] // 2
-    weight[:, features:] = (labels.max() - labels.min()) / features  # the cosine is the mean of u * v
-    return weight, np.full(shape[0], labels.min(), dtype)
+    weight, features = np.zeros(shape, dtype), shape[1] // 2
+    lowest, highest = float(labels.min()), float(labels.max())
+    weight[:, features:] = (highest - lowest) / features  # the cosine is the mean of u * v
+    return weight, np.full(shape[0], lowest, dtype)

@@ -25,7 +25,7 @@ def rounded(x):
     magnitude = bits & 0x7FFFFFFF
     upper = np.where(magnitude > 0x7F800000, bits & 0xFFFF0000 | 0x400000, upper)  # NaN must not become infinity
     upper = np.where(magnitude < 0x00800000, bits & 0x80000000, upper)  # denormal
-    return upper.astype(np.uint32).view(np.float32)
+    return upper.astype(np.uint32).view(np.float32).reshape(np.shape(x))
 
 
 def product(a, b):
@@ -49,4 +49,4 @@ def stochastically_rounded(x, rng):
     normal = (magnitude >= 0x00800000) & (magnitude < 0x7F800000)
     chance = rng.integers(0, 0x10000, bits.shape, np.uint32)  # carries into the upper half as often as its share
     upper = (bits + chance) & 0xFFFF0000
-    return np.where(normal, upper.astype(np.uint32).view(np.float32), rounded(x))
+    return np.where(normal, upper.astype(np.uint32).view(np.float32), rounded(x)).reshape(np.shape(x))

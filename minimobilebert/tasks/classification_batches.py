@@ -51,19 +51,34 @@ class LabelledTexts(NamedTuple):
         return ClassificationBatch(input_ids, token_type_ids, attention_mask, labels)
 
 
-def encode_texts(tokenizer, firsts, seconds, labels, max_length):
+def _apart(tokenizer, first, second, max_length):
+    """A pair whose texts are read apart: each has `max_length` pieces -> ids, token types, whether one was cut"""
+    a, b = (encode_pair(tokenizer, text, None, max_length=max_length) for text in (first, second))
+    ids = [*a.ids, *b.ids[1:]]  # [CLS] a [SEP] b [SEP]
+    return ids, [int(n >= len(a.ids)) for n in range(len(ids))], any(a.cut) or any(b.cut)
+
+
+def _together(tokenizer, first, second, max_length):
+    """A text, or a pair in one sequence of `max_length` pieces -> ids, token types, whether it was cut"""
+    encoding = encode_pair(tokenizer, first, second, max_length=max_length)
+    return encoding.ids, encoding.token_type_ids, any(encoding.cut)
+
+
+def encode_texts(tokenizer, firsts, seconds, labels, max_length, apart=False, prompt=""):
     """Encode texts, or pairs if `seconds` is not None, with their labels or None -> LabelledTexts
 
-    Integer labels are classes; float labels are targets of a regression. Texts are truncated to `max_length`.
+    Integer labels are classes; float labels are targets of a regression. Texts are truncated to `max_length`, pairs in
+    all, or each text if they are read `apart`; prompt: a sentence encoder's, before each text
     """
     seconds = [None] * len(firsts) if seconds is None else seconds
     ids, types, lengths, cut = [], [], [], 0
     for first, second in zip(firsts, seconds, strict=True):
-        encoding = encode_pair(tokenizer, first, second, max_length=max_length)
-        ids.append(np.array(encoding.ids, np.int32))
-        types.append(np.array(encoding.token_type_ids, np.int8))
-        lengths.append(len(encoding.ids))
-        cut += any(encoding.cut)
+        encode = _apart if apart and second is not None else _together
+        found = encode(tokenizer, prompt + first, None if second is None else prompt + second, max_length)
+        ids.append(np.array(found[0], np.int32))
+        types.append(np.array(found[1], np.int8))
+        lengths.append(len(found[0]))
+        cut += found[2]
     if labels is not None:
         labels = np.asarray(labels)
         labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int32)

@@ -145,7 +145,7 @@ def extract(tree, shown, name, pristine, replaceable=(), others=()):
         if any(getattr(each, "id", "") == "jit" for each in signature.decorator_list):
             _check_kernel(name, [*body_of(function), *(node for node in helpers if isinstance(node, FUNCTIONS))], shown)
         _check_calls(function, helpers, shown, dict(others))
-        bound = (_bound(own) - set(replaceable)).union(*map(_names, helpers))
+        bound = (_bound(own) - set(replaceable)).union(*map(names_bound_by, helpers))
         if found := first_not_taken(tree, own, function, helpers, bound | {function.name}):
             raise Refused(f"{shown}, line {found[0]}: {found[1]}")
         function.body = body_of(function) or [ast.Pass()]
@@ -160,7 +160,7 @@ def _arguments(function):
     return [*names, *(f"*{a.arg}" for a in [args.vararg] if a), *(f"**{a.arg}" for a in [args.kwarg] if a)]
 
 
-def _names(node):
+def names_bound_by(node):
     """The names that one module-level statement binds."""
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         return [node.name]
@@ -174,12 +174,12 @@ def _names(node):
 
 
 def _bound(tree):
-    return {name for node in tree.body for name in _names(node)}
+    return {name for node in tree.body for name in names_bound_by(node)}
 
 
 def _helpers(tree, function, taken):
     """The statements of the student's file that `function` needs and that are not in the project's file, in order."""
-    offered = {name: node for node in tree.body for name in _names(node) if name not in taken}
+    offered = {name: node for node in tree.body for name in names_bound_by(node) if name not in taken}
     offered.pop(function.name, None)
     wanted, queue = [], [function]
     while queue:

@@ -5,7 +5,7 @@ which it is checked, and so could use more of it than what is graded:
 
     names bound in another way at module level: `A, B = 1, 2`, in a loop, in `try`, in `if`, by `import *`, by `global`
     values changed at module level after their assignment: `TABLE[0] = 1`, `TABLE.append(1)`, `N += 1`
-    members that the student added to a class of the project's file
+    members that the student added to a class of the project's file, also in its `__init__`
 
 Statements that the project's file has too are the project's, and what is behind `if __name__ == "__main__"` does not
 run in an import.
@@ -88,14 +88,26 @@ def _globals_of(tree):
     return found
 
 
+def _members(node):
+    """{name of a member of a class: its line}: methods, values, and what `__init__` stores in self"""
+    found = {}
+    for member in node.body:
+        names = {member.name} if isinstance(member, (*FUNCTIONS, ast.ClassDef)) else _bound_by(member)
+        found |= dict.fromkeys(names, member.lineno)
+        if isinstance(member, FUNCTIONS) and member.name == "__init__":
+            found |= {each.attr: each.lineno for each in ast.walk(member)
+                      if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)}  # fmt: skip
+    return found
+
+
 def _added_members(tree, own):
     """{name of a member that the student's file adds to one of the project's classes: its line}"""
-    classes = {node.name: node for node in own.body if isinstance(node, ast.ClassDef)}
+    classes = {node.name: _members(node) for node in own.body if isinstance(node, ast.ClassDef)}
     added = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name in classes:
-            known = {name for member in classes[node.name].body for name in _bound_by(member)}
-            added |= {name: member.lineno for member in node.body for name in _bound_by(member) - known}
+            known = classes[node.name]
+            added |= {name: line for name, line in _members(node).items() if name not in known}
     return added
 
 

@@ -15,7 +15,7 @@ from ...support.tables import aligned
 from ..sandbox.host import Worker
 from ..shared.checking import FAILED, PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
-from ..shared.extraction import Refused, extract_all, install_all, parse
+from ..shared.extraction import Refused, extract_all, install_all, names_bound_by, parse
 from ..shared.manifest import file_of, name_of
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
@@ -90,10 +90,13 @@ class Checker:
         return extracted, notes
 
     def _changed(self, file, tree, left_out):
-        """The functions that no task of this file asks for, and that are not as they were given"""
+        """The names that no task of this file asks for, and that are not as they were given"""
         asked = {name for task in self.course.tasks for name in task.names_in(file)} | left_out
-        original = self.originals[file]
-        return sorted(each for each in _functions(ast.parse(original)) - asked if not _alike(original, tree, each))
+        given, found = _given(ast.parse(self.originals[file])), _given(tree)
+        functions = _functions(ast.parse(self.originals[file]))  # one that is missing has changed, too
+        return sorted(name for name, what in given.items()
+                      if name not in asked and (name in found or name in functions) and found.get(name) != what
+                      and "left out" not in str(what))  # fmt: skip
 
     def _called(self, task, result, worker):
         """-> a line if the task failed and a task that it needs does not pass: the mistake may be there
@@ -168,9 +171,18 @@ def _left_out(source):
     return {name for name, dump in dumps.items() if "NotImplementedError" in dump and "left out" in dump}
 
 
-def _alike(original, tree, name):
-    found = find(tree, name)
-    return found is not None and ast.dump(find(ast.parse(original), name)) == ast.dump(found)
+def _given(tree):
+    """{name: what it is} of a file: functions, methods (Class.method), values and imports at module level"""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{each.name}": ast.dump(each) for each in node.body if isinstance(each, FUNCTIONS)}
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            source = getattr(node, "module", ""), getattr(node, "level", 0)
+            found |= {alias.asname or alias.name: (*source, alias.name) for alias in node.names}
+        else:
+            found |= dict.fromkeys(names_bound_by(node), ast.dump(node))
+    return found
 
 
 def _originals(course):

@@ -11,8 +11,10 @@ Which of the two runs is decided at each call by `MINIMOBILEBERT_BACKEND` or by 
 
 import functools
 import os
+import threading
 
 BACKENDS = ("numba", "numpy")
+_LOCK = threading.Lock()
 
 
 class Choice:
@@ -21,6 +23,7 @@ class Choice:
     def __init__(self, name, values, value):
         """name: what messages call it; ValueError where `value` is none of `values`"""
         self.name, self.values, self.value = name, values, value
+        self.blocks = []  # of `with`, the newest last: [the value before it, its own]
         self.check(value)
 
     def check(self, value):
@@ -30,17 +33,31 @@ class Choice:
 
 
 class use:
-    """Choose from here on, or, with `with`, for one block of code."""
+    """Choose from here on, or, with `with`, for one block of code.
+
+    Blocks of several threads may overlap. Where the newest one ends, the value is again the one before it; where an
+    older one ends, the newer ones go on, and what was before the older one is now before the next.
+    """
 
     def __init__(self, choice, value):
         choice.check(value)
-        self._choice, self._previous, choice.value = choice, choice.value, value
+        self._choice, self._block = choice, [choice.value, value]
+        choice.value = value
 
     def __enter__(self):
+        with _LOCK:
+            self._choice.blocks.append(self._block)
         return self
 
     def __exit__(self, *exception):
-        self._choice.value = self._previous
+        with _LOCK:
+            blocks = self._choice.blocks
+            index = next(i for i, block in enumerate(blocks) if block is self._block)
+            del blocks[index]
+            if index < len(blocks):
+                blocks[index][0] = self._block[0]
+            else:
+                self._choice.value = self._block[0]
 
 
 _BACKEND = Choice("MINIMOBILEBERT_BACKEND", BACKENDS, os.environ.get("MINIMOBILEBERT_BACKEND", "numba"))
