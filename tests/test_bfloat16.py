@@ -247,3 +247,23 @@ def test_gradients_of_mobilebert_are_compared():
     medians = {name: float(row.split()[0]) for name, row in rows.items()}
     assert medians["relu, float32"] == 1.0 and 0.9999 < medians["gelu, bfloat16"] < 1.0
     assert medians["relu, bfloat16"] <= medians["relu, backward only in bfloat16"]
+
+
+def test_blocks_that_overlap_leave_nothing_behind():
+    """As two threads may have them"""
+    first, second = use_precision("bfloat16"), None
+    first.__enter__()
+    second = use_precision("bfloat16")
+    second.__enter__()
+    first.__exit__()
+    assert current_precision() == "bfloat16"
+    second.__exit__()
+    assert current_precision() == "float32"
+    with use_precision("bfloat16"), use_precision("float32"):
+        assert current_precision() == "float32"
+    assert current_precision() == "float32"
+
+
+def test_a_single_number_is_rounded():
+    assert rounded(np.float32(1.00390625)).shape == () and rounded(np.float32(3.0)) == 3.0
+    assert stochastically_rounded(np.float32(3.0), np.random.default_rng(1)).shape == ()

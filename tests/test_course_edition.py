@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from minimobilebert.course.shared.extraction import replaceable_in
 from minimobilebert.course.shared.manifest import load
 from minimobilebert.course.shared.properties import load_properties
 from minimobilebert.course.shared.recording import load_recordings
-from minimobilebert.course.student.check import watch
+from minimobilebert.course.student.check import Checker, watch
 from minimobilebert.course.student.line_counts import counted, known_lines, lines_of, update_lines
 from minimobilebert.course.student.progress_map import OTHERS, box_of, draw_map
 from minimobilebert.course.teacher.edition import cuts_of, find_leaks, solution_lines, write_edition, write_package
@@ -305,6 +306,40 @@ def test_a_changed_given_function_is_noted(edition, copy_of):
     path = folder / file
     path.write_text(path.read_text() + "\n\ndef given(x):\n    return 2 * x\n")
     assert "note        given in minimobilebert/ops/linear.py was changed" in python(folder, "check", "02.1").stdout
+
+
+def test_changed_values_imports_and_methods_are_noted():
+    """What `check` runs with and `grade` does not take"""
+    original = """
+from ..ops.sums import dot
+LIMIT = 1.0
+
+class Rule:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def step(self):
+        raise NotImplementedError("task 01.1")
+
+    def other(self):
+        raise NotImplementedError("... it is left out of a student edition")
+"""
+    course = SimpleNamespace(tasks=[SimpleNamespace(names_in=lambda file: ["Rule.step"])])
+    checker = SimpleNamespace(course=course, originals={"a.py": original})
+
+    def changed(*replaced):
+        text = original
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        return Checker._changed(checker, "a.py", ast.parse(text), set())
+
+    assert changed() == []
+    assert changed(('raise NotImplementedError("task 01.1")', "return 1"), ("it is left out", "mine")) == []
+    assert changed(("LIMIT = 1.0", "LIMIT = 2.0")) == ["LIMIT"]
+    assert changed(("from ..ops.sums import dot", "def dot(a):\n    return a")) == ["dot"]
+    assert changed(("self.rate = rate", "self.rate = 2 * rate")) == ["Rule.__init__"]
+    assert changed(("LIMIT = 1.0", "import math\nLIMIT = 1.0\nOWN = 2")) == []
 
 
 def test_teachers_commands_are_not_in_it_and_say_so(edition):

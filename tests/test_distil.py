@@ -324,6 +324,15 @@ def test_other_settings_texts_or_teachers_are_refused(folder, finished, tmp_path
         ({"strategy": "none", "direction_factor": "0"}, "strategy none: found every factor of distillation 0"),
         ({"teacher_precision": "int8"}, "teacher_precision: found int8 with strategy joint"),
         ({"teacher_precision": "int4", "strategy": "none"}, "teacher_precision: found 'int4'"),
+        (
+            {"strategy": "none", "layers": "2", "num_hidden_layers": "1"},
+            "layers: found 2 with strategy none, which does not",
+        ),
+        ({"strategy": "none", "feature_factor": "2"}, "feature_factor: found 2.0 with strategy none"),
+        ({"strategy": "none", "transfer_fraction": "0.5"}, "transfer_fraction: found 0.5 with strategy none"),
+        ({"strategy": "auxiliary", "transfer_fraction": "0.5"}, "transfer_fraction: found 0.5 with strategy auxiliary"),
+        ({"relation_heads": "2"}, "relation_heads: found 2 with strategy joint, which does not read it"),
+        ({"words_alpha": "0.3"}, "words_alpha: found 0.3"),
         ({"strategy": "progressive", "steps": "2"}, "steps: found 2, expected more than the 2 of transfer"),
         (
             {"words_start": "outputs", "trigram_input": "false", "embedding_size": "32"},
