@@ -308,6 +308,19 @@ def test_a_changed_given_function_is_noted(edition, copy_of):
     assert "note        given in minimobilebert/ops/linear.py was changed" in python(folder, "check", "02.1").stdout
 
 
+@pytest.mark.parametrize(
+    "line", ["from .extra import own", "from . import extra", "from minimobilebert.ops.extra import own"]
+)
+def test_a_file_of_one_s_own_is_not_taken_along(edition, copy_of, line):
+    folder = copy_of(edition)
+    (folder / "minimobilebert/ops/extra.py").write_text("def own(x):\n    return x\n")
+    path = folder / "minimobilebert/ops/linear.py"
+    path.write_text(f"{line}\n{path.read_text()}")
+    write_function(folder, "linear_forward", "    return own(x), extra\n")
+    said = python(folder, "check", "02.1").stdout
+    assert "found an import of minimobilebert/ops/extra.py, a file of your own, which is not taken along" in said
+
+
 def test_changed_values_imports_and_methods_are_noted():
     """What `check` runs with and `grade` does not take"""
     original = """

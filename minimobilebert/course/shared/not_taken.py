@@ -13,6 +13,7 @@ run in an import.
 
 import ast
 import builtins
+import pathlib
 import symtable
 
 from .cutting import FUNCTIONS
@@ -109,6 +110,24 @@ def _added_members(tree, own):
             known = classes[node.name]
             added |= {name: line for name, line in _members(node).items() if name not in known}
     return added
+
+
+def own_module(text, file, root, modules):
+    """The first file of the student's own that `text`, taken from `file`, imports -> its path, or None
+
+    root: of the edition; modules: the paths of all files that it had
+    """
+    package = pathlib.PurePosixPath(file).parent.parts
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = (*above, *(node.module or "").split("."))
+            for found in (module, *((*module, alias.name) for alias in node.names)):
+                path = "/".join(part for part in found if part)
+                for each in (f"{path}.py", f"{path}/__init__.py"):
+                    if each not in modules and (root / each).exists():
+                        return each
+    return None
 
 
 def first_not_taken(tree, own, function, helpers, bound):

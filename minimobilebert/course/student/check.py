@@ -17,6 +17,7 @@ from ..shared.checking import FAILED, PASSED, format_result, run_task
 from ..shared.cutting import FUNCTIONS, find
 from ..shared.extraction import Refused, extract_all, install_all, names_bound_by, parse
 from ..shared.manifest import file_of, name_of
+from ..shared.not_taken import own_module
 from ..shared.properties import load_properties
 from ..shared.recording import load_recordings
 from ..shared.trial import Live
@@ -83,6 +84,12 @@ class Checker:
             return {}, []
         left_out = {file: _left_out(self.originals[file]) for file in task.files}
         extracted = extract_all(self.course, task, read, self.originals, left_out)
+        modules = self.originals["modules"].split("\n")
+        for function, taken in extracted.items():
+            file, text = file_of(function), f"{taken.helpers}\n{taken.source}"
+            if found := own_module(text, file, self.course.root, modules):
+                raise Refused(f"{file}: found an import of {found}, a file of your own, which is not taken along: write"
+                              " its functions in this file")  # fmt: skip
         changed = [(name, file) for file in task.files for name in self._changed(file, trees[file], left_out[file])]
         notes = [
             f"  note        {name} in {file} was changed; grading uses it as it was given" for name, file in changed
@@ -188,7 +195,9 @@ def _given(tree):
 def _originals(course):
     """{file: its original text in the edition}. ValueError if a text is missing or is not valid Python."""
     path = course.root / "lessons" / "originals.json"
-    originals = read_json(path, {**{file: str for task in course.tasks for file in task.files}, str: str})
+    originals = read_json(
+        path, {"modules": str, **{file: str for task in course.tasks for file in task.files}, str: str}
+    )
     for task, function in [(each, function) for each in course.tasks for function in each.functions]:
         file, name = file_of(function), name_of(function)
         try:

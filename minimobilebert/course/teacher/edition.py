@@ -75,6 +75,8 @@ def write_edition(course, lessons, out, seed=1, record=True, solved=None, github
         write_json(unfinished / "lessons" / "originals.json", {
             file: (unfinished / file).read_text(encoding="utf-8")
             for file in sorted({file for task in tasks for file in task.files})
+        } | {
+            "modules": "\n".join(path.relative_to(unfinished).as_posix() for path in sorted(unfinished.rglob("*.py")))
         })  # fmt: skip
         leaks = find_leaks(course, tasks, unfinished)
         if solved is not None:
