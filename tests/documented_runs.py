@@ -126,6 +126,8 @@ RUN = {
         "precision", "new.html", after=(REVIEWS,)),
     MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
         "answers.csv", "answers.csv", after=(REVIEWS,)),
+    MINI + "distil --teacher runs/minilm --seed 2 --baseline --measure stsb --data data/glue --out runs/seed-2": Run(
+        "without a teacher", "runs/seed-2/summary.json", DISTIL_SMALL, (GLUE,)),
     STSB: Run("spearman", "runs/stsb/summary.json", "--epochs 1", (GLUE,)),
     MINI + "embed --texts lines.txt --out stsb.npy --model runs/stsb": Run(
         "2 vectors of 32 numbers", "stsb.npy", after=(STSB,)),
