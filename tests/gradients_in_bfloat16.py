@@ -7,6 +7,7 @@ are left out: softmax ignores them, so their gradient is 0. With PyTorch (extra 
 """
 
 import argparse
+import sys
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def main():
         try:
             rows.append(row_of(f"{activation}, PyTorch's autocast", gradients_of_pytorch(params, config, batch), exact))
         except MissingExtra as error:
-            print(f"note: no row of PyTorch: {error}")
+            print(f"note: no row of PyTorch: {error}", file=sys.stderr)
     print("\n".join(aligned(rows, ruled=True)))
 
 
