@@ -412,9 +412,18 @@ def states():
     return found
 
 
+def runs_other_tests(number):
+    """Whether a process is the second half of this test run (workers.py), whose tests start processes of their own"""
+    try:
+        return b"--worker-of=" in pathlib.Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def started_by(pid):
     """The processes that a process has started, and those that these have started: {(number, when it started)}"""
     processes, found = states(), {pid}
+    processes = {number: state for number, state in processes.items() if not runs_other_tests(number)}
     while more := {number for number, (parent, *_) in processes.items() if parent in found} - found:
         found |= more
     return {(number, processes[number][2]) for number in found - {pid}}
