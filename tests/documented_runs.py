@@ -126,6 +126,8 @@ RUN = {
         "precision", "new.html", after=(REVIEWS,)),
     MINI + "predict --model runs/reviews --data new.csv --out answers.csv": Run(
         "answers.csv", "answers.csv", after=(REVIEWS,)),
+    MINI + "finetune --task stsb --data data/glue --model runs/distilled --sentence-vectors true --precision bfloat16"
+    " --lr 1e-4 --epochs 3 --out runs/pairs": Run("spearman", "runs/pairs/summary.json", "--epochs 1", (DISTIL, GLUE)),
     MINI + "distil --teacher runs/minilm --seed 2 --baseline --measure stsb --data data/glue --out runs/seed-2": Run(
         "without a teacher", "runs/seed-2/summary.json", DISTIL_SMALL, (GLUE,)),
     STSB: Run("spearman", "runs/stsb/summary.json", "--epochs 1", (GLUE,)),
