@@ -355,3 +355,18 @@ def test_a_start_model_that_pools_otherwise_is_another_one(folder, tmp_path):
         save_model(tmp_path / "m", plain.params, plain.config, plain.tokenizer, None, SentenceSettings(pooling="max"))
         with pytest.raises(ValueError, match="found other contents|changed"):
             run(**arguments)
+
+
+def test_what_a_converted_model_gets_is_called_zeros_only_if_it_is(tmp_path):
+    pytest.importorskip("safetensors", reason="the extra interop is not installed")
+    from minimobilebert.interop.convert import to_hf
+
+    config = no_dropout(BERT).replace(tie_word_embeddings=False, classifier_activation=False)
+    plain = load_model(write_model(tmp_path / "plain", config, "masked-words"))
+    plain.params["cls.predictions.bias"][...] = 1.0
+    save_model(tmp_path / "m", plain.params, plain.config, plain.tokenizer)
+    notes = to_hf(tmp_path / "m", tmp_path / "hf").notes
+    assert "note: added cls.predictions.decoder.bias, which transformers' class has" in notes
+    encoder = {name: array for name, array in plain.params.items() if not name.startswith("cls.")}
+    save_model(tmp_path / "e", encoder, plain.config, plain.tokenizer)
+    assert any("pooler.dense.weight, zeros, which" in note for note in to_hf(tmp_path / "e", tmp_path / "hf-e").notes)

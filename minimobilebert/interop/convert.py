@@ -125,8 +125,11 @@ def to_hf(folder, out):
         write_json(unfinished / "config.json", settings)
         if saved.sentence:
             write_sentence_settings(unfinished, saved.sentence, saved.config)
-    names = {name.removeprefix(f"{saved.config.prefix}.") for name in tensors}
+    written = {name.removeprefix(f"{saved.config.prefix}."): array for name, array in tensors.items()}
+    names = set(written)
     parameters = {name.removeprefix(f"{saved.config.prefix}.") for name in saved.params}
     notes = [f"left out {name}: transformers' class has none" for name in [*left_out, *sorted(parameters - names)]]
-    notes += [f"note: added {name}, zeros, which transformers' class has" for name in sorted(names - parameters)]
+    for name in sorted(names - parameters):
+        zeros = "" if written[name].any() else ", zeros"
+        notes.append(f"note: added {name}{zeros}, which transformers' class has")
     return Converted(saved.config, saved.head, len(tensors), notes)
