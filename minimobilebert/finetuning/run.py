@@ -55,6 +55,11 @@ _HEAD_STREAM = 411
 _CHECKPOINT_SECONDS = 60.0  # a checkpoint is three times as large as the model, so we do not save too often
 
 
+def starts_as_cosine(job: Job):
+    """Whether the first predictions of a job are a line in the cosine of two vectors: a regression of pairs"""
+    return job.head == "sentence-pairs" and job.labels is None
+
+
 def first_parameters(saved, job: Job, seed):
     """The encoder of a SavedModel with a new head -> parameters, ModelConfig
 
@@ -73,7 +78,7 @@ def first_parameters(saved, job: Job, seed):
     new = {name: shape for name, shape in shapes.items() if name in encoder or not name.startswith(f"{config.prefix}.")}
     dtype = next(iter(saved.params.values())).dtype
     fresh = init_parameters(new, config, rng, dtype)
-    if job.head == "sentence-pairs" and job.labels is None:
+    if starts_as_cosine(job):
         weight, bias = f"{VECTOR_PAIR_CLASSIFIER}.weight", f"{VECTOR_PAIR_CLASSIFIER}.bias"
         fresh[weight], fresh[bias] = cosine_line(shapes[weight], job.examples.labels, dtype)
     return {name: fresh[name] if name in new else saved.params[name].copy() for name in shapes}, config
@@ -91,7 +96,6 @@ class Plan:
         self.job.dev  # read now: what is wrong with it must not show after an epoch  # noqa: B018
         self.params, self.config = first_parameters(saved, self.job, settings.seed)
         self.sentence = (saved.sentence or SentenceSettings()) if self.job.head in VECTOR_HEADS else None
-        self.starts_as_cosine = self.job.head == "sentence-pairs" and self.job.labels is None
         self._start = fingerprints.of_arrays(self.params)  # before training, which changes them in place
         self.contents = files.contents(self.job.paths())
         self.batches = TrainingBatches(self.job.examples, settings.batch_size, settings.seed)
@@ -136,7 +140,7 @@ def train_plan(plan, folder):
         keeper.add(step, params, job.selection(scores), epoch=epoch, scores=scores, seconds=seconds)
         say(f"{settings.task}: epoch {epoch} of {settings.epochs}: {format_scores(scores)}")
 
-    if plan.starts_as_cosine:
+    if starts_as_cosine(job):
         say(f"{settings.task}: before training: {format_scores(evaluated(plan.params))}")
 
     def step_function(params, batch, step, rng, shares):
