@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.precision import current_precision
 from minimobilebert.pipeline import ablate
 from minimobilebert.pipeline.ablate import run
 from minimobilebert.pipeline.ablation_report import format_ablations, mean_and_spread
@@ -14,6 +15,7 @@ from minimobilebert.pipeline.latency import block_latencies
 from minimobilebert.pipeline.settings import TinySettings, settings_from_strings
 from minimobilebert.support import terminal
 from minimobilebert.support.timing import times_in_turns
+from minimobilebert.training.checkpoints import load_checkpoint
 
 SMALL = {
     "vocab_size": "120", "sequence_length": "16", "batch_size": "4", "max_predictions": "3",
@@ -56,6 +58,25 @@ def test_all_variants_start_from_the_same_teacher_and_differ_only_in_what_they_s
         found = json.loads((out / "seed-1" / name / "config.json").read_text())
         base = json.loads((out / "seed-1" / "teacher" / "config.json").read_text())
         assert {key: value for key, value in found.items() if value != base[key]} == (changes or {})
+
+
+def test_every_run_trains_in_the_precision_that_was_asked_for_and_scores_are_float32(finished, tmp_path, monkeypatch):
+    text, exact, _ = finished
+    monkeypatch.setattr(ablate, "block_latencies", lambda name, tokens: block_latencies(name, tokens, turns=1))
+    scored_in, evaluate = [], ablate.evaluate_pretraining
+
+    def noted(*arguments):
+        scored_in.append(current_precision())
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(ablate, "evaluate_pretraining", noted)
+    with use_backend("numpy"):
+        run(seeds=(1,), out=tmp_path / "out", text=text, settings={**SMALL, "precision": "bfloat16"})
+    assert scored_in == ["float32"] * (1 + len(RUNS)) and current_precision() == "float32"
+    for checkpoint in sorted((exact / "seed-1").glob("*/*/checkpoint-final.npz")):
+        rounded = tmp_path / "out" / checkpoint.relative_to(exact)
+        both = [load_checkpoint(path)[0] for path in (checkpoint, rounded)]
+        assert any(not np.array_equal(value, both[1][name]) for name, value in both[0].items()), checkpoint
 
 
 def test_it_goes_on_where_it_stopped(finished, capsys, monkeypatch):

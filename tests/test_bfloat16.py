@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from minimobilebert.bench.training import random_batch
 from minimobilebert.config import preset
 from minimobilebert.kernels.gemm.rounding import round_bits
 from minimobilebert.kernels.runtime.backend import use_backend
-from minimobilebert.kernels.runtime.precision import current_precision, use_precision
+from minimobilebert.kernels.runtime.precision import current_precision, in_float32, use_precision
+from minimobilebert.model.heads import masked_word_backward, masked_word_forward, words_name
 from minimobilebert.model.parameters import init_parameters, parameter_shapes
 from minimobilebert.model.pretraining import pretraining_step
 from minimobilebert.ops import attention, linear
@@ -209,6 +211,51 @@ def test_only_float32_is_rounded(backend):
         other, _ = linear.linear_forward(*(each.astype(np.float32) for each in (x, weight, bias)))
     np.testing.assert_array_equal(found, plain)
     assert other.dtype == np.float32 and not np.allclose(other, plain, rtol=1e-5)
+
+
+def test_one_block_of_one_thread_multiplies_in_float32(backend):
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(size=(5, 9)).astype(np.float32), rng.normal(size=(9, 7)).astype(np.float32)
+    exact, elsewhere = matmul(a, b), []
+    with use_precision("bfloat16"):
+        coarse = matmul(a, b)
+        with pytest.raises(KeyError), in_float32():
+            with in_float32():
+                np.testing.assert_array_equal(matmul(a, b), exact)
+            np.testing.assert_array_equal(matmul(a, b), exact)  # an inner block ends, the outer one goes on
+            thread = threading.Thread(target=lambda: elsewhere.append(matmul(a, b)))
+            thread.start()
+            thread.join()
+            raise KeyError
+        np.testing.assert_array_equal(matmul(a, b), coarse)
+    np.testing.assert_array_equal(elsewhere[0], coarse)
+    assert not np.array_equal(coarse, exact)
+
+
+@pytest.mark.parametrize("name", ["classroom-student", "classroom-teacher"])
+def test_the_dense_layer_of_the_masked_word_head_is_not_rounded(backend, name):
+    """Forward: step 3's output is that of float32. Backward: with upstream gradients and a decoder whose product is exact
+    in bfloat16, so is all that follows."""
+    config = preset(name, vocab_size=50)
+    params = init_parameters(parameter_shapes(config, "pretraining"), config, np.random.default_rng(10))
+    for parameter in (words_name(config), "cls.predictions.dense.weight"):
+        if parameter in params:
+            params[parameter] = rounded(params[parameter])
+    rng = np.random.default_rng(11)
+    hidden = rng.normal(size=(13, config.hidden_size)).astype(np.float32)
+    dlogits = np.zeros((13, 50), np.float32)
+    dlogits[np.arange(13), rng.integers(0, 50, 13)] = rng.choice(np.float32([-2, 0.5, 1, 4]), 13)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        with use_precision(precision):
+            logits, cache = masked_word_forward(params, config, hidden)
+            grads = {}
+            dhidden, _ = masked_word_backward(dlogits, cache, grads, config)
+        head = {key: value for key, value in grads.items() if ".transform." in key}
+        found[precision] = logits, {"transformed": cache.transformed, "dhidden": dhidden, **head}
+    for key, value in found["float32"][1].items():
+        np.testing.assert_array_equal(found["bfloat16"][1][key], value, err_msg=key)
+    assert not np.array_equal(found["bfloat16"][0], found["float32"][0])  # the scores are rounded
 
 
 def test_the_choice_ends_with_its_block_and_has_two_values():

@@ -3,12 +3,16 @@
 The masked-word head follows the released code. Its decoder concatenates the tied word table (E columns) and a free
 matrix (H - E columns). Its normalisation is a LayerNorm even in models with NoNorm. A model with `tie_word_embeddings`
 False has a separate decoder table; some checkpoints were trained that way.
+
+Step 1 reads float32 in every precision. It is a small product, of the masked positions only, but all gradients of the
+encoder pass the activation behind it: a sum near 0 that is rounded to the other side of ReLU's jump changes them all.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.runtime.precision import in_float32
 from ..ops.layernorm import layernorm_backward, layernorm_forward
 from ..ops.matmul import matmul
 from ..ops.quantized_linear import QuantizedWeight, quantized_linear_forward
@@ -43,7 +47,8 @@ def masked_word_forward(params, config, hidden):
 
     hidden [M, H] at the masked positions only, because the loss ignores the others -> logits [M, V], cache
     """
-    t, dense_cache = dense(params, f"{_MLM}.transform.dense", hidden)
+    with in_float32():
+        t, dense_cache = dense(params, f"{_MLM}.transform.dense", hidden)
     t, activation_cache = activation(t, config)
     norm_name = f"{_MLM}.transform.LayerNorm"
     t, norm_cache = layernorm_forward(
@@ -78,7 +83,8 @@ def masked_word_backward(dlogits, cache, grads, config):
     norm_name = f"{_MLM}.transform.LayerNorm"
     dt, grads[f"{norm_name}.weight"], grads[f"{norm_name}.bias"] = layernorm_backward(dt, cache.norm)
     dt = activation_backward(dt, cache.activation, config)
-    return dense_backward(dt, cache.dense, grads, f"{_MLM}.transform.dense"), dwords
+    with in_float32():
+        return dense_backward(dt, cache.dense, grads, f"{_MLM}.transform.dense"), dwords
 
 
 def pooler_forward(params, config, hidden):

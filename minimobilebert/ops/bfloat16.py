@@ -10,7 +10,8 @@ Two bfloat16 have 8 significant bits each, so their product has 16 and is exact 
 step 1. Numbers below 2^-126 (denormal) become 0, as in the processors' instructions; NaN and infinity stay.
 
 The backward pass multiplies the same way: dx = r(dy) r(W), dW = r(dy)^T r(x). Weights, moments, activations, norms,
-softmax and losses are float32 and are rounded only where a product reads them.
+softmax and losses are float32 and are rounded only where a product reads them. One dense layer is not rounded, that of
+the masked-word head (model/heads.py).
 """
 
 import numpy as np

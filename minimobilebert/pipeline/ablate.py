@@ -11,6 +11,7 @@ import pathlib
 import time
 
 from ..distributed.whole_runs import held_by_leader, made_on_ranks
+from ..kernels.runtime.precision import use_precision
 from ..support.files import write_json
 from ..support.locks import claimed
 from ..support.terminal import say
@@ -83,7 +84,8 @@ def _one_seed(folder, settings, text, clock, seeds, names=tuple(RUNS)):
     base.use_text(prepare_text(settings, text, folder / "teacher"))
     if clock is None:
         say("ablate: compiling and timing a few steps of every run ...")
-        clock = _Clock(_expected(base.settings, base.data, seeds))
+        with use_precision(settings.precision):
+            clock = _Clock(_expected(base.settings, base.data, seeds))
         say(f"ablate: about {sum(clock.expected.values()) / 60:.0f} minutes, less what is already done")
     trained = not (base.folder / "teacher" / "checkpoint-final.npz").exists()
     teacher = stages.pretrain_teacher(base)

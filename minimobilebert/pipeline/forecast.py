@@ -1,5 +1,6 @@
 """Forecast the duration of a run: before training, we time a few steps of each stage with temporary parameters."""
 
+from ..kernels.runtime.precision import use_precision
 from ..model.classification import classification_step
 from ..model.parts import WHOLE
 from ..model.pretraining import pretraining_step
@@ -32,7 +33,15 @@ def pretraining_seconds(config, params, batch, steps):
 
 
 def forecast(settings, data):
-    """data: TextData -> {stage name: expected seconds}. This also compiles all kernels that the run needs."""
+    """data: TextData -> {stage name: expected seconds}, in the precision of the run
+
+    This also compiles all kernels that training needs.
+    """
+    with use_precision(settings.precision):
+        return _forecast(settings, data)
+
+
+def _forecast(settings, data):
     batch = data.batches(0)
     teacher_config, student_config = settings.teacher_config, settings.student_config
     teacher = first_parameters(teacher_config, settings, "teacher")

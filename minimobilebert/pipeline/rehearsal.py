@@ -17,7 +17,6 @@ import types
 import numpy as np
 
 from ..distributed.communicator import alone
-from ..kernels.runtime.precision import use_precision
 from ..ops.fusion import use_fusion
 from ..support.shapes import OneOf
 from ..support.terminal import silence
@@ -69,7 +68,7 @@ def has_losses(choices):
 def rehearse(**choices):
     """choices: {name in CHOICES: value} -> {stage, in order: [{name of a loss or "gradient_norm": float} of a step]}"""
     settings = dataclasses.replace(SMALL, **choices)
-    with tempfile.TemporaryDirectory() as folder, silence(), alone(), use_precision(settings.precision):
+    with tempfile.TemporaryDirectory() as folder, silence(), alone():
         run = _Rehearsal(pathlib.Path(folder), settings)
         teacher = stages.pretrain_teacher(run)
         student = teach_student(run, teacher)["student"]
@@ -99,7 +98,7 @@ def unfused_run(data, choices):
 
 def _measure(data, choices):
     settings = dataclasses.replace(SMALL, vocab_size=data.tokenizer.vocab_size, **choices)
-    with tempfile.TemporaryDirectory() as folder, silence(), alone(), use_precision(settings.precision):
+    with tempfile.TemporaryDirectory() as folder, silence(), alone():
         run = Run(folder, settings)
         run.data = data
         teacher = stages.first_parameters(settings.teacher_config, settings, "teacher")

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from ..kernels.runtime.precision import use_precision
 from ..model.classification import classification_step
 from ..model.parameters import init_parameters, parameter_shapes
 from ..model.pretraining import pretraining_step
@@ -30,7 +31,7 @@ def warmup_linear(settings, peak, steps):
 def train_stage(
     run, name, config, step_function, params, schedule, batches, steps, multipliers=None, labels=None, **read
 ):  # fmt: skip
-    """Train `params` in place in the folder `name` of the run -> params
+    """Train `params` in place in the folder `name` of the run, in its precision -> params
 
     labels: names of a task's classes; read: other models that the step function reads, {name: parameters}
     """
@@ -38,13 +39,14 @@ def train_stage(
     if labels:
         configuration["labels"] = list(labels)
     optimizer = functools.partial(AdamW, weight_decay=settings.weight_decay)
-    result = train(
-        name, step_function, params, batches, total_steps=steps, seed=settings.seed,
-        update_rule=UpdateRule(
-            optimizer, schedule, multipliers, settings.clip_norm, sharing_of(settings)
-        ),
-        records=Records(run.folder / name, configuration, run.log_every),
-    )  # fmt: skip
+    with use_precision(settings.precision):
+        result = train(
+            name, step_function, params, batches, total_steps=steps, seed=settings.seed,
+            update_rule=UpdateRule(
+                optimizer, schedule, multipliers, settings.clip_norm, sharing_of(settings)
+            ),
+            records=Records(run.folder / name, configuration, run.log_every),
+        )  # fmt: skip
     run.note_seconds(name, result.seconds)
     return params
 

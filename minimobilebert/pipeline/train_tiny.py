@@ -12,7 +12,6 @@ import numpy as np
 
 from ..distributed.communicator import leader_only
 from ..distributed.parts import check_parts
-from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.files import write_json
 from ..support.locks import claimed
@@ -48,8 +47,7 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
     check_parts(tiny_run.settings.parts)
     with claimed(out):
         check_pretraining(out, tiny_run.settings)
-        with use_precision(tiny_run.settings.precision):
-            return _train(tiny_run, text)
+        return _train(tiny_run, text)
 
 
 def _train(tiny_run, text):

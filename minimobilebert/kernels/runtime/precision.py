@@ -2,8 +2,12 @@
 
     with use_precision("bfloat16"): ...   # only inside; see ops/bfloat16.py for the arithmetic
 
-Arrays in float64 are multiplied in float64 whatever the precision is: a gradient check is not about rounding.
+Arrays in float64 are multiplied in float64 whatever the precision is: a gradient check is not about rounding. A small
+product that every gradient passes can ask for float32 by itself: `in_float32`.
 """
+
+import contextlib
+import threading
 
 import numpy as np
 
@@ -24,6 +28,20 @@ def use_precision(name):
     return use(_PRECISION, name)
 
 
+_THREAD = threading.local()
+
+
+@contextlib.contextmanager
+def in_float32():
+    """The products of one block of code read float32, whatever the precision is: those of this thread alone."""
+    before = getattr(_THREAD, "in_float32", False)
+    _THREAD.in_float32 = True
+    try:
+        yield
+    finally:
+        _THREAD.in_float32 = before
+
+
 _OPERANDS = {np.dtype(name): np.empty(0, name) for name in ("float32", "float64", "uint32")}
 
 
@@ -34,4 +52,4 @@ def operands_of(dtype):
 
 def rounds(dtype):
     """Whether a product of arrays of this dtype rounds its operands to bfloat16."""
-    return _PRECISION.value == "bfloat16" and dtype == np.float32
+    return _PRECISION.value == "bfloat16" and dtype == np.float32 and not getattr(_THREAD, "in_float32", False)
