@@ -258,6 +258,18 @@ def test_an_error_in_the_first_steps_is_told(edition):
     assert "the first steps ended with ValueError" in found.stdout
 
 
+def test_a_damaged_record_is_one_clear_line(edition):
+    file = edition / "lessons" / "rehearsal.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    del record["tasks"]["numba"]["strategy=joint"], record["losses"][""]["teacher"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    found = before(edition)
+    assert found.returncode == 2 and len(found.stderr.splitlines()) == 1
+    assert "rehearsal.json: found no tasks of 'strategy=joint' in numba, expected those" in found.stderr
+    compared = before(edition, 'print(compare_losses(read_json("lessons/rehearsal.json", _SHAPE), {}))')
+    assert "other stages or losses than lessons/rehearsal.json" in compared.stdout
+
+
 def test_nothing_is_said_without_a_record(tmp_path, capsys):
     class Empty:
         root = tmp_path

@@ -10,7 +10,7 @@ import math
 import time
 
 from ...kernels.runtime.backend import current_backend
-from ...pipeline.rehearsal import STEPS, choices_of, has_losses, label_of, rehearse
+from ...pipeline.rehearsal import ALONE, STEPS, choices_of, has_losses, label_of, rehearse
 from ...support.errors import TrainingDiverged
 from ...support.structured_files import read_json
 from ...support.terminal import progress_bar, say
@@ -33,12 +33,23 @@ def before_training(course, settings, anyway=False):
     path = course.root / "lessons" / "rehearsal.json"
     if not path.exists():  # an edition without results is for a test
         return
-    known, choices = read_json(path, _SHAPE), choices_of(settings)
+    known, choices = read_record(path), choices_of(settings)
     wrong = check_functions(course, tasks_of(known, choices)) or compare_losses(known, choices)
     if wrong and not anyway:
         raise ValueError(f"train-tiny: {wrong}; --anyway trains all the same (make: ARGS=--anyway)")
     if wrong:
         say(f"{wrong}; training all the same")
+
+
+def read_record(path):
+    """rehearsal.json -> dict. ValueError where it does not have what a rehearsal compares"""
+    known = read_json(path, _SHAPE)
+    expected = {label_of(choices) for choices in ALONE}
+    for back_end, by_choice in known["tasks"].items():
+        if missing := sorted(expected - {*by_choice}):
+            raise ValueError(f"{path}: found no tasks of {missing[0]!r} in {back_end}, expected those of every setting;"
+                             " put the file back as it was")  # fmt: skip
+    return known
 
 
 def tasks_of(known, choices):
@@ -119,6 +130,8 @@ def compare_losses(known, choices):
         return f"your model does not compute what the reference computes: {error}"
     except Exception as error:  # whatever a student's functions raise; with --anyway the run itself shows it
         return f"the first steps ended with {type(error).__name__}: {error}"
+    if _form(found) != _form(expected):
+        return "the first steps have other stages or losses than lessons/rehearsal.json, expected the same"
     difference, worst = first_difference(found, expected)
     if difference:
         return f"your model does not compute what the reference computes: {difference}"
@@ -126,6 +139,10 @@ def compare_losses(known, choices):
     say(f"your model computes what the reference computes: {sum(map(len, expected.values()))} steps of"
         f" {len(expected)} stages are equal {digits}")  # fmt: skip
     return None
+
+
+def _form(losses):
+    return {stage: [sorted(step) for step in steps] for stage, steps in losses.items()}
 
 
 def digits_of(difference):
