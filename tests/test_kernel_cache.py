@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from documents import ROOT
 
 from minimobilebert.kernels.runtime import jit, notes
 
@@ -147,6 +148,36 @@ def test_every_bit_counts(tmp_path):
         assert cache.read(tmp_path, NAME, KEY) is None, length
     (tmp_path / NAME).write_bytes(data)
     assert cache.read(tmp_path, NAME, KEY + b"!") is None
+
+
+KINDS = """
+import sys
+import numpy as np
+from minimobilebert.kernels.runtime.precision import use_precision
+from minimobilebert.ops.attention import attention_backward, attention_forward
+from minimobilebert.ops.matmul import matmul
+x, mask = np.ones((2, 9, 40), np.float32), np.ones((2, 9), bool)
+with use_precision(sys.argv[1]):
+    _, cache = attention_forward(x, x, x, mask, 4)
+    attention_backward(x, cache)
+    matmul(x[0], x[1].T)
+    matmul(x[0].T, x[1])
+"""
+
+
+def test_a_kind_is_compiled_only_where_it_is_called(tmp_path):
+    """Training in float32 waits for nothing that only bfloat16 or 8 bits run."""
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        done = subprocess.run([sys.executable, "-c", KINDS, precision], env=variables, timeout=600,
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        kept = {file.name.partition("-")[0] for file in tmp_path.glob("*/*.nbc")}
+        found[precision] = {name for name in kept if "pair" in name or "quad" in name}
+        assert "packing.pack_panel" in kept
+    assert not found["float32"]
+    assert {"bfloat16.pack_panel_in_pairs", "bfloat16.pack_a_tiles_in_pairs"} <= found["bfloat16"]
 
 
 def test_the_key_holds_what_the_code_depends_on(folder, monkeypatch):

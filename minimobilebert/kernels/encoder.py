@@ -43,6 +43,7 @@ from .gemm.views import nothing, strided, view
 from .layernorm import normalize_row
 from .rows import contiguous
 from .runtime.by_address import by_address, passed_as
+from .runtime.by_kind import by_kind
 from .runtime.jit import jit, jit_inline, jit_parallel, prange
 
 INPUT, SHARED, QUERY, KEY, VALUE, CONTEXT, OUTPUT, FIRST_FEED_FORWARD = range(8)
@@ -133,24 +134,31 @@ def _rows_in(memory, integers, h, tokens, weights):
 
 
 @jit_inline
-def _product(x, weights, slot, bias, addend, y, epilogue, own):
-    """y = epilogue(x W^T + b + addend), in the type of the weights"""
+def _product_of_quads(x, weights, slot, bias, addend, y, epilogue, own, matrices):
+    """y = epilogue(x W^T + b + addend); matrices: weights.panels"""
     inputs, outputs = x.shape[1], y.shape[1]
-    if isinstance(weights.panels.dtype.type(0), np.int32):
-        sums = sums_in(own.integers, y)
-        words_at, width = sums_size(y), padded_quads(inputs, y)
-        words = strided(own.integers, words_at, (x.shape[0], width), (width, 1))
-        if not slot[SAME_INPUT]:
-            quantize_rows(x, words, own.row_scales, weights.arena[slot[RANGE]])
-        matrix = view(weights.panels, (slot[MATRIX],), (quads_size(inputs, outputs, y),))
-        starts = view(weights.panels, (slot[STARTS],), (starts_size(outputs, y),))
-        scales = view(weights.arena, (slot[SCALES],), (starts_size(outputs, y),))
-        b = quads_in(matrix, starts, scales, inputs)
-        quad_product(weights.addresses[1], words, own.row_scales, b, bias, addend, y, epilogue, sums)
-    else:
-        size = panels_size(inputs, outputs, weights.panels)
-        panels = panels_in(view(weights.panels, (slot[MATRIX],), (size,)), inputs, outputs)
-        macro_kernel(weights.addresses[0], x, panels, bias, addend, y, epilogue, own.head.workspace)
+    sums = sums_in(own.integers, y)
+    words_at, width = sums_size(y), padded_quads(inputs, y)
+    words = strided(own.integers, words_at, (x.shape[0], width), (width, 1))
+    if not slot[SAME_INPUT]:
+        quantize_rows(x, words, own.row_scales, weights.arena[slot[RANGE]])
+    matrix = view(matrices, (slot[MATRIX],), (quads_size(inputs, outputs, y),))
+    starts = view(matrices, (slot[STARTS],), (starts_size(outputs, y),))
+    scales = view(weights.arena, (slot[SCALES],), (starts_size(outputs, y),))
+    b = quads_in(matrix, starts, scales, inputs)
+    quad_product(weights.addresses[1], words, own.row_scales, b, bias, addend, y, epilogue, sums)
+
+
+@jit_inline
+def _product_of_panels(x, weights, slot, bias, addend, y, epilogue, own, matrices):
+    """The same where the weights are numbers or words."""
+    inputs, outputs = x.shape[1], y.shape[1]
+    size = panels_size(inputs, outputs, matrices)
+    panels = panels_in(view(matrices, (slot[MATRIX],), (size,)), inputs, outputs)
+    macro_kernel(weights.addresses[0], x, panels, bias, addend, y, epilogue, own.head.workspace)
+
+
+_product = by_kind(numbers=_product_of_panels, words=_product_of_panels, quads=_product_of_quads)
 
 
 @jit
@@ -166,7 +174,7 @@ def _dense(x, weights, slot, addend, y, kind, own):
     if kind == NORM:
         kind = NOTHING if layer_norm else SCALE_SHIFT
     epilogue = Epilogue(np.int64(kind), nothing(arena), scale, shift)
-    _product(x, weights, slot, bias, addend, y, epilogue, own)
+    _product(x, weights, slot, bias, addend, y, epilogue, own, weights.panels)
     if layer_norm:
         for i in range(y.shape[0]):
             row = view(y, (i, 0), (outputs,))

@@ -15,9 +15,8 @@ b comes in panels [P, K, NR] (packing.py), packed or read in place. Blocks of KC
 to bias, the others to what is in out.
 """
 
-import numpy as np
-
 from ..runtime.by_address import by_address
+from ..runtime.by_kind import by_kind
 from ..runtime.jit import jit, jit_inline
 from .bfloat16 import pack_a_tiles_in_pairs, pair_rows_of
 from .epilogue import apply_epilogue
@@ -101,24 +100,21 @@ def _block_of_b(panels, p0, k0, shape, packs_b, workspace):
 
 
 @jit_inline
-def _tile_of_a(a, i0, k0, shape, tile_rows, packs_a, workspace):
+def _tile_of_numbers(a, i0, k0, shape, tile_rows, packs_a, a_rows, a_tiles):
     """Rows i0 ... and columns k0 ... of a, as they are or packed, TILES_AT_ONCE tiles at a time -> [mr, KC]"""
     mr, kc = shape
-    if isinstance(workspace.a_tiles.dtype.type(0), np.uint32):
-        return _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace)
-    else:
-        a_tile = view(a, (i0, k0), (mr, kc))
-        if packs_a:
-            t = i0 // tile_rows % TILES_AT_ONCE
-            if t == 0:
-                rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
-                pack_a_tiles(view(a, (i0, k0), (rows, kc)), tile_rows, workspace.a_tiles)
-            a_tile = view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
-        return a_tile
+    a_tile = view(a, (i0, k0), (mr, kc))
+    if packs_a:
+        t = i0 // tile_rows % TILES_AT_ONCE
+        if t == 0:
+            rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
+            pack_a_tiles(view(a, (i0, k0), (rows, kc)), tile_rows, a_tiles)
+        a_tile = view(a_tiles, (t, 0, 0), (kc, mr)).T
+    return a_tile
 
 
 @jit_inline
-def _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace):
+def _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, a_rows, a_tiles):
     """The same in words (bfloat16.py), of which each holds two columns of a; k0 and kc count words"""
     mr, kc = shape
     numbers = min(2 * kc, a.shape[1] - 2 * k0)
@@ -126,11 +122,14 @@ def _tile_of_pairs(a, i0, k0, shape, tile_rows, packs_a, workspace):
         t = i0 // tile_rows % TILES_AT_ONCE
         if t == 0:
             rows = min(TILES_AT_ONCE * tile_rows, a.shape[0] - i0)
-            pack_a_tiles_in_pairs(view(a, (i0, 2 * k0), (rows, numbers)), tile_rows, workspace.a_tiles)
-        return view(workspace.a_tiles, (t, 0, 0), (kc, mr)).T
-    words = view(workspace.a_rows, (0, 0), (mr, kc))
+            pack_a_tiles_in_pairs(view(a, (i0, 2 * k0), (rows, numbers)), tile_rows, a_tiles)
+        return view(a_tiles, (t, 0, 0), (kc, mr)).T
+    words = view(a_rows, (0, 0), (mr, kc))
     pair_rows_of(view(a, (i0, 2 * k0), (mr, numbers)), words)
     return words
+
+
+_tile_of_a = by_kind(numbers=_tile_of_numbers, words=_tile_of_pairs)
 
 
 @by_address("matrix operand_panels numbers matrix matrix epilogue workspace")
@@ -156,7 +155,7 @@ def macro_kernel(a, panels, bias, addend, out, epilogue, workspace):
             b = _block_of_b(panels, p0, k0, (count, kc), packs_b, workspace)
             for i0 in range(0, rows, tile_rows):  # MR rows of a
                 mr = min(tile_rows, rows - i0)
-                a_tile = _tile_of_a(a, i0, k0, (mr, kc), tile_rows, packs_a, workspace)
+                a_tile = _tile_of_a(a, i0, k0, (mr, kc), tile_rows, packs_a, workspace.a_rows, workspace.a_tiles)
                 for p in range(count):  # NR columns of b
                     j0 = (p0 + p) * nr
                     shape = (mr, min(nr, columns - j0))

@@ -8,6 +8,7 @@ Which of the two a kernel is compiled for depends on the type of the memory alon
 
 import numpy as np
 
+from ..runtime.by_kind import by_kind
 from ..runtime.jit import jit, jit_inline
 from .bfloat16 import pack_panel_in_pairs, words_of
 from .packing import pack_panel, panels_of
@@ -38,12 +39,22 @@ def panels_in(memory, depth, columns):
 
 
 @jit_inline
+def _pack_numbers(b, panel):
+    pack_panel(b, panel)
+
+
+@jit_inline
+def _pack_words(b, panel):
+    pack_panel_in_pairs(b, panel, np.empty(lanes_of(panel) ** 2, np.uint32))
+
+
+_pack = by_kind(numbers=_pack_numbers, words=_pack_words)
+
+
+@jit_inline
 def pack(b, panel):
     """One panel of b [K, 1 ... NR]."""
-    if isinstance(panel.dtype.type(0), np.uint32):
-        pack_panel_in_pairs(b, panel, np.empty(lanes_of(panel) ** 2, np.uint32))
-    else:
-        pack_panel(b, panel)
+    _pack(b, panel)
 
 
 @jit
