@@ -22,7 +22,7 @@ takes-check := SEED T ARGS
 takes-gradescope := OUT
 takes-models := TOKENS BATCH
 $(foreach t,site notebooks,$(eval takes-$(t) := OUT ARGS))
-$(foreach t,seeds ablate,$(eval takes-$(t) := SET))
+$(foreach t,seeds ablate,$(eval takes-$(t) := OUT SET))
 $(foreach t,glue squad,$(eval takes-$(t) := DATA MODEL ARGS))
 $(foreach t,gradcheck parity,$(eval takes-$(t) := SEED))
 $(foreach t,test bench course,$(eval takes-$(t) := ARGS))
@@ -141,7 +141,7 @@ distil: setup
 	@$(MINI) distil --seed $(call value_or,SEED,1) --out $(call value_or,OUT,runs/distilled) $(call option,--teacher,MODEL) $(call several,--text,TEXT) $(call several,--set,SET) $(call option,--measure stsb --data,DATA) $(call several,,ARGS)
 
 seeds: setup
-	@$(MINI) seeds $(call several,--set,SET)
+	@$(MINI) seeds $(call option,--out,OUT) $(call several,--set,SET)
 
 test: setup
 	@$(MINI) test $(call several,,ARGS)
@@ -153,7 +153,7 @@ sweep: setup
 	@$(MINI) sweep --run $(run)
 
 ablate: setup
-	@$(MINI) ablate $(call several,--set,SET)
+	@$(MINI) ablate $(call option,--out,OUT) $(call several,--set,SET)
 
 glue: setup
 	@$(MINI) glue $(call option,--data,DATA) $(call option,--model,MODEL) $(call several,,ARGS)

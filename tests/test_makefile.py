@@ -79,7 +79,7 @@ def test_every_variable_arrives(project):
     assert setup == [["setup", "--extras", one]]
     for target, variable, option in (
         ("train-tiny", "SEED", "--seed"), ("student", "LESSONS", "--lessons"), ("models", "TOKENS", "--tokens"),
-        ("models", "BATCH", "--batch"), ("sweep", "OUT", "--run"), ("gradescope", "OUT", "--out"), ("hint", "T", "hint"),
+        ("models", "BATCH", "--batch"), ("sweep", "OUT", "--run"), ("seeds", "OUT", "--out"), ("ablate", "OUT", "--out"), ("gradescope", "OUT", "--out"), ("hint", "T", "hint"),
     ):  # fmt: skip
         found = project.command(target, f"{variable}={one}")
         assert found[found.index(option) + 1] == one
@@ -135,7 +135,7 @@ def test_commands_do_not_inherit_the_variables(project):
         (["train-tiny", "OUT=a\nb"], "OUT: found a line break"),
         (["train-tiny", "OTU=a"], "found OTU, expected some of PYTHON EXTRAS SEED OUT"),
         (["glue", "TEXT=a"], "found TEXT, which glue would ignore; expected some of PYTHON EXTRAS DATA MODEL ARGS"),
-        (["seeds", "SEED=2", "OUT=x"], "found SEED OUT, which seeds would ignore"),
+        (["seeds", "SEED=2", "TEXT=x"], "found SEED TEXT, which seeds would ignore"),
         (["train-tiny", "seeds", "T=1", "TEXT=a"], "found T, which train-tiny seeds would ignore"),
         (["clean", "OUT=a"], "found OUT, which clean would ignore"),
         (["SET=a=1"], "found SET, which help would ignore"),

@@ -53,9 +53,10 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
 def _train(tiny_run, text):
     """Run the unfinished stages -> the summary"""
     tiny_run.use_text(tiny_run.timed("text", prepare_text, tiny_run.settings, text, tiny_run.folder))
+    say("forecast: timing a few steps of every stage ...")
     expected = tiny_run.timed("compile", forecast, tiny_run.settings, tiny_run.data)
     say("forecast: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in expected.items()))
-    say(f"forecast: {sum(expected.values()) / 60:.1f} minutes in all, less what is already done")
+    say(f"forecast: {sum(expected.values()) / 60:.1f} minutes of training, less what is already done")
 
     teacher = stages.pretrain_teacher(tiny_run)
     student = teach_student(tiny_run, teacher)

@@ -9,7 +9,11 @@
 import math
 import time
 
+import numpy as np
+
 from ...kernels.runtime.backend import current_backend
+from ...kernels.runtime.precision import use_precision
+from ...ops.matmul import matmul
 from ...pipeline.rehearsal import ALONE, STEPS, choices_of, has_losses, label_of, rehearse
 from ...support.errors import TrainingDiverged
 from ...support.structured_files import read_json
@@ -33,12 +37,28 @@ def before_training(course, settings, anyway=False):
     path = course.root / "lessons" / "rehearsal.json"
     if not path.exists():  # an edition without results is for a test
         return
+    _check_precision(settings.precision)
     known, choices = read_record(path), choices_of(settings)
     wrong = check_functions(course, tasks_of(known, choices)) or compare_losses(known, choices)
     if wrong and not anyway:
         raise ValueError(f"train-tiny: {wrong}; --anyway trains all the same (make: ARGS=--anyway)")
     if wrong:
         say(f"{wrong}; training all the same")
+
+
+def _check_precision(precision):
+    """ValueError where products in this precision have no compiled twin, because it is a part of a task's answer"""
+    if current_backend() != "numba":
+        return
+    one = np.ones((1, 1), np.float32)
+    try:
+        with use_precision(precision):
+            matmul(one, one)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"train-tiny: found precision {precision} and no compiled product for it ({error}), expected float32, or"
+            " MINIMOBILEBERT_BACKEND=numpy in front of the command, which multiplies with your functions, slowly"
+        ) from None
 
 
 def read_record(path):
