@@ -274,7 +274,10 @@ def test_a_precision_without_its_compiled_product_is_refused_at_once(tmp_path):
     """It is a part of task 18.1's answer, so an edition of this lesson alone has compiled products, but not this one."""
     write_edition(COURSE, ["18"], tmp_path / "student", solved=solved_files)
     call = "before_training(load(), TinySettings(precision='bfloat16'))"
-    found = before(tmp_path / "student", f"from minimobilebert import use_backend; use_backend('numba'); {call}")
+    found = before(
+        tmp_path / "student",
+        f"from minimobilebert.kernels.runtime.backend import use_backend; use_backend('numba'); {call}",
+    )
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert "found precision bfloat16 and no compiled product for it (a part of task 18.1's answer" in found.stderr
     assert "MINIMOBILEBERT_BACKEND=numpy" in found.stderr
