@@ -2,12 +2,15 @@
 
     python tests/gradients_in_bfloat16.py --texts 4 --tokens 64
 
-The model has its full size and its first weights; the loss is that of masked words and next sentences. Biases of keys
-are left out: softmax ignores them, so their gradient is 0. With PyTorch (extra compare) autocast has rows of its own.
+The model has its full size and its first weights; the loss is that of masked words and next sentences. "Head too" rounds
+the dense layer of the masked-word head as well, which the project does not. Biases of keys are left out: softmax ignores
+them, so their gradient is 0. With PyTorch (extra compare) autocast has rows of its own.
 """
 
 import argparse
+import contextlib
 import sys
+from unittest import mock
 
 import numpy as np
 
@@ -20,6 +23,13 @@ from minimobilebert.support.extras import MissingExtra, require
 from minimobilebert.support.tables import aligned
 
 LIMIT = 0.999
+
+
+def positive(text):
+    """A number of a command line -> int"""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
 
 
 def gradients(params, config, batch, forward="float32", backward="float32"):
@@ -61,9 +71,9 @@ def row_of(name, found, exact):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--texts", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=24)
+    for name, usual, what in (("texts", 4, "of random words in the batch"), ("tokens", 64, "of each text"),
+                              ("layers", 24, "of the model")):  # fmt: skip
+        parser.add_argument(f"--{name}", type=positive, default=usual, metavar="N", help=f"{what} (default {usual})")
     arguments = parser.parse_args()
     rows = [["activation, precision", "median", "smallest", f"under {LIMIT}", "where it is smallest"]]
     for activation in ("gelu", "relu"):
@@ -73,6 +83,9 @@ def main():
             exact = gradients({name: x.astype(np.float64) for name, x in params.items()}, config, batch)
         for name, precisions in (("float32", ()), ("bfloat16", ("bfloat16", "bfloat16"))):
             rows.append(row_of(f"{activation}, {name}", gradients(params, config, batch, *precisions), exact))
+        with mock.patch("minimobilebert.model.heads.in_float32", contextlib.nullcontext):
+            found = gradients(params, config, batch, "bfloat16", "bfloat16")
+        rows.append(row_of(f"{activation}, bfloat16, head too", found, exact))
         with use_backend("numpy"):  # compiled passes fit together only in one precision
             found = gradients(params, config, batch, "float32", "bfloat16")
         rows.append(row_of(f"{activation}, backward only in bfloat16", found, exact))
