@@ -77,6 +77,8 @@ RUN = {
            " task_steps=10 evaluation_batches=2": Run("distilled student", "runs/smoke/report.html", SMALL),
     PREPARE: Run("word pieces", "runs/text/manifest.json", after=(TINY,)),
     "make seeds": Run("distilled under scratch by 0.2: ", "runs/seeds/summary.json", "--seeds 1 " + SMALL),
+    'make seeds SET="precision=bfloat16" OUT=runs/seeds-bfloat16': Run(
+        "distilled under scratch by 0.2: ", "runs/seeds-bfloat16/summary.json", "--seeds 1 " + SMALL + " precision=bfloat16"),
     "make sweep": Run("0.001", add="--rates 1e-3", after=(TINY,)),
     "make ablate": Run("| bare |", "runs/ablate/ablations.svg", "--seeds 1 " + SMALL),
     MINI + "ablate --set teacher_steps=5000 --out runs/ablate-long": Run(  # read from the finished one
@@ -233,6 +235,8 @@ ELSEWHERE = {
     " precision=bfloat16 --steps 5000 --measure stsb --data data/glue": "test_distil.py::test_the_teachers_vectors_are_computed_once_where_the_text_is_seen_more_than_once",
     FROM_PYPI: "test_minilm.py::test_it_is_read_as_what_it_is",
     MINI + "glue --model runs/minilm --tasks sst2 --lr 5e-5 --epochs 2 --seeds 1": GLUE_TABLE,
+    MINI + "glue --model runs/minilm --tasks mrpc --lr 5e-5 --epochs 2 --precision bfloat16": GLUE_TABLE,
+    MINI + "glue --model runs/minilm --tasks sst2 --rows 8000 --lr 5e-5 --epochs 1 --precision bfloat16": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks rte,mrpc,cola --lr 5e-5 --epochs 2 --against torch": GLUE_TABLE,
     MINI + "glue --model runs/minilm --tasks stsb --lr 5e-5 --epochs 1 --against torch": GLUE_TABLE,
     SPLIT: "test_fine_tuning.py::test_a_split_by_article_trains_on_some_and_scores_the_others",
