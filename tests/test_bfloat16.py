@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 
 from minimobilebert.bench.training import random_batch
 from minimobilebert.config import preset
+from minimobilebert.distillation.sentence_vector_transfer import (
+    similarity_transfer_backward,
+    similarity_transfer_forward,
+)
 from minimobilebert.kernels.gemm.rounding import round_bits
 from minimobilebert.kernels.runtime.backend import use_backend
 from minimobilebert.kernels.runtime.precision import current_precision, in_float32, use_precision
@@ -309,6 +313,54 @@ def test_blocks_that_overlap_leave_nothing_behind():
     with use_precision("bfloat16"), use_precision("float32"):
         assert current_precision() == "float32"
     assert current_precision() == "float32"
+
+
+@pytest.mark.parametrize("entered", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("left", [(0, 1), (1, 0)])
+def test_blocks_are_counted_in_the_order_in_which_they_were_chosen(entered, left):
+    """Two threads may choose in one order, and enter and leave in others."""
+    blocks = [use_precision("bfloat16"), use_precision("bfloat16")]
+    for i in entered:
+        blocks[i].__enter__()
+    blocks[left[0]].__exit__()
+    assert current_precision() == "bfloat16"
+    blocks[left[1]].__exit__()
+    assert current_precision() == "float32"
+
+
+def test_a_block_can_be_entered_again():
+    block = use_precision("bfloat16")
+    for _ in range(2):
+        with block:
+            assert current_precision() == "bfloat16"
+            with block:
+                assert current_precision() == "bfloat16"
+            assert current_precision() == "bfloat16"
+        assert current_precision() == "float32"
+
+
+def test_similarities_are_compared_in_float32(backend):
+    """They differ by little, and a rounded product has three digits."""
+    rng = np.random.default_rng(12)
+    teacher = rng.normal(size=(13, 24)).astype(np.float32)
+    student = teacher @ np.linalg.qr(rng.normal(size=(24, 24)))[0].astype(np.float32)
+    student += 0.01 * rng.normal(size=student.shape).astype(np.float32)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        with use_precision(precision):
+            loss, cache = similarity_transfer_forward(student, teacher)
+            found[precision] = loss, similarity_transfer_backward(1.0, cache)
+    assert found["bfloat16"][0] == found["float32"][0]
+    np.testing.assert_array_equal(found["bfloat16"][1], found["float32"][1])
+
+
+def test_a_denormal_start_is_nothing_in_compiled_products():
+    """As the instruction has it; that the emulated one does the same is tested in test_same_bits.py."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    x, weight = np.float32([[0.0, 2.0**-126]]), np.ones((2, 2), np.float32)
+    with use_backend("numba"), use_precision("bfloat16"):
+        y, _ = linear.linear_forward(x, weight, np.float32([1e-38, 2.0**-126]))
+    np.testing.assert_array_equal(y, np.float32([[2.0**-126, 2.0**-125]]))
 
 
 def test_a_single_number_is_rounded():

@@ -114,6 +114,15 @@ def multiply(precision, a, b):
         return product(a, b), a, b
 
 
+def multiply_in_float32(a, b):
+    """product(a, b) where a part of the code asks for float32 in a run in bfloat16, as the masked-word head does"""
+    from minimobilebert.kernels.runtime.precision import in_float32, use_precision
+    from minimobilebert.ops.bfloat16 import product
+
+    with use_precision("bfloat16"), in_float32():
+        return product(a, b)
+
+
 def compare_product(t, precision, a, b, tolerance, dtype):
     right = t.expected(lambda: multiply(precision, a.copy(), b.copy())[0])
     found, after_a, after_b = t.run(multiply, precision, a, b)
@@ -173,6 +182,16 @@ def exact_sums(t):
 def float32_is_the_default(t):
     """with float32 nothing is rounded"""
     compare_product(t, "float32", *operands(t.rng, np.float32), 2e-6, np.float32)
+
+
+@prop("18.1:product", weight=1)
+def asks_rounds(t):
+    """whether to round is what `rounds` says: a part of the code can ask for float32 in a run in bfloat16"""
+    a, b = operands(t.rng, np.float32)
+    found = t.run(multiply_in_float32, a, b)
+    cause = what_was_rounded(found, a @ b, a, b, "float32")
+    t.require(cause is None, "rounded inside `with in_float32()`: ask `rounds`, not the precision", "a @ b")
+    t.equal("a @ b", found, a @ b, 2e-6, np.float32)
 
 
 @prop("18.1:product", weight=1)

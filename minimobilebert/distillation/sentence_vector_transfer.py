@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels.runtime.precision import in_float32
 from ..ops.matmul import matmul
 from ..ops.pooling import normalize_backward, normalize_forward
 from ..ops.sums import dot
@@ -58,14 +59,16 @@ def similarity_transfer_forward(student, teacher):
     """student [B, H], teacher [B, H'] -> loss (float), cache"""
     n, normalization = normalize_forward(student)
     target, _ = normalize_forward(teacher)
-    difference = matmul(n, n.T) - matmul(target, target.T)
+    with in_float32():  # D is the small difference of two large matrices, and a rounded product has three digits
+        difference = matmul(n, n.T) - matmul(target, target.T)
     np.fill_diagonal(difference, 0)  # both are 1, up to rounding
     return dot(difference, difference) / _pairs(n), SimilarityTransferCache(n, difference, normalization)
 
 
 def similarity_transfer_backward(dloss, cache):
     """dloss (float) -> dstudent [B, H]"""
-    dn = matmul(cache.difference, cache.n) * cache.n.dtype.type(4.0 * dloss / _pairs(cache.n))
+    with in_float32():
+        dn = matmul(cache.difference, cache.n) * cache.n.dtype.type(4.0 * dloss / _pairs(cache.n))
     return normalize_backward(dn, cache.normalization)
 
 

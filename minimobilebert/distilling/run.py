@@ -99,7 +99,7 @@ def run(*, teacher, out, text=None, column=None, wanted=None, student="mobile", 
     asked = {"teacher": name_of(teacher), "student": student, **chosen.described(), "text": names or "shipped",
              "column": column}  # fmt: skip
     distillation = Distillation(out, chosen, asked, saved)
-    with claimed(out), use_precision(chosen.precision):
+    with claimed(out), use_precision("float32"):  # of all but training, which has that of the settings
         check_distillation(out, chosen, saved.config)
         start = time.perf_counter()
         data = read_text(text_folders(text), saved.tokenizer, chosen, out, column)
@@ -134,8 +134,7 @@ def _distil(distillation, wanted):
     if wanted.baseline:
         models[stages.SCRATCH] = stages.train_from_scratch(distillation)
     leader_only()
-    with use_precision("float32"):  # as `embed` and `pareto` use the models later
-        summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
+    summary = summarise(distillation, first, models, {"sizes": sizes, "starts": starts}, wanted)
     write_json(distillation.folder / SUMMARY, summary)
     distillation.finish(SUMMARY, "report.html")
     return summary

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..inference.engine import Engine
+from ..kernels.runtime.precision import use_precision
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, init_parameters, parameter_shapes
 from ..model.quantization import as_arrays
@@ -68,7 +69,8 @@ def step_megabytes(settings, teacher):
     weights = 4 * sum(
         (count_parameters(parameter_shapes(teacher)), 4 * count_parameters(parameter_shapes(student, head)))
     )
-    stored = sum(activation_bytes(config, *shape, dropout=False, keep_scores=True) for config in (teacher, student))
+    with use_precision(settings.precision):
+        stored = sum(activation_bytes(config, *shape, dropout=False, keep_scores=True) for config in (teacher, student))
     return (weights + stored) / 1e6
 
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..distillation.encoder_transfer import encoder_transfer_step, masked_word_step
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import init_parameters, parameter_shapes
 from ..pipeline.stages import train_stage, warmup_linear
 from ..training.schedules import Constant, progressive_multiplier
@@ -112,7 +113,8 @@ def teach(run, stages, params):
     config, (teacher, teacher_config) = run.settings.student_config, run.teacher
     params = {name: array.copy() for name, array in params.items()}
     for stage in stages:
-        batches, with_vectors = _batches(run, stage)
+        with use_precision(run.settings.precision):  # vectors are the same, computed before training or in its steps
+            batches, with_vectors = _batches(run, stage)
 
         def step_function(params, batch, step, rng, shares, stage=stage, with_vectors=with_vectors):
             batch, transfer = with_vectors(batch), stage.transfer(step)

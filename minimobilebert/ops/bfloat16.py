@@ -7,7 +7,8 @@
     2. out[i, j] = sum over k of r(a[i, k]) * r(b[k, j])          exact products, added in float32
 
 Two bfloat16 have 8 significant bits each, so their product has 16 and is exact in float32: all that is lost is lost in
-step 1. Numbers below 2^-126 (denormal) become 0, as in the processors' instructions; NaN and infinity stay.
+step 1. Numbers below 2^-126 (denormal) become 0, as in the processors' instructions; NaN and infinity stay. In compiled
+products a sum below 2^-126 becomes 0 as well, before and after each product, as in the instruction; NumPy keeps it.
 
 The backward pass multiplies the same way: dx = r(dy) r(W), dW = r(dy)^T r(x). Weights, moments, activations, norms,
 softmax and losses are float32 and are rounded only where a product reads them. One dense layer is not rounded, that of

@@ -107,7 +107,7 @@ def run(*, seeds=(1, 2, 3), out="runs/ablate", text=None, settings=None):
     """
     out = pathlib.Path(out)
     check_no_run(out)
-    with held_by_leader(claimed(out)):
+    with held_by_leader(claimed(out)), use_precision("float32"):  # as in train_tiny.py
         teachers = [(seed, ()) for seed in seeds]
         students = [(seed, (name,)) for seed in seeds for name in RUNS]
         with made_on_ranks(lambda piece: _make(out, text, settings, *piece), teachers, students):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..distributed.communicator import current
+from ..kernels.runtime.precision import use_precision
 from ..model.memory import activation_bytes
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.extras import require
@@ -35,8 +36,9 @@ def check_pretraining(folder, settings):
     models = settings.teacher_config, settings.student_config
     sizes = [_bytes_of(config, "pretraining") for config in models]
     for config, size in zip(models, sizes, strict=True):
-        # Each text has at least one masked word.
-        kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
+        with use_precision(settings.precision):
+            # Each text has at least one masked word.
+            kept = activation_bytes(config, batch, tokens, head="pretraining", masked_words=batch)
         check_memory(_trained(settings, size) + kept, f"batch_size {settings.batch_size}, sequence_length {tokens}")
     finals = sum(sizes) + sizes[1] * (len(settings.steps_by_stage()) - 2)
     check_disk(folder, finals + _RUNNING * max(sizes), "the checkpoints of the run")
@@ -49,7 +51,8 @@ def check_distillation(folder, settings, teacher):
     head = "masked-words" if settings.has_words else None
     sizes = _bytes_of(teacher, None), _bytes_of(student, head)
     # A lower bound: one text of the greatest length.
-    kept = activation_bytes(student, 1, tokens) + activation_bytes(teacher, 1, tokens)
+    with use_precision(settings.precision):
+        kept = activation_bytes(student, 1, tokens) + activation_bytes(teacher, 1, tokens)
     check_memory(sizes[0] + _trained(settings, sizes[1]) + kept, f"batch_size {batch}, max_length {tokens}")
     check_disk(folder, (2 + _RUNNING) * sizes[1], "the checkpoints of the run")
 

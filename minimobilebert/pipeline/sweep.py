@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 
 from ..distributed.whole_runs import held_by_leader, made_on_ranks
+from ..kernels.runtime.precision import use_precision
 from ..support.locks import claimed
 from ..support.tables import markdown
 from ..support.terminal import say
@@ -46,7 +47,7 @@ def run(*, folder, out=None, rates=RATES):
         )
     settings, text = read_settings(folder)
     out = pathlib.Path(out or folder / "sweep")
-    with held_by_leader(claimed(out)):
+    with held_by_leader(claimed(out)), use_precision("float32"):  # as in train_tiny.py
         data = prepare_text(settings, text, folder)
         teacher, transferred = (load_checkpoint(folder / stage / CHECKPOINT)[0] for stage in ("teacher", "transfer"))
 

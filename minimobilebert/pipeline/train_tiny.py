@@ -12,6 +12,7 @@ import numpy as np
 
 from ..distributed.communicator import leader_only
 from ..distributed.parts import check_parts
+from ..kernels.runtime.precision import use_precision
 from ..model.parameters import count_parameters, parameter_shapes
 from ..support.files import write_json
 from ..support.locks import claimed
@@ -45,7 +46,7 @@ def run(*, seed=1, out="runs/tiny", text=None, settings=None):
         say(f"{tiny_run.folder} holds this run already; delete the folder to run it again")
         return read_result(tiny_run.folder / SUMMARY, RUN_SUMMARY)
     check_parts(tiny_run.settings.parts)
-    with claimed(out):
+    with claimed(out), use_precision("float32"):  # of all scores; a stage trains in that of the settings
         check_pretraining(out, tiny_run.settings)
         return _train(tiny_run, text)
 

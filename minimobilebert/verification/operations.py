@@ -201,6 +201,9 @@ def rounded_products():
             b[2:4, 1] = 1e-10, 1e-20
             for x in (a, np.asfortranarray(a)):
                 results += [_without_nan(matmul(x, y)) for y in (b, np.asfortranarray(b))]
+            bias = numbers(n)
+            bias[::3] = 1e-38, -1e-39, 2.0**-126  # two of three are denormal
+            results.append(_without_nan(matmul(a * np.float32(1e-38), b, bias=bias)))
     return results
 
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from ..multiply_add import multiply_add
 from ..runtime.jit import jit, jit_inline
-from .tiles import MR, PATH, TILE_VECTORS, nr_of
+from .tiles import HAS_PAIRS, MR, PATH, TILE_VECTORS, nr_of
 from .views import view
 
 if PATH == "plain":
@@ -63,6 +63,14 @@ if PATH == "plain":
         else:
             return multiply_add(a, b, total)
 
+    @jit_inline
+    def _begun(a, start):
+        """The sum in front of the first product; the instruction counts a denormal one as 0"""
+        if isinstance(a, np.uint32):
+            return _flushed(start)
+        else:
+            return start
+
     @jit
     def micro_kernel(a, b, start, addend, out):
         """The tile without vector instructions; the arguments are explained below."""
@@ -72,7 +80,7 @@ if PATH == "plain":
         sums = np.empty(nr, out.dtype)
         for i in range(rows):
             for j in range(nr):
-                sums[j] = start[j]
+                sums[j] = _begun(a[i, 0], start[j])
             # Four steps of k at a time, so that a row of sums is read and written a quarter as often.
             for k in range(0, fours, 4):
                 a0, a1, a2, a3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
@@ -112,6 +120,8 @@ else:
         add = builder.add if code.dtype == types.int32 else builder.fadd
         row_offsets = [builder.mul(a.row, INT(row)) for row in range(rows)]
         first = [code.load(code.at(start, n * code.lanes)) for n in vectors]
+        if operands.dtype == types.uint32 and not HAS_PAIRS:  # the instruction counts a denormal start as 0 as well
+            first = [code.flushed(x) for x in first]
 
         def step(variables):
             """One k: a and b -> the sums"""

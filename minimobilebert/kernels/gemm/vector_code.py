@@ -116,7 +116,7 @@ class VectorCode:
             for half, by in ((self.builder.and_, upper_half), (self.builder.shl, sixteen))
         )
         for x, y in (uppers, lowers):
-            total = self._flushed(self.multiply_add(x, y, total))
+            total = self.flushed(self.multiply_add(x, y, total))
         return total
 
     def multiply_add_quads(self, a, b, total):
@@ -137,7 +137,7 @@ class VectorCode:
                 total = builder.add(total, builder.shuffle_vector(products, undefined, mask))
         return total
 
-    def _flushed(self, x):
+    def flushed(self, x):
         """0 with the sign of x where x is below 2^-126, as the instruction has it"""
         words = ir.VectorType(INDEX, self.lanes)
         bits = self.builder.bitcast(x, words)

@@ -23,7 +23,7 @@ class Choice:
     def __init__(self, name, values, value):
         """name: what messages call it; ValueError where `value` is none of `values`"""
         self.name, self.values, self.value = name, values, value
-        self.blocks = []  # of `with`, the newest last: [the value before it, its own]
+        self.blocks, self.chosen = [], 0  # of `with`, in the order in which they were chosen; how many ever were
         self.check(value)
 
     def check(self, value):
@@ -41,23 +41,36 @@ class use:
 
     def __init__(self, choice, value):
         choice.check(value)
-        self._choice, self._block = choice, [choice.value, value]
-        choice.value = value
+        self._choice, self._value, self._open = choice, value, []
+        self._next = self._choose()
+
+    def _choose(self):
+        """-> a block: its number, the value before it"""
+        choice = self._choice
+        with _LOCK:
+            choice.chosen += 1
+            block = [choice.chosen, choice.value]
+            choice.value = self._value
+        return block
 
     def __enter__(self):
+        block, self._next = self._next or self._choose(), None  # a block may be entered again
+        self._open.append(block)
         with _LOCK:
-            self._choice.blocks.append(self._block)
+            self._choice.blocks.append(block)
+            self._choice.blocks.sort()  # two threads may enter in another order than they have chosen in
         return self
 
     def __exit__(self, *exception):
+        block = self._open.pop()
         with _LOCK:
             blocks = self._choice.blocks
-            index = next(i for i, block in enumerate(blocks) if block is self._block)
+            index = blocks.index(block)
             del blocks[index]
             if index < len(blocks):
-                blocks[index][0] = self._block[0]
+                blocks[index][1] = block[1]
             else:
-                self._choice.value = self._block[0]
+                self._choice.value = block[1]
 
 
 _BACKEND = Choice("MINIMOBILEBERT_BACKEND", BACKENDS, os.environ.get("MINIMOBILEBERT_BACKEND", "numba"))
