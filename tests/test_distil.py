@@ -19,11 +19,13 @@ from minimobilebert.distilling.first_values import start_from_teacher
 from minimobilebert.distilling.layer_mapping import layer_pairs
 from minimobilebert.distilling.pareto import on_the_front
 from minimobilebert.distilling.settings import settings_for
+from minimobilebert.distilling.sizes import step_megabytes
 from minimobilebert.distilling.students import NAMES as STUDENTS
 from minimobilebert.distilling.students import named_student
 from minimobilebert.inference.embed import embed
 from minimobilebert.inference.model import Model
 from minimobilebert.kernels.runtime.backend import use_backend
+from minimobilebert.kernels.runtime.precision import use_precision
 from minimobilebert.model.embeddings import embeddings_forward
 from minimobilebert.model.encoder import encoder_forward
 from minimobilebert.model.parameters import count_parameters, init_parameters, parameter_shapes
@@ -110,6 +112,17 @@ def refused(capsys, arguments, *parts):
     assert main(arguments) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("minimobilebert")]
     assert len(lines) == 1 and all(part in lines[0] for part in parts), lines
+
+
+def test_the_memory_of_a_step_is_that_of_the_runs_precision_wherever_it_is_asked():
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = settings_for(saved(BERT), changes={"precision": precision})
+        for around in ("float32", "bfloat16"):
+            with use_precision(around):
+                found.setdefault(precision, set()).add(step_megabytes(settings, BERT))
+    assert len(found["float32"]) == len(found["bfloat16"]) == 1
+    assert max(found["bfloat16"]) < min(found["float32"])  # NoNorm's feed-forwards keep less
 
 
 def test_what_is_learned_by_default_depends_on_what_the_teacher_is_for():

@@ -202,7 +202,7 @@ def rounded_products():
             for x in (a, np.asfortranarray(a)):
                 results += [_without_nan(matmul(x, y)) for y in (b, np.asfortranarray(b))]
             bias = numbers(n)
-            bias[::3] = 1e-38, -1e-39, 2.0**-126  # two of three are denormal
+            bias[::4], bias[1::4], bias[2::4] = 1e-38, -1e-39, 2.0**-126  # the first two are denormal
             results.append(_without_nan(matmul(a * np.float32(1e-38), b, bias=bias)))
     return results
 
