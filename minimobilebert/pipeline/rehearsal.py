@@ -17,7 +17,9 @@ import types
 import numpy as np
 
 from ..distributed.communicator import alone
+from ..kernels.runtime.precision import use_precision
 from ..ops.fusion import use_fusion
+from ..ops.matmul import matmul
 from ..support.shapes import OneOf
 from ..support.terminal import silence
 from ..tasks.classification_batches import ClassificationBatch
@@ -76,6 +78,13 @@ def rehearse(**choices):
         stages.fine_tune(run, "teacher", settings.teacher_config, teacher)
         stages.fine_tune(run, "student", settings.student_config, student)
         return {stage: _losses(run.folder / stage / "metrics.jsonl") for stage in run.begun}
+
+
+def smallest_product(precision):
+    """A product of one number by one, with this precision; it runs what every product runs"""
+    one = np.ones((1, 1), np.float32)
+    with use_precision(precision):
+        return matmul(one, one)
 
 
 def small_text():

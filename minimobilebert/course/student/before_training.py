@@ -9,12 +9,8 @@
 import math
 import time
 
-import numpy as np
-
 from ...kernels.runtime.backend import current_backend
-from ...kernels.runtime.precision import use_precision
-from ...ops.matmul import matmul
-from ...pipeline.rehearsal import ALONE, STEPS, choices_of, has_losses, label_of, rehearse
+from ...pipeline.rehearsal import ALONE, STEPS, choices_of, has_losses, label_of, rehearse, smallest_product
 from ...support.errors import TrainingDiverged
 from ...support.structured_files import read_json
 from ...support.terminal import progress_bar, say
@@ -50,10 +46,8 @@ def _check_precision(precision):
     """ValueError where products in this precision have no compiled twin, because it is a part of a task's answer"""
     if current_backend() != "numba":
         return
-    one = np.ones((1, 1), np.float32)
     try:
-        with use_precision(precision):
-            matmul(one, one)
+        smallest_product(precision)
     except NotImplementedError as error:
         raise ValueError(
             f"train-tiny: found precision {precision} and no compiled product for it ({error}), expected float32, or"

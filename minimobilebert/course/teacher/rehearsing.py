@@ -83,11 +83,12 @@ def trace(functions, choices_to_try):
 def _reachable(function, found):
     """Add the functions of kernels/ that a compiled function names, and those that they name, to `found` {name}"""
     for name in function.__code__.co_names:
-        value = function.__globals__.get(name)
-        value = getattr(value, "py_func", value)
-        if inspect.isfunction(value) and ".kernels." in value.__module__ and _name(value) not in found:
-            found.add(_name(value))
-            _reachable(value, found)
+        named = function.__globals__.get(name)
+        for value in getattr(named, "of_kinds", {"": named}).values():  # see kernels/runtime/by_kind.py
+            value = getattr(value, "py_func", value)
+            if inspect.isfunction(value) and ".kernels." in value.__module__ and _name(value) not in found:
+                found.add(_name(value))
+                _reachable(value, found)
 
 
 def compiled(functions):

@@ -28,6 +28,7 @@ def by_kind(**functions):
         """Where kernels stay plain Python."""
         return functions[KINDS[np.dtype(arguments[-1].dtype).name]](*arguments)
 
+    run.of_kinds = functions
     if HAVE_NUMBA:
         from numba.extending import overload
 
