@@ -209,6 +209,7 @@ def test_a_wrong_sign_and_a_missing_function_are_named(edition):
     assert anyway.returncode == 0 and "training all the same" in anyway.stderr
 
 
+COMPILED = "from minimobilebert.kernels.runtime.backend import use_backend; use_backend('numba'); "
 COMPARE = 'print(compare_losses(read_json("lessons/rehearsal.json", _SHAPE), {}))'
 
 
@@ -266,21 +267,24 @@ def test_a_damaged_record_is_one_clear_line(edition):
     found = before(edition)
     assert found.returncode == 2 and len(found.stderr.splitlines()) == 1
     assert "rehearsal.json: found no tasks of 'strategy=joint' in numba, expected those" in found.stderr
-    compared = before(edition, 'print(compare_losses(read_json("lessons/rehearsal.json", _SHAPE), {}))')
-    assert "other stages or losses than lessons/rehearsal.json" in compared.stdout
+    assert "other stages or losses than lessons/rehearsal.json" in before(edition, COMPARE).stdout
 
 
 def test_a_precision_without_its_compiled_product_is_refused_at_once(tmp_path):
     """It is a part of task 18.1's answer, so an edition of this lesson alone has compiled products, but not this one."""
     write_edition(COURSE, ["18"], tmp_path / "student", solved=solved_files)
-    call = "before_training(load(), TinySettings(precision='bfloat16'))"
-    found = before(
-        tmp_path / "student",
-        f"from minimobilebert.kernels.runtime.backend import use_backend; use_backend('numba'); {call}",
-    )
+    found = before(tmp_path / "student", COMPILED + "before_training(load(), TinySettings(precision='bfloat16'))")
     assert found.returncode == 2 and "Traceback" not in found.stderr
     assert "found precision bfloat16 and no compiled product for it (a part of task 18.1's answer" in found.stderr
     assert "MINIMOBILEBERT_BACKEND=numpy" in found.stderr
+
+
+def test_a_kernel_that_is_not_written_is_listed_with_the_others(tmp_path):
+    """Task 08.3 packs panels for compiled products in float32."""
+    write_edition(COURSE, ["08"], tmp_path / "student")
+    found = before(tmp_path / "student", COMPILED + "before_training(load(), TinySettings())")
+    assert found.returncode == 2 and "not written yet" in found.stderr and "08.3" in found.stderr
+    assert "no compiled product" not in found.stderr
 
 
 def test_nothing_is_said_without_a_record(tmp_path, capsys):

@@ -79,7 +79,8 @@ def test_every_variable_arrives(project):
     assert setup == [["setup", "--extras", one]]
     for target, variable, option in (
         ("train-tiny", "SEED", "--seed"), ("student", "LESSONS", "--lessons"), ("models", "TOKENS", "--tokens"),
-        ("models", "BATCH", "--batch"), ("sweep", "OUT", "--run"), ("seeds", "OUT", "--out"), ("ablate", "OUT", "--out"), ("gradescope", "OUT", "--out"), ("hint", "T", "hint"),
+        ("models", "BATCH", "--batch"), ("sweep", "OUT", "--run"), ("seeds", "OUT", "--out"),
+        ("ablate", "OUT", "--out"), ("gradescope", "OUT", "--out"), ("hint", "T", "hint"),
     ):  # fmt: skip
         found = project.command(target, f"{variable}={one}")
         assert found[found.index(option) + 1] == one
